@@ -1,1 +1,5 @@
 //! Device management.
+
+pub mod domain;
+pub mod fraud;
+pub mod sms;

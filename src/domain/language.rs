@@ -1,0 +1,61 @@
+//! The languages in which a person can be written to.
+//!
+//! A closed list: every text of the service exists in each of them, and a code that is not listed is refused, never
+//! replaced by a near one.
+
+/// A language of contract section 4.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Language {
+    /// German, the default of the contract.
+    #[default]
+    De,
+    /// English.
+    En,
+    /// French.
+    Fr,
+}
+
+impl Language {
+    /// Every language, for tables and for tests that must cover all of them.
+    pub const ALL: [Self; 3] = [Self::De, Self::En, Self::Fr];
+
+    /// Reads the code as it stands on the wire; case matters (contract section 1).
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| language.as_str() == code)
+    }
+
+    /// The ISO 639-1 code, lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::De => "de",
+            Self::En => "en",
+            Self::Fr => "fr",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_reads_back_as_its_language() {
+        for language in Language::ALL {
+            assert_eq!(Language::parse(language.as_str()), Some(language));
+        }
+    }
+
+    #[test]
+    fn only_the_listed_codes_are_languages() {
+        for code in ["", "DE", "de-DE", "it", " de"] {
+            assert_eq!(Language::parse(code), None, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn german_is_the_default() {
+        assert_eq!(Language::default(), Language::De);
+    }
+}

@@ -1,0 +1,45 @@
+//! Hands one-time codes to people by SMS.
+//!
+//! The port is [`SmsSender`]; its adapters are `console`, `webhook` and `twilio`, and [`providers`] tries several in
+//! order. The rule that shapes everything here: a message is never handed over a second time when the first hand-over
+//! may have worked (contract section 8), so a failure always says whether it may have.
+
+pub mod error;
+pub mod gsm7;
+pub mod text;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::domain::mobile_number::MobileNumber;
+pub use error::{Fault, SmsError};
+pub use text::{IosDomain, SenderName, SmsTemplate, SmsText};
+
+/// One message to one phone. `Debug` shows neither the number nor the text.
+#[derive(Debug)]
+pub struct Sms {
+    /// Who gets it.
+    pub to: MobileNumber,
+    /// What it says, the code included.
+    pub text: SmsText,
+    /// Our id of this very message: what logs name instead of the number, and what a gateway can deduplicate by.
+    pub reference: Uuid,
+}
+
+/// A provider took the message; whether the phone gets it is the network's business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The provider that took it.
+    pub provider: &'static str,
+    /// The provider's own id of the message, where it has one.
+    pub provider_message_id: Option<String>,
+}
+
+/// Whoever can bring an SMS on its way.
+#[async_trait]
+pub trait SmsSender: Send + Sync {
+    /// Hands the message over once.
+    ///
+    /// Dropping the future may leave the message sent: whoever sets a deadline treats it as [`SmsError::Uncertain`].
+    async fn send(&self, sms: &Sms) -> Result<Accepted, SmsError>;
+}
