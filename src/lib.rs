@@ -1,1 +1,3 @@
 //! Device management.
+
+pub mod crypto;
