@@ -1,6 +1,7 @@
 //! What the cryptography promises, tried on published vectors, on hostile input and against a second implementation.
 
 mod agreement;
+mod otp;
 mod public_key;
 mod seed;
 mod signature;
