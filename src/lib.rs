@@ -2,4 +2,5 @@
 
 pub mod domain;
 pub mod fraud;
+pub mod outbound;
 pub mod sms;
