@@ -1,9 +1,12 @@
 //! Asks a fraud-prevention service what it thinks of a device.
 //!
-//! The port is [`FraudCheck`]; `seon` asks SEON, `disabled` asks nobody. What an answer, or the lack of one, means for
-//! the caller is [`policy`]. The payload of the device is opaque here: it is passed on untouched and never shown.
+//! The port is [`FraudCheck`]; [`seon`] asks SEON, [`disabled`] asks nobody. What an answer, or the lack of one, means
+//! is [`policy`]; [`gate`] joins the two and is what services call. The payload of the device is opaque here: it is passed on untouched and never shown.
 
+pub mod disabled;
+pub mod gate;
 pub mod policy;
+pub mod seon;
 
 use std::fmt;
 

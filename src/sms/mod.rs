@@ -4,9 +4,14 @@
 //! order. The rule that shapes everything here: a message is never handed over a second time when the first hand-over
 //! may have worked (contract section 8), so a failure always says whether it may have.
 
+mod answer;
+pub mod console;
 pub mod error;
 pub mod gsm7;
+pub mod providers;
 pub mod text;
+pub mod twilio;
+pub mod webhook;
 
 use async_trait::async_trait;
 use uuid::Uuid;

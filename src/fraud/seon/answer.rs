@@ -1,0 +1,162 @@
+//! What SEON answers, read strictly where it decides and leniently elsewhere.
+//!
+//! Unknown fields are fine, an unknown state is not: it may be the one that should stop somebody. Error messages are not
+//! kept, they may quote what was sent; the code is.
+
+use serde::Deserialize;
+
+use crate::fraud::{Assessment, FraudError, FraudState};
+
+/// The longest id of SEON's that is kept; theirs have 12 to 36 characters.
+const PROVIDER_ID_MAX: usize = 64;
+
+/// The longest error code of SEON's that is kept; theirs have four digits.
+const CODE_MAX: usize = 16;
+
+#[derive(Deserialize)]
+pub(super) struct Answer {
+    success: bool,
+    error: Option<Failure>,
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    code: Option<Text>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    id: Option<String>,
+    state: State,
+    fraud_score: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum State {
+    Approve,
+    Review,
+    Decline,
+}
+
+/// A value that SEON writes as a number in one place and as a string in another.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Number(serde_json::Number),
+    String(String),
+}
+
+impl Text {
+    fn into_string(self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::String(string) => string,
+        }
+    }
+}
+
+impl Answer {
+    pub(super) fn read(body: &[u8]) -> Result<Self, FraudError> {
+        // The parser's words are dropped: they may quote the answer.
+        serde_json::from_slice(body).map_err(|_| FraudError::Unreadable)
+    }
+
+    pub(super) fn assessment(self) -> Result<Assessment, FraudError> {
+        if !self.success {
+            return Err(FraudError::Unsuccessful { code: self.error.and_then(Failure::into_code) });
+        }
+        let Data { id, state, fraud_score } = self.data.ok_or(FraudError::Unreadable)?;
+        let state = match state {
+            State::Approve => FraudState::Approve,
+            State::Review => FraudState::Review,
+            State::Decline => FraudState::Decline,
+        };
+        let provider_id = id.filter(|id| !id.is_empty());
+        if provider_id.as_ref().is_some_and(|id| id.len() > PROVIDER_ID_MAX) {
+            return Err(FraudError::Unreadable);
+        }
+        Ok(Assessment { state, score: fraud_score.map(score).transpose()?, provider_id })
+    }
+}
+
+impl Failure {
+    /// The code, unless it is something else in the place of one.
+    fn into_code(self) -> Option<String> {
+        let code = self.code?.into_string();
+        let is_code = code.len() <= CODE_MAX && !code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric());
+        is_code.then_some(code)
+    }
+}
+
+fn score(text: Text) -> Result<f64, FraudError> {
+    let score: f64 = text.into_string().trim().parse().map_err(|_| FraudError::Unreadable)?;
+    if score.is_finite() { Ok(score) } else { Err(FraudError::Unreadable) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Assessment, FraudError> {
+        Answer::read(json.as_bytes())?.assessment()
+    }
+
+    fn score_of(json: &str) -> Option<f64> {
+        read(&format!(r#"{{"success":true,"data":{{"state":"APPROVE","fraud_score":{json}}}}}"#)).unwrap().score
+    }
+
+    #[test]
+    fn a_score_may_be_a_number_or_a_numeric_string() {
+        for (json, expected) in [("12", 12.0), ("12.5", 12.5), ("\"12.5\"", 12.5), ("0", 0.0), ("-1", -1.0)] {
+            assert_eq!(score_of(json), Some(expected), "{json}");
+        }
+        assert_eq!(score_of("null"), None);
+    }
+
+    #[test]
+    fn a_score_that_is_no_number_makes_the_answer_unreadable() {
+        for json in ["\"high\"", "\"NaN\"", "\"inf\"", "\"\"", "true", "{}"] {
+            let answer = format!(r#"{{"success":true,"data":{{"state":"APPROVE","fraud_score":{json}}}}}"#);
+            assert!(matches!(read(&answer), Err(FraudError::Unreadable)), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_we_do_not_know_makes_the_answer_unreadable() {
+        for state in ["\"approve\"", "\"BLOCK\"", "\"\"", "null", "1"] {
+            let answer = format!(r#"{{"success":true,"data":{{"state":{state}}}}}"#);
+            assert!(matches!(read(&answer), Err(FraudError::Unreadable)), "{state}");
+        }
+    }
+
+    #[test]
+    fn a_failure_keeps_the_code_and_not_the_words() {
+        let code = |json: &str| match read(&format!(r#"{{"success":false,"error":{json}}}"#)) {
+            Err(FraudError::Unsuccessful { code }) => code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code(r#"{"code":"2002","message":"secret words"}"#).as_deref(), Some("2002"));
+        assert_eq!(code(r#"{"code":2002}"#).as_deref(), Some("2002"));
+        for json in ["null", "{}", r#"{"code":""}"#, r#"{"code":"secret words"}"#, r#"{"code":"12345678901234567"}"#] {
+            assert_eq!(code(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn success_without_data_is_unreadable() {
+        for answer in
+            [r#"{"success":true}"#, r#"{"success":true,"data":null}"#, r#"{"success":true,"data":{}}"#, "{}", "[]"]
+        {
+            assert!(matches!(read(answer), Err(FraudError::Unreadable)), "{answer}");
+        }
+    }
+
+    #[test]
+    fn an_id_of_unreasonable_length_is_unreadable() {
+        let answer = |id: &str| format!(r#"{{"success":true,"data":{{"state":"REVIEW","id":"{id}"}}}}"#);
+        assert_eq!(read(&answer(&"a".repeat(64))).unwrap().provider_id, Some("a".repeat(64)));
+        assert!(matches!(read(&answer(&"a".repeat(65))), Err(FraudError::Unreadable)));
+    }
+}

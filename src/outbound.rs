@@ -1,0 +1,147 @@
+//! Calls to other companies' servers: the one HTTP client, and what every adapter needs around it.
+//!
+//! Nothing is followed or taken for granted: no redirects (a credential or a code would go where no setting points), no
+//! proxy from an environment variable (the same), no answer larger than its reader allows. Deadlines are the callers'.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::{Client, Response, Url, redirect};
+
+/// A server that does not even complete a connection in this time is down. Shorter than any caller's deadline, so that
+/// «nothing was sent» can be told from «sent, no answer».
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Idle connections are dropped before common servers drop them (60 s and more): a request that is written into a
+/// connection just being closed cannot be told from a lost answer.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Makes the client that all adapters share.
+///
+/// # Errors
+///
+/// When the platform's certificate store cannot be used.
+pub fn client() -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .build()
+}
+
+/// The address of a server: `http` or `https`, with a host and without credentials.
+///
+/// `Debug` and `Display` show scheme and host only; a gateway's path or query may hold a token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpUrl(Url);
+
+/// The text is not the address of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an http or https URL with a host and without user name or password")]
+pub struct InvalidHttpUrl;
+
+impl HttpUrl {
+    /// Reads an address.
+    ///
+    /// # Errors
+    ///
+    /// When no request could be sent there.
+    pub fn parse(text: &str) -> Result<Self, InvalidHttpUrl> {
+        let url = Url::parse(text).map_err(|_| InvalidHttpUrl)?;
+        let usable = matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none();
+        usable.then_some(Self(url)).ok_or(InvalidHttpUrl)
+    }
+
+    /// Whether what is sent there is encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    pub(crate) fn as_url(&self) -> &Url {
+        &self.0
+    }
+
+    /// The address of a resource below this one; every segment is percent-encoded.
+    pub(crate) fn below(&self, segments: &[&str]) -> Url {
+        let mut url = self.0.clone();
+        url.path_segments_mut().expect("http and https URLs have a path").pop_if_empty().extend(segments);
+        url
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.0.scheme(), self.0.host_str().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A body was not read to its end.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// It is longer than the reader allows.
+    TooLarge,
+    /// The connection ended first.
+    Interrupted(reqwest::Error),
+}
+
+/// Reads a body of at most `limit` bytes and holds no more than that, whatever `Content-Length` claims.
+pub(crate) async fn read_up_to(limit: usize, mut response: Response) -> Result<Vec<u8>, BodyError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| BodyError::Interrupted(e.without_url()))? {
+        if chunk.len() > limit - body.len() {
+            return Err(BodyError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_needs_a_web_scheme_and_a_host() {
+        for text in
+            ["", "api.example", "/path", "ftp://api.example", "mailto:ops@api.example", "http://", "file:///etc"]
+        {
+            assert_eq!(HttpUrl::parse(text), Err(InvalidHttpUrl), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_do_not_belong_into_an_address() {
+        for text in ["https://user@api.example", "https://user:pass@api.example", "https://:pass@api.example"] {
+            assert_eq!(HttpUrl::parse(text), Err(InvalidHttpUrl), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_scheme_and_host_are_shown() {
+        let url = HttpUrl::parse("https://sms.example/send/k3y?token=s3cret").unwrap();
+        assert_eq!(format!("{url} {url:?}"), "https://sms.example https://sms.example");
+        assert!(url.is_encrypted());
+    }
+
+    #[test]
+    fn segments_go_below_the_path_and_cannot_leave_it() {
+        for base in ["http://api.example/base", "http://api.example/base/"] {
+            let url = HttpUrl::parse(base).unwrap().below(&["Accounts", "../a?b", "x.json"]);
+            assert_eq!(url.as_str(), "http://api.example/base/Accounts/..%2Fa%3Fb/x.json");
+        }
+        assert_eq!(HttpUrl::parse("http://api.example").unwrap().below(&["v2"]).as_str(), "http://api.example/v2");
+    }
+}

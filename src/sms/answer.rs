@@ -1,0 +1,104 @@
+//! Reads a provider's HTTP answer as a decision: was the message taken, may it have been, may another try.
+//!
+//! What is certain comes first. A connection that never stood carried nothing; a status that means «not processed»
+//! (RFC 9110 sections 15.5.9, 15.6.2 and 15.6.4) leaves the message free for another provider. Any other 5xx comes from
+//! somewhere behind the point where the message may already have been passed on.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use super::error::{Fault, SmsError};
+
+/// The longest pause that a provider can ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// A request that got no answer.
+pub(super) fn no_answer(error: reqwest::Error) -> SmsError {
+    let error = error.without_url();
+    if error.is_connect() || error.is_builder() {
+        SmsError::Unavailable(Fault::NoConnection(error))
+    } else {
+        SmsError::Uncertain(Fault::Interrupted(error))
+    }
+}
+
+/// A status that is neither success nor one that the provider's own documentation explains.
+pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> SmsError {
+    let fault = Fault::Status { status: status.as_u16() };
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+            SmsError::Throttled { retry_after: retry_after(headers), fault }
+        }
+        // They are about us, not about the message: wrong credentials, wrong address.
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::NOT_FOUND
+        | StatusCode::METHOD_NOT_ALLOWED
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED => misconfigured(status),
+        _ if status.is_client_error() => SmsError::Rejected(fault),
+        _ if status.is_redirection() => misconfigured(status),
+        StatusCode::NOT_IMPLEMENTED | StatusCode::SERVICE_UNAVAILABLE | StatusCode::HTTP_VERSION_NOT_SUPPORTED => {
+            SmsError::Unavailable(fault)
+        }
+        _ => SmsError::Uncertain(fault),
+    }
+}
+
+/// The pause that `Retry-After` asks for, in seconds. The form with a date is not read: it would trust the other clock.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}
+
+fn misconfigured(status: StatusCode) -> SmsError {
+    SmsError::Unavailable(Fault::Misconfigured { status: status.as_u16(), code: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(status: u16) -> &'static str {
+        refused(StatusCode::from_u16(status).unwrap(), &HeaderMap::new()).outcome()
+    }
+
+    #[test]
+    fn the_status_decides_what_may_be_done_next() {
+        for (statuses, expected) in [
+            (&[400, 402, 409, 410, 413, 415, 422, 451][..], "rejected"),
+            (&[408, 429], "throttled"),
+            (&[301, 302, 307, 308, 401, 403, 404, 405, 407, 501, 503, 505], "unavailable"),
+            (&[500, 502, 504, 507, 520, 599], "uncertain"),
+        ] {
+            for status in statuses {
+                assert_eq!(outcome(*status), expected, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_our_settings_is_told_apart() {
+        for status in [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::FOUND] {
+            let error = refused(status, &HeaderMap::new());
+            assert!(matches!(error.fault(), Fault::Misconfigured { .. }), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_pause_is_read_in_seconds_and_bounded() {
+        for (value, expected) in [
+            ("7", Some(7)),
+            (" 30 ", Some(30)),
+            ("99999999", Some(3600)),
+            ("-1", None),
+            ("soon", None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
+            assert_eq!(retry_after(&headers), expected.map(Duration::from_secs), "{value:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! Hands the message to Twilio (REST API 2010-04-01, resource Messages).
+//!
+//! Twilio names the reason of a refusal with an error number. It splits and adds numbers over time, so only those that
+//! are about us (credentials, account, sender) and about rates are listed; any other refusal is about the message, and
+//! stops. Its free words are never kept: they repeat the number.
+
+use async_trait::async_trait;
+use reqwest::header::HeaderMap;
+use reqwest::{Client, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::answer::{no_answer, refused, retry_after};
+use super::error::Fault;
+use super::{Accepted, Sms, SmsError, SmsSender};
+use crate::outbound::{BodyError, HttpUrl, read_up_to};
+
+/// The largest answer that is read; a message resource has about one thousand bytes.
+const ANSWER_MAX: usize = 64 * 1024;
+
+/// Where Twilio is and who we are there.
+#[derive(Clone, Debug)]
+pub struct TwilioSettings {
+    /// `https://api.twilio.com`, or a regional address.
+    pub base_url: HttpUrl,
+    /// The account's id, `AC...`.
+    pub account_sid: String,
+    /// The account's secret.
+    pub auth_token: SecretString,
+    /// Whom the phone shows as sender.
+    pub sender: TwilioSender,
+}
+
+/// Whom the phone shows as sender.
+#[derive(Clone, Debug)]
+pub enum TwilioSender {
+    /// A number or an alphanumeric sender id of the account.
+    From(String),
+    /// A messaging service of the account, `MG...`, which chooses.
+    MessagingService(String),
+}
+
+/// An account at Twilio.
+pub struct Twilio {
+    client: Client,
+    messages: Url,
+    account_sid: String,
+    auth_token: SecretString,
+    sender: TwilioSender,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Form<'a> {
+    to: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messaging_service_sid: Option<&'a str>,
+    body: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    sid: String,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    code: u32,
+}
+
+impl Twilio {
+    /// The name in settings, logs and metrics.
+    pub const NAME: &'static str = "twilio";
+
+    /// Makes the adapter.
+    #[must_use]
+    pub fn new(settings: TwilioSettings, client: Client) -> Self {
+        let TwilioSettings { base_url, account_sid, auth_token, sender } = settings;
+        let messages = base_url.below(&["2010-04-01", "Accounts", &account_sid, "Messages.json"]);
+        Self { client, messages, account_sid, auth_token, sender }
+    }
+
+    fn form<'a>(&'a self, sms: &'a Sms) -> Form<'a> {
+        let (from, messaging_service_sid) = match &self.sender {
+            TwilioSender::From(from) => (Some(from.as_str()), None),
+            TwilioSender::MessagingService(sid) => (None, Some(sid.as_str())),
+        };
+        Form { to: sms.to.as_e164(), from, messaging_service_sid, body: sms.text.expose() }
+    }
+}
+
+#[async_trait]
+impl SmsSender for Twilio {
+    async fn send(&self, sms: &Sms) -> Result<Accepted, SmsError> {
+        let request = self.client.post(self.messages.clone());
+        let request =
+            request.basic_auth(&self.account_sid, Some(self.auth_token.expose_secret())).form(&self.form(sms));
+        let response = request.send().await.map_err(no_answer)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = read_up_to(ANSWER_MAX, response).await;
+        if status.is_success() {
+            let sid = message_sid(status, body)?;
+            return Ok(Accepted { provider: Self::NAME, provider_message_id: Some(sid) });
+        }
+        // Without a readable number the status alone decides: it was already complete.
+        let refusal = body.ok().and_then(|body| serde_json::from_slice::<Refusal>(&body).ok());
+        Err(refusal.map_or_else(|| refused(status, &headers), |Refusal { code }| explained(status, code, &headers)))
+    }
+}
+
+/// The id of the message. A success that does not name one may have come from something else than Twilio.
+fn message_sid(status: StatusCode, body: Result<Vec<u8>, BodyError>) -> Result<String, SmsError> {
+    let unreadable = || SmsError::Uncertain(Fault::Unreadable { status: status.as_u16() });
+    let body = body.map_err(|error| match error {
+        BodyError::TooLarge => unreadable(),
+        BodyError::Interrupted(cause) => SmsError::Uncertain(Fault::Interrupted(cause)),
+    })?;
+    serde_json::from_slice(&body).map(|Message { sid }| sid).map_err(|_| unreadable())
+}
+
+/// A refusal with Twilio's error number.
+fn explained(status: StatusCode, code: u32, headers: &HeaderMap) -> SmsError {
+    let fault = Fault::Code { status: status.as_u16(), code };
+    match code {
+        // Too many requests, a full queue, a spent daily limit.
+        20429 | 14107 | 21611 | 63038 => SmsError::Throttled { retry_after: retry_after(headers), fault },
+        // Account inactive, credentials refused, resource unknown; sender missing, not ours or unable to send; messaging
+        // service unknown or without a sender.
+        10001 | 20001..=20008 | 20403 | 20404 | 21212 | 21603 | 21606 | 21608 | 21659..=21661 | 21701..=21705 => {
+            SmsError::Unavailable(Fault::Misconfigured { status: status.as_u16(), code: Some(code) })
+        }
+        _ => match refused(status, headers) {
+            SmsError::Rejected(_) => SmsError::Rejected(fault),
+            other => other,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(status: u16, code: u32) -> &'static str {
+        explained(StatusCode::from_u16(status).unwrap(), code, &HeaderMap::new()).outcome()
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_reached_is_rejected() {
+        // Not a number, not mobile, country not allowed by the account, opted out, no route, blocked for pumping.
+        for code in [21211, 21614, 21408, 21610, 21612, 21635, 30450] {
+            assert_eq!(outcome(400, code), "rejected", "{code}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_number_with_400_is_about_the_message() {
+        assert_eq!(outcome(400, 29999), "rejected");
+    }
+
+    #[test]
+    fn rates_and_full_queues_throttle() {
+        for (status, code) in [(429, 20429), (429, 14107), (400, 21611), (429, 63038), (429, 99999)] {
+            assert_eq!(outcome(status, code), "throttled", "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn our_own_mistakes_leave_the_message_to_another_provider() {
+        for (status, code) in [(401, 20003), (404, 20404), (400, 21606), (400, 21703), (401, 10001), (403, 12345)] {
+            let error = explained(StatusCode::from_u16(status).unwrap(), code, &HeaderMap::new());
+            assert!(matches!(error, SmsError::Unavailable(Fault::Misconfigured { .. })), "{status} {code}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_inside_twilio_leaves_the_message_in_doubt() {
+        assert_eq!(outcome(500, 20500), "uncertain");
+    }
+}
