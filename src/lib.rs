@@ -1,5 +1,6 @@
 //! Device management.
 
+pub mod crypto;
 pub mod domain;
 pub mod fraud;
 pub mod outbound;

@@ -1,0 +1,118 @@
+//! One-time codes: derived from a challenge's id when they are needed, stored nowhere.
+//!
+//! A code lives on the heap, is wiped when it is dropped and cannot be printed or copied: [`Otp::expose`] is the only way
+//! out. The secret is kept outside the database; a challenge records only the secret's version, so that a
+//! secret can be replaced while challenges are open.
+
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretBox};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+/// Digits of a code.
+const DIGITS: usize = 6;
+
+/// A one-time code of six decimal digits, leading zeros included.
+///
+/// It has no `Debug`, no `Display` and no `Clone`, and is wiped from memory when it is dropped.
+pub struct Otp(SecretBox<str>);
+
+impl Otp {
+    /// Takes a code that a person typed, or the sandbox's fixed one: exactly six ASCII digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_code = text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_code.then(|| Self(SecretBox::new(text.into())))
+    }
+
+    /// The last six decimal digits of `number`, leading zeros kept (RFC 4226 section 5.3, step 3).
+    fn from_number(number: u32) -> Self {
+        // Reserved in full, so that growing leaves no half-written code behind.
+        let mut digits = String::with_capacity(DIGITS);
+        for place in [100_000, 10_000, 1_000, 100, 10, 1] {
+            digits.push(char::from(b'0' + (number / place % 10) as u8));
+        }
+        Self(digits.into())
+    }
+
+    /// The code as text, for the SMS and as the message that a device signs.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Whether both are the same code, in a time that does not depend on where they differ.
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        self.expose().as_bytes().ct_eq(other.expose().as_bytes()).into()
+    }
+}
+
+/// A secret that codes are derived under; configuration requires at least 32 bytes.
+#[derive(Debug)]
+pub struct OtpSecret(SecretBox<[u8]>);
+
+impl OtpSecret {
+    /// Copies the secret's bytes; wiping the original is up to its owner.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(SecretBox::new(bytes.into()))
+    }
+
+    fn derive(&self, id: &[u8; 16]) -> Otp {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret()).expect("HMAC takes a key of any length");
+        mac.update(id);
+        Otp::from_number(truncate(&mac.finalize().into_bytes()))
+    }
+}
+
+/// The secrets that can be in use at one moment: the current one and the one before it.
+///
+/// Secrets are numbered without gaps: whoever replaces the current secret makes it the previous one and raises the
+/// version by one. Challenges that were opened under it stay valid for the rest of their five minutes.
+#[derive(Debug)]
+pub struct OtpSecrets {
+    version: u32,
+    current: OtpSecret,
+    previous: Option<OtpSecret>,
+}
+
+impl OtpSecrets {
+    /// The secret of `version`, and that of the version before it when it may still be needed.
+    #[must_use]
+    pub fn new(version: u32, current: OtpSecret, previous: Option<OtpSecret>) -> Self {
+        Self { version, current, previous }
+    }
+
+    /// The version to record with a new challenge.
+    #[must_use]
+    pub fn current_version(&self) -> u32 {
+        self.version
+    }
+
+    /// The code of the challenge `id` that was opened under `version`; none when that secret is no longer known.
+    #[must_use]
+    pub fn derive(&self, version: u32, id: &[u8; 16]) -> Option<Otp> {
+        self.secret(version).map(|secret| secret.derive(id))
+    }
+
+    fn secret(&self, version: u32) -> Option<&OtpSecret> {
+        if version == self.version {
+            Some(&self.current)
+        } else if version.checked_add(1) == Some(self.version) {
+            self.previous.as_ref()
+        } else {
+            None
+        }
+    }
+}
+
+/// Dynamic truncation (RFC 4226 section 5.3): 31 bits from the offset that the low nibble of the last byte names.
+///
+/// RFC 6238 section 1.2 carries it over to the longer output of HMAC-SHA-256. The top bit is dropped so that the
+/// number is the same whether or not a reader takes it as signed.
+pub(super) fn truncate(mac: &[u8]) -> u32 {
+    let offset = usize::from(mac[mac.len() - 1] & 0x0f);
+    let word = mac[offset..offset + 4].try_into().expect("the slice has four bytes");
+    u32::from_be_bytes(word) & 0x7fff_ffff
+}
