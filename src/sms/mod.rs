@@ -8,7 +8,9 @@ mod answer;
 pub mod console;
 pub mod error;
 pub mod gsm7;
+pub mod ios_domain;
 pub mod providers;
+pub mod sender_name;
 pub mod text;
 pub mod twilio;
 pub mod webhook;
@@ -18,7 +20,7 @@ use uuid::Uuid;
 
 use crate::domain::mobile_number::MobileNumber;
 pub use error::{Fault, SmsError};
-pub use text::{IosDomain, SenderName, SmsTemplate, SmsText};
+pub use text::{SmsTemplate, SmsText};
 
 /// One message to one phone. `Debug` shows neither the number nor the text.
 #[derive(Debug)]

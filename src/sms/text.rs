@@ -13,93 +13,14 @@ use std::fmt::{self, Write as _};
 use zeroize::Zeroizing;
 
 use super::gsm7::{self, SEGMENT_SEPTETS};
+use super::ios_domain::IosDomain;
+use super::sender_name::SenderName;
+use crate::crypto::Otp;
 use crate::domain::app_signature::AppSignature;
 use crate::domain::language::Language;
 
-/// Bytes of a message that SMS Retriever looks at.
+/// Bytes of a message that SMS Retriever looks at. The text with the app hash is the longest, so no text has more.
 const RETRIEVER_BYTES: usize = 140;
-
-/// Room for every text, so that writing one never moves it and leaves no copy behind.
-const CAPACITY: usize = 320;
-
-/// The longest sender name, in bytes and in septets: with it, every sentence and an app hash fill [`RETRIEVER_BYTES`].
-const SENDER_NAME_MAX: usize = 40;
-
-/// The longest domain name, RFC 1035 section 2.3.4 without the root's dot.
-const DOMAIN_MAX: usize = 253;
-
-/// Who speaks to the person: the name at the head of every text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SenderName(String);
-
-/// Why a name cannot stand in the texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidSenderName {
-    /// Nothing, or white space at an end.
-    #[error("must not be empty, nor start or end with white space")]
-    Empty,
-    /// The texts would not fit one SMS.
-    #[error("must be at most {SENDER_NAME_MAX} characters long (accented letters count twice)")]
-    TooLong,
-    /// A digit beside the code confuses people and the phones that look for it.
-    #[error("must not contain digits: the code is the only number in the text")]
-    Digit,
-    /// The character would turn the whole text into UCS-2, of which 70 characters fit one SMS.
-    #[error("must not contain {0:?}, which the GSM-7 alphabet of SMS does not have")]
-    NotGsm7(char),
-}
-
-impl SenderName {
-    /// Reads a name.
-    ///
-    /// # Errors
-    ///
-    /// When the texts could not keep their promises with it.
-    pub fn parse(name: &str) -> Result<Self, InvalidSenderName> {
-        if name.is_empty() || name.trim() != name {
-            return Err(InvalidSenderName::Empty);
-        }
-        if name.contains(|c: char| c.is_numeric()) {
-            return Err(InvalidSenderName::Digit);
-        }
-        if let Some(foreign) =
-            name.chars().find(|c| c.is_control() || gsm7::septets(c.encode_utf8(&mut [0; 4])).is_none())
-        {
-            return Err(InvalidSenderName::NotGsm7(foreign));
-        }
-        if name.len().max(gsm7::septets(name).unwrap_or(usize::MAX)) > SENDER_NAME_MAX {
-            return Err(InvalidSenderName::TooLong);
-        }
-        Ok(Self(name.to_owned()))
-    }
-}
-
-/// The domain whose web pages and apps may fill in the code on Apple's devices.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IosDomain(String);
-
-/// The text is not a domain name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be a lower-case domain name such as example.com")]
-pub struct InvalidIosDomain;
-
-impl IosDomain {
-    /// Reads a domain name: letters, digits and hyphens in at least two labels, lower case.
-    ///
-    /// # Errors
-    ///
-    /// When it is no such name.
-    pub fn parse(domain: &str) -> Result<Self, InvalidIosDomain> {
-        let is_label = |label: &str| {
-            !label.is_empty()
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        let well_formed = domain.len() <= DOMAIN_MAX && domain.contains('.') && domain.split('.').all(is_label);
-        well_formed.then(|| Self(domain.to_owned())).ok_or(InvalidIosDomain)
-    }
-}
 
 /// The operator's share of every text, checked once.
 #[derive(Clone, Debug)]
@@ -125,22 +46,23 @@ impl SmsTemplate {
     pub fn new(sender: SenderName, ios_domain: Option<IosDomain>) -> Result<Self, TemplateTooLong> {
         let template = Self { sender, ios_domain };
         let hash = AppSignature::parse("AAAAAAAAAAA").expect("eleven letters are an app hash");
-        let excess = Language::ALL
-            .into_iter()
-            .flat_map(|language| {
-                [template.render(language, "000000", None), template.render(language, "000000", Some(&hash))]
-            })
-            .map(|text| text.excess())
-            .max();
-        match excess {
+        let longest = Language::ALL.map(|language| template.render(language, "000000", Some(&hash)).excess());
+        match longest.into_iter().max() {
             None | Some(0) => Ok(template),
             Some(excess) => Err(TemplateTooLong { excess }),
         }
     }
 
+    /// Writes the text that carries `otp`, for one phone.
+    #[must_use]
+    pub fn text(&self, language: Language, otp: &Otp, app_signature: Option<&AppSignature>) -> SmsText {
+        self.render(language, otp.expose(), app_signature)
+    }
+
     fn render(&self, language: Language, code: &str, app_signature: Option<&AppSignature>) -> SmsText {
-        let name = &self.sender.0;
-        let mut text = Zeroizing::new(String::with_capacity(CAPACITY));
+        let name = self.sender.as_str();
+        // Enough room from the start: a string that grows leaves a copy of the code behind.
+        let mut text = Zeroizing::new(String::with_capacity(RETRIEVER_BYTES));
         let mut write = |part: fmt::Arguments<'_>| text.write_fmt(part).expect("writing to a string cannot fail");
         match language {
             Language::De => {
@@ -156,36 +78,148 @@ impl SmsTemplate {
         if let Some(hash) = app_signature {
             write(format_args!("\n{hash}"));
         }
-        if let Some(IosDomain(domain)) = &self.ios_domain {
+        if let Some(domain) = self.ios_domain.as_ref().map(IosDomain::as_str) {
             write(format_args!("\n@{domain} #{code}"));
         }
-        SmsText { text, for_retriever: app_signature.is_some() }
+        SmsText(text)
     }
 }
 
 /// A finished text with the code in it. It has no `Display`, `Debug` shows nothing, and its memory is wiped.
-pub struct SmsText {
-    text: Zeroizing<String>,
-    for_retriever: bool,
-}
+pub struct SmsText(Zeroizing<String>);
 
 impl SmsText {
     /// The text, for the one who sends it. Never for a log.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.text
+        &self.0
     }
 
     /// By how much the text passes its bounds.
     fn excess(&self) -> usize {
-        let septets = gsm7::septets(&self.text).unwrap_or(usize::MAX);
-        let bytes = if self.for_retriever { self.text.len() } else { 0 };
-        septets.saturating_sub(SEGMENT_SEPTETS).max(bytes.saturating_sub(RETRIEVER_BYTES))
+        let septets = gsm7::septets(&self.0).unwrap_or(usize::MAX);
+        septets.saturating_sub(SEGMENT_SEPTETS).max(self.0.len().saturating_sub(RETRIEVER_BYTES))
     }
 }
 
 impl fmt::Debug for SmsText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SmsText(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODE: &str = "212212";
+
+    fn otp() -> Otp {
+        Otp::parse(CODE).unwrap()
+    }
+
+    fn hash() -> AppSignature {
+        AppSignature::parse("FA+9qCX9VSu").unwrap()
+    }
+
+    fn template(name: &str, domain: Option<&str>) -> Result<SmsTemplate, TemplateTooLong> {
+        let domain = domain.map(|domain| IosDomain::parse(domain).unwrap());
+        SmsTemplate::new(SenderName::parse(name).unwrap(), domain)
+    }
+
+    fn text(language: Language, app_signature: Option<&AppSignature>, domain: Option<&str>) -> String {
+        template("Sandbox", domain).unwrap().text(language, &otp(), app_signature).expose().to_owned()
+    }
+
+    fn runs_of_digits(text: &str) -> Vec<&str> {
+        text.split(|c: char| !c.is_numeric()).filter(|run| !run.is_empty()).collect()
+    }
+
+    #[test]
+    fn each_language_has_its_text() {
+        for (language, expected) in [
+            (Language::De, "Sandbox: Ihr Code lautet 212212. Geben Sie ihn niemals weiter, auch nicht an uns."),
+            (Language::En, "Sandbox: Your code is 212212. Never share it with anyone, not even with us."),
+            (Language::Fr, "Sandbox: votre code est 212212. Ne le donnez jamais à personne, pas non plus à nous."),
+        ] {
+            assert_eq!(text(language, None, None), expected);
+        }
+    }
+
+    #[test]
+    fn the_code_is_the_only_run_of_digits_in_the_sentence() {
+        for language in Language::ALL {
+            for app_signature in [None, Some(&hash())] {
+                for domain in [None, Some("bank24.example")] {
+                    let text = text(language, app_signature, domain);
+                    assert_eq!(runs_of_digits(text.lines().next().unwrap()), [CODE], "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_an_app_hash_and_a_domain_the_text_is_the_sentence() {
+        for language in Language::ALL {
+            assert_eq!(text(language, None, None).lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn the_app_hash_alone_is_the_last_line() {
+        for language in Language::ALL {
+            let text = text(language, Some(&hash()), None);
+            assert_eq!(text.rsplit('\n').next(), Some("FA+9qCX9VSu"), "{text:?}");
+            assert_eq!(text.lines().count(), 2, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_domain_is_the_last_line_and_the_app_hash_stands_before_it() {
+        for language in Language::ALL {
+            let both = text(language, Some(&hash()), Some("example.com"));
+            assert_eq!(both.split('\n').skip(1).collect::<Vec<_>>(), ["FA+9qCX9VSu", "@example.com #212212"]);
+            let domain_only = text(language, None, Some("example.com"));
+            assert_eq!(domain_only.split('\n').skip(1).collect::<Vec<_>>(), ["@example.com #212212"]);
+        }
+    }
+
+    #[test]
+    fn with_the_longest_names_every_text_fits_one_segment() {
+        for name in ["N".repeat(40), "Ü".repeat(20), "[".repeat(20), "€".repeat(13)] {
+            let template = template(&name, None).unwrap();
+            for language in Language::ALL {
+                let bare = template.text(language, &otp(), None);
+                assert!(gsm7::septets(bare.expose()).unwrap() <= 160, "{language:?} {name}");
+                let with_hash = template.text(language, &otp(), Some(&hash()));
+                assert!(gsm7::septets(with_hash.expose()).unwrap() <= 160, "{language:?} {name}");
+                assert!(with_hash.expose().len() <= 140, "{language:?} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_domain_that_does_not_fit_beside_the_name_is_refused_with_the_excess() {
+        // The French sentence has 79 bytes, the app hash's line 12, the domain's 10 and the domain: 39 are left.
+        let (name, domain) = ("N".repeat(28), "example.com");
+        let longest = template(&name, Some(domain)).unwrap().text(Language::Fr, &otp(), Some(&hash()));
+        assert_eq!(longest.expose().len(), 140);
+        let too_long = template(&(name + "NN"), Some(domain)).unwrap_err();
+        assert_eq!(too_long, TemplateTooLong { excess: 2 });
+    }
+
+    #[test]
+    fn writing_a_text_never_moves_it() {
+        let name = "N".repeat(40);
+        for language in Language::ALL {
+            let text = template(&name, None).unwrap().text(language, &otp(), Some(&hash()));
+            assert_eq!(text.0.capacity(), RETRIEVER_BYTES);
+        }
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_text() {
+        let text = template("Sandbox", None).unwrap().text(Language::En, &otp(), None);
+        assert_eq!(format!("{text:?}"), "SmsText(..)");
     }
 }
