@@ -82,6 +82,26 @@ fn operation_ids_are_unique() {
 }
 
 #[test]
+fn every_link_fills_parameters_that_its_operation_has() {
+    let document = CONTRACT.document();
+    let mut seen = 0;
+    for (place, answer) in every_answer() {
+        for link in answer["links"].as_object().into_iter().flatten().map(|(_, link)| link) {
+            seen += 1;
+            let target = CONTRACT.operations().iter().find(|operation| link["operationId"] == *operation.id);
+            let target = target.unwrap_or_else(|| panic!("{place}: {link} leads nowhere"));
+            let given: BTreeSet<&str> =
+                link["parameters"].as_object().expect("parameters").keys().map(|it| &**it).collect();
+            let needed = document["paths"][&target.path]["parameters"].as_array().into_iter().flatten();
+            let needed: BTreeSet<&str> =
+                needed.filter_map(|parameter| resolved(document, parameter)["name"].as_str()).collect();
+            assert_eq!(given, needed, "{place}: {link}");
+        }
+    }
+    assert!(seen > 20, "only {seen} links");
+}
+
+#[test]
 fn the_table_of_errors_has_one_row_for_every_code() {
     let schema = &CONTRACT.document()["components"]["schemas"]["ErrorCode"]["enum"];
     let codes: BTreeSet<&str> = schema.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
