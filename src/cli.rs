@@ -159,7 +159,9 @@ fn warn_about_mode(config: &Config, http_addr: SocketAddr) {
     }
     tracing::warn!("SANDBOX: codes and secrets are known to everybody; never put customers behind this");
     if config.sandbox_client {
-        tracing::warn!("get a token: curl -u sandbox:sandbox -d grant_type=client_credentials http://{http_addr}/oauth2/token");
+        tracing::warn!(
+            "get a token: curl -u sandbox:sandbox -d grant_type=client_credentials http://{http_addr}/oauth2/token"
+        );
     }
     if !http_addr.ip().is_loopback() {
         tracing::warn!("SANDBOX reachable from other machines; set HTTP_ADDR to a loopback address");
@@ -253,4 +255,3 @@ async fn healthcheck(config: &Config) -> anyhow::Result<()> {
     let status = request.send().await.map_err(reqwest::Error::without_url)?.status();
     if status.is_success() { say("ready") } else { Err(anyhow!("not ready: status {status}")) }
 }
-

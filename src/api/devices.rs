@@ -7,6 +7,7 @@ use axum::response::IntoResponse;
 
 use super::App;
 use super::body::JsonBody;
+use super::caller::Authenticated;
 use super::error::ApiError;
 use super::fields::{Fields, Parsed, one_of, out_of_bounds, within_bounds};
 use super::page::{DeviceListing, page_headers};
@@ -15,7 +16,7 @@ use super::refusals::{Regarding, device_not_found};
 use super::views::{BindingView, DeviceView};
 use crate::crypto::PublicKey;
 use crate::domain::app_signature::AppSignature;
-use crate::domain::client::Caller;
+
 use crate::domain::device::{DEVICE_NAME_MAX, DeviceName};
 use crate::domain::device_data::{DEVICE_DATA_MAX, DeviceData};
 use crate::domain::id::DeviceId;
@@ -28,19 +29,18 @@ use crate::service::BindDevice;
 /// Asks for a device and sends its code.
 pub(super) async fn bind(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     body: JsonBody,
 ) -> Result<impl IntoResponse, ApiError> {
     let wish = body.read(bind_device)?;
-    let challenge =
-        app.to_the_end(|service| async move { service.bind_device(&caller, wish).await }).await??;
+    let challenge = app.to_the_end(|service| async move { service.bind_device(&caller, wish).await }).await??;
     Ok((StatusCode::ACCEPTED, Json(BindingView::from(challenge))))
 }
 
 /// Lists devices, newest first.
 pub(super) async fn list(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     RawQuery(query): RawQuery,
 ) -> Result<impl IntoResponse, ApiError> {
     let listing = DeviceListing::parse(query.as_deref().unwrap_or_default())?;
@@ -53,20 +53,24 @@ pub(super) async fn list(
 /// Shows a device, also a deleted one.
 pub(super) async fn show(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     path: PathIds,
 ) -> Result<impl IntoResponse, ApiError> {
     let id = device_id(&path)?;
-    let device = app.service.device(&caller, id).await.map_err(|error| Regarding(&path.shown("id"), error))?;
+    let device = app.service.device(&caller, id).await.map_err(|error| Regarding(path.shown("id"), error))?;
     Ok(Json(DeviceView::from(device)))
 }
 
 /// Deletes a device with all its keys.
-pub(super) async fn delete(State(app): State<App>, caller: Caller, path: PathIds) -> Result<StatusCode, ApiError> {
+pub(super) async fn delete(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    path: PathIds,
+) -> Result<StatusCode, ApiError> {
     let id = device_id(&path)?;
     app.to_the_end(|service| async move { service.delete_device(&caller, id).await })
         .await?
-        .map_err(|error| Regarding(&path.shown("id"), error))?;
+        .map_err(|error| Regarding(path.shown("id"), error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -82,8 +86,8 @@ fn bind_device(mut fields: Fields) -> Result<BindDevice, Faults> {
     let key = fields.required("key", public_key);
     let key_purpose = fields.optional("key_purpose", key_purpose);
     let name = fields.optional("name", device_name);
-    let app_signature = fields
-        .optional_object("sms_challenge", |inner| inner.optional("sms_challenge.app_signature", app_signature));
+    let app_signature =
+        fields.optional_object("sms_challenge", |inner| inner.optional("sms_challenge.app_signature", app_signature));
     let language = fields.optional("language", language);
     let device_data = fields.optional_opaque("device_data", device_data);
     let wish = person_id.zip(key_type.and(key)).map(|(person_id, key)| BindDevice {

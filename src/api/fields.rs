@@ -45,11 +45,8 @@ impl Fields {
     /// A text that may be there.
     pub(crate) fn optional<T>(&mut self, path: &'static str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
         let text = self.text(path)?;
-        let parsed = if text.trim() == text {
-            parse(&text)
-        } else {
-            Err("must not begin or end with white space".to_owned())
-        };
+        let parsed =
+            if text.trim() == text { parse(&text) } else { Err("must not begin or end with white space".to_owned()) };
         self.keep(path, parsed)
     }
 

@@ -7,6 +7,7 @@ use axum::response::IntoResponse;
 
 use super::App;
 use super::body::JsonBody;
+use super::caller::Authenticated;
 use super::devices::{device_data, device_id, key_purpose, key_type, public_key};
 use super::error::ApiError;
 use super::fields::Fields;
@@ -14,7 +15,7 @@ use super::path::PathIds;
 use super::refusals::{Regarding, key_not_found};
 use super::signature_challenges::signature;
 use super::views::{DeviceKeysView, IdView, KeyView};
-use crate::domain::client::Caller;
+
 use crate::domain::id::KeyId;
 use crate::domain::invalid::Faults;
 use crate::service::AddKey;
@@ -22,7 +23,7 @@ use crate::service::AddKey;
 /// Adds a key that an existing key vouches for.
 pub(super) async fn add(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     path: PathIds,
     body: JsonBody,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -31,26 +32,26 @@ pub(super) async fn add(
     let id = app
         .to_the_end(|service| async move { service.add_key(&caller, device, wish).await })
         .await?
-        .map_err(|error| Regarding(&path.shown("id"), error))?;
+        .map_err(|error| Regarding(path.shown("id"), error))?;
     Ok((StatusCode::CREATED, Json(IdView { id: id.to_string() })))
 }
 
 /// Shows a device with its keys, as an array of one.
 pub(super) async fn list(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     path: PathIds,
 ) -> Result<impl IntoResponse, ApiError> {
     let device = device_id(&path)?;
     let with_keys = app.service.device_with_keys(&caller, device).await;
-    let with_keys = with_keys.map_err(|error| Regarding(&path.shown("id"), error))?;
+    let with_keys = with_keys.map_err(|error| Regarding(path.shown("id"), error))?;
     Ok(Json([DeviceKeysView::from(with_keys)]))
 }
 
 /// Shows a key.
 pub(super) async fn show(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     path: PathIds,
 ) -> Result<impl IntoResponse, ApiError> {
     let device = device_id(&path)?;
@@ -70,15 +71,13 @@ fn add_key(mut fields: Fields) -> Result<AddKey, Faults> {
         purpose.zip(signature)
     });
     let device_data = fields.optional_opaque("device_data", device_data);
-    let wish = key.zip(key_type.and(device_signature)).map(
-        |((key, key_text), (vouching_purpose, signature))| AddKey {
-            key,
-            key_text,
-            purpose: purpose.unwrap_or_default(),
-            vouching_purpose,
-            signature,
-            device_data,
-        },
-    );
+    let wish = key.zip(key_type.and(device_signature)).map(|((key, key_text), (vouching_purpose, signature))| AddKey {
+        key,
+        key_text,
+        purpose: purpose.unwrap_or_default(),
+        vouching_purpose,
+        signature,
+        device_data,
+    });
     fields.finish(wish)
 }

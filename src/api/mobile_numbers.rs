@@ -7,6 +7,7 @@ use axum::response::IntoResponse;
 
 use super::App;
 use super::body::{JsonBody, OptionalJsonBody};
+use super::caller::Authenticated;
 use super::devices::language;
 use super::error::ApiError;
 use super::fields::{Fields, Parsed};
@@ -14,7 +15,7 @@ use super::path::PathIds;
 use super::refusals::{Regarding, number_not_found};
 use super::views::MobileNumberView;
 use crate::crypto::Otp;
-use crate::domain::client::Caller;
+
 use crate::domain::invalid::Faults;
 use crate::domain::language::Language;
 use crate::domain::mobile_number::MobileNumber;
@@ -23,19 +24,19 @@ use crate::domain::person::PersonId;
 /// Shows the person's number.
 pub(super) async fn show(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     path: PathIds,
 ) -> Result<impl IntoResponse, ApiError> {
     let person = person_id(&path)?;
     let record = app.service.mobile_number(&caller, &person).await;
-    let record = record.map_err(|error| Regarding(person.as_str(), error))?;
+    let record = record.map_err(|error| Regarding(person.to_string(), error))?;
     Ok(Json(MobileNumberView::from(record)))
 }
 
 /// Gives the person a number, verified or yet to be.
 pub(super) async fn create(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     path: PathIds,
     body: JsonBody,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -51,14 +52,14 @@ pub(super) async fn create(
             }
         })
         .await?
-        .map_err(|error| Regarding(regarding.as_str(), error))?;
+        .map_err(|error| Regarding(regarding.to_string(), error))?;
     Ok((StatusCode::CREATED, Json(MobileNumberView::from(record))))
 }
 
 /// Sends a code to the number.
 pub(super) async fn authorize(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     path: PathIds,
     body: JsonBody,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -66,18 +67,16 @@ pub(super) async fn authorize(
     let person = person_id(&path)?;
     let regarding = person.clone();
     let record = app
-        .to_the_end(|service| async move {
-            service.authorize_mobile_number(&caller, &person, &number, language).await
-        })
+        .to_the_end(|service| async move { service.authorize_mobile_number(&caller, &person, &number, language).await })
         .await?
-        .map_err(|error| Regarding(regarding.as_str(), error))?;
+        .map_err(|error| Regarding(regarding.to_string(), error))?;
     Ok((StatusCode::CREATED, Json(MobileNumberView::from(record))))
 }
 
 /// Takes the code back from the person.
 pub(super) async fn confirm(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     path: PathIds,
     body: JsonBody,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -87,24 +86,24 @@ pub(super) async fn confirm(
     let record = app
         .to_the_end(|service| async move { service.confirm_mobile_number(&caller, &person, &number, &token).await })
         .await?
-        .map_err(|error| Regarding(regarding.as_str(), error))?;
+        .map_err(|error| Regarding(regarding.to_string(), error))?;
     Ok((StatusCode::CREATED, Json(MobileNumberView::from(record))))
 }
 
 /// Takes the number away.
 pub(super) async fn delete(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     path: PathIds,
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<impl IntoResponse, ApiError> {
-    let number = body.map(|body| body.read(deletion)).transpose()?.flatten();
+    let number = body.map(|body| body.read(deletion)).transpose()?;
     let person = person_id(&path)?;
     let regarding = person.clone();
     let record = app
         .to_the_end(|service| async move { service.delete_mobile_number(&caller, &person, number.as_ref()).await })
         .await?
-        .map_err(|error| Regarding(regarding.as_str(), error))?;
+        .map_err(|error| Regarding(regarding.to_string(), error))?;
     Ok(Json(MobileNumberView::from(record)))
 }
 
@@ -130,9 +129,9 @@ fn confirmation(mut fields: Fields) -> Result<(MobileNumber, Otp), Faults> {
     fields.finish(number.zip(token))
 }
 
-fn deletion(mut fields: Fields) -> Result<Option<MobileNumber>, Faults> {
-    let number = fields.optional("number", mobile_number);
-    fields.finish(Some(number))
+fn deletion(mut fields: Fields) -> Result<MobileNumber, Faults> {
+    let number = fields.required("number", mobile_number);
+    fields.finish(number)
 }
 
 fn mobile_number(text: &str) -> Parsed<MobileNumber> {

@@ -86,10 +86,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/mfa/devices/{id}", get(devices::show).delete(devices::delete))
         .route("/v1/mfa/devices/{id}/keys", post(keys::add).get(keys::list))
         .route("/v1/mfa/devices/{id}/keys/{key_id}", get(keys::show))
-        .route(
-            "/v1/mfa/challenges/signatures/{id}",
-            get(signature_challenges::show).put(signature_challenges::verify),
-        );
+        .route("/v1/mfa/challenges/signatures/{id}", get(signature_challenges::show).put(signature_challenges::verify));
     let numbers = Router::new()
         .route(
             "/v1/persons/{person_id}/mobile_number",

@@ -11,7 +11,7 @@ use crate::store::{DeviceQuery, Tombstones};
 const DEFAULT_SIZE: i64 = 10;
 const MAX_SIZE: i64 = 1000;
 /// Enough pages for anybody, and its product with the size is far from overflow.
-const MAX_NUMBER: i64 = 1_000_000_000;
+const MAX_NUMBER: i64 = 2_147_483_647;
 
 const PERSON_ID: &str = "filter[person_id]";
 const INCLUDE_DELETED: &str = "filter[include_deleted]";
@@ -123,8 +123,7 @@ impl Parameters {
         let mut values =
             self.pairs.iter().filter(|(key, _)| key == name || Some(key.as_str()) == alias).map(|(_, value)| value);
         let value = values.next()?;
-        let parsed =
-            if values.next().is_some() { Err("must be given only once".to_owned()) } else { parse(value) };
+        let parsed = if values.next().is_some() { Err("must be given only once".to_owned()) } else { parse(value) };
         parsed.map_err(|message| self.faults.push(Invalid::value(name, message))).ok()
     }
 }
@@ -155,7 +154,13 @@ mod tests {
                 .unwrap_err();
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_deref().unwrap()).collect();
         assert_eq!(fields, ["filter[person_id]", "filter[include_deleted]", "page[number]", "page[size]"]);
-        for query in ["page[size]=+5", "page[size]=", "page[size]=1e3", "page[number]=99999999999999999999", "page[size]=1&page[size]=2"] {
+        for query in [
+            "page[size]=+5",
+            "page[size]=",
+            "page[size]=1e3",
+            "page[number]=99999999999999999999",
+            "page[size]=1&page[size]=2",
+        ] {
             assert!(DeviceListing::parse(query).is_err(), "{query}");
         }
     }

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
-/// The longest id that an error repeats; the rest of an absurd one is cut off.
+/// The longest id that an error repeats: the rest of an absurd one is cut off, and control characters are left out.
 const SHOWN_MAX: usize = 64;
 
 /// The variable parts of a path, percent-decoded.
@@ -20,7 +20,7 @@ impl PathIds {
 
     /// One part for an error text.
     pub(crate) fn shown(&self, name: &str) -> String {
-        self.text(name).chars().take(SHOWN_MAX).collect()
+        self.text(name).chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
     }
 }
 

@@ -27,9 +27,7 @@ impl From<TokenError> for ApiError {
             TokenError::Invalid(_) => {
                 Self::unauthorized(ErrorCode::InvalidToken, "the access token is invalid or expired").caused_by(error)
             }
-            TokenError::Insufficient(_) => {
-                Self::new(ErrorCode::UnauthorizedAction, error.to_string()).caused_by(error)
-            }
+            TokenError::Insufficient(_) => Self::new(ErrorCode::UnauthorizedAction, error.to_string()).caused_by(error),
             TokenError::KeysUnavailable(_) => Self::unavailable(RETRY_AFTER_OUTAGE_SECONDS).caused_by(error),
         }
     }
@@ -51,12 +49,12 @@ impl From<BindDeviceError> for ApiError {
 }
 
 /// A refusal and the id, as the caller wrote it, that it is about.
-pub(crate) struct Regarding<'a, E>(pub(crate) &'a str, pub(crate) E);
+pub(crate) struct Regarding<E>(pub(crate) String, pub(crate) E);
 
-impl From<Regarding<'_, VerifyBindingError>> for ApiError {
-    fn from(Regarding(id, error): Regarding<'_, VerifyBindingError>) -> Self {
+impl From<Regarding<VerifyBindingError>> for ApiError {
+    fn from(Regarding(id, error): Regarding<VerifyBindingError>) -> Self {
         match error {
-            VerifyBindingError::NotOpen => challenge_not_found(id),
+            VerifyBindingError::NotOpen => challenge_not_found(&id),
             VerifyBindingError::Malformed(faults) => faults.into(),
             VerifyBindingError::WrongSignature => wrong_signature(),
             VerifyBindingError::Declined => declined(),
@@ -67,19 +65,19 @@ impl From<Regarding<'_, VerifyBindingError>> for ApiError {
     }
 }
 
-impl From<Regarding<'_, DeviceError>> for ApiError {
-    fn from(Regarding(id, error): Regarding<'_, DeviceError>) -> Self {
+impl From<Regarding<DeviceError>> for ApiError {
+    fn from(Regarding(id, error): Regarding<DeviceError>) -> Self {
         match error {
-            DeviceError::NotFound => device_not_found(id),
+            DeviceError::NotFound => device_not_found(&id),
             DeviceError::Failure(failure) => failure.into(),
         }
     }
 }
 
-impl From<Regarding<'_, AddKeyError>> for ApiError {
-    fn from(Regarding(id, error): Regarding<'_, AddKeyError>) -> Self {
+impl From<Regarding<AddKeyError>> for ApiError {
+    fn from(Regarding(id, error): Regarding<AddKeyError>) -> Self {
         match error {
-            AddKeyError::DeviceNotFound => device_not_found(id),
+            AddKeyError::DeviceNotFound => device_not_found(&id),
             AddKeyError::Malformed(faults) => faults.into(),
             AddKeyError::NoKeyOfPurpose => Self::from(vec![Invalid::value(
                 "device_signature.signature_key_purpose",
@@ -87,19 +85,17 @@ impl From<Regarding<'_, AddKeyError>> for ApiError {
             )]),
             AddKeyError::WrongSignature => wrong_signature(),
             AddKeyError::Declined => declined(),
-            AddKeyError::KeyLimit => {
-                Self::new(ErrorCode::KeyLimitExceeded, "the device has as many keys as allowed")
-            }
+            AddKeyError::KeyLimit => Self::new(ErrorCode::KeyLimitExceeded, "the device has as many keys as allowed"),
             AddKeyError::KeyTaken => key_taken(),
             AddKeyError::Failure(failure) => failure.into(),
         }
     }
 }
 
-impl From<Regarding<'_, MobileNumberError>> for ApiError {
-    fn from(Regarding(person, error): Regarding<'_, MobileNumberError>) -> Self {
+impl From<Regarding<MobileNumberError>> for ApiError {
+    fn from(Regarding(person, error): Regarding<MobileNumberError>) -> Self {
         match error {
-            MobileNumberError::NotFound => number_not_found(person),
+            MobileNumberError::NotFound => number_not_found(&person),
             MobileNumberError::Exists => {
                 Self::new(ErrorCode::MobileNumberExists, "the person has a mobile number already; delete it first")
             }

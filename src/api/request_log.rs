@@ -36,8 +36,9 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
     );
 
     let answer = tokio::time::timeout(app.limits.deadline, next.run(request).instrument(span.clone())).await;
-    let mut response =
-        answer.unwrap_or_else(|_| axum::response::IntoResponse::into_response(ApiError::unavailable(RETRY_AFTER_DEADLINE_SECONDS)));
+    let mut response = answer.unwrap_or_else(|_| {
+        axum::response::IntoResponse::into_response(ApiError::unavailable(RETRY_AFTER_DEADLINE_SECONDS))
+    });
 
     let error = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &error {

@@ -7,13 +7,14 @@ use axum::response::IntoResponse;
 
 use super::App;
 use super::body::JsonBody;
+use super::caller::Authenticated;
 use super::error::ApiError;
 use super::fields::{Fields, Parsed};
 use super::path::PathIds;
 use super::refusals::{Regarding, challenge_not_found};
 use super::views::ChallengeView;
 use crate::crypto::DerSignature;
-use crate::domain::client::Caller;
+
 use crate::domain::id::ChallengeId;
 use crate::domain::invalid::Faults;
 use crate::service::BindingAnswer;
@@ -21,7 +22,7 @@ use crate::service::BindingAnswer;
 /// Shows a challenge while it is open.
 pub(super) async fn show(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     path: PathIds,
 ) -> Result<impl IntoResponse, ApiError> {
     let challenge = app.service.challenge(&caller, challenge_id(&path)?).await?;
@@ -32,7 +33,7 @@ pub(super) async fn show(
 /// Verifies possession of the device key and binds the device.
 pub(super) async fn verify(
     State(app): State<App>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     path: PathIds,
     body: JsonBody,
 ) -> Result<StatusCode, ApiError> {
@@ -40,7 +41,7 @@ pub(super) async fn verify(
     let answer = body.read(binding_answer);
     app.to_the_end(|service| async move { service.verify_binding(&caller, id, answer).await })
         .await?
-        .map_err(|error| Regarding(&path.shown("id"), error))?;
+        .map_err(|error| Regarding(path.shown("id"), error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -156,7 +156,9 @@ impl IntoResponse for OAuthError {
         };
         let mut response = (status, Json(OAuthErrorView { error, error_description: description })).into_response();
         if matches!(self, Self::InvalidClient) {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"device-management\""));
         }
         response
     }

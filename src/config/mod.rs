@@ -168,7 +168,10 @@ fn external_issuer(s: &mut Source<'_>, mode: Mode) -> Option<ExternalIssuerSetti
     let partner_claim = s.value("EXTERNAL_PARTNER_CLAIM", "partner", claim_name);
     let issuer = issuer?;
     let Some(audience) = audience else {
-        s.problem("EXTERNAL_AUDIENCE", "is required with EXTERNAL_ISSUER: tokens for other services must not work here");
+        s.problem(
+            "EXTERNAL_AUDIENCE",
+            "is required with EXTERNAL_ISSUER: tokens for other services must not work here",
+        );
         return None;
     };
     Some(ExternalIssuerSettings { issuer, audience, jwks_url, partner_claim })

@@ -6,9 +6,9 @@
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::Mode;
 use super::parse::{seconds, whole};
 use super::source::Source;
-use super::Mode;
 use crate::crypto::Otp;
 
 /// The shortest secret in production, in bytes: as long as the HMAC-SHA256 output (RFC 2104 section 3).

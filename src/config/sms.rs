@@ -8,10 +8,12 @@ use super::Mode;
 use super::parse::{boolean, milliseconds, server};
 use super::source::Source;
 use crate::outbound::HttpUrl;
+use crate::sms::ios_domain::IosDomain;
 use crate::sms::providers::AfterUncertain;
+use crate::sms::sender_name::SenderName;
+use crate::sms::text::SmsTemplate;
 use crate::sms::twilio::{TwilioSender, TwilioSettings};
 use crate::sms::webhook::{WebhookAuth, WebhookSettings};
-use crate::sms::{IosDomain, SenderName, SmsTemplate};
 
 const DEFAULT_SENDER: &str = "Device Management";
 

@@ -104,9 +104,8 @@ impl Service {
             otp_version: self.codes.current_version(),
             life: ChallengeLife::starting(now, self.policy.challenge_life),
         };
-        let record = self
-            .assess(FraudAction::DeviceBinding, &binding.person_id, binding.id, wish.device_data.as_ref())
-            .await;
+        let record =
+            self.assess(FraudAction::DeviceBinding, &binding.person_id, binding.id, wish.device_data.as_ref()).await;
         if let Some(record) = record.as_ref().filter(|record| !record.allowed) {
             self.store.record_fraud_assessment(partner, record).await?;
             return Err(BindDeviceError::Declined);
@@ -132,8 +131,7 @@ impl Service {
         app_signature: Option<&AppSignature>,
     ) -> Result<Result<(), SmsError>, Failure> {
         let version = binding.otp_version;
-        let code =
-            self.codes.code(version, binding.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
+        let code = self.codes.code(version, binding.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
         let text = self.sms_template.text(language, &code, app_signature);
         Ok(self.hand_over(Sms { to, text, reference: binding.id.uuid() }).await)
     }

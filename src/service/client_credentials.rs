@@ -97,8 +97,7 @@ impl ClientRegistry<'_> {
     ) -> Result<NewSecret, StoreError> {
         let now = self.clock.now();
         let id: Uuid = uuid_v7(now, self.entropy.bytes());
-        let client =
-            Client { id: id.to_string(), partner, name, permissions, created_at: now, revoked_at: None };
+        let client = Client { id: id.to_string(), partner, name, permissions, created_at: now, revoked_at: None };
         let secret = self.mint_secret();
         self.store.create_client(&client, hash(&secret)).await?;
         Ok(NewSecret { client_id: client.id, secret })

@@ -105,8 +105,7 @@ impl Service {
             .open_token_challenge(&caller.partner, person, number, challenge)
             .await?
             .ok_or(MobileNumberError::NotFound)?;
-        let code =
-            self.codes.code(version, challenge.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
+        let code = self.codes.code(version, challenge.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
         let text = self.sms_template.text(language.unwrap_or(self.policy.language), &code, None);
         let sms = Sms { to: record.number.clone(), text, reference: challenge.id.uuid() };
         if let Err(error) = self.hand_over(sms).await {

@@ -85,8 +85,7 @@ impl<DB: Engine> Devices for SqlStore<DB> {
             (None, Tombstones::Excluded) => OF_PARTNER,
             (None, Tombstones::Included) => OF_PARTNER_WITH_TOMBSTONES,
         };
-        let mut statement =
-            sqlx::query(sql).bind(partner.as_str().to_owned()).bind(query.limit).bind(query.offset);
+        let mut statement = sqlx::query(sql).bind(partner.as_str().to_owned()).bind(query.limit).bind(query.offset);
         if let Some(person) = &query.person_id {
             statement = statement.bind(person.as_str().to_owned());
         }

@@ -14,7 +14,7 @@ use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
 
 /// `T` under another name.
-pub trait Is<T> {
+pub(super) trait Is<T> {
     /// `T` itself.
     type Itself;
 }
@@ -23,11 +23,14 @@ impl<S: ?Sized, T> Is<T> for S {
 }
 
 /// As a supertrait with a bound on `Itself`, makes that bound on `T` known wherever the trait is.
-pub trait Implies<T>: Is<T, Itself = T> {}
+pub(super) trait Implies<T>: Is<T, Itself = T> {}
 impl<S: ?Sized, T> Implies<T> for S {}
 
 /// A type that can be bound to a parameter and read from a column of `DB`.
-pub trait Column<DB: Database>: Type<DB> + for<'q> Encode<'q, DB> + for<'r> Decode<'r, DB> + Send + Sync {}
+pub(super) trait Column<DB: Database>:
+    Type<DB> + for<'q> Encode<'q, DB> + for<'r> Decode<'r, DB> + Send + Sync
+{
+}
 impl<DB, T> Column<DB> for T
 where
     DB: Database,
@@ -37,7 +40,7 @@ where
 
 /// A database that the store runs on.
 #[async_trait::async_trait]
-pub trait Engine:
+pub(super) trait Engine:
     Database
     + Implies<i64, Itself: Column<Self>>
     + Implies<f64, Itself: Column<Self>>

@@ -10,7 +10,7 @@ use super::{PoolUse, Result};
 ///
 /// Two pools, because SQLite has one writer at a time: a pool of one makes writers queue fairly instead of polling for the
 /// lock. On Postgres both are the same pool.
-pub struct SqlStore<DB: Engine> {
+pub(super) struct SqlStore<DB: Engine> {
     reader: Pool<DB>,
     writer: Pool<DB>,
 }
