@@ -112,15 +112,15 @@ pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
 pub async fn migrate(settings: &DatabaseSettings) -> Result<()> {
     match &settings.url {
         DatabaseUrl::Postgres(url) => {
-            // Not through a pool with a statement timeout: a migration may take its time, and so may waiting for the lock.
-            let mut connection = postgres_options(url)?.connect().await?;
-            POSTGRES_MIGRATIONS.run(&mut connection).await?;
-            sqlx::Connection::close(connection).await?;
+            // Without a statement timeout: a migration may take its time, and so may waiting for the lock.
+            let pool: PgPool = PoolOptions::new().max_connections(1).connect_with(postgres_options(url)?).await?;
+            POSTGRES_MIGRATIONS.run(&pool).await?;
+            pool.close().await;
         }
         DatabaseUrl::Sqlite(file) => {
-            let mut connection = sqlite_options(file).connect().await?;
-            SQLITE_MIGRATIONS.run(&mut connection).await?;
-            sqlx::Connection::close(connection).await?;
+            let pool = sqlite_pool(file, settings, 1).await?;
+            SQLITE_MIGRATIONS.run(&pool).await?;
+            pool.close().await;
         }
     }
     Ok(())
