@@ -26,6 +26,7 @@ pub use self::source::{Environment, Origin, Problem, Shown};
 use crate::api::RequestLimits;
 use crate::auth::ExternalIssuerSettings;
 use crate::domain::language::Language;
+use crate::server::Shutdown;
 use crate::service::Policy;
 use crate::store::{DatabaseSettings, DatabaseUrl};
 
@@ -66,8 +67,8 @@ pub struct Config {
     pub log_filter: String,
     /// Bounds of a request.
     pub limits: RequestLimits,
-    /// How long a stop may take.
-    pub shutdown_deadline: Duration,
+    /// How a process stops.
+    pub shutdown: Shutdown,
     /// Where codes come from.
     pub codes: CodeSettings,
     /// How our own tokens are signed.
@@ -99,9 +100,9 @@ impl Config {
             "production" => Ok(Mode::Production),
             _ => Err("must be sandbox or production"),
         });
-        let log_format = match mode {
-            Mode::Sandbox => "text",
-            Mode::Production => "json",
+        let (log_format, shutdown_delay) = match mode {
+            Mode::Sandbox => ("text", "0"),
+            Mode::Production => ("json", "5"),
         };
         let config = Self {
             mode,
@@ -119,7 +120,10 @@ impl Config {
                 body_bytes: s.value("REQUEST_BODY_LIMIT_BYTES", "524288", whole(1024..=16 * 1024 * 1024)),
                 deadline: s.value("REQUEST_DEADLINE_SECONDS", "15", seconds(1..=300)),
             },
-            shutdown_deadline: s.value("SHUTDOWN_DEADLINE_SECONDS", "25", seconds(1..=300)),
+            shutdown: Shutdown {
+                delay: s.value("SHUTDOWN_DELAY_SECONDS", shutdown_delay, seconds(0..=60)),
+                deadline: s.value("SHUTDOWN_DEADLINE_SECONDS", "25", seconds(1..=300)),
+            },
             codes: secrets::codes(s, mode),
             tokens: secrets::tokens(s, mode),
             external_issuer: external_issuer(s, mode),

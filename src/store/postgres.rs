@@ -9,6 +9,7 @@ use sqlx::{Pool, Postgres};
 use super::bindings::{Acceptance, NewBinding};
 use super::engine::Engine;
 use super::fraud_assessments::yes_or_no;
+use crate::domain::device::DeviceName;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
 
@@ -62,7 +63,7 @@ impl Engine for Postgres {
         .bind(binding.key_id.uuid())
         .bind(&binding.public_key.as_bytes()[..])
         .bind(binding.key_purpose.as_str())
-        .bind(binding.name.as_ref().map(|name| name.as_str()))
+        .bind(binding.name.as_ref().map(DeviceName::as_str))
         .bind(i64::from(binding.otp_version))
         .bind(binding.life.created_at)
         .bind(binding.life.expires_at);
