@@ -9,12 +9,14 @@ use uuid::Uuid;
 
 use super::engine::Engine;
 use super::error::is_taken;
+use super::failures::{cooling, spend_budget};
 use super::rows::{column, person_id, public_key, purpose};
 use super::sql_store::SqlStore;
 use super::{Result, StoreError};
 use crate::crypto::PublicKey;
 use crate::domain::challenge::{ChallengeLife, OpenBinding, REPEAT_WINDOW};
 use crate::domain::device::DeviceName;
+use crate::domain::failure_budget::{CoolingOff, FailureBudget};
 use crate::domain::fraud::FraudRecord;
 use crate::domain::id::{ChallengeId, KeyId};
 use crate::domain::key::KeyPurpose;
@@ -30,6 +32,8 @@ pub struct BindingProspects {
     pub bound_devices: i64,
     /// Whether a bound device of the partner already has this key.
     pub key_is_taken: bool,
+    /// Whether the person has to wait after too many failures.
+    pub cooling: Option<CoolingOff>,
 }
 
 /// An attempt to bind a device, not yet stored.
@@ -70,12 +74,25 @@ pub struct Acceptance {
     pub device_limit: i64,
 }
 
+/// A wrong signature that is about to be counted.
+#[derive(Clone, Copy, Debug)]
+pub struct WrongSignature {
+    /// The challenge that it was meant for.
+    pub id: ChallengeId,
+    /// Now.
+    pub at: DateTime<Utc>,
+    /// Wrong signatures per challenge.
+    pub cap: i64,
+    /// Failures per person.
+    pub budget: FailureBudget,
+}
+
 /// What became of an acceptance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Accepted {
     /// The device is bound.
     Bound,
-    /// The challenge was met, expired, superseded or closed meanwhile.
+    /// The challenge was met, expired, superseded or closed meanwhile, or the person has to wait.
     Gone,
     /// The person has as many devices as allowed; the challenge is closed.
     DeviceLimit,
@@ -92,6 +109,7 @@ pub trait Bindings {
         partner: &PartnerId,
         person: &PersonId,
         key: &PublicKey,
+        now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>>;
 
     /// Makes this attempt the person's only open one; an older one is superseded. False when the person has no verified
@@ -115,14 +133,9 @@ pub trait Bindings {
     /// Closes an attempt that can no longer succeed. Without effect on one that is closed already.
     async fn close_binding(&self, partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>) -> Result<()>;
 
-    /// Counts a wrong signature against the open attempt. `None` when it is not open (any more).
-    async fn count_wrong_signature(
-        &self,
-        partner: &PartnerId,
-        id: ChallengeId,
-        now: DateTime<Utc>,
-        wrong_signatures_cap: i64,
-    ) -> Result<Option<i64>>;
+    /// Counts a wrong signature against the open attempt and against the person. Gives how many the challenge has had;
+    /// `None`, and nothing counted, when it is not open or the person has to wait.
+    async fn count_wrong_signature(&self, partner: &PartnerId, wrong: &WrongSignature) -> Result<Option<i64>>;
 
     /// Binds the device, unless something came in between.
     async fn accept_binding(
@@ -149,10 +162,12 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         key: &PublicKey,
+        now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>> {
         let query = sqlx::query(
             "select n.number
                   , coalesce(p.bound_devices, 0) as bound_devices
+                  , case when p.cooling_until > $4 then p.cooling_until end as cooling_until
                   , (select count(*) from device_key k
                       where k.partner_id = $1 and k.public_key = $3 and k.deleted_at is null) as devices_with_key
                from mobile_number n
@@ -163,7 +178,8 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         )
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
-        .bind(key.as_bytes().to_vec());
+        .bind(key.as_bytes().to_vec())
+        .bind(now);
         self.row(query)
             .await?
             .map(|row| {
@@ -171,6 +187,7 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
                     number: MobileNumber::from_stored(column::<DB, _>(&row, "number")?),
                     bound_devices: column::<DB, _>(&row, "bound_devices")?,
                     key_is_taken: column::<DB, i64>(&row, "devices_with_key")? > 0,
+                    cooling: cooling::<DB>(&row)?,
                 })
             })
             .transpose()
@@ -200,6 +217,7 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
                   , binding_otp_version
                   , binding_created_at
                   , binding_expires_at
+                  , case when cooling_until > $3 then cooling_until end as cooling_until
                from person
               where binding_id = $1
                 and partner_id = $2
@@ -229,27 +247,27 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         Ok(())
     }
 
-    async fn count_wrong_signature(
-        &self,
-        partner: &PartnerId,
-        id: ChallengeId,
-        now: DateTime<Utc>,
-        wrong_signatures_cap: i64,
-    ) -> Result<Option<i64>> {
-        let query = sqlx::query(
+    async fn count_wrong_signature(&self, partner: &PartnerId, wrong: &WrongSignature) -> Result<Option<i64>> {
+        let query = sqlx::query(concat!(
             "update person
                 set binding_wrong_signatures = binding_wrong_signatures + 1
-              where binding_id = $1
-                and partner_id = $2
-                and binding_closed_at is null
-                and binding_expires_at > $3
-                and binding_wrong_signatures < $4
-             returning binding_wrong_signatures",
-        )
-        .bind(id.uuid())
+                  , ",
+            spend_budget!("$3", "$5", "$6", "$7"),
+            "where binding_id = $1
+               and partner_id = $2
+               and binding_closed_at is null
+               and binding_expires_at > $3
+               and binding_wrong_signatures < $4
+               and (cooling_until is null or cooling_until <= $3)
+             returning binding_wrong_signatures"
+        ))
+        .bind(wrong.id.uuid())
         .bind(partner.as_str().to_owned())
-        .bind(now)
-        .bind(wrong_signatures_cap);
+        .bind(wrong.at)
+        .bind(wrong.cap)
+        .bind(wrong.budget.window_start(wrong.at))
+        .bind(wrong.budget.cap)
+        .bind(wrong.budget.cooling_until(wrong.at));
         self.write(query).await?.map(|row| column::<DB, i64>(&row, "binding_wrong_signatures")).transpose()
     }
 
@@ -333,5 +351,6 @@ fn open_binding<DB: Engine>(id: ChallengeId, row: &DB::Row) -> Result<OpenBindin
             created_at: column::<DB, _>(row, "binding_created_at")?,
             expires_at: column::<DB, _>(row, "binding_expires_at")?,
         },
+        cooling: cooling::<DB>(row)?,
     })
 }

@@ -6,9 +6,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::engine::Engine;
+use super::failures::{cooling, forgive, spend};
 use super::rows::column;
 use super::sql_store::SqlStore;
 use super::{Result, StoreError};
+use crate::domain::failure_budget::{CoolingOff, FailureBudget};
 use crate::domain::id::{NumberId, TokenChallengeId};
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
@@ -53,6 +55,17 @@ pub struct OpenToken {
     pub otp_version: u32,
 }
 
+/// A token that somebody typed, held against the open code.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenAttempt {
+    /// The code that it was meant for.
+    pub id: TokenChallengeId,
+    /// Now.
+    pub at: DateTime<Utc>,
+    /// Wrong tokens per code.
+    pub cap: i64,
+}
+
 /// A number together with its open code, if there is one.
 #[derive(Clone, Debug)]
 pub struct NumberChallenge {
@@ -60,6 +73,8 @@ pub struct NumberChallenge {
     pub record: NumberRecord,
     /// `None` when no code was sent, or it expired, was used, or has no attempts left.
     pub open: Option<OpenToken>,
+    /// Whether the person has to wait after too many failures.
+    pub cooling: Option<CoolingOff>,
 }
 
 /// Mobile numbers.
@@ -100,24 +115,23 @@ pub trait MobileNumbers {
         wrong_tokens_cap: i64,
     ) -> Result<Option<NumberChallenge>>;
 
-    /// Counts a wrong token against the open code. `None` when it is not open (any more).
+    /// Counts a wrong token against the open code and against the person. `None`, and nothing counted, when the code is
+    /// not open (any more).
     async fn count_wrong_token(
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        id: TokenChallengeId,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
+        attempt: &TokenAttempt,
+        budget: &FailureBudget,
     ) -> Result<Option<i64>>;
 
-    /// Uses the open code up and marks the number as verified. False when the code is not open (any more).
+    /// Uses the open code up, marks the number as verified and forgives the person's failures. False when the code is not
+    /// open (any more).
     async fn confirm_mobile_number(
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        id: TokenChallengeId,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
+        attempt: &TokenAttempt,
     ) -> Result<bool>;
 
     /// Removes the person's number, if it is this one, and closes their open challenges with it.
@@ -156,7 +170,8 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
             NumberVerification::Pending => (None, None),
             NumberVerification::AssertedBy(client) => (Some(now), Some(client.to_owned())),
         };
-        let query = sqlx::query(
+        let mut transaction = self.begin().await?;
+        let created = sqlx::query(
             "insert into mobile_number (partner_id, person_id, number_id, number, created_at, verified_at, asserted_by)
              values ($1, $2, $3, $4, $5, $6, $7)
              on conflict (partner_id, person_id) do nothing
@@ -168,8 +183,17 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
         .bind(number.as_e164().to_owned())
         .bind(now)
         .bind(verified_at)
-        .bind(asserted_by);
-        Ok(self.write(query).await?.is_some())
+        .bind(asserted_by)
+        .fetch_all(&mut *transaction)
+        .await?;
+        // The row that every attempt and every failure of the person is settled in.
+        sqlx::query("insert into person (partner_id, person_id) values ($1, $2) on conflict do nothing")
+            .bind(partner.as_str().to_owned())
+            .bind(person.as_str().to_owned())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(!created.is_empty())
     }
 
     async fn open_token_challenge(
@@ -223,15 +247,18 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
         wrong_tokens_cap: i64,
     ) -> Result<Option<NumberChallenge>> {
         let query = sqlx::query(
-            "select number_id
-                  , number
-                  , verified_at
-                  , case when challenge_expires_at > $4 and challenge_wrong_tokens < $5 then challenge_id end as open_id
-                  , coalesce(challenge_otp_version, 0) as otp_version
-               from mobile_number
-              where partner_id = $1
-                and person_id = $2
-                and number = $3",
+            "select n.number_id
+                  , n.number
+                  , n.verified_at
+                  , case when n.challenge_expires_at > $4 and n.challenge_wrong_tokens < $5
+                         then n.challenge_id end as open_id
+                  , coalesce(n.challenge_otp_version, 0) as otp_version
+                  , case when p.cooling_until > $4 then p.cooling_until end as cooling_until
+               from mobile_number n
+               left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
+              where n.partner_id = $1
+                and n.person_id = $2
+                and n.number = $3",
         )
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
@@ -245,11 +272,11 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        id: TokenChallengeId,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
+        attempt: &TokenAttempt,
+        budget: &FailureBudget,
     ) -> Result<Option<i64>> {
-        let query = sqlx::query(
+        let mut transaction = self.begin().await?;
+        let counted = sqlx::query(
             "update mobile_number
                 set challenge_wrong_tokens = challenge_wrong_tokens + 1
               where partner_id = $1
@@ -261,21 +288,29 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
         )
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
-        .bind(id.uuid())
-        .bind(now)
-        .bind(wrong_tokens_cap);
-        self.write(query).await?.map(|row| column::<DB, i64>(&row, "challenge_wrong_tokens")).transpose()
+        .bind(attempt.id.uuid())
+        .bind(attempt.at)
+        .bind(attempt.cap)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let Some(row) = counted.first() else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let wrong = column::<DB, i64>(row, "challenge_wrong_tokens")?;
+        spend::<DB>(partner, person, attempt.at, budget).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(wrong))
     }
 
     async fn confirm_mobile_number(
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        id: TokenChallengeId,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
+        attempt: &TokenAttempt,
     ) -> Result<bool> {
-        let query = sqlx::query(
+        let mut transaction = self.begin().await?;
+        let confirmed = sqlx::query(
             "update mobile_number
                 set verified_at = coalesce(verified_at, $4)
                   , challenge_id = null
@@ -288,10 +323,19 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
         )
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
-        .bind(id.uuid())
-        .bind(now)
-        .bind(wrong_tokens_cap);
-        Ok(self.write(query).await?.is_some())
+        .bind(attempt.id.uuid())
+        .bind(attempt.at)
+        .bind(attempt.cap)
+        .fetch_all(&mut *transaction)
+        .await?;
+        // A cool-down that another failure began meanwhile is not overtaken.
+        let forgiven = forgive::<DB>(partner, person, attempt.at).fetch_all(&mut *transaction).await?;
+        if confirmed.is_empty() || forgiven.is_empty() {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        transaction.commit().await?;
+        Ok(true)
     }
 
     async fn delete_mobile_number(
@@ -348,5 +392,5 @@ fn number_challenge<DB: Engine>(row: &DB::Row) -> Result<NumberChallenge> {
     let otp_version = u32::try_from(column::<DB, i64>(row, "otp_version")?)
         .map_err(|_| StoreError::Corrupt { column: "challenge_otp_version" })?;
     let open = column::<DB, Option<Uuid>>(row, "open_id")?.map(|id| OpenToken { id: id.into(), otp_version });
-    Ok(NumberChallenge { record: number_record::<DB>(row)?, open })
+    Ok(NumberChallenge { record: number_record::<DB>(row)?, open, cooling: cooling::<DB>(row)? })
 }

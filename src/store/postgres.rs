@@ -80,6 +80,8 @@ impl Engine for Postgres {
             "with met as (
                  update person
                     set bound_devices = bound_devices + 1
+                      , failures = 0
+                      , failures_since = null
                       , binding_closed_at = $4
                   where partner_id = $1
                     and person_id = $2
@@ -88,6 +90,7 @@ impl Engine for Postgres {
                     and binding_expires_at > $4
                     and binding_wrong_signatures < $5
                     and bound_devices < $6
+                    and (cooling_until is null or cooling_until <= $4)
                  returning *
              ), bound as (
                  insert into device

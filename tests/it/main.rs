@@ -5,5 +5,6 @@
 mod harness;
 
 mod bindings;
+mod failure_budget;
 mod harness_works;
 mod openapi;
