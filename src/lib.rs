@@ -1,7 +1,27 @@
-//! Device management.
+//! Binds phones to persons and proves later which device signed.
+//!
+//! Reading order: [`domain`] and [`crypto`] are the pure core; [`service`] holds the use cases on top of the ports
+//! [`store`], [`sms`], [`fraud`] and [`auth`]; [`api`] is the HTTP edge; [`app`] puts everything together as [`config`] says.
+//! Arrows point one way; `tests/it/architecture.rs` watches over that. `ARCHITECTURE.md` has the map.
+
+pub mod domain;
 
 pub mod crypto;
-pub mod domain;
+
+pub mod service;
+
+pub mod auth;
+pub mod clock;
+pub mod entropy;
 pub mod fraud;
 pub mod outbound;
 pub mod sms;
+pub mod store;
+
+pub mod api;
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod server;
+pub mod telemetry;

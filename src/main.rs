@@ -1,1 +1,11 @@
-fn main() {}
+//! The `device-management` executable: reads its arguments and runs the command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use device_management::cli::{Cli, run};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    run(Cli::parse()).await
+}

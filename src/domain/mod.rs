@@ -1,5 +1,17 @@
-//! The words of the product as types that cannot hold a wrong value.
+//! What the service talks about: persons, devices, keys, challenges, numbers.
+//!
+//! Pure values that cannot be wrong once they exist. No I/O, no clock, no randomness: whoever needs the time or an id
+//! passes it in.
 
 pub mod app_signature;
+pub mod challenge;
+pub mod client;
+pub mod device;
+pub mod device_data;
+pub mod fraud;
+pub mod id;
+pub mod invalid;
+pub mod key;
 pub mod language;
 pub mod mobile_number;
+pub mod person;

@@ -1,7 +1,11 @@
-//! The one integration-test binary.
+//! The one integration binary: what a client, an operator or a database sees of the service.
 
 #![allow(clippy::unwrap_used, reason = "in a test the panic is the report")]
 
-mod fraud;
 mod harness;
+
+mod bindings;
+mod fraud;
+mod harness_works;
+mod openapi;
 mod sms;

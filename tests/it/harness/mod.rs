@@ -1,4 +1,97 @@
-//! What the scenarios stand on.
+//! What the tests stand on: databases that vanish with the test, on both engines, and the real executable.
+//!
+//! `cargo test` needs no preparation. The Postgres half starts its own server when Postgres is installed, or uses the
+//! server that `TEST_DATABASE_URL` names. Where neither is there, that half says so test by test and does not run;
+//! with `CI=true` this is a failure instead.
 
+mod administrator;
+mod app;
+mod client;
+pub(crate) mod contract;
+mod database;
 pub(crate) mod log;
+mod outbox;
+mod phone;
+mod postgres;
 pub(crate) mod provider;
+mod surroundings;
+
+use std::env;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub(crate) use app::TestApp;
+pub(crate) use client::{Answer, TestClient};
+pub(crate) use database::{Engine, Schema, TestDatabase};
+pub(crate) use outbox::Outbox;
+pub(crate) use phone::Phone;
+pub(crate) use postgres::PostgresServer;
+
+/// What a test on both databases asks for: a database, or the whole service on top of one.
+pub(crate) trait Start: Sized {
+    /// Makes a fresh one that shares nothing with those of other tests.
+    async fn start(engine: Engine) -> Self;
+}
+
+/// Runs a test on what it asks for, made for `engine`.
+pub(crate) async fn run_on<T: Start, F: Future<Output = ()>>(engine: Engine, test: fn(T) -> F) {
+    test(T::start(engine).await).await;
+}
+
+/// Makes two tests, `sqlite::name` and `postgres::name`, out of each `async fn name(it: impl Start)` in this module.
+macro_rules! on_both_databases {
+    [$($name:ident),+ $(,)?] => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    $crate::harness::run_on($crate::harness::Engine::Sqlite, super::$name).await;
+                }
+            )+
+        }
+
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let test = concat!(module_path!(), "::", stringify!($name));
+                    if $crate::harness::Engine::Postgres.is_there_for(test).await {
+                        $crate::harness::run_on($crate::harness::Engine::Postgres, super::$name).await;
+                    }
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both_databases;
+
+/// A port of loopback that nobody listened on a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+    listener.local_addr().expect("a bound listener has an address").port()
+}
+
+/// Whether Postgres servers can be started here, for tests that need one of their own. Reports `test` if not.
+pub(crate) fn can_start_servers_for(test: &str) -> bool {
+    let can = postgres::installed().is_some();
+    if !can {
+        report_not_run(test);
+    }
+    can
+}
+
+/// Says on the real stderr, past the capture of test output, that `test` did not run for want of Postgres.
+fn report_not_run(test: &str) {
+    static NOT_RUN: AtomicUsize = AtomicUsize::new(0);
+    const HOW: &str = "install Postgres (apt-get install postgresql), or set TEST_DATABASE_URL";
+    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "CI=true, and there is no Postgres for {test}: {HOW}");
+    let so_far = NOT_RUN.fetch_add(1, Ordering::Relaxed) + 1;
+    let line = format!("NOT RUN ({so_far} so far), no Postgres: {test}. To run it, {HOW}.\n");
+    io::stderr().write_all(line.as_bytes()).expect("stderr takes a line");
+}
+
+/// Sixteen unpredictable bytes in hex.
+fn random_word() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}

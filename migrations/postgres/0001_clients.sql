@@ -1,0 +1,19 @@
+-- Who may call. A client belongs to one partner; the partner's name is the tenant key of every other table.
+create table client (
+    client_id   text        not null primary key,
+    partner_id  text        not null,
+    name        text,
+    permissions text        not null, -- words separated by spaces
+    created_at  timestamptz not null,
+    revoked_at  timestamptz
+);
+
+-- Secrets are random 256-bit strings, so a plain SHA-256 is enough to keep them unreadable.
+-- During a rotation a client has two.
+create table client_secret (
+    client_id   text        not null references client (client_id),
+    secret_hash bytea       not null,
+    created_at  timestamptz not null,
+    expires_at  timestamptz,
+    primary key (client_id, secret_hash)
+);

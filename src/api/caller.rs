@@ -1,0 +1,37 @@
+//! Who calls: a handler that asks for an [`Authenticated`] caller cannot be reached without a valid token.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use tracing::Span;
+
+use super::App;
+use super::error::{ApiError, ErrorCode};
+use crate::domain::client::Caller;
+
+/// A caller that has shown a valid token.
+pub(super) struct Authenticated(pub(super) Caller);
+
+impl FromRequestParts<App> for Authenticated {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let token = bearer_token(parts)?;
+        let caller = app.tokens.verify(token).await?;
+        Span::current().record("partner", caller.partner.as_str()).record("client", caller.client_id.as_str());
+        Ok(Self(caller))
+    }
+}
+
+/// RFC 6750 section 2.1; the scheme's name in any case (RFC 9110 section 11.1).
+fn bearer_token(parts: &Parts) -> Result<&str, ApiError> {
+    let missing =
+        || ApiError::unauthorized(ErrorCode::TokenRequired, "send an access token: Authorization: Bearer ...");
+    let header = parts.headers.get(AUTHORIZATION).ok_or_else(missing)?;
+    let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    let token = token.trim();
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+        return Err(missing());
+    }
+    Ok(token)
+}

@@ -1,0 +1,140 @@
+//! `GET /openapi.yaml` and `GET /docs`: the contract as a document and as a page.
+//!
+//! The page is Swagger UI from inside the binary. It loads nothing from elsewhere and sends nothing there, and its content
+//! security policy holds it to that. Only the files that the page asks for are served.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use utoipa_swagger_ui::{Config, serve};
+
+const DOCUMENT: &str = include_str!("../../openapi.yaml");
+const PAGE: &str = include_str!("docs.html");
+
+/// Swagger UI draws its icons from `data:` images; everything else comes from this service.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What `docs.html` is made of.
+const FILES: [&str; 6] = [
+    "favicon-32x32.png",
+    "index.css",
+    "swagger-initializer.js",
+    "swagger-ui-bundle.js",
+    "swagger-ui-standalone-preset.js",
+    "swagger-ui.css",
+];
+
+/// The document, the page and the page's files. Nothing else below `/docs` exists.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let routes = Router::new()
+        .route("/openapi.yaml", get(|| async { answer("application/yaml", DOCUMENT) }))
+        .route("/docs", get(|| async { answer("text/html; charset=utf-8", PAGE) }));
+    let config = Arc::new(config());
+    FILES.into_iter().fold(routes, |routes, name| {
+        let file = serve(name, Arc::clone(&config))
+            .expect("the settings of the page are plain JSON")
+            .expect("Swagger UI has the files that its own page asks for");
+        let handler = async move || answer(&file.content_type, file.bytes);
+        routes.route(&format!("/docs/{name}"), get(handler))
+    })
+}
+
+fn config() -> Config<'static> {
+    Config::new(["openapi.yaml"]) // beside the page, whatever prefix a gateway puts before both
+        .use_base_layout() // without the bar that loads other documents
+        .validator_url("none") // no badge from a validator on the internet
+        .doc_expansion("list")
+        .default_models_expand_depth(0)
+}
+
+fn answer(content_type: &str, body: impl IntoResponse) -> Response {
+    let headers = [
+        (CONTENT_TYPE, content_type.to_owned()),
+        (CONTENT_SECURITY_POLICY, POLICY.to_owned()),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    (headers, body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_document_is_the_one_in_the_repository() {
+        let answer = fetch("/openapi.yaml").await;
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/yaml");
+        assert_eq!(text(answer).await, DOCUMENT);
+    }
+
+    #[tokio::test]
+    async fn every_file_that_the_page_asks_for_is_served() {
+        let page = text(fetch("/docs").await).await;
+        let mut asked: Vec<&str> = page.split('"').filter_map(|part| part.strip_prefix("docs/")).collect();
+        asked.sort_unstable();
+        assert_eq!(asked, FILES);
+
+        for file in FILES {
+            assert!(DOCUMENT.contains(&format!("- {file}\n")), "openapi.yaml does not name {file}");
+            let answer = fetch(&format!("/docs/{file}")).await;
+            let content_type = answer.headers()[CONTENT_TYPE].clone();
+            let expected = match file.rsplit_once('.') {
+                Some((_, "css")) => "text/css",
+                Some((_, "js")) => "text/javascript",
+                _ => "image/png",
+            };
+            assert_eq!((answer.status(), content_type.to_str().ok()), (StatusCode::OK, Some(expected)), "{file}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_names_no_other_host() {
+        for path in ["/docs", "/docs/swagger-initializer.js"] {
+            let text = text(fetch(path).await).await;
+            for elsewhere in ["http:", "https:", "\"//"] {
+                assert!(!text.contains(elsewhere), "{text}");
+            }
+        }
+        let initializer = text(fetch("/docs/swagger-initializer.js").await).await;
+        assert!(initializer.contains(r#""url": "openapi.yaml""#), "{initializer}");
+        assert!(initializer.contains(r#""validatorUrl": "none""#), "{initializer}");
+    }
+
+    #[tokio::test]
+    async fn the_policy_allows_nothing_from_elsewhere() {
+        for path in ["/docs", "/docs/swagger-ui-bundle.js", "/openapi.yaml"] {
+            let answer = fetch(path).await;
+            let policy = answer.headers()[CONTENT_SECURITY_POLICY].to_str().expect("ASCII").to_owned();
+            assert!(policy.starts_with("default-src 'none';"), "{policy}");
+            for refused in ["http", "*", "unsafe-inline", "unsafe-eval"] {
+                assert!(!policy.contains(refused), "{policy}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_else_of_swagger_ui_is_served() {
+        for path in ["/docs/", "/docs/index.html", "/docs/oauth2-redirect.html", "/docs/../Cargo.toml"] {
+            assert_eq!(fetch(path).await.status(), StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    async fn fetch(path: &str) -> Response {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        routes().oneshot(request).await.expect("a router always answers")
+    }
+
+    async fn text(answer: Response) -> String {
+        let bytes = answer.into_body().collect().await.expect("a body").to_bytes();
+        String::from_utf8(bytes.to_vec()).expect("UTF-8")
+    }
+}

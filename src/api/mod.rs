@@ -1,0 +1,122 @@
+//! The HTTP edge: translates requests into use cases and their outcomes into answers.
+//!
+//! The only module that knows axum, status codes and JSON names. A handler extracts, calls one use case and wraps what
+//! comes back; it decides nothing.
+
+mod body;
+mod caller;
+mod devices;
+mod docs;
+mod error;
+mod fields;
+mod health;
+mod keys;
+mod mobile_numbers;
+mod page;
+mod path;
+mod refusals;
+mod request_log;
+mod signature_challenges;
+mod tokens;
+mod views;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+
+use self::error::{ApiError, ErrorCode};
+use crate::auth::BearerTokens;
+use crate::service::Service;
+
+/// Everything that requests work with.
+#[derive(Clone)]
+pub struct App {
+    /// The use cases.
+    pub service: Arc<Service>,
+    /// Checks bearer tokens and issues ours.
+    pub tokens: Arc<BearerTokens>,
+    /// Bounds of a request.
+    pub limits: RequestLimits,
+    /// Use cases that are running, also for clients that hung up.
+    pub running: TaskTracker,
+    /// Set once the process has been told to stop.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// Bounds of a request (contract section 7).
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    /// The largest body, in bytes.
+    pub body_bytes: usize,
+    /// The longest time until the answer.
+    pub deadline: Duration,
+}
+
+impl App {
+    /// Runs a use case to its end, even when the client hangs up or the deadline passes: a failure must be counted and a
+    /// message must be voided whether or not anybody still listens.
+    pub(crate) async fn to_the_end<T, F>(&self, use_case: impl FnOnce(Arc<Service>) -> F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let use_case = use_case(self.service.clone()).in_current_span();
+        self.running.spawn(use_case).await.map_err(|_| ApiError::panicked())
+    }
+
+    /// Whether the process has been told to stop.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// The whole API.
+pub fn router(app: App) -> Router {
+    let devices = Router::new()
+        .route("/v1/mfa/devices", post(devices::bind).get(devices::list))
+        .route("/v1/mfa/devices/{id}", get(devices::show).delete(devices::delete))
+        .route("/v1/mfa/devices/{id}/keys", post(keys::add).get(keys::list))
+        .route("/v1/mfa/devices/{id}/keys/{key_id}", get(keys::show))
+        .route("/v1/mfa/challenges/signatures/{id}", get(signature_challenges::show).put(signature_challenges::verify));
+    let numbers = Router::new()
+        .route(
+            "/v1/persons/{person_id}/mobile_number",
+            get(mobile_numbers::show).post(mobile_numbers::create).delete(mobile_numbers::delete),
+        )
+        .route("/v1/persons/{person_id}/mobile_number/authorize", post(mobile_numbers::authorize))
+        .route("/v1/persons/{person_id}/mobile_number/confirm", post(mobile_numbers::confirm));
+    let tokens = Router::new()
+        .route("/oauth2/token", post(tokens::issue_for_form))
+        .route("/oauth/token", post(tokens::issue_for_json));
+    let operations =
+        Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready)).merge(docs::routes());
+
+    Router::new()
+        .merge(devices)
+        .merge(numbers)
+        .merge(tokens)
+        .merge(operations)
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(CatchPanicLayer::custom(|_| -> Response { ApiError::panicked().into_response() }))
+        .layer(DefaultBodyLimit::max(app.limits.body_bytes))
+        .layer(from_fn_with_state(app.clone(), request_log::around))
+        .with_state(app)
+}
+
+async fn no_such_route() -> ApiError {
+    ApiError::new(ErrorCode::NotFound, "no such route")
+}
+
+async fn no_such_method() -> ApiError {
+    ApiError::new(ErrorCode::MethodNotAllowed, "no such method on this route; the Allow header lists those there are")
+}

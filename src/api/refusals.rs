@@ -1,0 +1,148 @@
+//! What each use case's refusal is called on the wire.
+//!
+//! Exhaustive on purpose: a use case that can refuse for a new reason does not compile until the reason has its place here.
+
+use super::error::{ApiError, ErrorCode};
+use crate::auth::TokenError;
+use crate::domain::invalid::Invalid;
+use crate::service::{AddKeyError, BindDeviceError, DeviceError, Failure, MobileNumberError, VerifyBindingError};
+
+/// For how long a caller should leave a database alone that is away.
+const RETRY_AFTER_OUTAGE_SECONDS: u64 = 2;
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) if error.is_transient() => {
+                Self::unavailable(RETRY_AFTER_OUTAGE_SECONDS).caused_by(error)
+            }
+            failure @ (Failure::Store(_) | Failure::MissingOtpSecret { .. }) => Self::internal(failure),
+        }
+    }
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Invalid(_) => {
+                Self::unauthorized(ErrorCode::InvalidToken, "the access token is invalid or expired").caused_by(error)
+            }
+            TokenError::Insufficient(_) => Self::new(ErrorCode::UnauthorizedAction, error.to_string()).caused_by(error),
+            TokenError::KeysUnavailable(_) => Self::unavailable(RETRY_AFTER_OUTAGE_SECONDS).caused_by(error),
+        }
+    }
+}
+
+impl From<BindDeviceError> for ApiError {
+    fn from(error: BindDeviceError) -> Self {
+        match error {
+            BindDeviceError::NoVerifiedNumber => {
+                Self::from(vec![Invalid::value("number", "telephone number not found")])
+            }
+            BindDeviceError::DeviceLimit => device_limit(),
+            BindDeviceError::KeyTaken => key_taken(),
+            BindDeviceError::Declined => declined(),
+            BindDeviceError::SmsNotTaken(error) => sms_not_taken().caused_by(error),
+            BindDeviceError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+/// A refusal and the id, as the caller wrote it, that it is about.
+pub(crate) struct Regarding<E>(pub(crate) String, pub(crate) E);
+
+impl From<Regarding<VerifyBindingError>> for ApiError {
+    fn from(Regarding(id, error): Regarding<VerifyBindingError>) -> Self {
+        match error {
+            VerifyBindingError::NotOpen => challenge_not_found(&id),
+            VerifyBindingError::Malformed(faults) => faults.into(),
+            VerifyBindingError::WrongSignature => wrong_signature(),
+            VerifyBindingError::Declined => declined(),
+            VerifyBindingError::DeviceLimit => device_limit(),
+            VerifyBindingError::KeyTaken => key_taken(),
+            VerifyBindingError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<Regarding<DeviceError>> for ApiError {
+    fn from(Regarding(id, error): Regarding<DeviceError>) -> Self {
+        match error {
+            DeviceError::NotFound => device_not_found(&id),
+            DeviceError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<Regarding<AddKeyError>> for ApiError {
+    fn from(Regarding(id, error): Regarding<AddKeyError>) -> Self {
+        match error {
+            AddKeyError::DeviceNotFound => device_not_found(&id),
+            AddKeyError::Malformed(faults) => faults.into(),
+            AddKeyError::NoKeyOfPurpose => Self::from(vec![Invalid::value(
+                "device_signature.signature_key_purpose",
+                "the device has no key of this purpose",
+            )]),
+            AddKeyError::WrongSignature => wrong_signature(),
+            AddKeyError::Declined => declined(),
+            AddKeyError::KeyLimit => Self::new(ErrorCode::KeyLimitExceeded, "the device has as many keys as allowed"),
+            AddKeyError::KeyTaken => key_taken(),
+            AddKeyError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<Regarding<MobileNumberError>> for ApiError {
+    fn from(Regarding(person, error): Regarding<MobileNumberError>) -> Self {
+        match error {
+            MobileNumberError::NotFound => number_not_found(&person),
+            MobileNumberError::Exists => {
+                Self::new(ErrorCode::MobileNumberExists, "the person has a mobile number already; delete it first")
+            }
+            MobileNumberError::MayNotAssert => Self::new(
+                ErrorCode::UnauthorizedAction,
+                "creating a number as verified needs the permission `numbers:assert`",
+            ),
+            MobileNumberError::WrongToken => Self::new(ErrorCode::InvalidTan, "the token is wrong or expired"),
+            MobileNumberError::SmsNotTaken(error) => sms_not_taken().caused_by(error),
+            MobileNumberError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+pub(crate) fn device_not_found(id: &str) -> ApiError {
+    ApiError::new(ErrorCode::NotFound, format!("device \"{id}\" not found"))
+}
+
+pub(crate) fn challenge_not_found(id: &str) -> ApiError {
+    ApiError::new(ErrorCode::NotFound, format!("signature challenge \"{id}\" not found"))
+}
+
+pub(crate) fn key_not_found(id: &str) -> ApiError {
+    ApiError::new(ErrorCode::NotFound, format!("key \"{id}\" not found"))
+}
+
+pub(crate) fn number_not_found(person: &str) -> ApiError {
+    ApiError::new(ErrorCode::ModelNotFound, format!("Couldn't find 'MobileNumber' for id '{person}'."))
+}
+
+fn device_limit() -> ApiError {
+    ApiError::new(ErrorCode::DeviceLimitExceeded, "the person has as many devices as allowed; delete one first")
+}
+
+fn key_taken() -> ApiError {
+    ApiError::new(ErrorCode::KeyAlreadyRegistered, "the key belongs to a bound device; generate a new one")
+}
+
+/// Does not say whether the code or the key was wrong: nobody could tell (and RTS article 4(3)(a) forbids it).
+fn wrong_signature() -> ApiError {
+    ApiError::new(ErrorCode::InvalidTan, "the signature is wrong")
+}
+
+fn declined() -> ApiError {
+    ApiError::new(ErrorCode::UnauthorizedAction, "the device was declined")
+}
+
+fn sms_not_taken() -> ApiError {
+    ApiError::new(ErrorCode::BadGateway, "the SMS could not be sent; nothing of this attempt remains, please try again")
+}

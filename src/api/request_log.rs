@@ -1,0 +1,114 @@
+//! Around every request: its id, its deadline, its one log line, its metrics, and the body of its error.
+
+use std::error::Error;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::App;
+use super::error::{ApiError, keep_allow};
+use crate::domain::id::uuid_v7;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest request id that we take from a caller.
+const REQUEST_ID_MAX: usize = 128;
+
+/// For how long a caller should wait after a request that took too long.
+const RETRY_AFTER_DEADLINE_SECONDS: u64 = 5;
+
+pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = sane_request_id(request.headers()).unwrap_or_else(|| mint_request_id(&app));
+    let method = method_name(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let span = tracing::info_span!(
+        "request",
+        request.id = %request_id, method, route,
+        partner = tracing::field::Empty, client = tracing::field::Empty
+    );
+
+    let answer = tokio::time::timeout(app.limits.deadline, next.run(request).instrument(span.clone())).await;
+    let mut response = answer.unwrap_or_else(|_| {
+        axum::response::IntoResponse::into_response(ApiError::unavailable(RETRY_AFTER_DEADLINE_SECONDS))
+    });
+
+    let error = response.extensions_mut().remove::<ApiError>();
+    if let Some(error) = &error {
+        let mut rendered = error.render(&request_id);
+        keep_allow(response.headers(), &mut rendered);
+        response = rendered;
+    }
+    finish_headers(response.headers_mut(), &request_id);
+
+    let status = response.status().as_u16();
+    let elapsed = started.elapsed();
+    span.in_scope(|| log(status, elapsed.as_micros(), error.as_ref()));
+    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
+    metrics::counter!("http_requests_total", &labels).increment(1);
+    metrics::histogram!("http_request_duration_seconds", &labels).record(elapsed);
+    response
+}
+
+/// The one line of a request. The span around it says which request, and whose.
+fn log(status: u16, duration_us: u128, error: Option<&ApiError>) {
+    let code = error.map(ApiError::code);
+    let cause = error.and_then(ApiError::cause).map(causes);
+    if status >= 500 {
+        tracing::error!(status, duration_us, code, cause, "answered");
+    } else {
+        tracing::info!(status, duration_us, code, cause, "answered");
+    }
+}
+
+/// The whole chain of causes, outermost first.
+fn causes(error: &(dyn Error + Send + Sync + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn finish_headers(headers: &mut HeaderMap, request_id: &str) {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(X_REQUEST_ID, value);
+    }
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// The caller's request id, if it can stand in a log line and a header as it is.
+fn sane_request_id(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(X_REQUEST_ID)?.to_str().ok()?;
+    let is_sane = (1..=REQUEST_ID_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(&b));
+    is_sane.then(|| text.to_owned())
+}
+
+fn mint_request_id(app: &App) -> String {
+    let id: Uuid = uuid_v7(app.service.clock.now(), app.service.entropy.bytes());
+    id.to_string()
+}
+
+/// Invented methods must not make new time series.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        _ => "OTHER",
+    }
+}

@@ -1,0 +1,61 @@
+//! /v1/mfa/challenges/signatures (contract sections 4.4 and 4.5).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+use super::App;
+use super::body::JsonBody;
+use super::caller::Authenticated;
+use super::error::ApiError;
+use super::fields::{Fields, Parsed};
+use super::path::PathIds;
+use super::refusals::{Regarding, challenge_not_found};
+use super::views::ChallengeView;
+use crate::crypto::DerSignature;
+
+use crate::domain::id::ChallengeId;
+use crate::domain::invalid::Faults;
+use crate::service::BindingAnswer;
+
+/// Shows a challenge while it is open.
+pub(super) async fn show(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    path: PathIds,
+) -> Result<impl IntoResponse, ApiError> {
+    let challenge = app.service.challenge(&caller, challenge_id(&path)?).await?;
+    let challenge = challenge.ok_or_else(|| challenge_not_found(&path.shown("id")))?;
+    Ok(Json(ChallengeView::new(challenge.id, challenge.life)))
+}
+
+/// Verifies possession of the device key and binds the device.
+pub(super) async fn verify(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    path: PathIds,
+    body: JsonBody,
+) -> Result<StatusCode, ApiError> {
+    let id = challenge_id(&path)?;
+    let answer = body.read(binding_answer);
+    app.to_the_end(|service| async move { service.verify_binding(&caller, id, answer).await })
+        .await?
+        .map_err(|error| Regarding(path.shown("id"), error))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn challenge_id(path: &PathIds) -> Result<ChallengeId, ApiError> {
+    ChallengeId::parse(path.text("id")).ok_or_else(|| challenge_not_found(&path.shown("id")))
+}
+
+fn binding_answer(mut fields: Fields) -> Result<BindingAnswer, Faults> {
+    let signature = fields.required("signature", signature);
+    let device_data = fields.optional_opaque("device_data", super::devices::device_data);
+    let answer = signature.map(|signature| BindingAnswer { signature, device_data });
+    fields.finish(answer)
+}
+
+pub(super) fn signature(text: &str) -> Parsed<DerSignature> {
+    DerSignature::from_hex(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,130 @@
+//! Puts the parts together as the configuration says. The one place that knows every adapter.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use crate::api::App;
+use crate::auth::{AccessTokens, BearerTokens, ExternalIssuer};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{CodeSettings, Config, ProviderSettings, SmsSettings};
+use crate::crypto::{OtpSecret, OtpSecrets};
+use crate::entropy::{Entropy, SystemEntropy};
+use crate::fraud::FraudCheck;
+use crate::fraud::disabled::Disabled;
+use crate::fraud::gate::FraudGate;
+use crate::fraud::seon::{InvalidApiKey, Seon};
+use crate::outbound;
+use crate::service::{OneTimeCodes, SandboxClient, Service};
+use crate::sms::SmsSender;
+use crate::sms::console::Console;
+use crate::sms::providers::{NoProvider, Provider, Providers, ProvidersSettings};
+use crate::sms::twilio::Twilio;
+use crate::sms::webhook::{InvalidToken, Webhook};
+use crate::store::Store;
+use secrecy::{ExposeSecret, SecretString};
+
+/// Why the parts do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// No outbound connections are possible.
+    #[error("the HTTP client cannot be made")]
+    HttpClient(#[from] reqwest::Error),
+    /// See the source.
+    #[error(transparent)]
+    Webhook(#[from] InvalidToken),
+    /// See the source.
+    #[error(transparent)]
+    Sms(#[from] NoProvider),
+    /// See the source.
+    #[error(transparent)]
+    Seon(#[from] InvalidApiKey),
+}
+
+/// What comes from outside of the configuration: the real thing in production, something that can be steered in tests.
+pub struct Surroundings {
+    /// Where things are kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Who brings codes to people; `None` for the providers that the configuration names.
+    pub sms: Option<Arc<dyn SmsSender>>,
+}
+
+impl Surroundings {
+    /// The machine's own clock and randomness, and the configured providers.
+    #[must_use]
+    pub fn real(store: Arc<dyn Store>) -> Self {
+        Self { store, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sms: None }
+    }
+}
+
+/// Puts everything together.
+///
+/// # Errors
+/// When an adapter refuses its settings.
+pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, AssemblyError> {
+    let Surroundings { store, clock, entropy, sms } = surroundings;
+    let http = outbound::client()?;
+    let sms = match sms {
+        Some(sms) => sms,
+        None => Arc::new(sms_providers(&config.sms, &http)?),
+    };
+    let fraud: Arc<dyn FraudCheck> = match &config.fraud.seon {
+        Some(settings) => Arc::new(Seon::new(settings.clone(), http.clone())?),
+        None => Arc::new(Disabled),
+    };
+    let tokens = BearerTokens {
+        own: AccessTokens::new(&config.tokens.current, config.tokens.previous.as_ref(), config.tokens.lifetime),
+        external: config.external_issuer.clone().map(|settings| ExternalIssuer::new(settings, http)),
+        clock: clock.clone(),
+    };
+    let service = Service {
+        store,
+        sms,
+        fraud: FraudGate::new(fraud, config.fraud.policy),
+        clock,
+        entropy,
+        codes: one_time_codes(&config.codes),
+        sms_template: config.sms.template.clone(),
+        sandbox_client: config.sandbox_client.then(SandboxClient::new),
+        policy: config.policy.clone(),
+    };
+    Ok(App {
+        service: Arc::new(service),
+        tokens: Arc::new(tokens),
+        limits: config.limits,
+        running: TaskTracker::new(),
+        draining: Arc::default(),
+    })
+}
+
+fn one_time_codes(settings: &CodeSettings) -> OneTimeCodes {
+    match settings {
+        CodeSettings::Fixed(code) => OneTimeCodes::Fixed(code.clone()),
+        CodeSettings::Derived { version, current, previous } => {
+            let secret = |text: &SecretString| OtpSecret::new(text.expose_secret().as_bytes());
+            OneTimeCodes::Derived(OtpSecrets::new(*version, secret(current), previous.as_ref().map(secret)))
+        }
+    }
+}
+
+fn sms_providers(settings: &SmsSettings, http: &reqwest::Client) -> Result<Providers, AssemblyError> {
+    let mut list = Vec::with_capacity(settings.providers.len());
+    for provider in &settings.providers {
+        list.push(match provider {
+            ProviderSettings::Console => Provider { name: Console::NAME, sender: Arc::new(Console) },
+            ProviderSettings::Webhook(webhook) => {
+                Provider { name: Webhook::NAME, sender: Arc::new(Webhook::new(webhook.clone(), http.clone())?) }
+            }
+            ProviderSettings::Twilio(twilio) => {
+                Provider { name: Twilio::NAME, sender: Arc::new(Twilio::new(twilio.clone(), http.clone())) }
+            }
+        });
+    }
+    let settings =
+        ProvidersSettings { attempt_deadline: settings.attempt_deadline, after_uncertain: settings.after_uncertain };
+    Ok(Providers::new(list, settings)?)
+}

@@ -1,0 +1,257 @@
+//! The command line: `serve` unless told otherwise. Data goes to standard output, logs and problems to standard error.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use chrono::{SecondsFormat, TimeDelta};
+use clap::{Parser, Subcommand};
+use secrecy::ExposeSecret;
+
+use crate::app::{Surroundings, assemble};
+use crate::clock::SystemClock;
+use crate::config::{Config, Mode, Origin};
+use crate::domain::client::{Permission, Permissions};
+use crate::domain::person::PartnerId;
+use crate::entropy::SystemEntropy;
+use crate::server::{self, Listeners};
+use crate::service::{ClientRegistry, NewSecret};
+use crate::store::{self, DatabaseUrl};
+use crate::telemetry;
+
+/// Binds phones to persons and proves later which device signed.
+#[derive(Parser, Debug)]
+#[command(version, about)]
+pub struct Cli {
+    /// A TOML file with settings; the environment overrides it
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Serve the API (the default)
+    Serve,
+    /// Bring the database's tables up to date
+    Migrate,
+    /// Make, list and withdraw clients
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask the running service whether it is ready; for container health checks
+    Healthcheck,
+}
+
+#[derive(Subcommand, Debug)]
+enum ClientCommand {
+    /// Make a client; its secret is shown once
+    Create {
+        /// The partner whose data it sees: 1 to 64 of a-z 0-9 - _
+        #[arg(long)]
+        partner: String,
+        /// What you call it
+        #[arg(long)]
+        name: Option<String>,
+        /// What else it may do: numbers:assert
+        #[arg(long = "permission", value_name = "PERMISSION")]
+        permissions: Vec<String>,
+    },
+    /// List all clients
+    List,
+    /// Give a client a new secret; the one before it goes on working for a while
+    Rotate {
+        /// The client's id
+        id: String,
+        /// For how many hours the secret before it goes on working
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=720))]
+        overlap_hours: u16,
+    },
+    /// Stop a client from getting tokens; those that it has end by themselves
+    Revoke {
+        /// The client's id
+        id: String,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+enum ConfigCommand {
+    /// Say whether the service would start
+    Check,
+    /// Show every setting; secrets only as set or not
+    Print,
+}
+
+/// Runs the command. The exit code is 2 for a configuration that cannot be used, 1 for any other failure.
+pub async fn run(cli: Cli) -> ExitCode {
+    let environment = |name: &str| variable(name);
+    let file = cli.config.or_else(|| environment("CONFIG_FILE").map(PathBuf::from));
+    let config = match Config::load(&environment, file.as_deref()) {
+        Ok(config) => config,
+        Err(problems) => {
+            let _ = writeln!(io::stderr(), "the configuration cannot be used:");
+            for problem in problems {
+                let _ = writeln!(io::stderr(), "  {problem}");
+            }
+            return ExitCode::from(2);
+        }
+    };
+    let done = match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(config).await,
+        Command::Migrate => migrate(&config).await,
+        Command::Client(command) => client(&config, command).await,
+        Command::Config(ConfigCommand::Check) => say("the configuration is good"),
+        Command::Config(ConfigCommand::Print) => print_config(&config),
+        Command::Healthcheck => healthcheck(&config).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "device-management: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment, for the configuration")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{text}").context("standard output is closed")
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::install_log(config.log_format, &config.log_filter);
+    let metrics = telemetry::install_metrics()?;
+    if config.migrate_on_start {
+        store::migrate(&config.database).await.context("the database could not be migrated")?;
+    }
+    let store = store::connect(&config.database).await.context("the database could not be opened")?;
+    store.ready().await?;
+    let app = assemble(&config, Surroundings::real(store))?;
+    let listeners = Listeners::bind(config.http_addr, config.metrics_addr)
+        .await
+        .with_context(|| format!("cannot listen on {} and {}", config.http_addr, config.metrics_addr))?;
+    let http_addr = listeners.http.local_addr()?;
+    tracing::info!(http.addr = %http_addr, metrics.addr = %listeners.metrics.local_addr()?, mode = ?config.mode, "listening");
+    warn_about_mode(&config, http_addr);
+    if server::serve(listeners, app, metrics, config.shutdown).await {
+        Ok(())
+    } else {
+        Err(anyhow!("requests were still running when the shutdown deadline passed"))
+    }
+}
+
+fn warn_about_mode(config: &Config, http_addr: SocketAddr) {
+    if config.mode == Mode::Production {
+        if matches!(config.database.url, DatabaseUrl::Sqlite(_)) {
+            tracing::warn!("SQLite serves a single process on one machine; use Postgres for more");
+        }
+        return;
+    }
+    tracing::warn!("SANDBOX: codes and secrets are known to everybody; never put customers behind this");
+    if config.sandbox_client {
+        tracing::warn!(
+            "get a token: curl -u sandbox:sandbox -d grant_type=client_credentials http://{http_addr}/oauth2/token"
+        );
+    }
+    if !http_addr.ip().is_loopback() {
+        tracing::warn!("SANDBOX reachable from other machines; set HTTP_ADDR to a loopback address");
+    }
+}
+
+async fn migrate(config: &Config) -> anyhow::Result<()> {
+    store::migrate(&config.database).await.context("the database could not be migrated")?;
+    say("the database is up to date")
+}
+
+async fn client(config: &Config, command: ClientCommand) -> anyhow::Result<()> {
+    let store = store::connect(&config.database).await.context("the database could not be opened")?;
+    store.ready().await?;
+    let clients = ClientRegistry { store: &*store, clock: &SystemClock, entropy: &SystemEntropy };
+    let done = match command {
+        ClientCommand::Create { partner, name, permissions } => {
+            let partner = PartnerId::parse(&partner)
+                .ok_or_else(|| anyhow!("--partner must be 1 to 64 characters of a-z 0-9 - _"))?;
+            if name.as_deref().is_some_and(|name| name.chars().any(char::is_control)) {
+                bail!("--name must not contain control characters");
+            }
+            show_secret(&clients.create(partner, name, parse_permissions(&permissions)?).await?)
+        }
+        ClientCommand::List => list_clients(&clients).await,
+        ClientCommand::Rotate { id, overlap_hours } => {
+            let rotated = clients.rotate(&id, TimeDelta::hours(overlap_hours.into())).await?;
+            show_secret(&rotated.ok_or_else(|| anyhow!("there is no client {id}, or it is revoked"))?)
+        }
+        ClientCommand::Revoke { id } => {
+            if !clients.revoke(&id).await? {
+                bail!("there is no client {id}, or it is revoked already");
+            }
+            let minutes = config.tokens.lifetime.num_minutes() + 1;
+            say(format!("{id} gets no more tokens; those that it has end within {minutes} minutes"))
+        }
+    };
+    store.close().await;
+    done
+}
+
+fn parse_permissions(words: &[String]) -> anyhow::Result<Permissions> {
+    words
+        .iter()
+        .map(|word| Permission::parse(word).ok_or_else(|| anyhow!("there is no permission {word}; try numbers:assert")))
+        .collect()
+}
+
+fn show_secret(new: &NewSecret) -> anyhow::Result<()> {
+    say(format!("client_id={}\nclient_secret={}", new.client_id, new.secret.expose_secret()))
+}
+
+async fn list_clients(clients: &ClientRegistry<'_>) -> anyhow::Result<()> {
+    say("client_id\tpartner\tname\tpermissions\tcreated_at\trevoked_at")?;
+    let instant = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    for client in clients.list().await? {
+        say([
+            client.id,
+            client.partner.to_string(),
+            client.name.unwrap_or_default(),
+            client.permissions.to_words(),
+            instant(client.created_at),
+            client.revoked_at.map(instant).unwrap_or_default(),
+        ]
+        .join("\t"))?;
+    }
+    Ok(())
+}
+
+fn print_config(config: &Config) -> anyhow::Result<()> {
+    for setting in &config.shown {
+        let origin = match setting.origin {
+            Origin::Default => "default",
+            Origin::File => "file",
+            Origin::Environment => "environment",
+        };
+        say(format!("{}={} ({origin})", setting.name, setting.value.as_deref().unwrap_or("")))?;
+    }
+    Ok(())
+}
+
+/// Asks on the loopback interface when the service listens on all.
+async fn healthcheck(config: &Config) -> anyhow::Result<()> {
+    let mut address = config.http_addr;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    let request = crate::outbound::client()?.get(format!("http://{address}/readyz")).timeout(Duration::from_secs(3));
+    let status = request.send().await.map_err(reqwest::Error::without_url)?.status();
+    if status.is_success() { say("ready") } else { Err(anyhow!("not ready: status {status}")) }
+}

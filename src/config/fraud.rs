@@ -1,0 +1,47 @@
+//! Who assesses devices, and what follows from it.
+
+use std::time::Duration;
+
+use super::Mode;
+use super::parse::{from_words, milliseconds, server};
+use super::sms::header_safe;
+use super::source::Source;
+use crate::fraud::policy::{FraudMode, FraudPolicy, OnError};
+use crate::fraud::seon::SeonSettings;
+
+/// Who assesses devices, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct FraudSettings {
+    /// SEON, when there is a key for it.
+    pub seon: Option<SeonSettings>,
+    /// What follows from an assessment.
+    pub policy: FraudPolicy,
+}
+
+pub(super) fn settings(s: &mut Source<'_>, mode: Mode) -> FraudSettings {
+    let api_key = s.secret("SEON_API_KEY");
+    let api_key = api_key.and_then(|key| header_safe(s, "SEON_API_KEY", key));
+    let base_url = s.value("SEON_BASE_URL", "https://api.seon.io", server(mode));
+    let deadline: Duration = s.value("SEON_TIMEOUT_MS", "2000", milliseconds(100..=10_000));
+    let policy = FraudPolicy {
+        mode: s.value("SEON_POLICY", "observe", from_words(fraud_mode, "observe or enforce")),
+        on_error: s.value("SEON_ON_ERROR", "allow", from_words(on_error, "allow or deny")),
+    };
+    FraudSettings { seon: api_key.map(|api_key| SeonSettings { base_url, api_key, deadline }), policy }
+}
+
+fn fraud_mode(text: &str) -> Option<FraudMode> {
+    match text {
+        "observe" => Some(FraudMode::Observe),
+        "enforce" => Some(FraudMode::Enforce),
+        _ => None,
+    }
+}
+
+fn on_error(text: &str) -> Option<OnError> {
+    match text {
+        "allow" => Some(OnError::Allow),
+        "deny" => Some(OnError::Deny),
+        _ => None,
+    }
+}

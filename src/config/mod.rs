@@ -1,0 +1,198 @@
+//! The configuration: defaults, then an optional TOML file, then the environment.
+//!
+//! One flat name for each setting: `HTTP_ADDR` in the environment is `http_addr` in the file, and a secret may also be named
+//! by `OTP_SECRET_FILE`. Everything is checked at the start and all problems are told at once. What must never happen in
+//! production is a problem there, not a warning.
+
+mod fraud;
+mod parse;
+mod secrets;
+mod sms;
+mod source;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use secrecy::SecretString;
+
+pub use self::fraud::FraudSettings;
+use self::parse::{address, boolean, claim_name, database_url, from_words, seconds, web_address, whole};
+pub use self::secrets::{CodeSettings, TokenSettings};
+pub use self::sms::{ProviderSettings, SmsSettings};
+use self::source::Source;
+pub use self::source::{Environment, Origin, Problem, Shown};
+use crate::api::RequestLimits;
+use crate::auth::ExternalIssuerSettings;
+use crate::domain::language::Language;
+use crate::server::Shutdown;
+use crate::service::Policy;
+use crate::store::{DatabaseSettings, DatabaseUrl};
+
+/// How the service presents itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Runs with nothing configured, trusts everybody on this machine, guards nothing.
+    Sandbox,
+    /// Refuses everything that is only good for trying things out.
+    Production,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Sandbox or production.
+    pub mode: Mode,
+    /// Where the API listens.
+    pub http_addr: SocketAddr,
+    /// Where the metrics are.
+    pub metrics_addr: SocketAddr,
+    /// The database.
+    pub database: DatabaseSettings,
+    /// Whether `serve` migrates first.
+    pub migrate_on_start: bool,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines there are, in the syntax of `RUST_LOG`.
+    pub log_filter: String,
+    /// Bounds of a request.
+    pub limits: RequestLimits,
+    /// How a process stops.
+    pub shutdown: Shutdown,
+    /// Where codes come from.
+    pub codes: CodeSettings,
+    /// How our own tokens are signed.
+    pub tokens: TokenSettings,
+    /// Whose tokens are taken besides ours.
+    pub external_issuer: Option<ExternalIssuerSettings>,
+    /// Whether the well-known client works.
+    pub sandbox_client: bool,
+    /// How codes reach people.
+    pub sms: SmsSettings,
+    /// Who assesses devices.
+    pub fraud: FraudSettings,
+    /// The rules of the use cases.
+    pub policy: Policy,
+    /// Every setting as it may be shown.
+    pub shown: Vec<Shown>,
+}
+
+impl Config {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All problems, each naming its setting.
+    pub fn load(environment: Environment<'_>, file: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        let mut source = Source::new(environment, file);
+        let s = &mut source;
+        let mode = s.value("MODE", "sandbox", |text| match text {
+            "sandbox" => Ok(Mode::Sandbox),
+            "production" => Ok(Mode::Production),
+            _ => Err("must be sandbox or production"),
+        });
+        let (log_format, shutdown_delay) = match mode {
+            Mode::Sandbox => ("text", "0"),
+            Mode::Production => ("json", "5"),
+        };
+        let config = Self {
+            mode,
+            http_addr: s.value("HTTP_ADDR", "127.0.0.1:8080", address),
+            metrics_addr: s.value("METRICS_ADDR", "127.0.0.1:9464", address),
+            database: database(s),
+            migrate_on_start: s.value("MIGRATE_ON_START", "true", boolean),
+            log_format: s.value("LOG_FORMAT", log_format, |text| match text {
+                "text" => Ok(LogFormat::Text),
+                "json" => Ok(LogFormat::Json),
+                _ => Err("must be text or json"),
+            }),
+            log_filter: s.value("RUST_LOG", "info", log_filter),
+            limits: RequestLimits {
+                body_bytes: s.value("REQUEST_BODY_LIMIT_BYTES", "524288", whole(1024..=16 * 1024 * 1024)),
+                deadline: s.value("REQUEST_DEADLINE_SECONDS", "15", seconds(1..=300)),
+            },
+            shutdown: Shutdown {
+                delay: s.value("SHUTDOWN_DELAY_SECONDS", shutdown_delay, seconds(0..=60)),
+                deadline: s.value("SHUTDOWN_DEADLINE_SECONDS", "25", seconds(1..=300)),
+            },
+            codes: secrets::codes(s, mode),
+            tokens: secrets::tokens(s, mode),
+            external_issuer: external_issuer(s, mode),
+            sandbox_client: sandbox_client(s, mode),
+            sms: sms::settings(s, mode),
+            fraud: fraud::settings(s, mode),
+            policy: policy(s),
+            shown: Vec::new(),
+        };
+        let (shown, problems) = source.finish();
+        if problems.is_empty() { Ok(Self { shown, ..config }) } else { Err(problems) }
+    }
+}
+
+fn database(s: &mut Source<'_>) -> DatabaseSettings {
+    const DEFAULT: &str = "sqlite://device-management.db";
+    // A URL may hold a password, so it is read and shown like a secret.
+    let url = s.secret("DATABASE_URL").unwrap_or_else(|| SecretString::from(DEFAULT));
+    let url = database_url(&url).unwrap_or_else(|message| {
+        s.problem("DATABASE_URL", message);
+        DatabaseUrl::Sqlite(DEFAULT.into())
+    });
+    DatabaseSettings {
+        max_connections: s.value("DATABASE_MAX_CONNECTIONS", "10", whole(1..=1000)),
+        acquire_timeout: s.value("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "2", seconds(1..=60)),
+        statement_timeout: s.value("DATABASE_STATEMENT_TIMEOUT_SECONDS", "5", seconds(1..=60)),
+        ..DatabaseSettings::new(url)
+    }
+}
+
+fn policy(s: &mut Source<'_>) -> Policy {
+    let challenge_life: Duration = s.value("CHALLENGE_LIFE_SECONDS", "300", seconds(30..=600));
+    Policy {
+        device_limit: s.value("LIMIT_DEVICES_PER_PERSON", "5", whole(1..=100)),
+        key_limit: s.value("LIMIT_KEYS_PER_DEVICE", "10", whole(1..=100)),
+        wrong_signatures_cap: s.value("LIMIT_WRONG_SIGNATURES", "3", whole(1..=10)),
+        challenge_life: TimeDelta::from_std(challenge_life).unwrap_or(TimeDelta::minutes(5)),
+        language: s.value("SMS_LANGUAGE", "de", from_words(Language::parse, "de, en or fr")),
+    }
+}
+
+fn external_issuer(s: &mut Source<'_>, mode: Mode) -> Option<ExternalIssuerSettings> {
+    let issuer = s.optional("EXTERNAL_ISSUER", web_address(mode));
+    let audience = s.optional("EXTERNAL_AUDIENCE", |text| Ok::<_, String>(text.to_owned()));
+    let jwks_url = s.optional("EXTERNAL_JWKS_URL", web_address(mode));
+    let partner_claim = s.value("EXTERNAL_PARTNER_CLAIM", "partner", claim_name);
+    let issuer = issuer?;
+    let Some(audience) = audience else {
+        s.problem(
+            "EXTERNAL_AUDIENCE",
+            "is required with EXTERNAL_ISSUER: tokens for other services must not work here",
+        );
+        return None;
+    };
+    Some(ExternalIssuerSettings { issuer, audience, jwks_url, partner_claim })
+}
+
+fn sandbox_client(s: &mut Source<'_>, mode: Mode) -> bool {
+    let default = if mode == Mode::Sandbox { "true" } else { "false" };
+    let enabled = s.value("SANDBOX_CLIENT", default, boolean);
+    if enabled && mode == Mode::Production {
+        s.problem("SANDBOX_CLIENT", "must be false in production: everybody knows its secret");
+    }
+    enabled
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("is not a log filter: {error}")),
+    }
+}

@@ -1,0 +1,112 @@
+//! The secrets of codes and tokens.
+//!
+//! The sandbox has well-known ones, so that it starts with nothing and its open challenges survive a restart. Production
+//! refuses these, short ones, and one secret for two purposes.
+
+use chrono::TimeDelta;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Mode;
+use super::parse::{seconds, whole};
+use super::source::Source;
+use crate::crypto::Otp;
+
+/// The shortest secret in production, in bytes: as long as the HMAC-SHA256 output (RFC 2104 section 3).
+const SECRET_MIN: usize = 32;
+
+const SANDBOX_OTP_SECRET: &str = "the sandbox's one-time-code secret, known to everybody";
+const SANDBOX_TOKEN_SECRET: &str = "the sandbox's access-token secret, known to everybody";
+
+/// Where one-time codes come from.
+#[derive(Clone, Debug)]
+pub enum CodeSettings {
+    /// The same for every challenge. Sandbox only.
+    Fixed(String),
+    /// Derived under a secret.
+    Derived {
+        /// The version that new challenges name.
+        version: u32,
+        /// Its secret.
+        current: SecretString,
+        /// The secret of the version before, for challenges that are still open.
+        previous: Option<SecretString>,
+    },
+}
+
+/// How our own tokens are signed.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    /// Signs and verifies.
+    pub current: SecretString,
+    /// Only verifies.
+    pub previous: Option<SecretString>,
+    /// How long a token is valid.
+    pub lifetime: TimeDelta,
+}
+
+pub(super) fn codes(s: &mut Source<'_>, mode: Mode) -> CodeSettings {
+    let fixed = match mode {
+        Mode::Sandbox => Some(s.value("SANDBOX_OTP", "212212", sandbox_otp)),
+        Mode::Production => s.optional("SANDBOX_OTP", sandbox_otp),
+    };
+    let current = secret(s, mode, "OTP_SECRET", SANDBOX_OTP_SECRET);
+    let previous = previous_secret(s, mode, "OTP_SECRET_PREVIOUS");
+    let version = s.value("OTP_SECRET_VERSION", "1", whole(1..=1_000_000));
+    match fixed {
+        Some(SandboxOtp::Fixed(code)) => {
+            if mode == Mode::Production {
+                s.problem("SANDBOX_OTP", "must not be set in production: everybody would know every code");
+            }
+            CodeSettings::Fixed(code)
+        }
+        Some(SandboxOtp::Random) | None => CodeSettings::Derived { version, current, previous },
+    }
+}
+
+pub(super) fn tokens(s: &mut Source<'_>, mode: Mode) -> TokenSettings {
+    let current = secret(s, mode, "TOKEN_SECRET", SANDBOX_TOKEN_SECRET);
+    let previous = previous_secret(s, mode, "TOKEN_SECRET_PREVIOUS");
+    let lifetime = s.value("TOKEN_LIFETIME_SECONDS", "3599", seconds(60..=86400));
+    TokenSettings { current, previous, lifetime: TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::hours(1)) }
+}
+
+enum SandboxOtp {
+    Fixed(String),
+    Random,
+}
+
+fn sandbox_otp(text: &str) -> Result<SandboxOtp, &'static str> {
+    match text {
+        "random" => Ok(SandboxOtp::Random),
+        code if Otp::parse(code).is_some() => Ok(SandboxOtp::Fixed(code.to_owned())),
+        _ => Err("must be six digits, or random"),
+    }
+}
+
+fn secret(s: &mut Source<'_>, mode: Mode, name: &'static str, sandbox: &str) -> SecretString {
+    let found = s.secret(name);
+    if mode == Mode::Production {
+        match &found {
+            None => s.problem(name, format!("is required in production: set it or {name}_FILE to a random secret, as `openssl rand -hex 32` makes one")),
+            Some(secret) => check(s, name, secret),
+        }
+    }
+    found.unwrap_or_else(|| sandbox.into())
+}
+
+fn previous_secret(s: &mut Source<'_>, mode: Mode, name: &'static str) -> Option<SecretString> {
+    let found = s.secret(name);
+    if let (Mode::Production, Some(secret)) = (mode, &found) {
+        check(s, name, secret);
+    }
+    found
+}
+
+fn check(s: &mut Source<'_>, name: &str, secret: &SecretString) {
+    let text = secret.expose_secret();
+    if [SANDBOX_OTP_SECRET, SANDBOX_TOKEN_SECRET].contains(&text) {
+        s.problem(name, "must not be the sandbox's secret in production");
+    } else if text.len() < SECRET_MIN {
+        s.problem(name, format!("is too short: at least {SECRET_MIN} bytes, as `openssl rand -hex 32` makes them"));
+    }
+}

@@ -1,0 +1,160 @@
+//! How codes reach people.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Mode;
+use super::parse::{boolean, milliseconds, server};
+use super::source::Source;
+use crate::outbound::HttpUrl;
+use crate::sms::ios_domain::IosDomain;
+use crate::sms::providers::AfterUncertain;
+use crate::sms::sender_name::SenderName;
+use crate::sms::text::SmsTemplate;
+use crate::sms::twilio::{TwilioSender, TwilioSettings};
+use crate::sms::webhook::{WebhookAuth, WebhookSettings};
+
+const DEFAULT_SENDER: &str = "Device Management";
+
+/// A provider and what it needs.
+#[derive(Clone, Debug)]
+pub enum ProviderSettings {
+    /// A log line. Sandbox only.
+    Console,
+    /// The operator's own gateway.
+    Webhook(WebhookSettings),
+    /// Twilio.
+    Twilio(TwilioSettings),
+}
+
+/// How codes reach people.
+#[derive(Clone, Debug)]
+pub struct SmsSettings {
+    /// In the order in which they are tried.
+    pub providers: Vec<ProviderSettings>,
+    /// How long one provider may take.
+    pub attempt_deadline: Duration,
+    /// What follows when a provider may have taken the message.
+    pub after_uncertain: AfterUncertain,
+    /// How the texts are worded.
+    pub template: SmsTemplate,
+}
+
+pub(super) fn settings(s: &mut Source<'_>, mode: Mode) -> SmsSettings {
+    let names = s.value("SMS_PROVIDERS", "console", provider_names);
+    if mode == Mode::Production && names.contains(&Name::Console) {
+        s.problem("SMS_PROVIDERS", "must not contain console in production: codes would stand in the log");
+    }
+    let webhook = webhook(s, mode, names.contains(&Name::Webhook));
+    let twilio = twilio(s, mode, names.contains(&Name::Twilio));
+    let providers = names
+        .iter()
+        .filter_map(|name| match name {
+            Name::Console => Some(ProviderSettings::Console),
+            Name::Webhook => webhook.clone().map(ProviderSettings::Webhook),
+            Name::Twilio => twilio.clone().map(ProviderSettings::Twilio),
+        })
+        .collect();
+    let retry = s.value("SMS_RETRY_UNCERTAIN", "false", boolean);
+    SmsSettings {
+        providers,
+        // More than the two seconds that a connection may take: see `outbound`.
+        attempt_deadline: s.value("SMS_TIMEOUT_MS", "5000", milliseconds(2500..=60_000)),
+        after_uncertain: if retry { AfterUncertain::TryNext } else { AfterUncertain::Stop },
+        template: template(s),
+    }
+}
+
+fn template(s: &mut Source<'_>) -> SmsTemplate {
+    let sender = s.value("SMS_SENDER_NAME", DEFAULT_SENDER, SenderName::parse);
+    let domain = s.optional("SMS_IOS_DOMAIN", IosDomain::parse);
+    SmsTemplate::new(sender, domain).unwrap_or_else(|error| {
+        s.problem("SMS_IOS_DOMAIN", format!("does not fit: {error}"));
+        let sender = SenderName::parse(DEFAULT_SENDER).expect("the default sender name is valid");
+        SmsTemplate::new(sender, None).expect("without a domain every sender name fits")
+    })
+}
+
+fn webhook(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<WebhookSettings> {
+    let url = s.optional("SMS_WEBHOOK_URL", server(mode));
+    let token = s.secret("SMS_WEBHOOK_TOKEN");
+    let hmac = s.secret("SMS_WEBHOOK_HMAC_SECRET");
+    if !wanted {
+        return None;
+    }
+    let auth = match (token, hmac) {
+        (Some(token), None) => Some(WebhookAuth::Bearer(header_safe(s, "SMS_WEBHOOK_TOKEN", token)?)),
+        (None, Some(secret)) => Some(WebhookAuth::Hmac(secret)),
+        (Some(_), Some(_)) => {
+            s.problem("SMS_WEBHOOK_TOKEN", "and SMS_WEBHOOK_HMAC_SECRET exclude each other: set one");
+            None
+        }
+        (None, None) => {
+            s.problem("SMS_WEBHOOK_TOKEN", "or SMS_WEBHOOK_HMAC_SECRET is required by SMS_PROVIDERS=webhook");
+            None
+        }
+    };
+    let url = required(s, "SMS_WEBHOOK_URL", "SMS_PROVIDERS=webhook", url);
+    Some(WebhookSettings { url: url?, auth: auth? })
+}
+
+fn twilio(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<TwilioSettings> {
+    let text = |text: &str| Ok::<_, String>(text.to_owned());
+    let account_sid = s.optional("TWILIO_ACCOUNT_SID", text);
+    let auth_token = s.secret("TWILIO_AUTH_TOKEN");
+    let from = s.optional("TWILIO_FROM", text);
+    let service = s.optional("TWILIO_MESSAGING_SERVICE_SID", text);
+    let base_url: HttpUrl = s.value("TWILIO_BASE_URL", "https://api.twilio.com", server(mode));
+    if !wanted {
+        return None;
+    }
+    let sender = match (from, service) {
+        (Some(from), None) => Some(TwilioSender::From(from)),
+        (None, Some(service)) => Some(TwilioSender::MessagingService(service)),
+        (Some(_), Some(_)) => {
+            s.problem("TWILIO_FROM", "and TWILIO_MESSAGING_SERVICE_SID exclude each other: set one");
+            None
+        }
+        (None, None) => {
+            s.problem("TWILIO_FROM", "or TWILIO_MESSAGING_SERVICE_SID is required by SMS_PROVIDERS=twilio");
+            None
+        }
+    };
+    let account_sid = required(s, "TWILIO_ACCOUNT_SID", "SMS_PROVIDERS=twilio", account_sid);
+    let auth_token = required(s, "TWILIO_AUTH_TOKEN", "SMS_PROVIDERS=twilio", auth_token);
+    Some(TwilioSettings { base_url, account_sid: account_sid?, auth_token: auth_token?, sender: sender? })
+}
+
+fn required<T>(s: &mut Source<'_>, name: &str, by: &str, value: Option<T>) -> Option<T> {
+    if value.is_none() {
+        s.problem(name, format!("is required by {by}"));
+    }
+    value
+}
+
+/// A secret that is sent in a header.
+pub(super) fn header_safe(s: &mut Source<'_>, name: &str, secret: SecretString) -> Option<SecretString> {
+    let fits = secret.expose_secret().bytes().all(|b| b.is_ascii_graphic());
+    if !fits {
+        s.problem(name, "may contain only visible ASCII characters");
+    }
+    fits.then_some(secret)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Console,
+    Webhook,
+    Twilio,
+}
+
+fn provider_names(text: &str) -> Result<Vec<Name>, &'static str> {
+    let name = |word: &str| match word.trim() {
+        "console" => Some(Name::Console),
+        "webhook" => Some(Name::Webhook),
+        "twilio" => Some(Name::Twilio),
+        _ => None,
+    };
+    text.split(',').map(name).collect::<Option<_>>().ok_or("must list console, webhook or twilio, separated by commas")
+}

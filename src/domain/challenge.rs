@@ -1,0 +1,51 @@
+//! The signature challenge of a pending binding, and the rules for when it is open.
+//!
+//! Pure: the same rules stand in the `where` clauses that settle races; this is their readable form and what a reader of a
+//! row decides by.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::id::{ChallengeId, KeyId};
+use super::key::KeyPurpose;
+use super::person::PersonId;
+use crate::crypto::PublicKey;
+
+/// A repeat of the very same signature within this time of success is answered like the first (contract section 4.5):
+/// real clients retry a PUT whose answer they lost.
+pub const REPEAT_WINDOW: TimeDelta = TimeDelta::minutes(1);
+
+/// When a challenge was made and when it ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChallengeLife {
+    /// When the binding was asked for.
+    pub created_at: DateTime<Utc>,
+    /// The first instant at which it is no longer open.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl ChallengeLife {
+    /// A life that starts now.
+    #[must_use]
+    pub fn starting(now: DateTime<Utc>, length: TimeDelta) -> Self {
+        Self { created_at: now, expires_at: now + length }
+    }
+}
+
+/// A binding whose challenge is open: not met, not expired, not superseded, attempts left.
+#[derive(Clone, Debug)]
+pub struct OpenBinding {
+    /// The challenge, and the device to be.
+    pub id: ChallengeId,
+    /// For whom.
+    pub person_id: PersonId,
+    /// The id that the device's first key will have.
+    pub key_id: KeyId,
+    /// The key that must have signed.
+    pub public_key: PublicKey,
+    /// What the key may sign for once bound.
+    pub key_purpose: KeyPurpose,
+    /// Which secret the code was derived under.
+    pub otp_version: u32,
+    /// Its five minutes.
+    pub life: ChallengeLife,
+}

@@ -1,0 +1,105 @@
+//! Ids that we mint: UUIDs, a distinct type for each kind of thing, so that a key's id is never taken for a device's.
+//!
+//! They are `UUIDv7` (RFC 9562 section 5.7): rows made together lie together in the index, and the random 74 bits keep them
+//! unguessable. Written lower-case with hyphens; read in any spelling (contract section 1).
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Mints an id from the current instant and randomness.
+            #[must_use]
+            pub fn mint(now: DateTime<Utc>, random: [u8; 10]) -> Self {
+                Self(uuid_v7(now, random))
+            }
+
+            /// Reads any spelling of a UUID: hyphenated or not, upper or lower case.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Uuid::try_parse(text).ok().map(Self)
+            }
+
+            /// The bare UUID, for the database and for derivations.
+            #[must_use]
+            pub fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.as_hyphenated().fmt(f)
+            }
+        }
+    };
+}
+
+id! {
+    /// A device, and equally the signature challenge that binds it: clients store one and use it as the other
+    /// (contract section 4).
+    DeviceId
+}
+id! {
+    /// A public key of a device.
+    KeyId
+}
+id! {
+    /// A person's mobile number.
+    NumberId
+}
+id! {
+    /// One sending of a code to a mobile number, waiting for its confirmation.
+    TokenChallengeId
+}
+
+/// The id of a signature challenge is the id of the device that it binds.
+pub type ChallengeId = DeviceId;
+
+/// A `UUIDv7` from an instant and ten random bytes.
+#[must_use]
+pub fn uuid_v7(now: DateTime<Utc>, random: [u8; 10]) -> Uuid {
+    let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_spelling_of_a_uuid_names_the_same_device() {
+        let id = DeviceId::parse("6642d15e-8f6b-4d28-9186-cdd61d80032a").unwrap();
+        assert_eq!(DeviceId::parse("6642D15E8F6B4D289186CDD61D80032A"), Some(id));
+        assert_eq!(id.to_string(), "6642d15e-8f6b-4d28-9186-cdd61d80032a");
+    }
+
+    #[test]
+    fn what_is_not_a_uuid_names_no_device() {
+        for text in ["", "1", "6642d15e-8f6b-4d28-9186-cdd61d80032", "6642d15e-8f6b-4d28-9186-cdd61d80032g", "é"] {
+            assert_eq!(DeviceId::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ids_minted_later_sort_later() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let earlier = DeviceId::mint(at(1_700_000_000), [255; 10]);
+        let later = DeviceId::mint(at(1_700_000_001), [0; 10]);
+        assert!(earlier.uuid() < later.uuid());
+        assert_eq!(later.uuid().get_version_num(), 7);
+    }
+}

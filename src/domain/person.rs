@@ -1,0 +1,81 @@
+//! Whose devices these are: the partner (tenant) and the partner's person.
+
+use std::fmt;
+
+/// A partner: the bank or fintech that a client belongs to. Everything is stored under one and visible to it alone.
+///
+/// 1 to 64 characters of `a-z 0-9 - _`, chosen by the operator when the first client is created.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PartnerId(String);
+
+impl PartnerId {
+    /// `None` when the text is not a partner's name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PartnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The longest `person_id` (contract section 1).
+pub const PERSON_ID_MAX: usize = 64;
+
+/// A person, named by an opaque string of the partner's: 1 to 64 visible ASCII characters (contract section 1).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PersonId(String);
+
+impl PersonId {
+    /// `None` when the text breaks the rule.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=PERSON_ID_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The partner's own string.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PersonId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_id_is_1_to_64_visible_ascii_characters() {
+        assert!(PersonId::parse("ec3d16cbc106f481b72d881d90c89cc5cper").is_some());
+        assert!(PersonId::parse(&"x".repeat(64)).is_some());
+        for text in ["", " ", "a b", "a\0", "ä", "a\u{7f}", &"x".repeat(65)] {
+            assert_eq!(PersonId::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_partner_is_a_short_lower_case_name() {
+        assert!(PartnerId::parse("acme-bank_2").is_some());
+        for text in ["", "Acme", "a b", "a/b", &"x".repeat(65)] {
+            assert_eq!(PartnerId::parse(text), None, "{text:?}");
+        }
+    }
+}

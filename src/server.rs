@@ -1,0 +1,177 @@
+//! Listens, serves, and stops without dropping anybody.
+//!
+//! SIGTERM or SIGINT makes `/readyz` answer 503 at once. New requests are still served for a moment, until load balancers
+//! have noticed; then keep-alive connections end after the request that they are in and running use cases finish, within a
+//! deadline.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, App};
+
+/// How long a client may take over its request head.
+const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+/// The largest request head, in bytes.
+const HEAD_MAX: usize = 32 * 1024;
+/// Streams at a time on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 256;
+/// How often histograms are folded when nobody asks for the metrics.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// The sockets of a process.
+pub struct Listeners {
+    /// For the API.
+    pub http: TcpListener,
+    /// For the metrics.
+    pub metrics: TcpListener,
+}
+
+impl Listeners {
+    /// Binds both.
+    ///
+    /// # Errors
+    /// When an address is in use or not ours.
+    pub async fn bind(http: SocketAddr, metrics: SocketAddr) -> std::io::Result<Self> {
+        Ok(Self { http: TcpListener::bind(http).await?, metrics: TcpListener::bind(metrics).await? })
+    }
+}
+
+/// How a process stops.
+#[derive(Clone, Copy, Debug)]
+pub struct Shutdown {
+    /// For how long new requests are still served after the signal.
+    pub delay: Duration,
+    /// How long running requests may take after that.
+    pub deadline: Duration,
+}
+
+/// Serves until the process is told to stop, then drains. True when everything ended within the deadline.
+pub async fn serve(listeners: Listeners, app: App, metrics: PrometheusHandle, shutdown: Shutdown) -> bool {
+    let stop = CancellationToken::new();
+    let graceful = GracefulShutdown::new();
+    let metrics_server = tokio::spawn(serve_metrics(listeners.metrics, app.clone(), metrics, stop.clone()));
+    let router = api::router(app.clone());
+    let server = server();
+    let mut closing = pin!(close_after_signal(&app, shutdown.delay));
+
+    loop {
+        let stream = tokio::select! {
+            stream = accept(&listeners.http) => stream,
+            () = &mut closing => break,
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection.into_owned());
+        tokio::spawn(async move {
+            // A connection that breaks is the client's business; its requests were logged one by one.
+            let _ = connection.await;
+        });
+    }
+
+    tracing::info!("no new connections, finishing what runs");
+    drop(listeners.http);
+    let drained = tokio::time::timeout(shutdown.deadline, async {
+        graceful.shutdown().await;
+        app.running.close();
+        app.running.wait().await;
+        app.service.store.close().await;
+    });
+    let in_time = drained.await.is_ok();
+    stop.cancel();
+    metrics_server.abort();
+    tracing::info!(in_time, "stopped");
+    in_time
+}
+
+fn server() -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_DEADLINE)
+        .max_buf_size(HEAD_MAX)
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADER_DEADLINE)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_MAX.try_into().unwrap_or(u32::MAX));
+    server
+}
+
+/// The next connection. Running out of file descriptors passes; until then others should have a chance to close theirs.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Ends some time after the process has been told to stop; `/readyz` says so from the first moment.
+async fn close_after_signal(app: &App, delay: Duration) {
+    signalled().await;
+    app.draining.store(true, Ordering::Relaxed);
+    tracing::info!("stopping: not ready any more");
+    tokio::time::sleep(delay).await;
+}
+
+async fn signalled() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be caught: the process will end without draining");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// GET /metrics, on a listener of its own: what it tells is for operators only.
+async fn serve_metrics(
+    listener: TcpListener,
+    app: App,
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+) -> Result<(), Infallible> {
+    let upkeep = metrics.clone();
+    tokio::spawn(async move {
+        while tokio::time::timeout(METRICS_UPKEEP, stop.cancelled()).await.is_err() {
+            upkeep.run_upkeep();
+        }
+    });
+    let render = move || async move {
+        let usage = app.service.store.pool_use();
+        let used = f64::from(usage.open) - f64::from(u32::try_from(usage.idle).unwrap_or(u32::MAX));
+        metrics::gauge!("database_connections", "state" => "used").set(used.max(0.0));
+        metrics::gauge!("database_connections", "state" => "idle")
+            .set(f64::from(u32::try_from(usage.idle).unwrap_or(u32::MAX)));
+        ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+    };
+    let router = Router::new().route("/metrics", get(render));
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "metrics are no longer served");
+    }
+    Ok(())
+}

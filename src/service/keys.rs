@@ -1,0 +1,149 @@
+//! Adds a key to a device, vouched for by a key that the device already has.
+
+use super::{Failure, Service};
+use crate::crypto::{DerSignature, PublicKey};
+use crate::domain::client::Caller;
+use crate::domain::device_data::DeviceData;
+use crate::domain::id::{DeviceId, KeyId};
+use crate::domain::invalid::Faults;
+use crate::domain::key::{DeviceKey, KeyPurpose};
+use crate::fraud::FraudAction;
+use crate::store::{AddedKey, NewKey, StoreError};
+
+/// A wish for another key, already valid in itself.
+pub struct AddKey {
+    /// The new key.
+    pub key: PublicKey,
+    /// The new key exactly as it was sent: one of the two forms that may have been signed.
+    pub key_text: String,
+    /// What it may sign for.
+    pub purpose: KeyPurpose,
+    /// Which of the device's keys signed.
+    pub vouching_purpose: KeyPurpose,
+    /// What it signed: the new key (contract section 3).
+    pub signature: DerSignature,
+    /// For the fraud check.
+    pub device_data: Option<DeviceData>,
+}
+
+/// Why the key was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddKeyError {
+    /// No such device, or it was deleted.
+    #[error("there is no such device")]
+    DeviceNotFound,
+    /// The device is there, but the wish cannot be read.
+    #[error("the body is malformed")]
+    Malformed(Faults),
+    /// The device has no key of the purpose that is said to have signed.
+    #[error("the device has no key of that purpose")]
+    NoKeyOfPurpose,
+    /// No key of that purpose made the signature.
+    #[error("the signature is wrong")]
+    WrongSignature,
+    /// The fraud check said no.
+    #[error("the fraud check declined the device")]
+    Declined,
+    /// The device has as many keys as allowed.
+    #[error("the device has as many keys as allowed")]
+    KeyLimit,
+    /// A bound device, perhaps this one, already has the key.
+    #[error("a bound device already has the key")]
+    KeyTaken,
+    /// Our failure.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl From<StoreError> for AddKeyError {
+    fn from(error: StoreError) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+impl AddKeyError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::DeviceNotFound => "not_found",
+            Self::Malformed(_) => "malformed",
+            Self::NoKeyOfPurpose => "no_key_of_purpose",
+            Self::WrongSignature => "wrong",
+            Self::Declined => "declined",
+            Self::KeyLimit => "key_limit",
+            Self::KeyTaken => "key_taken",
+            Self::Failure(_) => "failure",
+        }
+    }
+}
+
+impl Service {
+    /// Adds a key to a device.
+    pub async fn add_key(
+        &self,
+        caller: &Caller,
+        device: DeviceId,
+        wish: Result<AddKey, Faults>,
+    ) -> Result<KeyId, AddKeyError> {
+        let outcome = self.vouch_and_add(caller, device, wish).await;
+        let label = outcome.as_ref().map_or_else(AddKeyError::outcome, |_| "accepted");
+        metrics::counter!("signature_verifications_total", "purpose" => "key", "outcome" => label).increment(1);
+        outcome
+    }
+
+    async fn vouch_and_add(
+        &self,
+        caller: &Caller,
+        id: DeviceId,
+        wish: Result<AddKey, Faults>,
+    ) -> Result<KeyId, AddKeyError> {
+        let partner = &caller.partner;
+        let with_keys = self.store.device_with_keys(partner, id).await?;
+        let with_keys = with_keys.filter(|it| it.device.deleted_at.is_none()).ok_or(AddKeyError::DeviceNotFound)?;
+        let wish = wish.map_err(AddKeyError::Malformed)?;
+
+        let vouching: Vec<&DeviceKey> =
+            with_keys.keys.iter().filter(|key| key.purpose == wish.vouching_purpose).collect();
+        if vouching.is_empty() {
+            return Err(AddKeyError::NoKeyOfPurpose);
+        }
+        let signer = vouching.into_iter().find(|key| wish.is_signed_by(&key.public_key));
+        let Some(signer) = signer else {
+            tracing::info!(target: "audit", { device.id = %id }, "wrong signature for a new key");
+            return Err(AddKeyError::WrongSignature);
+        };
+
+        let person = &with_keys.device.person_id;
+        let record = self.assess(FraudAction::DeviceKeyCreation, person, id, wish.device_data.as_ref()).await;
+        if let Some(record) = record.as_ref().filter(|record| !record.allowed) {
+            self.store.record_fraud_assessment(partner, record).await?;
+            return Err(AddKeyError::Declined);
+        }
+        let now = self.clock.now();
+        let key = NewKey {
+            id: KeyId::mint(now, self.entropy.bytes()),
+            device_id: id,
+            public_key: wish.key,
+            purpose: wish.purpose,
+            vouched_by: signer.id,
+            at: now,
+            key_limit: i64::from(self.policy.key_limit),
+        };
+        match self.store.add_key(partner, &key, record.as_ref()).await? {
+            AddedKey::Added => {
+                tracing::info!(target: "audit", { device.id = %id, key.id = %key.id, vouched.by = %signer.id }, "key added");
+                Ok(key.id)
+            }
+            AddedKey::Gone => Err(AddKeyError::DeviceNotFound),
+            AddedKey::KeyLimit => Err(AddKeyError::KeyLimit),
+            AddedKey::KeyTaken => Err(AddKeyError::KeyTaken),
+        }
+    }
+}
+
+impl AddKey {
+    /// Signed are either the characters that were sent or the 65 bytes that they stand for: no public source says which,
+    /// and both bind exactly this key (contract section 3).
+    fn is_signed_by(&self, key: &PublicKey) -> bool {
+        key.verifies(self.key_text.as_bytes(), &self.signature) || key.verifies(self.key.as_bytes(), &self.signature)
+    }
+}

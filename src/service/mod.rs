@@ -1,0 +1,72 @@
+//! The use cases: the only layer that puts reads, checks, outside calls and writes in an order.
+//!
+//! Each follows the same course: what can fail without I/O has failed before it is called; one read; then it computes and
+//! calls outside without holding a database connection; then one conditional, durable write settles the matter. A use case
+//! runs to its end even when the client hangs up: whoever calls it from a connection spawns it.
+
+mod bind_device;
+mod client_credentials;
+mod devices;
+mod failure;
+mod fraud_check;
+mod keys;
+mod mobile_number;
+mod one_time_codes;
+mod verify_binding;
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+
+pub use bind_device::{BindDevice, BindDeviceError, Challenge};
+pub use client_credentials::{ClientCredentialsError, ClientRegistry, NewSecret, SandboxClient};
+pub use devices::DeviceError;
+pub use failure::Failure;
+pub use keys::{AddKey, AddKeyError};
+pub use mobile_number::MobileNumberError;
+pub use one_time_codes::OneTimeCodes;
+pub use verify_binding::{BindingAnswer, VerifyBindingError};
+
+use crate::clock::Clock;
+use crate::domain::language::Language;
+use crate::entropy::Entropy;
+use crate::fraud::gate::FraudGate;
+use crate::sms::{SmsSender, SmsTemplate};
+use crate::store::Store;
+
+/// The rules that the operator may set (contract section 7).
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Bound devices per person.
+    pub device_limit: u32,
+    /// Keys per device.
+    pub key_limit: u32,
+    /// Wrong signatures, or wrong number tokens, per challenge.
+    pub wrong_signatures_cap: u32,
+    /// How long a challenge is open.
+    pub challenge_life: TimeDelta,
+    /// The language of an SMS for which the caller names none.
+    pub language: Language,
+}
+
+/// Everything that the use cases work with.
+pub struct Service {
+    /// Where things are kept.
+    pub store: Arc<dyn Store>,
+    /// Who brings codes to people.
+    pub sms: Arc<dyn SmsSender>,
+    /// Who assesses devices, and what follows from it.
+    pub fraud: FraudGate,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for ids and secrets.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where codes come from.
+    pub codes: OneTimeCodes,
+    /// How codes are worded.
+    pub sms_template: SmsTemplate,
+    /// The well-known client, in the sandbox.
+    pub sandbox_client: Option<SandboxClient>,
+    /// The operator's rules.
+    pub policy: Policy,
+}

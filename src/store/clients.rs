@@ -1,0 +1,192 @@
+//! Clients and the hashes of their secrets. A secret itself is never here.
+
+use chrono::{DateTime, Utc};
+
+use super::engine::Engine;
+use super::rows::column;
+use super::sql_store::SqlStore;
+use super::{Result, StoreError};
+use crate::domain::client::Permissions;
+use crate::domain::person::PartnerId;
+
+/// SHA-256 of a client's secret.
+pub type SecretHash = [u8; 32];
+
+/// A client as the operator sees it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// What it sends as user name.
+    pub id: String,
+    /// Whose it is.
+    pub partner: PartnerId,
+    /// What the operator calls it.
+    pub name: Option<String>,
+    /// What it may do.
+    pub permissions: Permissions,
+    /// Since when it exists.
+    pub created_at: DateTime<Utc>,
+    /// Since when it gets no token any more.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// One secret of a client.
+#[derive(Clone)]
+pub struct ClientSecret {
+    /// Its hash.
+    pub hash: SecretHash,
+    /// The first instant at which it is refused.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Clients.
+#[async_trait::async_trait]
+pub trait Clients {
+    /// A client with the secrets that are valid now; no revoked client has any.
+    async fn client_with_secrets(&self, id: &str, now: DateTime<Utc>) -> Result<Option<(Client, Vec<ClientSecret>)>>;
+
+    /// All clients, oldest first.
+    async fn clients(&self) -> Result<Vec<Client>>;
+
+    /// Adds a client with its first secret.
+    async fn create_client(&self, client: &Client, secret: SecretHash) -> Result<()>;
+
+    /// Gives a client a new secret; the one before it is accepted until `overlap_until`, older ones no more. False when
+    /// there is no such client or it is revoked.
+    async fn rotate_client_secret(
+        &self,
+        id: &str,
+        secret: SecretHash,
+        now: DateTime<Utc>,
+        overlap_until: DateTime<Utc>,
+    ) -> Result<bool>;
+
+    /// Stops a client from getting tokens. False when there is no such client or it is revoked already.
+    async fn revoke_client(&self, id: &str, now: DateTime<Utc>) -> Result<bool>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Engine> Clients for SqlStore<DB> {
+    async fn client_with_secrets(&self, id: &str, now: DateTime<Utc>) -> Result<Option<(Client, Vec<ClientSecret>)>> {
+        let query = sqlx::query(
+            "select c.client_id, c.partner_id, c.name, c.permissions, c.created_at, c.revoked_at
+                  , s.secret_hash, s.expires_at
+               from client c
+               left join client_secret s
+                      on s.client_id = c.client_id
+                     and (s.expires_at is null or s.expires_at > $2)
+                     and c.revoked_at is null
+              where c.client_id = $1",
+        )
+        .bind(id.to_owned())
+        .bind(now);
+        let rows = self.rows(query).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let mut secrets = Vec::new();
+        for row in &rows {
+            if let Some(hash) = column::<DB, Option<Vec<u8>>>(row, "secret_hash")? {
+                let hash = hash.try_into().map_err(|_| StoreError::Corrupt { column: "secret_hash" })?;
+                secrets.push(ClientSecret { hash, expires_at: column::<DB, _>(row, "expires_at")? });
+            }
+        }
+        Ok(Some((client::<DB>(first)?, secrets)))
+    }
+
+    async fn clients(&self) -> Result<Vec<Client>> {
+        let query = sqlx::query(
+            "select client_id, partner_id, name, permissions, created_at, revoked_at
+               from client
+              order by created_at, client_id",
+        );
+        self.rows(query).await?.iter().map(client::<DB>).collect()
+    }
+
+    async fn create_client(&self, client: &Client, secret: SecretHash) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "insert into client (client_id, partner_id, name, permissions, created_at)
+             values ($1, $2, $3, $4, $5)",
+        )
+        .bind(client.id.clone())
+        .bind(client.partner.as_str().to_owned())
+        .bind(client.name.clone())
+        .bind(client.permissions.to_words())
+        .bind(client.created_at)
+        .execute(&mut *transaction)
+        .await?;
+        insert_secret::<DB>(&client.id, secret, client.created_at).execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn rotate_client_secret(
+        &self,
+        id: &str,
+        secret: SecretHash,
+        now: DateTime<Utc>,
+        overlap_until: DateTime<Utc>,
+    ) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        // The client's row puts rotations in an order.
+        let client = sqlx::query(
+            "update client
+                set revoked_at = null
+              where client_id = $1
+                and revoked_at is null
+             returning client_id",
+        )
+        .bind(id.to_owned())
+        .fetch_all(&mut *transaction)
+        .await?;
+        if client.is_empty() {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        sqlx::query("delete from client_secret where client_id = $1 and expires_at is not null")
+            .bind(id.to_owned())
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("update client_secret set expires_at = $2 where client_id = $1")
+            .bind(id.to_owned())
+            .bind(overlap_until)
+            .execute(&mut *transaction)
+            .await?;
+        insert_secret::<DB>(id, secret, now).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    async fn revoke_client(&self, id: &str, now: DateTime<Utc>) -> Result<bool> {
+        let query = sqlx::query(
+            "update client
+                set revoked_at = $2
+              where client_id = $1
+                and revoked_at is null
+             returning client_id",
+        )
+        .bind(id.to_owned())
+        .bind(now);
+        Ok(self.write(query).await?.is_some())
+    }
+}
+
+fn insert_secret<DB: Engine>(
+    id: &str,
+    secret: SecretHash,
+    now: DateTime<Utc>,
+) -> sqlx::query::Query<'static, DB, DB::Arguments> {
+    sqlx::query("insert into client_secret (client_id, secret_hash, created_at) values ($1, $2, $3)")
+        .bind(id.to_owned())
+        .bind(secret.to_vec())
+        .bind(now)
+}
+
+fn client<DB: Engine>(row: &DB::Row) -> Result<Client> {
+    let partner = column::<DB, String>(row, "partner_id")?;
+    Ok(Client {
+        id: column::<DB, _>(row, "client_id")?,
+        partner: PartnerId::parse(&partner).ok_or(StoreError::Corrupt { column: "partner_id" })?,
+        name: column::<DB, _>(row, "name")?,
+        permissions: Permissions::from_words(&column::<DB, String>(row, "permissions")?),
+        created_at: column::<DB, _>(row, "created_at")?,
+        revoked_at: column::<DB, _>(row, "revoked_at")?,
+    })
+}

@@ -1,0 +1,190 @@
+//! Opens the database that a URL names, and brings its tables up to date.
+//!
+//! Refuses any engine but Postgres and SQLite. Statements are never logged.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::ConnectOptions;
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+
+use super::engine::Engine;
+use super::rows::column;
+use super::sql_store::SqlStore;
+use super::{Result, Store, StoreError};
+
+static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// A connection that lay idle longer than this is tried before it is used: the server may have gone away meanwhile. A busy
+/// one is not, which saves a round trip per request.
+const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(1);
+
+/// Which database.
+#[derive(Clone, Debug)]
+pub enum DatabaseUrl {
+    /// `postgres://user:password@host/database`: shown to nobody, since it holds a password.
+    Postgres(SecretString),
+    /// `sqlite://path/to/file`.
+    Sqlite(PathBuf),
+}
+
+impl DatabaseUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// What is wrong with it, without the URL itself.
+    pub fn parse(url: &str) -> std::result::Result<Self, &'static str> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            PgConnectOptions::from_str(url).map_err(|_| "is not a valid postgres:// URL")?;
+            return Ok(Self::Postgres(url.into()));
+        }
+        match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+            Some("" | ":memory:") => Err("must name a file: sqlite://device-management.db"),
+            Some(path) => Ok(Self::Sqlite(path.into())),
+            None => Err("must begin with postgres:// or sqlite://"),
+        }
+    }
+}
+
+/// How to use the database.
+#[derive(Clone, Debug)]
+pub struct DatabaseSettings {
+    /// Which one.
+    pub url: DatabaseUrl,
+    /// Connections at most, per process.
+    pub max_connections: u32,
+    /// How long a request waits for a free connection.
+    pub acquire_timeout: Duration,
+    /// How long Postgres may work on one statement.
+    pub statement_timeout: Duration,
+}
+
+impl DatabaseSettings {
+    /// The defaults, for a database.
+    #[must_use]
+    pub fn new(url: DatabaseUrl) -> Self {
+        Self {
+            url,
+            max_connections: 10,
+            acquire_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How the connections of one process are used.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolUse {
+    /// How many are open.
+    pub open: u32,
+    /// How many of them nobody uses right now.
+    pub idle: usize,
+}
+
+/// Opens the database. Its tables may still be missing: see [`migrate`] and [`Store::ready`].
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
+    Ok(match &settings.url {
+        DatabaseUrl::Postgres(url) => {
+            let pool = postgres_pool(url, settings).await?;
+            Arc::new(SqlStore::new(pool.clone(), pool))
+        }
+        DatabaseUrl::Sqlite(file) => {
+            let reader = sqlite_pool(file, settings, settings.max_connections).await?;
+            Arc::new(SqlStore::new(reader, sqlite_pool(file, settings, 1).await?))
+        }
+    })
+}
+
+/// Brings the tables up to date. On Postgres under an advisory lock, so that replicas which start together do not collide.
+///
+/// # Errors
+/// When the database cannot be reached, or a migration fails or was changed after it had been applied.
+pub async fn migrate(settings: &DatabaseSettings) -> Result<()> {
+    match &settings.url {
+        DatabaseUrl::Postgres(url) => {
+            // Without a statement timeout: a migration may take its time, and so may waiting for the lock.
+            let pool: PgPool = PoolOptions::new().max_connections(1).connect_with(postgres_options(url)?).await?;
+            POSTGRES_MIGRATIONS.run(&pool).await?;
+            pool.close().await;
+        }
+        DatabaseUrl::Sqlite(file) => {
+            let pool = sqlite_pool(file, settings, 1).await?;
+            SQLITE_MIGRATIONS.run(&pool).await?;
+            pool.close().await;
+        }
+    }
+    Ok(())
+}
+
+#[async_trait::async_trait]
+impl<DB: Engine> Store for SqlStore<DB> {
+    async fn ready(&self) -> Result<()> {
+        let wanted = POSTGRES_MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let query = sqlx::query("select coalesce(max(version), 0) as applied from _sqlx_migrations where success");
+        match self.row(query).await {
+            Ok(Some(row)) if column::<DB, i64>(&row, "applied")? >= wanted => Ok(()),
+            Ok(_) | Err(StoreError::Driver(_)) => Err(StoreError::NotMigrated),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn pool_use(&self) -> PoolUse {
+        self.usage()
+    }
+
+    async fn close(&self) {
+        self.shut().await;
+    }
+}
+
+fn pool_options<DB: Engine>(settings: &DatabaseSettings, connections: u32) -> PoolOptions<DB> {
+    PoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .test_before_acquire(false)
+        .before_acquire(|connection, usage| {
+            Box::pin(async move {
+                if usage.idle_for < TRUSTED_IDLE_TIME {
+                    return Ok(true);
+                }
+                Ok(<DB::Connection as sqlx::Connection>::ping(connection).await.is_ok())
+            })
+        })
+}
+
+fn postgres_options(url: &SecretString) -> Result<PgConnectOptions> {
+    Ok(PgConnectOptions::from_str(url.expose_secret())?
+        .application_name("device-management")
+        .disable_statement_logging())
+}
+
+async fn postgres_pool(url: &SecretString, settings: &DatabaseSettings) -> Result<PgPool> {
+    let timeout = settings.statement_timeout.as_millis().to_string();
+    let options = postgres_options(url)?.options([("statement_timeout", timeout)]);
+    Ok(pool_options(settings, settings.max_connections).connect_with(options).await?)
+}
+
+fn sqlite_options(file: &PathBuf) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full) // an answered 204 survives a power cut
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .disable_statement_logging()
+}
+
+async fn sqlite_pool(file: &PathBuf, settings: &DatabaseSettings, connections: u32) -> Result<SqlitePool> {
+    Ok(pool_options(settings, connections).connect_with(sqlite_options(file)).await?)
+}

@@ -1,0 +1,78 @@
+//! What the store needs of a database engine, written once: the types that it binds and reads, how a write begins, and the
+//! two hot statements that each engine does best in its own way.
+//!
+//! Rust takes a bound for granted only when it is on the trait itself or on its associated types. `Implies` turns a bound
+//! on any other type (`Uuid: Type<Self>`) into one on an associated type, so that `impl<DB: Engine>` is all that the
+//! statements need to say. See `docs/decisions/0003-one-generic-store.md`.
+
+use chrono::{DateTime, Utc};
+use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Pool, Type};
+use uuid::Uuid;
+
+use super::bindings::{Acceptance, NewBinding};
+use crate::domain::fraud::FraudRecord;
+use crate::domain::person::PartnerId;
+
+/// `T` under another name.
+pub(super) trait Is<T> {
+    /// `T` itself.
+    type Itself;
+}
+impl<S: ?Sized, T> Is<T> for S {
+    type Itself = T;
+}
+
+/// As a supertrait with a bound on `Itself`, makes that bound on `T` known wherever the trait is.
+pub(super) trait Implies<T>: Is<T, Itself = T> {}
+impl<S: ?Sized, T> Implies<T> for S {}
+
+/// A type that can be bound to a parameter and read from a column of `DB`.
+pub(super) trait Column<DB: Database>:
+    Type<DB> + for<'q> Encode<'q, DB> + for<'r> Decode<'r, DB> + Send + Sync
+{
+}
+impl<DB, T> Column<DB> for T
+where
+    DB: Database,
+    T: Type<DB> + for<'q> Encode<'q, DB> + for<'r> Decode<'r, DB> + Send + Sync,
+{
+}
+
+/// A database that the store runs on.
+#[async_trait::async_trait]
+pub(super) trait Engine:
+    Database
+    + Implies<i64, Itself: Column<Self>>
+    + Implies<f64, Itself: Column<Self>>
+    + Implies<String, Itself: Column<Self>>
+    + Implies<Uuid, Itself: Column<Self>>
+    + Implies<Vec<u8>, Itself: Column<Self>>
+    + Implies<DateTime<Utc>, Itself: Column<Self>>
+    + Implies<Option<f64>, Itself: Column<Self>>
+    + Implies<Option<String>, Itself: Column<Self>>
+    + Implies<Option<DateTime<Utc>>, Itself: Column<Self>>
+    + Implies<<Self as Database>::Arguments, Itself: IntoArguments<Self>>
+    + Implies<&'static str, Itself: ColumnIndex<<Self as Database>::Row>>
+    + for<'c> Implies<&'c mut <Self as Database>::Connection, Itself: Executor<'c, Database = Self>>
+{
+    /// How a transaction that will write begins.
+    const BEGIN_WRITE: &'static str;
+
+    /// Makes this attempt the person's only open one and records the assessment, if any, in one commit. False when the
+    /// person has no verified number (any more).
+    async fn open_binding(
+        writer: &Pool<Self>,
+        partner: &PartnerId,
+        binding: &NewBinding,
+        fraud: Option<&FraudRecord>,
+    ) -> sqlx::Result<bool>;
+
+    /// Binds the device if the attempt is still open and a place is free, and records the assessment, in one commit.
+    /// False, and nothing changed, when it is not. A unique violation, and nothing changed, when the key is taken.
+    async fn accept_binding(
+        writer: &Pool<Self>,
+        partner: &PartnerId,
+        acceptance: &Acceptance,
+        fraud: Option<&FraudRecord>,
+    ) -> sqlx::Result<bool>;
+}

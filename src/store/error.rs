@@ -1,0 +1,94 @@
+//! Why the store could not answer. Absence and lost races are not here: they are part of each method's answer.
+//!
+//! Texts name statements' causes as the database gives them in its message, never the values that were bound.
+
+/// A failure of the store itself.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away, overloaded, shutting down or out of connections. Nothing is known to be wrong with the
+    /// request: the caller may come again.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// A row holds something that our types call impossible.
+    #[error("the database holds an impossible {column}")]
+    Corrupt {
+        /// The column that holds it.
+        column: &'static str,
+    },
+    /// Anything else that the database refuses: our fault.
+    #[error("the database refused a statement")]
+    Driver(#[source] sqlx::Error),
+    /// The database lacks a migration of this build.
+    #[error("migrations are missing: run `device-management migrate`")]
+    NotMigrated,
+    /// A migration failed.
+    #[error("migration failed")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed a moment later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_unavailable(&error) { Self::Unavailable(error) } else { Self::Driver(error) }
+    }
+}
+
+/// Whether a row was refused because another has the same unique value.
+pub(super) fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+fn is_unavailable(error: &sqlx::Error) -> bool {
+    use sqlx::Error;
+    match error {
+        Error::Io(_)
+        | Error::Tls(_)
+        | Error::Protocol(_)
+        | Error::PoolTimedOut
+        | Error::PoolClosed
+        | Error::WorkerCrashed => true,
+        Error::Database(error) => error.code().is_some_and(|code| is_unavailable_code(&code)),
+        _ => false,
+    }
+}
+
+/// Postgres' SQLSTATE classes (Postgres manual, appendix A) and SQLite's primary result codes.
+fn is_unavailable_code(code: &str) -> bool {
+    const SQLSTATE: [&str; 5] = [
+        "25006", // read-only transaction: a standby, or a failover in progress
+        "40001", // serialization failure
+        "40P01", // deadlock
+        "55P03", // lock not available
+        "57014", // statement timeout
+    ];
+    let sqlstate_class = code.len() == 5 && ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class));
+    // SQLite's extended codes carry the primary code in their low byte: BUSY 5, LOCKED 6, IOERR 10, FULL 13, CANTOPEN 14.
+    let sqlite = code.len() < 5 && code.parse::<u32>().is_ok_and(|code| [5, 6, 10, 13, 14].contains(&(code & 0xff)));
+    sqlstate_class || SQLSTATE.contains(&code) || sqlite
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_goes_away_is_unavailable() {
+        for code in ["08006", "53300", "57P01", "57P03", "40P01", "25006", "5", "261", "6", "13"] {
+            assert!(is_unavailable_code(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_statement_that_is_wrong_is_our_fault() {
+        for code in ["42601", "42P01", "22P02", "23505", "1", "2067", "787"] {
+            assert!(!is_unavailable_code(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The keys of bound devices.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Result;
+use super::engine::Engine;
+use super::error::is_taken;
+use super::fraud_assessments;
+use super::rows::{column, device, device_key};
+use super::sql_store::SqlStore;
+use crate::crypto::PublicKey;
+use crate::domain::device::DeviceWithKeys;
+use crate::domain::fraud::FraudRecord;
+use crate::domain::id::{DeviceId, KeyId};
+use crate::domain::key::{DeviceKey, KeyPurpose};
+use crate::domain::person::PartnerId;
+
+/// A key that an existing key of the device has vouched for, not yet stored.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// Its id to be.
+    pub id: KeyId,
+    /// Whose.
+    pub device_id: DeviceId,
+    /// The key.
+    pub public_key: PublicKey,
+    /// What it may sign for.
+    pub purpose: KeyPurpose,
+    /// The key that signed it, and was thereby used.
+    pub vouched_by: KeyId,
+    /// Now.
+    pub at: DateTime<Utc>,
+    /// Keys per device.
+    pub key_limit: i64,
+}
+
+/// What became of a new key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AddedKey {
+    /// It can sign for the device.
+    Added,
+    /// The device was deleted meanwhile.
+    Gone,
+    /// The device has as many keys as allowed.
+    KeyLimit,
+    /// A bound device of the partner already has it.
+    KeyTaken,
+}
+
+/// Keys of bound devices.
+#[async_trait::async_trait]
+pub trait Keys {
+    /// A device, deleted or not, with its live keys.
+    async fn device_with_keys(&self, partner: &PartnerId, id: DeviceId) -> Result<Option<DeviceWithKeys>>;
+
+    /// One live key of one device.
+    async fn key(&self, partner: &PartnerId, device: DeviceId, key: KeyId) -> Result<Option<DeviceKey>>;
+
+    /// Adds a key and notes that the one which vouched for it was used, in one commit.
+    async fn add_key(&self, partner: &PartnerId, key: &NewKey, fraud: Option<&FraudRecord>) -> Result<AddedKey>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Engine> Keys for SqlStore<DB> {
+    async fn device_with_keys(&self, partner: &PartnerId, id: DeviceId) -> Result<Option<DeviceWithKeys>> {
+        let query = sqlx::query(
+            "select d.device_id, d.person_id, d.name, d.created_at, d.deleted_at
+                  , k.key_id, k.purpose, k.public_key, k.used_at
+               from device d
+               left join device_key k on k.device_id = d.device_id and k.deleted_at is null
+              where d.device_id = $1
+                and d.partner_id = $2
+              order by k.created_at, k.key_id",
+        )
+        .bind(id.uuid())
+        .bind(partner.as_str().to_owned());
+        let rows = self.rows(query).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let mut keys = Vec::with_capacity(rows.len());
+        for row in &rows {
+            // A deleted device is one row without a key.
+            if column::<DB, Option<Uuid>>(row, "key_id")?.is_some() {
+                keys.push(device_key::<DB>(row)?);
+            }
+        }
+        Ok(Some(DeviceWithKeys { device: device::<DB>(first)?, keys }))
+    }
+
+    async fn key(&self, partner: &PartnerId, device: DeviceId, key: KeyId) -> Result<Option<DeviceKey>> {
+        let query = sqlx::query(
+            "select key_id, purpose, public_key, used_at
+               from device_key
+              where key_id = $1
+                and device_id = $2
+                and partner_id = $3
+                and deleted_at is null",
+        )
+        .bind(key.uuid())
+        .bind(device.uuid())
+        .bind(partner.as_str().to_owned());
+        self.row(query).await?.map(|row| device_key::<DB>(&row)).transpose()
+    }
+
+    async fn add_key(&self, partner: &PartnerId, key: &NewKey, fraud: Option<&FraudRecord>) -> Result<AddedKey> {
+        let outcome = self.try_add_key(partner, key, fraud).await?;
+        if outcome != AddedKey::Added {
+            self.record_if_any(partner, fraud).await?;
+        }
+        Ok(outcome)
+    }
+}
+
+impl<DB: Engine> SqlStore<DB> {
+    /// Adds the key and records the assessment, or leaves everything as it was.
+    async fn try_add_key(&self, partner: &PartnerId, key: &NewKey, fraud: Option<&FraudRecord>) -> Result<AddedKey> {
+        let mut transaction = self.begin().await?;
+        // The device's row puts additions in an order, so that the limit holds.
+        let live_keys = sqlx::query(
+            "update device
+                set live_keys = live_keys + 1
+              where device_id = $1
+                and partner_id = $2
+                and deleted_at is null
+             returning live_keys",
+        )
+        .bind(key.device_id.uuid())
+        .bind(partner.as_str().to_owned())
+        .fetch_all(&mut *transaction)
+        .await?;
+        let Some(row) = live_keys.first() else {
+            transaction.rollback().await?;
+            return Ok(AddedKey::Gone);
+        };
+        if column::<DB, i64>(row, "live_keys")? > key.key_limit {
+            transaction.rollback().await?;
+            return Ok(AddedKey::KeyLimit);
+        }
+        let inserted = sqlx::query(
+            "insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at)
+             values ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(key.id.uuid())
+        .bind(key.device_id.uuid())
+        .bind(partner.as_str().to_owned())
+        .bind(key.public_key.as_bytes().to_vec())
+        .bind(key.purpose.as_str().to_owned())
+        .bind(key.at)
+        .execute(&mut *transaction)
+        .await;
+        if let Err(error) = inserted {
+            transaction.rollback().await?;
+            return if is_taken(&error) { Ok(AddedKey::KeyTaken) } else { Err(error.into()) };
+        }
+        sqlx::query("update device_key set used_at = $2 where key_id = $1")
+            .bind(key.vouched_by.uuid())
+            .bind(key.at)
+            .execute(&mut *transaction)
+            .await?;
+        if let Some(record) = fraud {
+            fraud_assessments::insert::<DB>(partner, record).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(AddedKey::Added)
+    }
+}

@@ -1,0 +1,44 @@
+//! Where everything is kept: Postgres in production, SQLite so that it just runs.
+//!
+//! The methods are shaped by the use cases, not by the tables: each is one read, or one write that is atomic and durable
+//! when it returns. Races are settled here, by conditions in the statements; nothing above this module locks or retries.
+//! Every method takes the partner: another partner's rows do not exist for it.
+
+mod bindings;
+mod clients;
+mod connect;
+mod devices;
+mod engine;
+mod error;
+mod fraud_assessments;
+mod keys;
+mod mobile_numbers;
+mod postgres;
+mod rows;
+mod sql_store;
+mod sqlite;
+
+pub use bindings::{Acceptance, Accepted, BindingProspects, Bindings, NewBinding};
+pub use clients::{Client, ClientSecret, Clients, SecretHash};
+pub use connect::{DatabaseSettings, DatabaseUrl, PoolUse, connect, migrate};
+pub use devices::{DeleteOutcome, DevicePage, DeviceQuery, Devices, Tombstones};
+pub use error::StoreError;
+pub use fraud_assessments::FraudAssessments;
+pub use keys::{AddedKey, Keys, NewKey};
+pub use mobile_numbers::{MobileNumbers, NumberChallenge, NumberRecord, NumberVerification, OpenToken, TokenChallenge};
+
+/// What every method of the store returns.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// The whole store.
+#[async_trait::async_trait]
+pub trait Store: Bindings + Devices + Keys + MobileNumbers + Clients + FraudAssessments + Send + Sync {
+    /// Answers when the database does and every migration of this build is applied.
+    async fn ready(&self) -> Result<()>;
+
+    /// How the connections are used right now, for the metrics.
+    fn pool_use(&self) -> PoolUse;
+
+    /// Closes the connections, after the last request.
+    async fn close(&self);
+}

@@ -1,0 +1,61 @@
+//! The store on any SQL engine that fits: the pools and what every statement goes through.
+
+use sqlx::query::Query;
+use sqlx::{Pool, Transaction};
+
+use super::engine::Engine;
+use super::{PoolUse, Result};
+
+/// The store on the engine `DB`.
+///
+/// Two pools, because SQLite has one writer at a time: a pool of one makes writers queue fairly instead of polling for the
+/// lock. On Postgres both are the same pool.
+pub(super) struct SqlStore<DB: Engine> {
+    reader: Pool<DB>,
+    writer: Pool<DB>,
+}
+
+impl<DB: Engine> SqlStore<DB> {
+    pub(super) fn new(reader: Pool<DB>, writer: Pool<DB>) -> Self {
+        Self { reader, writer }
+    }
+
+    pub(super) fn writer(&self) -> &Pool<DB> {
+        &self.writer
+    }
+
+    /// Reads at most one row.
+    pub(super) async fn row(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Option<DB::Row>> {
+        let mut connection = self.reader.acquire().await?;
+        Ok(query.fetch_optional(&mut *connection).await?)
+    }
+
+    /// Reads all rows.
+    pub(super) async fn rows(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Vec<DB::Row>> {
+        let mut connection = self.reader.acquire().await?;
+        Ok(query.fetch_all(&mut *connection).await?)
+    }
+
+    /// Runs one statement in its own commit and gives the row that it returned.
+    ///
+    /// Reads to the end rather than to the first row: SQLite commits when the statement is finished, not when it has
+    /// yielded what it returns, and nobody may hear of a write that is not durable yet.
+    pub(super) async fn write(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Option<DB::Row>> {
+        let mut connection = self.writer.acquire().await?;
+        Ok(query.fetch_all(&mut *connection).await?.pop())
+    }
+
+    /// Begins a transaction that will write. Dropped without commit, it is rolled back.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, DB>> {
+        Ok(self.writer.begin_with(DB::BEGIN_WRITE).await?)
+    }
+
+    pub(super) fn usage(&self) -> PoolUse {
+        PoolUse { open: self.reader.size(), idle: self.reader.num_idle() }
+    }
+
+    pub(super) async fn shut(&self) {
+        self.writer.close().await;
+        self.reader.close().await;
+    }
+}

@@ -1,0 +1,123 @@
+//! SQLite's own way: there is one writer at a time, so a write is a few plain statements in one transaction, and statements
+//! cost no round trip.
+
+use sqlx::{Pool, Sqlite};
+
+use super::bindings::{Acceptance, NewBinding};
+use super::engine::Engine;
+use super::fraud_assessments;
+use crate::domain::device::DeviceName;
+use crate::domain::fraud::FraudRecord;
+use crate::domain::person::PartnerId;
+
+#[async_trait::async_trait]
+impl Engine for Sqlite {
+    const BEGIN_WRITE: &'static str = "begin immediate";
+
+    async fn open_binding(
+        writer: &Pool<Self>,
+        partner: &PartnerId,
+        binding: &NewBinding,
+        fraud: Option<&FraudRecord>,
+    ) -> sqlx::Result<bool> {
+        let mut transaction = writer.begin_with(Self::BEGIN_WRITE).await?;
+        let opened = sqlx::query(
+            "insert into person
+                 ( partner_id, person_id, binding_id, binding_key_id, binding_key, binding_key_purpose
+                 , binding_device_name, binding_otp_version, binding_created_at, binding_expires_at )
+             select partner_id, person_id, $3, $4, $5, $6, $7, $8, $9, $10
+               from mobile_number
+              where partner_id = $1
+                and person_id = $2
+                and verified_at is not null
+             on conflict (partner_id, person_id) do update
+                set binding_id = excluded.binding_id
+                  , binding_key_id = excluded.binding_key_id
+                  , binding_key = excluded.binding_key
+                  , binding_key_purpose = excluded.binding_key_purpose
+                  , binding_device_name = excluded.binding_device_name
+                  , binding_otp_version = excluded.binding_otp_version
+                  , binding_created_at = excluded.binding_created_at
+                  , binding_expires_at = excluded.binding_expires_at
+                  , binding_wrong_signatures = 0
+                  , binding_closed_at = null",
+        )
+        .bind(partner.as_str())
+        .bind(binding.person_id.as_str())
+        .bind(binding.id.uuid())
+        .bind(binding.key_id.uuid())
+        .bind(&binding.public_key.as_bytes()[..])
+        .bind(binding.key_purpose.as_str())
+        .bind(binding.name.as_ref().map(DeviceName::as_str))
+        .bind(i64::from(binding.otp_version))
+        .bind(binding.life.created_at)
+        .bind(binding.life.expires_at)
+        .execute(&mut *transaction)
+        .await?;
+        if let Some(record) = fraud {
+            fraud_assessments::insert::<Self>(partner, record).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(opened.rows_affected() > 0)
+    }
+
+    async fn accept_binding(
+        writer: &Pool<Self>,
+        partner: &PartnerId,
+        acceptance: &Acceptance,
+        fraud: Option<&FraudRecord>,
+    ) -> sqlx::Result<bool> {
+        let mut transaction = writer.begin_with(Self::BEGIN_WRITE).await?;
+        let met = sqlx::query(
+            "update person
+                set bound_devices = bound_devices + 1
+                  , binding_closed_at = $4
+              where partner_id = $1
+                and person_id = $2
+                and binding_id = $3
+                and binding_closed_at is null
+                and binding_expires_at > $4
+                and binding_wrong_signatures < $5
+                and bound_devices < $6",
+        )
+        .bind(partner.as_str())
+        .bind(acceptance.person_id.as_str())
+        .bind(acceptance.id.uuid())
+        .bind(acceptance.at)
+        .bind(acceptance.wrong_signatures_cap)
+        .bind(acceptance.device_limit)
+        .execute(&mut *transaction)
+        .await?;
+        if let Some(record) = fraud {
+            fraud_assessments::insert::<Self>(partner, record).execute(&mut *transaction).await?;
+        }
+        if met.rows_affected() == 0 {
+            transaction.commit().await?;
+            return Ok(false);
+        }
+        sqlx::query(
+            "insert into device
+                 ( device_id, partner_id, person_id, name, created_at, bound_at, binding_fingerprint, live_keys )
+             select binding_id, partner_id, person_id, binding_device_name, binding_created_at, $2, $3, 1
+               from person
+              where binding_id = $1",
+        )
+        .bind(acceptance.id.uuid())
+        .bind(acceptance.at)
+        .bind(&acceptance.fingerprint[..])
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at, used_at)
+             select binding_key_id, binding_id, partner_id, binding_key, binding_key_purpose, binding_created_at, $2
+               from person
+              where binding_id = $1",
+        )
+        .bind(acceptance.id.uuid())
+        .bind(acceptance.at)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+}

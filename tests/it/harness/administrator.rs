@@ -1,0 +1,131 @@
+//! Makes and drops the databases of this run on one Postgres server.
+//!
+//! One thread with its own runtime and one connection serves all tests: tests have a runtime each, and a connection
+//! cannot outlive its runtime. So dropping a database is only a message, which is allowed in `Drop`.
+//!
+//! On a server that outlives the run nothing may stay behind. Names carry the number of their run, and each run holds
+//! an advisory lock with that number for as long as it lives. What a killed run could not drop (and the template, which
+//! is needed until the very end) goes when the next run starts: it drops the databases of runs whose lock is free.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc as blocking;
+use std::thread;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use tokio::sync::{mpsc, oneshot};
+
+use super::random_word;
+
+const PREFIX: &str = "device_management_test_";
+/// First half of the advisory locks' keys, so that they meet no other application's; "test" in ASCII.
+const LOCK_SPACE: i32 = 0x7465_7374;
+
+enum Order {
+    Create { name: String, template: Option<String>, done: oneshot::Sender<sqlx::Result<()>> },
+    Drop { name: String, done: blocking::Sender<()> },
+}
+
+/// Takes orders from any test.
+pub(super) struct Administrator {
+    orders: mpsc::UnboundedSender<Order>,
+    run: i32,
+    created: AtomicU32,
+}
+
+impl Administrator {
+    /// Connects, and clears away what dead runs left.
+    pub(super) async fn start(server: PgConnectOptions) -> Result<Self, String> {
+        let run = i32::from_str_radix(&random_word()[..7], 16).expect("seven hex digits fit");
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (ready, is_ready) = oneshot::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+            runtime.block_on(async {
+                match arrive(&server, run).await {
+                    Ok(connection) => {
+                        if ready.send(Ok(())).is_ok() {
+                            serve(connection, inbox).await;
+                        }
+                    }
+                    // If nobody waits for the outcome any more, nobody misses it.
+                    Err(error) => drop(ready.send(Err(format!("no use of the Postgres server for tests: {error}")))),
+                }
+            });
+        });
+        is_ready.await.expect("the administrator answers")?;
+        Ok(Self { orders, run, created: AtomicU32::new(0) })
+    }
+
+    /// Makes a database, empty or as a copy of `template`, and returns its name.
+    pub(super) async fn create(&self, template: Option<&str>) -> String {
+        let name = format!("{PREFIX}{:07x}_{}", self.run, self.created.fetch_add(1, Ordering::Relaxed));
+        let (done, is_done) = oneshot::channel();
+        let order = Order::Create { name: name.clone(), template: template.map(str::to_owned), done };
+        self.orders.send(order).expect("the administrator lives as long as the tests");
+        is_done
+            .await
+            .expect("the administrator answers")
+            .unwrap_or_else(|error| panic!("cannot create {name}: {error}"));
+        name
+    }
+
+    /// Has a database dropped. Who needs it gone waits on the returned channel.
+    pub(super) fn drop(&self, name: &str) -> blocking::Receiver<()> {
+        let (done, is_done) = blocking::channel();
+        // An administrator that is gone drops nothing; the next run does.
+        let _ = self.orders.send(Order::Drop { name: name.to_owned(), done });
+        is_done
+    }
+}
+
+async fn arrive(server: &PgConnectOptions, run: i32) -> sqlx::Result<PgConnection> {
+    let mut connection = PgConnection::connect_with(server).await?;
+    lock(&mut connection, run).await?;
+    let names: Vec<String> =
+        sqlx::query_scalar("select datname from pg_database where starts_with(datname, $1) order by datname")
+            .bind(PREFIX)
+            .fetch_all(&mut connection)
+            .await?;
+    for name in names {
+        let owner = name[PREFIX.len()..].split('_').next().and_then(|run| i32::from_str_radix(run, 16).ok());
+        if let Some(owner) = owner.filter(|owner| *owner != run)
+            && lock(&mut connection, owner).await?
+        {
+            drop_database(&mut connection, &name).await?;
+        }
+    }
+    Ok(connection)
+}
+
+/// Takes the lock of a run until this connection ends; false when that run lives and has it itself.
+async fn lock(connection: &mut PgConnection, run: i32) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select pg_try_advisory_lock($1, $2)").bind(LOCK_SPACE).bind(run).fetch_one(connection).await
+}
+
+async fn serve(mut connection: PgConnection, mut inbox: mpsc::UnboundedReceiver<Order>) {
+    while let Some(order) = inbox.recv().await {
+        match order {
+            Order::Create { name, template, done } => {
+                let template = template.map(|template| format!(" template {template}")).unwrap_or_default();
+                let outcome = run(&mut connection, format!("create database {name}{template}")).await;
+                // A test that gave up waiting has no use for the answer.
+                let _ = done.send(outcome);
+            }
+            Order::Drop { name, done } => {
+                // What cannot be dropped now is the next run's to drop.
+                let _ = drop_database(&mut connection, &name).await;
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+async fn drop_database(connection: &mut PgConnection, name: &str) -> sqlx::Result<()> {
+    run(connection, format!("drop database if exists {name} with (force)")).await
+}
+
+/// Runs a statement whose names were all made here: a database's name cannot be a parameter.
+async fn run(connection: &mut PgConnection, statement: String) -> sqlx::Result<()> {
+    connection.execute(AssertSqlSafe(statement)).await.map(drop)
+}

@@ -1,0 +1,118 @@
+//! The whole service on a database of its own, with a clock, randomness and phones that the test steers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use chrono::TimeDelta;
+use device_management::api::{self, App};
+use device_management::app::{Surroundings, assemble};
+use device_management::clock::Clock;
+use device_management::config::Config;
+use device_management::domain::client::{Caller, Permissions};
+use device_management::domain::person::PartnerId;
+use device_management::store::{Store, connect};
+use secrecy::ExposeSecret;
+
+use super::outbox::Network;
+use super::surroundings::{ManualClock, RepeatableEntropy};
+use super::{Engine, Outbox, Start, TestClient, TestDatabase};
+
+/// The service in the sandbox, but with codes as random as in production.
+pub(crate) struct TestApp {
+    pub(crate) app: App,
+    pub(crate) database: TestDatabase,
+    router: Router,
+    clock: Arc<ManualClock>,
+    outbox: Arc<Outbox>,
+}
+
+impl Start for TestApp {
+    async fn start(engine: Engine) -> Self {
+        Self::with(engine, &[]).await
+    }
+}
+
+impl TestApp {
+    /// With settings besides or instead of the usual ones.
+    pub(crate) async fn with(engine: Engine, settings: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::start(engine).await;
+        Self::on(database, settings).await
+    }
+
+    async fn on(database: TestDatabase, settings: &[(&str, &str)]) -> Self {
+        let clock = Arc::new(ManualClock::new());
+        let outbox = Arc::new(Outbox::default());
+        let app = Self::assemble(database.url(), settings, clock.clone(), outbox.clone()).await;
+        Self { router: api::router(app.clone()), app, database, clock, outbox }
+    }
+
+    /// Another replica: the same database, clock and phones, nothing else in common.
+    pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Router {
+        api::router(Self::assemble(self.database.url(), settings, self.clock.clone(), self.outbox.clone()).await)
+    }
+
+    async fn assemble(url: &str, settings: &[(&str, &str)], clock: Arc<ManualClock>, outbox: Arc<Outbox>) -> App {
+        let usual = [("DATABASE_URL", url), ("SANDBOX_OTP", "random"), ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "30")];
+        let environment: HashMap<&str, &str> = usual.into_iter().chain(settings.iter().copied()).collect();
+        let lookup = |name: &str| environment.get(name).map(|value| (*value).to_owned());
+        let config = Config::load(&lookup, None).expect("the test's settings are good");
+        let store = connect(&config.database).await.expect("the test's database is there");
+        let sms = (!environment.contains_key("SMS_PROVIDERS")).then_some(outbox as _);
+        let surroundings = Surroundings { store, clock, entropy: Arc::new(RepeatableEntropy::default()), sms };
+        assemble(&config, surroundings).expect("the parts fit together")
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.app.service.store
+    }
+
+    /// Moves the clock.
+    pub(crate) fn advance(&self, by: TimeDelta) {
+        self.clock.advance(by);
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// What the SMS network does from now on.
+    pub(crate) fn network(&self, network: Network) {
+        self.outbox.network(network);
+    }
+
+    /// A client of the partner that most tests are about, with every permission.
+    pub(crate) fn partner(&self) -> TestClient {
+        self.client("acme", Permissions::all())
+    }
+
+    /// A client of a partner that has nothing to do with the first.
+    pub(crate) fn other_partner(&self) -> TestClient {
+        self.client("globex", Permissions::all())
+    }
+
+    /// A client with just these permissions.
+    pub(crate) fn client(&self, partner: &str, permissions: Permissions) -> TestClient {
+        let partner = PartnerId::parse(partner).expect("the test's partner has a good name");
+        let caller = Caller { client_id: format!("client-of-{partner}"), partner, permissions };
+        let token = self.app.tokens.own.issue(&caller, self.clock.now()).token;
+        self.with_token(Some(token.expose_secret()))
+    }
+
+    /// Somebody without a token.
+    pub(crate) fn stranger(&self) -> TestClient {
+        self.with_token(None)
+    }
+
+    /// Somebody with this token.
+    pub(crate) fn with_token(&self, token: Option<&str>) -> TestClient {
+        TestClient { router: self.router.clone(), outbox: self.outbox.clone(), token: token.map(str::to_owned) }
+    }
+}
+
+impl TestClient {
+    /// The same client talking to another replica.
+    pub(crate) fn through(&self, router: Router) -> Self {
+        Self { router, ..self.clone() }
+    }
+}

@@ -1,0 +1,25 @@
+# Looks after one throw-away Postgres server on behalf of a test process: sh -c "$(cat guard.sh)" guard BIN FOLDER
+#
+# Orders come as lines on stdin; each is answered with its exit status on stdout. The test process holds the other end
+# of stdin, so the end of input means that it is gone, however it went: then the server stops and the folder goes too.
+# Nothing else may end the guard, a Ctrl-C in the terminal or an answer that nobody reads any more included.
+trap '' HUP INT PIPE TERM
+
+bin=$1
+folder=$2
+
+while read -r order; do
+    case $order in
+        initialise)
+            "$bin/initdb" --pgdata="$folder/data" --username=postgres --pwfile="$folder/password" \
+                --auth=password --encoding=UTF8 --no-locale --no-sync
+            ;;
+        start) "$bin/pg_ctl" start --pgdata="$folder/data" --log="$folder/server.log" --wait --silent ;;
+        stop) "$bin/pg_ctl" stop --pgdata="$folder/data" --mode=immediate --silent ;;
+        *) false ;;
+    esac </dev/null >>"$folder/guard.log" 2>&1
+    echo "$?"
+done
+
+"$bin/pg_ctl" stop --pgdata="$folder/data" --mode=immediate --silent </dev/null >/dev/null 2>&1
+cd / && rm -rf "$folder"

@@ -1,0 +1,171 @@
+//! Throw-away Postgres servers, made from whatever Postgres is installed.
+//!
+//! A server listens on a free port of loopback only and asks for a random password. It lives no longer than the test
+//! process: `guard.sh` holds one end of a pipe, this process the other, and when the pipe closes (at a kill as well) the
+//! guard stops the server and removes its folder. Postgres refuses to run as root; there the guard and the server run
+//! as the user `postgres` or `nobody`.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::{env, iter};
+
+use super::{free_port, random_word};
+
+/// What every server runs with; the settings of a single server come after these and win. Without `fsync` a commit
+/// survives a crash of the server, not one of the machine: as much as a test can see.
+const SETTINGS: [(&str, &str); 6] = [
+    ("listen_addresses", "127.0.0.1"),
+    ("unix_socket_directories", ""),
+    ("max_connections", "300"),
+    ("fsync", "off"),
+    ("full_page_writes", "off"),
+    ("autovacuum", "off"),
+];
+
+/// A free port can be taken between finding it and listening on it; so often it is tried again.
+const PORT_ATTEMPTS: usize = 5;
+
+/// The folder of the newest installed Postgres programs: what `PATH` leads to, else Debian's place for them.
+pub(crate) fn installed() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut debian: Vec<PathBuf> =
+        fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    debian.sort_by_key(|version| version.file_name().and_then(OsStr::to_str).and_then(|name| name.parse::<u32>().ok()));
+    env::split_paths(&path)
+        .chain(debian.into_iter().rev().map(|version| version.join("bin")))
+        // `PATH` may hold a link to one program; its neighbours are where the link leads.
+        .filter_map(|folder| Some(folder.join("initdb").canonicalize().ok()?.parent()?.to_owned()))
+        .find(|folder| ["pg_ctl", "postgres"].iter().all(|program| folder.join(program).is_file()))
+}
+
+/// A running server; stops and vanishes when dropped, at the latest with this process.
+pub(crate) struct PostgresServer {
+    guard: Child,
+    answers: BufReader<ChildStdout>,
+    folder: PathBuf,
+    port: u16,
+    password: String,
+}
+
+impl PostgresServer {
+    /// Starts a fresh server with `settings` on top of the usual ones. Blocks for about a second.
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Result<Self, String> {
+        let bin = installed().ok_or("no Postgres is installed")?;
+        let mut server = Self::prepare(&bin).map_err(|error| format!("cannot prepare a Postgres server: {error}"))?;
+        server.order("initialise")?;
+        server.configure(SETTINGS.iter().chain(settings))?;
+        for _ in 0..PORT_ATTEMPTS {
+            server.port = free_port();
+            server.configure(iter::once(&("port", &*server.port.to_string())))?;
+            match server.order("start") {
+                Err(report) if report.contains("could not bind") => {}
+                outcome => return outcome.map(|()| server),
+            }
+        }
+        Err(format!("each of {PORT_ATTEMPTS} free ports was taken before Postgres could listen on it"))
+    }
+
+    /// Address of one of its databases, in the form that sqlx reads. The superuser `postgres` signs in.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgres://postgres:{}@127.0.0.1:{}/{database}", self.password, self.port)
+    }
+
+    /// Process id of the running server: what a test kills to see it crash.
+    pub(crate) fn pid(&self) -> u32 {
+        let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("the server runs");
+        file.lines().next().and_then(|line| line.parse().ok()).expect("the first line is the process id")
+    }
+
+    /// Stops the server without a farewell to its clients, as a crash would. Its data stays.
+    pub(crate) fn stop(&mut self) -> Result<(), String> {
+        self.order("stop")
+    }
+
+    /// Starts the stopped or killed server again, on the same port and with the same data.
+    pub(crate) fn start_again(&mut self) -> Result<(), String> {
+        self.order("start")
+    }
+
+    fn prepare(bin: &Path) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("device-management-postgres-").tempdir_in(place_for_all())?;
+        let password = random_word();
+        let password_file = folder.path().join("password");
+        fs::write(&password_file, &password)?;
+        let mut guard = Command::new("sh");
+        guard.args(["-c", include_str!("guard.sh"), "guard"]).arg(bin).arg(folder.path());
+        guard.current_dir(folder.path()).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
+        guard.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // A process group of its own: what the terminal sends to the tests does not reach it.
+        guard.process_group(0);
+        if fs::metadata(folder.path())?.uid() == 0 {
+            let (uid, gid) = unprivileged_user()?;
+            chown(&password_file, Some(uid), Some(gid))?;
+            chown(folder.path(), Some(uid), Some(gid))?;
+            guard.uid(uid).gid(gid);
+        }
+        let mut guard = guard.spawn()?;
+        let answers = BufReader::new(guard.stdout.take().expect("stdout is piped"));
+        Ok(Self { guard, answers, folder: folder.keep(), port: 0, password })
+    }
+
+    /// Has the guard do one thing and waits until it is done; the error holds what the programs had to say.
+    fn order(&mut self, order: &str) -> Result<(), String> {
+        let orders = self.guard.stdin.as_mut().expect("stdin is piped and stays open");
+        let mut answer = String::new();
+        writeln!(orders, "{order}")
+            .and_then(|()| self.answers.read_line(&mut answer))
+            .map_err(|error| format!("the guard of Postgres is gone: {error}"))?;
+        if answer.trim_end() == "0" {
+            return Ok(());
+        }
+        let log = |name| fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        Err(format!("Postgres could not {order}:\n{}{}", log("guard.log"), log("server.log")))
+    }
+
+    /// Appends to the configuration file, where the last mention of a setting counts.
+    fn configure<'a>(&self, settings: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Result<(), String> {
+        let write = |file: &mut fs::File| {
+            settings.into_iter().try_for_each(|(name, value)| {
+                writeln!(file, "{name} = '{}'", value.replace('\\', r"\\").replace('\'', "''"))
+            })
+        };
+        fs::OpenOptions::new()
+            .append(true)
+            .open(self.folder.join("data/postgresql.conf"))
+            .and_then(|mut file| write(&mut file))
+            .map_err(|error| format!("cannot write postgresql.conf: {error}"))
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        // Nothing is left to do when waiting fails: the guard has its end of input either way.
+        let _ = self.guard.wait();
+    }
+}
+
+/// A temporary folder in which any user may work: the usual one, unless it is closed to others.
+fn place_for_all() -> PathBuf {
+    let mode = |folder: &Path| fs::metadata(folder).map_or(0, |metadata| metadata.mode());
+    let open_to_all = |folder: &PathBuf| {
+        mode(folder) & 0o003 == 0o003 && folder.ancestors().all(|above| mode(above) & 0o001 == 0o001)
+    };
+    let usual = env::temp_dir();
+    [usual.clone(), "/tmp".into(), "/var/tmp".into()].into_iter().find(open_to_all).unwrap_or(usual)
+}
+
+/// User and group id of someone whom Postgres runs as. `initdb` insists on an entry in the user database.
+fn unprivileged_user() -> io::Result<(u32, u32)> {
+    let users = fs::read_to_string("/etc/passwd")?;
+    let user = |wanted: &str| {
+        let entry: Vec<&str> = users.lines().map(|line| line.split(':').collect()).find(|e: &Vec<_>| e[0] == wanted)?;
+        Some((entry.get(2)?.parse().ok()?, entry.get(3)?.parse().ok()?))
+    };
+    user("postgres").or_else(|| user("nobody")).ok_or_else(|| io::Error::other("neither postgres nor nobody is a user"))
+}

@@ -1,0 +1,43 @@
+//! Time and randomness that a test steers: a clock that stands still until it is moved, and bytes that repeat themselves.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use device_management::clock::Clock;
+use device_management::entropy::Entropy;
+use sha2::{Digest, Sha256};
+
+/// A clock that only a test moves.
+pub(crate) struct ManualClock(Mutex<DateTime<Utc>>);
+
+impl ManualClock {
+    /// Stands at the seed's own instant, and a fraction that whole seconds must not show.
+    pub(crate) fn new() -> Self {
+        let start = "2022-03-18T14:50:04.123456Z".parse().expect("an RFC 3339 instant");
+        Self(Mutex::new(start))
+    }
+
+    pub(crate) fn advance(&self, by: TimeDelta) {
+        *self.0.lock().expect("nobody panics while holding the clock") += by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().expect("nobody panics while holding the clock")
+    }
+}
+
+/// Bytes that look random and are the same in every run.
+#[derive(Default)]
+pub(crate) struct RepeatableEntropy(AtomicU64);
+
+impl Entropy for RepeatableEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(32) {
+            let block = Sha256::digest(self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The harness keeps what its users rely on: a schema that is there, databases of one's own, servers that can crash.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::harness::{
+    Engine, PostgresServer, Schema, Start, TestDatabase, can_start_servers_for, free_port, on_both_databases,
+};
+
+/// A schema of one table, so that these tests do not depend on the project's own.
+static NOTES: Schema = Schema::new(|url| {
+    Box::pin(async move {
+        execute(&url, "create table note (text text not null)").await.expect("a valid statement");
+    })
+});
+
+/// Two databases of one run.
+struct TwoDatabases(TestDatabase, TestDatabase);
+
+impl Start for TwoDatabases {
+    async fn start(engine: Engine) -> Self {
+        Self(NOTES.database(engine).await, NOTES.database(engine).await)
+    }
+}
+
+on_both_databases![a_row_is_seen_in_its_own_database_alone, a_dropped_database_is_gone];
+
+async fn a_row_is_seen_in_its_own_database_alone(TwoDatabases(one, other): TwoDatabases) {
+    execute(one.url(), "insert into note (text) values ('here')").await.unwrap();
+    assert_eq!(notes(one.url()).await.unwrap(), 1);
+    assert_eq!(notes(other.url()).await.unwrap(), 0);
+}
+
+async fn a_dropped_database_is_gone(TwoDatabases(one, other): TwoDatabases) {
+    let url = one.url().to_owned();
+    drop(one);
+    // The administrator works through its orders one by one: when this database is there, the other one is gone.
+    let later = NOTES.database(other.engine()).await;
+    assert_eq!(notes(later.url()).await.unwrap(), 0);
+    notes(&url).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_crashed_server_comes_back_with_its_settings_and_rows() {
+    if !can_start_servers_for("harness_works::a_crashed_server_comes_back_with_its_settings_and_rows") {
+        return;
+    }
+    let mut server = PostgresServer::start(&[("application_name", r"it's a \ test")]).unwrap();
+    let url = server.url("postgres");
+    let first = server.pid();
+    execute(&url, "create table note as select current_setting('application_name') as text").await.unwrap();
+    server.stop().unwrap();
+    notes(&url).await.unwrap_err();
+    server.start_again().unwrap();
+    assert_ne!(server.pid(), first);
+    let kept = "delete from note where text = current_setting('application_name') and text = 'it''s a \\ test'";
+    assert_eq!(execute(&url, kept).await.unwrap(), 1);
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why() {
+    if can_start_servers_for("harness_works::a_server_that_cannot_start_says_why") {
+        let report = PostgresServer::start(&[("max_connections", "many")]).err().unwrap();
+        assert!(report.contains("max_connections"), "{report}");
+    }
+}
+
+#[test]
+fn a_free_port_can_be_listened_on() {
+    std::net::TcpListener::bind(("127.0.0.1", free_port())).unwrap();
+}
+
+/// Runs one statement on a connection of its own; the number of rows that it touched.
+async fn execute(url: &str, statement: &str) -> sqlx::Result<u64> {
+    let statement = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
+    if url.starts_with("sqlite:") {
+        let mut connection = SqliteConnection::connect(url).await?;
+        let rows = statement.execute(&mut connection).await?.rows_affected();
+        connection.close().await.map(|()| rows)
+    } else {
+        let mut connection = PgConnection::connect(url).await?;
+        let rows = statement.execute(&mut connection).await?.rows_affected();
+        connection.close().await.map(|()| rows)
+    }
+}
+
+/// How many notes a database holds.
+async fn notes(url: &str) -> sqlx::Result<i64> {
+    const COUNT: &str = "select count(*) from note";
+    if url.starts_with("sqlite:") {
+        sqlx::query_scalar(COUNT).fetch_one(&mut SqliteConnection::connect(url).await?).await
+    } else {
+        sqlx::query_scalar(COUNT).fetch_one(&mut PgConnection::connect(url).await?).await
+    }
+}
