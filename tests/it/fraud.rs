@@ -54,9 +54,9 @@ async fn assess_json(answer: Value) -> Result<Option<Assessment>, FraudError> {
     seon(&server.uri(), PATIENCE).assess(&binding()).await
 }
 
-async fn assess_rude(manners: Manners) -> FraudError {
+async fn assess_rude(manners: Manners, deadline: Duration) -> FraudError {
     let server = RudeServer::start(manners).await;
-    seon(&server.url(), IMPATIENCE).assess(&binding()).await.unwrap_err()
+    seon(&server.url(), deadline).assess(&binding()).await.unwrap_err()
 }
 
 fn approval() -> Value {
@@ -200,12 +200,12 @@ async fn a_flood_is_cut_off_at_the_limit() {
 
 #[tokio::test]
 async fn a_silent_server_meets_the_deadline() {
-    assert!(matches!(assess_rude(Manners::Silent).await, FraudError::Timeout));
+    assert!(matches!(assess_rude(Manners::Silent, IMPATIENCE).await, FraudError::Timeout));
 }
 
 #[tokio::test]
 async fn the_deadline_covers_the_body_too() {
-    assert!(matches!(assess_rude(Manners::Drip(200)).await, FraudError::Timeout));
+    assert!(matches!(assess_rude(Manners::Drip(200), IMPATIENCE).await, FraudError::Timeout));
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn a_lost_connection_is_told_from_a_slow_answer() {
         Manners::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
         Manners::Say(truncated),
     ] {
-        let error = assess_rude(manners.clone()).await;
+        let error = assess_rude(manners.clone(), PATIENCE).await;
         assert!(matches!(error, FraudError::Unreachable(_)), "{manners:?}: {error:?}");
     }
     let closed = ClosedPort::take();
@@ -246,10 +246,12 @@ async fn everything_else_is_assessed_whatever_its_payload_looks_like() {
 
 #[tokio::test]
 async fn no_error_shows_the_payload_the_key_or_the_answer() {
-    let mut errors = Vec::new();
-    for manners in [Manners::HangUpAfterRequest, Manners::Silent, Manners::Say(b"HTTP/1.1 400 no\r\n\r\n".to_vec())] {
-        errors.push(assess_rude(manners).await);
-    }
+    let refusal = format!("HTTP/1.1 400 {KEY}\r\n\r\n{PAYLOAD}").into_bytes();
+    let mut errors = vec![
+        assess_rude(Manners::Silent, IMPATIENCE).await,
+        assess_rude(Manners::HangUpAfterRequest, PATIENCE).await,
+        assess_rude(Manners::Say(refusal), PATIENCE).await,
+    ];
     let echo = json!({"success": false, "error": {"code": PAYLOAD, "message": KEY}});
     errors.push(assess_json(echo).await.unwrap_err());
     errors.push(assess_json(json!({"success": true, "data": {"state": PAYLOAD}})).await.unwrap_err());

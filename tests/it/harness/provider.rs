@@ -106,10 +106,8 @@ async fn treat(mut stream: TcpStream, manners: Manners, requests: Arc<AtomicUsiz
 async fn read_request(stream: &mut TcpStream) -> bool {
     let mut request = Vec::new();
     loop {
-        if let Some(length) = length_of(&request) {
-            if request.len() >= length {
-                return true;
-            }
+        if length_of(&request).is_some_and(|length| request.len() >= length) {
+            return true;
         }
         match stream.read_buf(&mut request).await {
             Ok(0) | Err(_) => return false,

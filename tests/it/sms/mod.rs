@@ -21,6 +21,9 @@ const CODE: &str = "212212";
 const TEXT: &str = "Sandbox: Your code is 212212. Never share it with anyone, not even with us.\ne2e-e2e-e2e";
 const REFERENCE: &str = "01951f2e-7c3a-7d4b-8e5f-123456789abc";
 
+/// Long enough for any answer on loopback.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Short enough for a test of a server that does not answer.
 const IMPATIENCE: Duration = Duration::from_millis(150);
 
@@ -39,7 +42,7 @@ fn shown(error: &SmsError) -> String {
     let mut shown = format!("{error:?} {error}");
     let mut cause = error.source();
     while let Some(inner) = cause {
-        shown.push_str(&format!(" {inner}"));
+        shown.push_str(&inner.to_string());
         cause = inner.source();
     }
     shown

@@ -10,7 +10,7 @@ use device_management::sms::webhook::{Webhook, WebhookAuth, WebhookSettings};
 use device_management::sms::{Accepted, Fault, Sms, SmsError, SmsSender};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use super::{CODE, IMPATIENCE, NUMBER, REFERENCE, assert_shows_none_of, sms};
+use super::{CODE, IMPATIENCE, NUMBER, PATIENCE, REFERENCE, assert_shows_none_of, sms};
 use crate::harness::log::Log;
 use crate::harness::provider::{ClosedPort, Manners, RudeServer};
 
@@ -141,7 +141,8 @@ async fn over_the_wire_a_dead_gateway_is_passed_over_and_a_silent_one_is_not() {
     assert_eq!((silent.requests(), willing.requests()), (1, 0));
 
     let without_silent = vec![list[0].clone(), list[2].clone()];
-    Providers::new(without_silent, settings).unwrap().send(&sms()).await.unwrap();
+    let patient = ProvidersSettings { attempt_deadline: PATIENCE, ..settings };
+    Providers::new(without_silent, patient).unwrap().send(&sms()).await.unwrap();
     assert_eq!(willing.requests(), 1);
 }
 
