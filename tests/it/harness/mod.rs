@@ -9,9 +9,11 @@ mod app;
 mod client;
 pub(crate) mod contract;
 mod database;
+pub(crate) mod log;
 mod outbox;
 mod phone;
 mod postgres;
+pub(crate) mod provider;
 mod surroundings;
 
 use std::env;
