@@ -3,9 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::harness::{
-    Engine, PostgresServer, Schema, Start, TestDatabase, can_start_servers_for, free_port, on_both_databases,
-};
+use crate::harness::{Engine, PostgresServer, Schema, Start, TestDatabase, can_start_servers_for, on_both_databases};
 
 /// A schema of one table, so that these tests do not depend on the project's own.
 static NOTES: Schema = Schema::new(|url| {
@@ -63,11 +61,6 @@ fn a_server_that_cannot_start_says_why() {
         let report = PostgresServer::start(&[("max_connections", "many")]).err().unwrap();
         assert!(report.contains("max_connections"), "{report}");
     }
-}
-
-#[test]
-fn a_free_port_can_be_listened_on() {
-    std::net::TcpListener::bind(("127.0.0.1", free_port())).unwrap();
 }
 
 /// Runs one statement on a connection of its own; the number of rows that it touched.

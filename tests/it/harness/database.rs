@@ -32,7 +32,7 @@ impl Engine {
     pub(crate) async fn is_there_for(self, test: &str) -> bool {
         let there = self == Self::Sqlite || server().await.is_some();
         if !there {
-            report_not_run(test);
+            report_not_run(test, "install Postgres (apt-get install postgresql), or set TEST_DATABASE_URL");
         }
         there
     }
