@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use super::administrator::Administrator;
-use super::{PostgresServer, Start, postgres, report_not_run};
+use super::{PostgresServer, Start, folder, postgres, report_not_run};
 
 /// The project's own tables.
 static SCHEMA: Schema = Schema::new(|_url| Box::pin(async {}));
@@ -56,7 +56,7 @@ impl Schema {
     pub(crate) async fn database(&self, engine: Engine) -> TestDatabase {
         match engine {
             Engine::Sqlite => {
-                let folder = tempfile::Builder::new().prefix("device-management-").tempdir().expect("a temp folder");
+                let folder = folder::temporary();
                 let file = folder.path().join("device-management.db");
                 File::create(&file).expect("an empty file, which is an empty database");
                 let url = format!("sqlite://{}", file.display());
@@ -140,7 +140,7 @@ impl Server {
             return Ok(None);
         };
         let options = PgConnectOptions::from_str(&url).map_err(|error| format!("TEST_DATABASE_URL: {error}"))?;
-        let administrator = Administrator::start(options.clone()).await?;
+        let administrator = Administrator::start(options.clone(), own.is_some()).await?;
         Ok(Some(Self { options, administrator, own }))
     }
 }

@@ -6,6 +6,7 @@
 
 mod administrator;
 mod database;
+mod folder;
 mod postgres;
 
 use std::env;
