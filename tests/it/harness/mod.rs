@@ -5,8 +5,11 @@
 //! with `CI=true` this is a failure instead.
 
 mod administrator;
+#[allow(dead_code, reason = "its users come with the service that it starts")]
+mod binary;
 mod database;
 mod folder;
+mod lines;
 mod postgres;
 
 use std::env;
@@ -14,6 +17,8 @@ use std::io::{self, Write};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+#[allow(unused_imports, reason = "its users come with the service that it starts")]
+pub(crate) use binary::{Process, Program, Service};
 pub(crate) use database::{Engine, Schema, TestDatabase};
 pub(crate) use postgres::PostgresServer;
 
