@@ -9,4 +9,5 @@ mod failure_budget;
 mod fraud;
 mod harness_works;
 mod openapi;
+mod round_trips;
 mod sms;
