@@ -6,6 +6,7 @@
 
 mod administrator;
 mod app;
+pub(crate) mod books;
 mod client;
 pub(crate) mod contract;
 mod database;
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) use app::TestApp;
 pub(crate) use client::{Answer, TestClient};
 pub(crate) use database::{Engine, Schema, TestDatabase};
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{Network, Outbox};
 pub(crate) use phone::Phone;
 pub(crate) use postgres::PostgresServer;
 
