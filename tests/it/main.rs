@@ -7,3 +7,4 @@ mod harness;
 mod bindings;
 mod harness_works;
 mod openapi;
+mod races;

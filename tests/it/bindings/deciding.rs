@@ -35,12 +35,7 @@ async fn a_key_that_was_added_meanwhile_is_taken(app: TestApp) {
     let bound = acme.bind("ada", &phone).await;
     let asked = acme.ask_for_device("ada", &contested).await;
     let signature = contested.sign(&app.outbox().last().code());
-    let addition = serde_json::json!({
-        "key": contested.key(),
-        "key_type": "ecdsa-p256",
-        "device_signature": {"signature_key_purpose": "unrestricted", "signature": phone.sign(&contested.key())},
-    });
-    acme.post(&format!("{}/keys", device_path(&bound.id)), addition).await.assert_status(201);
+    acme.post(&format!("{}/keys", device_path(&bound.id)), phone.vouch_for(&contested)).await.assert_status(201);
     assert_key_taken(&acme.answer(&asked.id, &signature).await);
     assert_not_open(&acme.get(&challenge_path(&asked.id)).await, &asked.id);
 }

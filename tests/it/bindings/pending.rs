@@ -47,16 +47,13 @@ async fn a_pending_device_cannot_be_seen_used_or_deleted(app: TestApp) {
     let code = app.outbox().last().code();
 
     let (device, keys) = (device_path(&asked.id), format!("{}/keys", device_path(&asked.id)));
-    let other = Phone::new(2);
-    let addition = json!({
-        "key": other.key(),
-        "key_type": "ecdsa-p256",
-        "device_signature": {"signature_key_purpose": "unrestricted", "signature": phone.sign(&other.key())},
-    });
     let not_found = format!("device \"{}\" not found", asked.id);
-    for answer in
-        [acme.get(&device).await, acme.delete(&device).await, acme.get(&keys).await, acme.post(&keys, addition).await]
-    {
+    for answer in [
+        acme.get(&device).await,
+        acme.delete(&device).await,
+        acme.get(&keys).await,
+        acme.post(&keys, phone.vouch_for(&Phone::new(2))).await,
+    ] {
         answer.assert_error(404, "not_found", &not_found);
     }
     let key_not_found = format!("key \"{}\" not found", asked.key_id);

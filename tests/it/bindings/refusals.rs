@@ -82,12 +82,7 @@ async fn an_added_key_is_taken_too(app: TestApp) {
     acme.verified_person("ada").await;
     let (phone, vault) = (Phone::new(1), Phone::new(2));
     let bound = acme.bind("ada", &phone).await;
-    let body = json!({
-        "key": vault.key(),
-        "key_type": "ecdsa-p256",
-        "device_signature": {"signature_key_purpose": "unrestricted", "signature": phone.sign(&vault.key())},
-    });
-    acme.post(&format!("{}/keys", device_path(&bound.id)), body).await.assert_status(201);
+    acme.post(&format!("{}/keys", device_path(&bound.id)), phone.vouch_for(&vault)).await.assert_status(201);
     assert_key_taken(&acme.post(DEVICES, wish("ada", &vault)).await);
 }
 

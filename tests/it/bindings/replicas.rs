@@ -25,19 +25,12 @@ async fn what_one_replica_does_the_other_knows_at_once(app: TestApp) {
 
     let (device, keys) = (device_path(&asked.id), format!("{}/keys", device_path(&asked.id)));
     here.get(&device).await.assert_status(200);
-    let addition = |key: &Phone| {
-        json!({
-            "key": key.key(),
-            "key_type": "ecdsa-p256",
-            "device_signature": {"signature_key_purpose": "unrestricted", "signature": phone.sign(&key.key())},
-        })
-    };
-    here.post(&keys, addition(&second)).await.assert_status(201);
+    here.post(&keys, phone.vouch_for(&second)).await.assert_status(201);
     assert_eq!(there.get(&keys).await.json()[0]["keys"].as_array().map(Vec::len), Some(2));
 
     there.delete(&device).await.assert_status(204);
     let gone = format!("device \"{}\" not found", asked.id);
-    here.post(&keys, addition(&Phone::new(3))).await.assert_error(404, "not_found", &gone);
+    here.post(&keys, phone.vouch_for(&Phone::new(3))).await.assert_error(404, "not_found", &gone);
     here.delete(&device).await.assert_error(404, "not_found", &gone);
     assert_not_open(&here.answer(&asked.id, &signature).await, &asked.id);
     assert_eq!(here.get(&keys).await.json()[0]["keys"], json!([]));

@@ -4,6 +4,7 @@ use p256::ecdsa::signature::{RandomizedSigner, Signer};
 use p256::ecdsa::{Signature, SigningKey};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 pub(crate) struct Phone(SigningKey);
@@ -34,6 +35,16 @@ impl Phone {
     pub(crate) fn sign_anew(&self, text: &str, seed: u64) -> String {
         let signature: Signature = self.0.sign_with_rng(&mut StdRng::seed_from_u64(seed), text.as_bytes());
         hex::encode(signature.to_der())
+    }
+
+    /// The body that adds another phone's key to this one's device.
+    pub(crate) fn vouch_for(&self, other: &Self) -> Value {
+        let signature = self.sign(&other.key());
+        json!({
+            "key": other.key(),
+            "key_type": "ecdsa-p256",
+            "device_signature": {"signature_key_purpose": "unrestricted", "signature": signature},
+        })
     }
 
     /// The high-s twin of a low-s signature, or the other way round: whoever verifies one verifies both.
