@@ -11,3 +11,4 @@ mod harness_works;
 mod openapi;
 mod round_trips;
 mod sms;
+mod races;

@@ -8,6 +8,7 @@ mod administrator;
 mod app;
 #[allow(dead_code, reason = "its users come with the service that it starts")]
 mod binary;
+pub(crate) mod books;
 mod client;
 pub(crate) mod contract;
 mod database;
@@ -30,8 +31,9 @@ pub(crate) use app::TestApp;
 #[allow(unused_imports, reason = "its users come with the service that it starts")]
 pub(crate) use binary::{Process, Program, Service};
 pub(crate) use client::{Answer, NUMBER, TestClient};
+pub(crate) use client::{Answer, Bound, TestClient};
 pub(crate) use database::{Engine, Schema, TestDatabase};
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{Network, Outbox};
 pub(crate) use phone::Phone;
 pub(crate) use postgres::PostgresServer;
 
