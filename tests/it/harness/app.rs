@@ -11,6 +11,7 @@ use device_management::clock::Clock;
 use device_management::config::Config;
 use device_management::domain::client::{Caller, Permissions};
 use device_management::domain::person::PartnerId;
+use device_management::sms::SmsSender;
 use device_management::store::{Store, connect};
 use secrecy::ExposeSecret;
 
@@ -43,22 +44,29 @@ impl TestApp {
     async fn on(database: TestDatabase, settings: &[(&str, &str)]) -> Self {
         let clock = Arc::new(ManualClock::new());
         let outbox = Arc::new(Outbox::default());
-        let app = Self::assemble(database.url(), settings, clock.clone(), outbox.clone()).await;
+        let app = Self::assemble(database.url(), settings, clock.clone(), Some(outbox.clone())).await;
         Self { router: api::router(app.clone()), app, database, clock, outbox }
     }
 
     /// Another replica: the same database, clock and phones, nothing else in common.
     pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Router {
-        api::router(Self::assemble(self.database.url(), settings, self.clock.clone(), self.outbox.clone()).await)
+        let (clock, outbox) = (self.clock.clone(), self.outbox.clone());
+        api::router(Self::assemble(self.database.url(), settings, clock, Some(outbox)).await)
     }
 
-    async fn assemble(url: &str, settings: &[(&str, &str)], clock: Arc<ManualClock>, outbox: Arc<Outbox>) -> App {
+    /// The service on parts of the test's choice.
+    pub(super) async fn assemble(
+        url: &str,
+        settings: &[(&str, &str)],
+        clock: Arc<dyn Clock>,
+        sms: Option<Arc<dyn SmsSender>>,
+    ) -> App {
         let usual = [("DATABASE_URL", url), ("SANDBOX_OTP", "random"), ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "30")];
         let environment: HashMap<&str, &str> = usual.into_iter().chain(settings.iter().copied()).collect();
         let lookup = |name: &str| environment.get(name).map(|value| (*value).to_owned());
         let config = Config::load(&lookup, None).expect("the test's settings are good");
         let store = connect(&config.database).await.expect("the test's database is there");
-        let sms = (!environment.contains_key("SMS_PROVIDERS")).then_some(outbox as _);
+        let sms = sms.filter(|_| !environment.contains_key("SMS_PROVIDERS"));
         let surroundings = Surroundings { store, clock, entropy: Arc::new(RepeatableEntropy::default()), sms };
         assemble(&config, surroundings).expect("the parts fit together")
     }

@@ -6,12 +6,15 @@
 
 mod administrator;
 mod app;
+mod broken;
 mod client;
 pub(crate) mod contract;
 mod database;
+pub(crate) mod identity_provider;
 mod outbox;
 mod phone;
 mod postgres;
+pub(crate) mod sql;
 mod surroundings;
 
 use std::env;
@@ -20,9 +23,10 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use app::TestApp;
-pub(crate) use client::{Answer, TestClient};
+pub(crate) use broken::Broken;
+pub(crate) use client::{Answer, NUMBER, TestClient};
 pub(crate) use database::{Engine, Schema, TestDatabase};
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{Network, Outbox};
 pub(crate) use phone::Phone;
 pub(crate) use postgres::PostgresServer;
 
