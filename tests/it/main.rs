@@ -7,4 +7,5 @@ mod harness;
 mod bindings;
 mod devices;
 mod harness_works;
+mod keys;
 mod openapi;
