@@ -8,4 +8,5 @@ mod bindings;
 mod devices;
 mod harness_works;
 mod keys;
+mod mobile_numbers;
 mod openapi;
