@@ -10,3 +10,4 @@ mod harness_works;
 mod keys;
 mod mobile_numbers;
 mod openapi;
+mod tokens;
