@@ -46,12 +46,27 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
 
 /// Without a content type the body is taken for what it must be: some clients leave it out.
 fn require_json(request: &Request) -> Result<(), ApiError> {
-    let Some(value) = request.headers().get(CONTENT_TYPE) else { return Ok(()) };
-    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
-    is_json
-        .then_some(())
-        .ok_or_else(|| ApiError::new(ErrorCode::UnsupportedMediaType, "send the body as application/json"))
+    let is_json = media_type(request).is_none_or(|essence| {
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    });
+    is_json.then_some(()).ok_or_else(|| unsupported("application/json"))
+}
+
+/// The same for a form: what another media type says would be read as a form without fields.
+pub(crate) fn require_form(request: &Request) -> Result<(), ApiError> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    media_type(request).is_none_or(|essence| essence == FORM).then_some(()).ok_or_else(|| unsupported(FORM))
+}
+
+fn unsupported(wanted: &str) -> ApiError {
+    ApiError::new(ErrorCode::UnsupportedMediaType, format!("send the body as {wanted}"))
+}
+
+/// The media type in lower case, without its parameters.
+fn media_type(request: &Request) -> Option<String> {
+    let value = request.headers().get(CONTENT_TYPE)?;
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    Some(essence.trim().to_ascii_lowercase())
 }
 
 /// The whole body, if it keeps to the size limit that the router sets.

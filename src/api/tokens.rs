@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::App;
-use super::body::{JsonBody, bytes};
+use super::body::{JsonBody, bytes, require_form};
 use super::error::ApiError;
 use super::fields::Fields;
 use crate::auth::SCOPE;
@@ -19,6 +19,7 @@ use crate::service::ClientCredentialsError;
 
 /// Issues a token for HTTP Basic credentials, or credentials in the form (RFC 6749 section 2.3.1).
 pub(super) async fn issue_for_form(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    require_form(&request)?;
     let basic = basic_credentials(request.headers());
     let body = bytes(request, &app).await?;
     let form = TokenRequest::from_form(&body);

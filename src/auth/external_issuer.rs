@@ -71,9 +71,16 @@ impl ExternalIssuer {
         }
         let partner = text(claims, &self.settings.partner_claim).and_then(PartnerId::parse);
         let partner = partner.ok_or(TokenError::Insufficient("it names no partner"))?;
-        let client_id = text(claims, "sub").ok_or(TokenError::Invalid("its sub is malformed"))?.to_owned();
+        let client_id = text(claims, "sub").filter(|sub| is_client_id(sub));
+        let client_id = client_id.ok_or(TokenError::Invalid("its sub is malformed"))?.to_owned();
         Ok(Caller { partner, client_id, permissions: Permissions::from_words(&words) })
     }
+}
+
+/// A subject is recorded and logged: at most as long as OpenID Connect Core section 2 allows, and nothing that no database
+/// or log line can hold.
+fn is_client_id(sub: &str) -> bool {
+    (1..=255).contains(&sub.len()) && !sub.chars().any(char::is_control)
 }
 
 fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

@@ -5,10 +5,14 @@
 mod harness;
 
 mod bindings;
+mod devices;
 mod failure_budget;
 mod fraud;
 mod harness_works;
+mod keys;
+mod mobile_numbers;
 mod openapi;
+mod races;
 mod round_trips;
 mod sms;
-mod races;
+mod tokens;

@@ -12,6 +12,7 @@ use device_management::clock::Clock;
 use device_management::config::Config;
 use device_management::domain::client::{Caller, Permissions};
 use device_management::domain::person::PartnerId;
+use device_management::sms::SmsSender;
 use device_management::store::{Store, connect};
 use secrecy::ExposeSecret;
 
@@ -45,29 +46,30 @@ impl TestApp {
     async fn on(database: TestDatabase, settings: &[(&str, &str)]) -> Self {
         let clock = Arc::new(ManualClock::new());
         let outbox = Arc::new(Outbox::default());
-        let surroundings = (clock.clone(), RepeatableEntropy::of_replica(0), outbox.clone());
-        let app = Self::assemble(database.url(), settings, surroundings).await;
+        let parts = (clock.clone() as _, RepeatableEntropy::of_replica(0), Some(outbox.clone() as _));
+        let app = Self::assemble(database.url(), settings, parts).await;
         Self { router: api::router(app.clone()), app, database, clock, outbox, replicas: AtomicU64::new(1) }
     }
 
     /// Another replica: the same database, clock and phones, nothing else in common.
     pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Router {
         let entropy = RepeatableEntropy::of_replica(self.replicas.fetch_add(1, Ordering::Relaxed));
-        let surroundings = (self.clock.clone(), entropy, self.outbox.clone());
-        api::router(Self::assemble(self.database.url(), settings, surroundings).await)
+        let parts = (self.clock.clone() as _, entropy, Some(self.outbox.clone() as _));
+        api::router(Self::assemble(self.database.url(), settings, parts).await)
     }
 
-    async fn assemble(
+    /// The service on parts of the test's choice.
+    pub(super) async fn assemble(
         url: &str,
         settings: &[(&str, &str)],
-        (clock, entropy, outbox): (Arc<ManualClock>, RepeatableEntropy, Arc<Outbox>),
+        (clock, entropy, sms): (Arc<dyn Clock>, RepeatableEntropy, Option<Arc<dyn SmsSender>>),
     ) -> App {
         let usual = [("DATABASE_URL", url), ("SANDBOX_OTP", "random"), ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "30")];
         let environment: HashMap<&str, &str> = usual.into_iter().chain(settings.iter().copied()).collect();
         let lookup = |name: &str| environment.get(name).map(|value| (*value).to_owned());
         let config = Config::load(&lookup, None).expect("the test's settings are good");
         let store = connect(&config.database).await.expect("the test's database is there");
-        let sms = (!environment.contains_key("SMS_PROVIDERS")).then_some(outbox as _);
+        let sms = sms.filter(|_| !environment.contains_key("SMS_PROVIDERS"));
         let surroundings = Surroundings { store, clock, entropy: Arc::new(entropy), sms };
         assemble(&config, surroundings).expect("the parts fit together")
     }

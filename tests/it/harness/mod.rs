@@ -9,16 +9,19 @@ mod app;
 #[allow(dead_code, reason = "its users come with the service that it starts")]
 mod binary;
 pub(crate) mod books;
+mod broken;
 mod client;
 pub(crate) mod contract;
 mod database;
 mod folder;
+pub(crate) mod identity_provider;
 mod lines;
 pub(crate) mod log;
 mod outbox;
 mod phone;
 mod postgres;
 pub(crate) mod provider;
+pub(crate) mod sql;
 mod surroundings;
 pub(crate) mod wire;
 
@@ -30,8 +33,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) use app::TestApp;
 #[allow(unused_imports, reason = "its users come with the service that it starts")]
 pub(crate) use binary::{Process, Program, Service};
-pub(crate) use client::{Answer, NUMBER, TestClient};
-pub(crate) use client::{Answer, Bound, TestClient};
+pub(crate) use broken::Broken;
+pub(crate) use client::{Answer, Bound, NUMBER, TestClient};
 pub(crate) use database::{Engine, Schema, TestDatabase};
 pub(crate) use outbox::{Network, Outbox};
 pub(crate) use phone::Phone;

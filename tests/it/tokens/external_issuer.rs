@@ -1,0 +1,275 @@
+//! Tokens of a company's own identity provider. Its keys are fetched when needed, kept, and fetched again at most once a
+//! minute; nothing of this asks the database.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::harness::identity_provider::{AUDIENCE, IdentityProvider, IssuerKey, hs256, jwt};
+use crate::harness::sql::texts;
+use crate::harness::{Answer, Engine, NUMBER, TestApp};
+
+const DEVICES: &str = "/v1/mfa/devices";
+const INVALID: &str = "the access token is invalid or expired";
+
+#[tokio::test]
+async fn tokens_of_both_usual_kinds_of_key_are_believed() {
+    let (rsa, ec) = (IssuerKey::rsa("rsa"), IssuerKey::ec("ec", 1));
+    let (app, provider) = app_that_trusts(&[&rsa, &ec]).await;
+    for key in [&rsa, &ec] {
+        let client = app.with_token(Some(&key.token(&claims(&app, &provider, &json!({})))));
+        client.get(DEVICES).await.assert_status(200);
+    }
+    assert_eq!(provider.times_asked().await, 1, "one look at the keys is enough for both");
+    // Our own tokens go on working beside them.
+    app.partner().get(DEVICES).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn the_keys_are_found_through_the_issuers_own_description() {
+    let key = IssuerKey::ec("ec", 1);
+    let provider = IdentityProvider::with(&[&key]).await;
+    let settings = [("EXTERNAL_ISSUER", provider.issuer()), ("EXTERNAL_AUDIENCE", AUDIENCE.to_owned())];
+    let app = app_with(&settings).await;
+    let token = key.token(&claims(&app, &provider, &json!({})));
+    app.with_token(Some(&token)).get(DEVICES).await.assert_status(200);
+    assert_eq!(provider.times_asked().await, 2, "the description and the keys");
+}
+
+#[tokio::test]
+async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
+    let (key, stranger) = (IssuerKey::ec("ec", 1), IssuerKey::ec("ec", 2));
+    let (app, provider) = app_that_trusts(&[&key]).await;
+    let now = now(&app);
+    let good = claims(&app, &provider, &json!({}));
+    app.with_token(Some(&key.token(&good))).get(DEVICES).await.assert_status(200);
+
+    let with = |change: Value| key.token(&claims(&app, &provider, &change));
+    let with_header = |header: Value| jwt(&header, &good, |message| key.sign(message));
+    for (what, token) in [
+        ("another audience", with(json!({"aud": "device-management"}))),
+        ("other audiences", with(json!({"aud": ["a", "b"]}))),
+        ("no audience", with(json!({"aud": null}))),
+        ("another issuer", with(json!({"iss": "https://login.example"}))),
+        ("ourselves as issuer", with(json!({"iss": "device-management", "aud": "device-management"}))),
+        ("no issuer", with(json!({"iss": null}))),
+        ("no exp", with(json!({"exp": null}))),
+        ("an exp in words", with(json!({"exp": "2099-01-01"}))),
+        ("an nbf in words", with(json!({"nbf": "now"}))),
+        ("expired", with(json!({"exp": now - 31}))),
+        ("not valid yet", with(json!({"nbf": now + 31}))),
+        ("no sub", with(json!({"sub": null}))),
+        ("a sub that is a number", with(json!({"sub": 7}))),
+        ("a sub that is empty", with(json!({"sub": ""}))),
+        ("a sub that no database can hold", with(json!({"sub": "a\u{0}b"}))),
+        ("a sub without an end", with(json!({"sub": "x".repeat(256)}))),
+        ("another key under the same id", stranger.token(&good)),
+        ("no key id", with_header(json!({"alg": "ES256"}))),
+        ("another algorithm for this key", with_header(json!({"alg": "ES384", "kid": "ec"}))),
+        ("an RSA algorithm for this key", with_header(json!({"alg": "RS256", "kid": "ec"}))),
+        ("no algorithm", with_header(json!({"alg": "none", "kid": "ec"}))),
+        ("no signature", jwt(&key.header(), &good, |_| Vec::new())),
+    ] {
+        let answer = app.with_token(Some(&token)).get(DEVICES).await;
+        assert_eq!(answer.status, 401, "{what}");
+        answer.assert_error(401, "invalid_token", INVALID);
+    }
+    // Clocks of two companies may differ by half a minute, and `aud` may name several services.
+    for change in
+        [json!({"exp": now - 29}), json!({"nbf": now + 30}), json!({"aud": ["other", AUDIENCE]}), json!({"exp": 4e9})]
+    {
+        app.with_token(Some(&with(change))).get(DEVICES).await.assert_status(200);
+    }
+}
+
+#[tokio::test]
+async fn a_public_key_is_no_hmac_secret() {
+    let key = IssuerKey::rsa("rsa");
+    let (app, provider) = app_that_trusts(&[&key]).await;
+    let own = json!({"iss": "device-management", "aud": "device-management", "permissions": "numbers:assert"});
+    for secret in key.public_forms() {
+        for claims in [claims(&app, &provider, &json!({})), claims(&app, &provider, &own)] {
+            let header = json!({"alg": "HS256", "kid": "rsa", "typ": "JWT"});
+            let token = jwt(&header, &claims, |message| hs256(&secret, message));
+            app.with_token(Some(&token)).get(DEVICES).await.assert_error(401, "invalid_token", INVALID);
+        }
+    }
+    assert_eq!(provider.times_asked().await, 0, "such a token is not even worth a look at the keys");
+}
+
+#[tokio::test]
+async fn a_token_that_grants_nothing_here_is_refused_as_such() {
+    let key = IssuerKey::ec("ec", 1);
+    let (app, provider) = app_that_trusts(&[&key]).await;
+    let no_scope = "the token does not allow this: its scope lacks `partners`";
+    let no_partner = "the token does not allow this: it names no partner";
+    for (change, detail) in [
+        (json!({"scope": null}), no_scope),
+        (json!({"scope": "openid partners2"}), no_scope),
+        (json!({"scope": 7}), no_scope),
+        (json!({"partner": null}), no_partner),
+        (json!({"partner": ""}), no_partner),
+        (json!({"partner": "ACME"}), no_partner),
+        (json!({"partner": ["acme"]}), no_partner),
+    ] {
+        let token = key.token(&claims(&app, &provider, &change));
+        let answer = app.with_token(Some(&token)).get(DEVICES).await;
+        answer.assert_error(403, "unauthorized_action", detail);
+    }
+}
+
+#[tokio::test]
+async fn the_claims_say_whose_client_it_is_and_what_it_may_do() {
+    let key = IssuerKey::ec("ec", 1);
+    let provider = IdentityProvider::with(&[&key]).await;
+    let mut settings = settings(&provider).to_vec();
+    settings.push(("EXTERNAL_PARTNER_CLAIM", "https://acme.example/tenant".to_owned()));
+    let app = app_with(&settings).await;
+    let tenant = |name: &str| json!({"partner": null, "https://acme.example/tenant": name});
+    let assertion = json!({"number": NUMBER, "verified": true});
+
+    for (person, grants, status) in [
+        ("a", json!({"scope": "partners"}), 403),
+        ("b", json!({"scope": "partners numbers:assert"}), 201),
+        ("c", json!({"scope": null, "scp": ["numbers:assert", "partners"]}), 201),
+        ("d", json!({"permissions": ["numbers:assert", "unknown"]}), 201),
+        ("e", json!({"permissions": "numbers:Assert"}), 403),
+    ] {
+        let mut change = tenant("acme");
+        change.as_object_mut().unwrap().extend(grants.as_object().unwrap().clone());
+        let client = app.with_token(Some(&key.token(&claims(&app, &provider, &change))));
+        let answer = client.post(&format!("/v1/persons/{person}/mobile_number"), assertion.clone()).await;
+        assert_eq!(answer.status, status, "{person}: {grants}");
+    }
+    let recorded = "select distinct partner_id || ' ' || asserted_by from mobile_number";
+    assert_eq!(texts(app.database.url(), recorded).await, ["acme backoffice"]);
+
+    let foreign = app.with_token(Some(&key.token(&claims(&app, &provider, &tenant("globex")))));
+    foreign.get("/v1/persons/b/mobile_number").await.assert_status(404);
+    app.partner().get("/v1/persons/b/mobile_number").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_looked_up_at_most_once_a_minute() {
+    let (key, unknown) = (IssuerKey::ec("ec", 1), IssuerKey::ec("other", 2));
+    let (app, provider) = app_that_trusts(&[&key]).await;
+    let good = token(&app, &provider, &key);
+    let forged = token(&app, &provider, &unknown);
+    let ask = async |token: &str| app.with_token(Some(token)).get(DEVICES).await;
+
+    ask(&good).await.assert_status(200);
+    assert_eq!(provider.times_asked().await, 1);
+    for _ in 0..3 {
+        ask(&forged).await.assert_status(401);
+    }
+    assert_eq!(provider.times_asked().await, 1, "the keys are younger than a minute");
+    for minute in 2..4 {
+        app.advance(TimeDelta::minutes(1));
+        for _ in 0..3 {
+            ask(&forged).await.assert_status(401);
+            ask(&good).await.assert_status(200);
+        }
+        assert_eq!(provider.times_asked().await, minute);
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_works_as_soon_as_it_is_looked_up_and_a_withdrawn_one_stops() {
+    let (old, new) = (IssuerKey::rsa("old"), IssuerKey::ec("new", 1));
+    let (app, provider) = app_that_trusts(&[&old]).await;
+    let (by_old, by_new) = (token(&app, &provider, &old), token(&app, &provider, &new));
+    let ask = async |token: &str| app.with_token(Some(token)).get(DEVICES).await;
+    ask(&by_old).await.assert_status(200);
+    app.advance(TimeDelta::minutes(1));
+    provider.publish(&[&old, &new]).await;
+    ask(&by_new).await.assert_status(200);
+    ask(&by_old).await.assert_status(200);
+
+    provider.publish(&[&new]).await;
+    app.advance(TimeDelta::minutes(9));
+    ask(&by_old).await.assert_status(200);
+    app.advance(TimeDelta::minutes(1));
+    ask(&by_old).await.assert_error(401, "invalid_token", INVALID);
+    ask(&by_new).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn known_keys_outlive_an_outage_of_the_provider() {
+    let (key, unknown) = (IssuerKey::ec("ec", 1), IssuerKey::ec("other", 2));
+    let (app, provider) = app_that_trusts(&[&key]).await;
+    let good = token(&app, &provider, &key);
+    let ask = async |token: &str| app.with_token(Some(token)).get(DEVICES).await;
+    ask(&good).await.assert_status(200);
+
+    provider.break_down().await;
+    app.advance(TimeDelta::minutes(30));
+    for _ in 0..3 {
+        ask(&good).await.assert_status(200);
+    }
+    ask(&token(&app, &provider, &unknown)).await.assert_status(401);
+    assert_eq!(provider.times_asked().await, 1, "an outage is not made worse");
+}
+
+#[tokio::test]
+async fn without_any_keys_nothing_can_be_said_about_a_token() {
+    let key = IssuerKey::ec("ec", 1);
+    let (app, provider) = app_that_trusts(&[&key]).await;
+    let good = token(&app, &provider, &key);
+    let ask = async |token: &str| app.with_token(Some(token)).get(DEVICES).await;
+
+    provider.break_down().await;
+    let answer: Answer = ask(&good).await;
+    let detail = "the service is not available right now, please try again";
+    answer.assert_error(503, "service_unavailable", detail);
+    assert_eq!(answer.headers["retry-after"], "2");
+    // Our own tokens need nobody's keys.
+    app.partner().get(DEVICES).await.assert_status(200);
+
+    provider.publish(&[&key]).await;
+    ask(&good).await.assert_status(200);
+}
+
+fn settings(provider: &IdentityProvider) -> [(&'static str, String); 3] {
+    [
+        ("EXTERNAL_ISSUER", provider.issuer()),
+        ("EXTERNAL_AUDIENCE", AUDIENCE.to_owned()),
+        ("EXTERNAL_JWKS_URL", provider.jwks_url()),
+    ]
+}
+
+async fn app_with(settings: &[(&str, String)]) -> TestApp {
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    TestApp::with(Engine::Sqlite, &settings).await
+}
+
+async fn app_that_trusts(keys: &[&IssuerKey]) -> (TestApp, IdentityProvider) {
+    let provider = IdentityProvider::with(keys).await;
+    (app_with(&settings(&provider)).await, provider)
+}
+
+/// A good token.
+fn token(app: &TestApp, provider: &IdentityProvider, key: &IssuerKey) -> String {
+    key.token(&claims(app, provider, &json!({})))
+}
+
+/// Good claims, but for this change; null leaves one out.
+fn claims(app: &TestApp, provider: &IdentityProvider, change: &Value) -> Value {
+    let now = now(app);
+    let mut claims = json!({
+        "iss": provider.issuer(),
+        "aud": AUDIENCE,
+        "sub": "backoffice",
+        "iat": now,
+        "exp": now + 7200,
+        "scope": "openid partners",
+        "partner": "acme",
+    });
+    for (name, value) in change.as_object().expect("an object of claims") {
+        claims[name] = value.clone();
+    }
+    claims.as_object_mut().expect("an object of claims").retain(|_, value| !value.is_null());
+    claims
+}
+
+fn now(app: &TestApp) -> i64 {
+    app.app.service.clock.now().timestamp()
+}

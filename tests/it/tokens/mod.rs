@@ -1,0 +1,41 @@
+//! Access tokens: how clients get them, which are believed, and what they open (contract section 1.1).
+
+mod bearer;
+mod client_credentials;
+mod clients;
+mod external_issuer;
+
+use axum::body::Body;
+use axum::http::Request;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+use crate::harness::{Answer, TestApp};
+
+const GRANT: &str = "grant_type=client_credentials";
+
+/// Asks for a token with a form, and perhaps with HTTP Basic credentials.
+async fn ask_for_token(app: &TestApp, basic: Option<(&str, &str)>, form: &str) -> Answer {
+    let mut request = Request::post("/oauth2/token").header("content-type", "application/x-www-form-urlencoded");
+    if let Some((id, secret)) = basic {
+        let credentials = BASE64_STANDARD.encode(format!("{id}:{secret}"));
+        request = request.header("authorization", format!("Basic {credentials}"));
+    }
+    app.stranger().request(request.body(Body::from(form.to_owned())).unwrap()).await
+}
+
+/// The token of a good answer.
+fn access_token(answer: &Answer) -> String {
+    answer.assert_status(200);
+    answer.json()["access_token"].as_str().unwrap().to_owned()
+}
+
+/// A refusal in the form of RFC 6749 section 5.2, for no cache to keep.
+#[track_caller]
+fn assert_refused(answer: &Answer, status: u16, error: &str) {
+    answer.assert_status(status);
+    assert_eq!(answer.json()["error"], error);
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    let challenge = answer.headers.get("www-authenticate").map(|value| value.to_str().unwrap());
+    let expected = (status == 401).then_some("Basic realm=\"device-management\"");
+    assert_eq!(challenge, expected, "only who showed no good credentials is told how to show them");
+}
