@@ -6,6 +6,7 @@ mod errors;
 mod harness;
 
 mod bindings;
+mod contract;
 mod devices;
 mod harness_works;
 mod keys;
