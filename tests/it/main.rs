@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test the panic is the report")]
 
+mod errors;
 mod harness;
 
 mod bindings;
+mod contract;
 mod devices;
 mod failure_budget;
 mod fraud;

@@ -1,4 +1,4 @@
-//! Parts that panic: the service must answer all the same, and go on.
+//! Parts that panic or hang: the service must answer all the same, and go on.
 
 use std::sync::Arc;
 
@@ -21,17 +21,23 @@ pub(crate) enum Broken {
     Clock,
     /// The sender of SMS: a use case panics, which runs apart from its handler.
     SmsSender,
+    /// The sender of SMS again: it never comes back.
+    HangingSmsSender,
 }
 
 impl TestApp {
-    /// Another replica on the same database, with a broken part.
-    pub(crate) async fn broken_replica(&self, part: Broken) -> Router {
+    /// Another replica on the same database, with a broken part and these settings.
+    pub(crate) async fn broken_replica(&self, part: Broken, settings: &[(&str, &str)]) -> Router {
         let clock: Arc<dyn Clock> = match part {
             Broken::Clock => Arc::new(Panics),
-            Broken::SmsSender => self.app.service.clock.clone(),
+            Broken::SmsSender | Broken::HangingSmsSender => self.app.service.clock.clone(),
         };
-        let parts = (clock, RepeatableEntropy::of_replica(u64::MAX), Some(Arc::new(Panics) as _));
-        api::router(Self::assemble(self.database.url(), &[], parts).await)
+        let sms: Arc<dyn SmsSender> = match part {
+            Broken::Clock | Broken::SmsSender => Arc::new(Panics),
+            Broken::HangingSmsSender => Arc::new(Hangs),
+        };
+        let parts = (clock, RepeatableEntropy::of_replica(u64::MAX), Some(sms));
+        api::router(Self::assemble(self.database.url(), settings, parts).await)
     }
 }
 
@@ -47,5 +53,14 @@ impl Clock for Panics {
 impl SmsSender for Panics {
     async fn send(&self, _sms: &Sms) -> Result<Accepted, SmsError> {
         panic!("{PANIC}");
+    }
+}
+
+struct Hangs;
+
+#[async_trait::async_trait]
+impl SmsSender for Hangs {
+    async fn send(&self, _sms: &Sms) -> Result<Accepted, SmsError> {
+        std::future::pending().await
     }
 }

@@ -1,0 +1,111 @@
+//! One well-formed request for each operation, about things that are there.
+
+use serde_json::{Value, json};
+
+use crate::harness::contract::CONTRACT;
+use crate::harness::{Answer, NUMBER, Phone, TestApp, TestClient};
+
+/// A request, ready to be sent by somebody.
+pub(crate) struct Call {
+    pub(crate) operation: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) body: Option<Value>,
+}
+
+impl Call {
+    pub(crate) async fn send(&self, client: &TestClient) -> Answer {
+        client.send(self.method, &self.path, self.body.clone()).await
+    }
+}
+
+/// What requests can be about: a person with a verified number, one bound device and one pending.
+#[derive(Clone)]
+pub(crate) struct Scene {
+    pub(crate) device: String,
+    pub(crate) key: String,
+    pub(crate) challenge: String,
+    /// Meets the challenge.
+    pub(crate) right_signature: String,
+}
+
+/// The person of a scene.
+pub(crate) const PERSON: &str = "ada";
+
+impl Scene {
+    pub(crate) async fn set(app: &TestApp, client: &TestClient) -> Self {
+        client.verified_person(PERSON).await;
+        let bound = client.bind(PERSON, &Phone::new(1)).await;
+        let challenge = client.ask_for_device(PERSON, &Phone::new(2)).await.id;
+        let right_signature = Phone::new(2).sign(&app.outbox().last().code());
+        Self { device: bound.id, key: bound.key_id, challenge, right_signature }
+    }
+
+    /// A call for every operation that asks for a token. The key, code and signature in them are new, wrong and wrong.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        let Self { device, key, challenge, .. } = self;
+        let number = format!("/v1/persons/{PERSON}/mobile_number");
+        let new_key = Phone::new(3).key();
+        let by_stranger = json!({"signature_key_purpose": "unrestricted", "signature": Phone::new(4).sign(&new_key)});
+        let call = |operation, method, path: String, body| Call { operation, method, path, body };
+        let with = |operation, method, path: String, body| call(operation, method, path, Some(body));
+        let calls = vec![
+            with("createMobileNumber", "POST", number.clone(), json!({"number": NUMBER})),
+            call("getMobileNumber", "GET", number.clone(), None),
+            with("deleteMobileNumber", "DELETE", number.clone(), json!({"number": NUMBER})),
+            with("authorizeMobileNumber", "POST", format!("{number}/authorize"), json!({"number": NUMBER})),
+            with(
+                "confirmMobileNumber",
+                "POST",
+                format!("{number}/confirm"),
+                json!({"number": NUMBER, "token": "000000"}),
+            ),
+            with("createDevice", "POST", "/v1/mfa/devices".into(), device_wish(PERSON, 3)),
+            call("listDevices", "GET", format!("/v1/mfa/devices?filter[person_id]={PERSON}"), None),
+            call("getDevice", "GET", format!("/v1/mfa/devices/{device}"), None),
+            call("deleteDevice", "DELETE", format!("/v1/mfa/devices/{device}"), None),
+            call("getSignatureChallenge", "GET", format!("/v1/mfa/challenges/signatures/{challenge}"), None),
+            with(
+                "verifySignatureChallenge",
+                "PUT",
+                format!("/v1/mfa/challenges/signatures/{challenge}"),
+                json!({"signature": Phone::new(2).sign("wrong")}),
+            ),
+            with(
+                "addKey",
+                "POST",
+                format!("/v1/mfa/devices/{device}/keys"),
+                json!({"key": new_key, "key_type": "ecdsa-p256", "device_signature": by_stranger}),
+            ),
+            call("listKeys", "GET", format!("/v1/mfa/devices/{device}/keys"), None),
+            call("getKey", "GET", format!("/v1/mfa/devices/{device}/keys/{key}"), None),
+        ];
+        let mut secured: Vec<&str> = CONTRACT
+            .operations()
+            .iter()
+            .filter(|operation| operation.secured)
+            .map(|operation| &*operation.id)
+            .collect();
+        let mut called: Vec<&str> = calls.iter().map(|call| call.operation).collect();
+        secured.sort_unstable();
+        called.sort_unstable();
+        assert_eq!(called, secured, "one call for each operation of openapi.yaml that asks for a token");
+        calls
+    }
+
+    /// Everything that the scene's partner can read about it.
+    pub(crate) async fn state(&self, client: &TestClient) -> Vec<Value> {
+        let mut state = Vec::new();
+        for call in self.calls().iter().filter(|call| call.method == "GET") {
+            state.push(call.send(client).await.assert_status(200).json());
+        }
+        let everything = client.get("/v1/mfa/devices?filter[include_deleted]=true&page[size]=1000").await;
+        state.push(everything.json());
+        state
+    }
+}
+
+/// A wish for a device with the key of this phone.
+pub(crate) fn device_wish(person: &str, phone: u32) -> Value {
+    json!({"person_id": person, "key_type": "ecdsa-p256", "key": Phone::new(phone).key()})
+}

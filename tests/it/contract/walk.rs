@@ -1,0 +1,254 @@
+//! One walk through everything: each status that `openapi.yaml` documents for an operation is seen at least once, and each
+//! answer on the way fits the document.
+
+use std::collections::BTreeSet;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use device_management::domain::client::Permissions;
+use serde_json::{Value, json};
+
+use super::calls::{Call, PERSON, Scene, device_wish};
+use crate::harness::contract::CONTRACT;
+use crate::harness::identity_provider::{AUDIENCE, IdentityProvider, IssuerKey};
+use crate::harness::{Answer, Broken, Engine, NUMBER, Network, Phone, Start, TestApp, TestClient, on_both_databases};
+
+on_both_databases![every_documented_status_of_every_operation_is_seen];
+
+/// Documented answers that no test in the process can provoke, each with the reason.
+const UNSEEN: [(&str, u16, &str); 0] = [];
+
+const LIMIT: usize = 4096;
+
+/// A service with an identity provider, whose tokens may lack the scope that ours always have.
+struct Bank {
+    app: TestApp,
+    without_scope: TestClient,
+    _provider: IdentityProvider,
+}
+
+impl Start for Bank {
+    async fn start(engine: Engine) -> Self {
+        let key = IssuerKey::ec("key", 1);
+        let provider = IdentityProvider::with(&[&key]).await;
+        let (issuer, limit) = (provider.issuer(), LIMIT.to_string());
+        let settings =
+            [("EXTERNAL_ISSUER", &*issuer), ("EXTERNAL_AUDIENCE", AUDIENCE), ("REQUEST_BODY_LIMIT_BYTES", &limit)];
+        let app = TestApp::with(engine, &settings).await;
+        let far = 4_000_000_000_i64;
+        let claims = json!({"iss": issuer, "aud": AUDIENCE, "sub": "x", "partner": "acme", "scope": "", "exp": far});
+        let without_scope = app.with_token(Some(&key.token(&claims)));
+        Self { app, without_scope, _provider: provider }
+    }
+}
+
+async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
+    let app = &bank.app;
+    let acme = app.partner();
+    let scene = Scene::set(app, &acme).await;
+    let mut walk = Walk::default();
+    walk.see_who_is_refused(&scene, &bank).await;
+    walk.see_bodies_that_are_refused(&scene, &acme).await;
+    walk.see_a_panic(&scene, &acme, app.broken_replica(Broken::Clock, &[]).await).await;
+    walk.see_numbers(app, &acme).await;
+    walk.see_challenges(app, &acme, &scene).await;
+    walk.see_devices_and_keys(app, &acme, &scene).await;
+    walk.see_tokens(app).await;
+    walk.see_what_operators_see(app).await;
+    app.store().close().await;
+    walk.see_an_outage(&scene, app).await;
+
+    let documented = CONTRACT
+        .operations()
+        .iter()
+        .flat_map(|operation| operation.statuses().into_iter().map(|status| (operation.id.clone(), status)));
+    let unseen: Vec<(String, u16)> = documented.filter(|promise| !walk.seen.contains(promise)).collect();
+    let expected: Vec<(String, u16)> = UNSEEN.iter().map(|(id, status, _)| ((*id).to_owned(), *status)).collect();
+    assert_eq!(unseen, expected, "openapi.yaml promises what was not seen");
+}
+
+/// Goes on and remembers what it saw.
+#[derive(Default)]
+struct Walk {
+    seen: BTreeSet<(String, u16)>,
+}
+
+impl Walk {
+    fn note(&mut self, method: &str, path: &str, answer: &Answer) {
+        let status = answer.status.as_u16();
+        let verdict = CONTRACT.check(method, path, status, &answer.headers, &answer.body);
+        if let Some(operation) = verdict.expect("the client has held it against openapi.yaml") {
+            self.seen.insert((operation.id.clone(), status));
+        }
+    }
+
+    async fn see(&mut self, client: &TestClient, method: &str, path: &str, body: Option<Value>, status: u16) -> Answer {
+        let answer = client.send(method, path, body).await;
+        answer.assert_status(status);
+        self.note(method, path, &answer);
+        answer
+    }
+
+    async fn see_call(&mut self, client: &TestClient, call: &Call, status: u16) {
+        self.see(client, call.method, &call.path, call.body.clone(), status).await;
+    }
+
+    async fn see_raw(&mut self, client: &TestClient, request: Request<Body>, status: u16) {
+        let (method, path) = (request.method().to_string(), request.uri().to_string());
+        let answer = client.request(request).await;
+        answer.assert_status(status);
+        self.note(&method, &path, &answer);
+    }
+
+    async fn see_who_is_refused(&mut self, scene: &Scene, bank: &Bank) {
+        for call in scene.calls() {
+            self.see_call(&bank.app.stranger(), &call, 401).await;
+            self.see_call(&bank.without_scope, &call, 403).await;
+        }
+    }
+
+    async fn see_bodies_that_are_refused(&mut self, scene: &Scene, acme: &TestClient) {
+        let mut targets: Vec<(&str, String)> = vec![("POST", "/oauth2/token".into()), ("POST", "/oauth/token".into())];
+        let calls = scene.calls();
+        targets.extend(calls.iter().filter(|call| call.body.is_some()).map(|call| (call.method, call.path.clone())));
+        for (method, path) in targets {
+            let request = || Request::builder().method(method).uri(&path);
+            let endless = request().body(Body::from(" ".repeat(LIMIT + 1))).unwrap();
+            self.see_raw(acme, endless, 413).await;
+            let text = request().header("content-type", "text/plain").body(Body::from("{}")).unwrap();
+            self.see_raw(acme, text, 415).await;
+            let list = request().body(Body::from("[]")).unwrap();
+            self.see_raw(acme, list, 400).await;
+        }
+        self.see(acme, "GET", "/v1/mfa/devices?page[size]=0", None, 400).await;
+    }
+
+    async fn see_a_panic(&mut self, scene: &Scene, acme: &TestClient, broken: Router) {
+        let broken = acme.through(broken);
+        let json = json!({"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox"});
+        let form = "grant_type=client_credentials&client_id=sandbox&client_secret=sandbox";
+        let mut requests = vec![
+            ("POST", "/oauth/token".to_owned(), Body::from(json.to_string())),
+            ("POST", "/oauth2/token".to_owned(), Body::from(form)),
+        ];
+        requests.extend(scene.calls().into_iter().map(|call| {
+            let body = call.body.map_or(Body::empty(), |body| Body::from(body.to_string()));
+            (call.method, call.path, body)
+        }));
+        for (method, path, body) in requests {
+            // A request id of its own spares the log the broken clock.
+            let request = Request::builder().method(method).uri(path).header("x-request-id", "mine");
+            self.see_raw(&broken, request.body(body).unwrap(), 500).await;
+        }
+    }
+
+    async fn see_numbers(&mut self, app: &TestApp, acme: &TestClient) {
+        let path = "/v1/persons/bob/mobile_number";
+        let (authorize, confirm) = (&format!("{path}/authorize"), &format!("{path}/confirm"));
+        let number = Some(json!({"number": NUMBER}));
+        let token = |token: &str| Some(json!({"number": NUMBER, "token": token}));
+        self.see(acme, "GET", path, None, 404).await;
+        self.see(acme, "POST", authorize, number.clone(), 404).await;
+        self.see(acme, "POST", confirm, token("000000"), 404).await;
+        self.see(acme, "DELETE", path, None, 404).await;
+        self.see(acme, "POST", "/v1/persons/b%20b/mobile_number", number.clone(), 404).await;
+
+        let clerk = app.client("acme", Permissions::default());
+        self.see(&clerk, "POST", path, Some(json!({"number": NUMBER, "verified": true})), 403).await;
+        self.see(acme, "POST", path, number.clone(), 201).await;
+        self.see(acme, "POST", path, number.clone(), 409).await;
+        self.see(acme, "GET", path, None, 200).await;
+        app.network(Network::IsDown);
+        self.see(acme, "POST", authorize, number.clone(), 502).await;
+        app.network(Network::Works);
+        self.see(acme, "POST", authorize, number.clone(), 201).await;
+        let code = app.outbox().last().code();
+        self.see(acme, "POST", confirm, token(&code), 201).await;
+        self.see(acme, "POST", confirm, token(&code), 403).await;
+        self.see(acme, "DELETE", path, number, 200).await;
+    }
+
+    async fn see_challenges(&mut self, app: &TestApp, acme: &TestClient, scene: &Scene) {
+        let path = format!("/v1/mfa/challenges/signatures/{}", scene.challenge);
+        let signature = |signature: &str| Some(json!({"signature": signature}));
+        self.see(acme, "GET", &path, None, 200).await;
+        self.see(acme, "PUT", &path, signature("30"), 400).await;
+        self.see(acme, "PUT", &path, signature(&Phone::new(2).sign("wrong")), 403).await;
+        self.see(acme, "PUT", &path, signature(&scene.right_signature), 204).await;
+        self.see(acme, "GET", &path, None, 404).await;
+        self.see(acme, "PUT", &path, signature(&Phone::new(2).sign("late")), 404).await;
+
+        // Another person binds the key while the challenge waits.
+        acme.verified_person("eve").await;
+        let late = acme.ask_for_device("eve", &Phone::new(5)).await.id;
+        let signed = Phone::new(5).sign(&app.outbox().last().code());
+        acme.bind(PERSON, &Phone::new(5)).await;
+        self.see(acme, "PUT", &format!("/v1/mfa/challenges/signatures/{late}"), signature(&signed), 409).await;
+    }
+
+    async fn see_devices_and_keys(&mut self, app: &TestApp, acme: &TestClient, scene: &Scene) {
+        let devices = "/v1/mfa/devices";
+        self.see(acme, "POST", devices, Some(device_wish("nobody", 9)), 400).await;
+        self.see(acme, "POST", devices, Some(device_wish(PERSON, 1)), 409).await;
+        self.see(acme, "POST", devices, Some(device_wish(PERSON, 9)), 202).await;
+        app.network(Network::Rejects);
+        self.see(acme, "POST", devices, Some(device_wish(PERSON, 9)), 502).await;
+        app.network(Network::Works);
+        self.see(acme, "GET", devices, None, 200).await;
+
+        let device = format!("{devices}/{}", scene.device);
+        let keys = format!("{device}/keys");
+        let vouched = |signer: u32| {
+            let key = Phone::new(6).key();
+            let signature =
+                json!({"signature_key_purpose": "unrestricted", "signature": Phone::new(signer).sign(&key)});
+            Some(json!({"key": key, "key_type": "ecdsa-p256", "device_signature": signature}))
+        };
+        self.see(acme, "POST", &keys, vouched(7), 403).await;
+        let added = self.see(acme, "POST", &keys, vouched(1), 201).await.json();
+        self.see(acme, "POST", &keys, vouched(1), 409).await;
+        self.see(acme, "POST", &keys, Some(json!({})), 400).await;
+        self.see(acme, "GET", &keys, None, 200).await;
+        let key = format!("{keys}/{}", added["id"].as_str().unwrap());
+        self.see(acme, "GET", &key, None, 200).await;
+        self.see(acme, "GET", &device, None, 200).await;
+        self.see(acme, "DELETE", &device, None, 204).await;
+        self.see(acme, "DELETE", &device, None, 404).await;
+        self.see(acme, "POST", &keys, vouched(1), 404).await;
+        self.see(acme, "GET", &key, None, 404).await;
+        let unknown = format!("{devices}/{}", scene.key);
+        self.see(acme, "GET", &unknown, None, 404).await;
+        self.see(acme, "GET", &format!("{unknown}/keys"), None, 404).await;
+    }
+
+    async fn see_tokens(&mut self, app: &TestApp) {
+        for (secret, status) in [("sandbox", 200), ("wrong", 401)] {
+            let json = json!({"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": secret});
+            self.see(&app.stranger(), "POST", "/oauth/token", Some(json), status).await;
+            let form = format!("grant_type=client_credentials&client_id=sandbox&client_secret={secret}");
+            let request = Request::post("/oauth2/token").body(Body::from(form)).unwrap();
+            self.see_raw(&app.stranger(), request, status).await;
+        }
+    }
+
+    async fn see_what_operators_see(&mut self, app: &TestApp) {
+        let paths = ["/healthz", "/readyz", "/openapi.yaml", "/docs", "/docs/swagger-ui.css", "/docs/index.css"];
+        for path in paths {
+            self.see(&app.stranger(), "GET", path, None, 200).await;
+        }
+        self.see(&app.stranger(), "GET", "/docs/nothing.css", None, 404).await;
+    }
+
+    async fn see_an_outage(&mut self, scene: &Scene, app: &TestApp) {
+        for call in scene.calls() {
+            self.see_call(&app.partner(), &call, 503).await;
+        }
+        let json = json!({"grant_type": "client_credentials", "client_id": "a", "client_secret": "b"});
+        self.see(&app.stranger(), "POST", "/oauth/token", Some(json), 503).await;
+        let form = Body::from("grant_type=client_credentials&client_id=a&client_secret=b");
+        self.see_raw(&app.stranger(), Request::post("/oauth2/token").body(form).unwrap(), 503).await;
+        self.see(&app.stranger(), "GET", "/readyz", None, 503).await;
+        self.see(&app.stranger(), "GET", "/healthz", None, 200).await;
+    }
+}
