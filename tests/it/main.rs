@@ -5,6 +5,7 @@
 mod harness;
 
 mod bindings;
+mod failure_budget;
 mod fraud;
 mod harness_works;
 mod openapi;
