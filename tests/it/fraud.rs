@@ -11,6 +11,7 @@ use device_management::fraud::{Assessment, FraudAction, FraudCheck, FraudError, 
 use device_management::outbound::{self, HttpUrl};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use uuid::Uuid;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -56,7 +57,12 @@ async fn assess_json(answer: Value) -> Result<Option<Assessment>, FraudError> {
 
 async fn assess_rude(manners: Manners, deadline: Duration) -> FraudError {
     let server = RudeServer::start(manners).await;
-    seon(&server.url(), deadline).assess(&binding()).await.unwrap_err()
+    let seon = seon(&server.url(), deadline);
+    timeout(PATIENCE + IMPATIENCE, seon.assess(&binding())).await.expect("the check keeps its deadline").unwrap_err()
+}
+
+fn truncated() -> Vec<u8> {
+    b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"success\":true".to_vec()
 }
 
 fn approval() -> Value {
@@ -210,12 +216,11 @@ async fn the_deadline_covers_the_body_too() {
 
 #[tokio::test]
 async fn a_lost_connection_is_told_from_a_slow_answer() {
-    let truncated = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"success\":true".to_vec();
     for manners in [
         Manners::HangUp,
         Manners::HangUpAfterRequest,
         Manners::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
-        Manners::Say(truncated),
+        Manners::Say(truncated()),
     ] {
         let error = assess_rude(manners.clone(), PATIENCE).await;
         assert!(matches!(error, FraudError::Unreachable(_)), "{manners:?}: {error:?}");
@@ -251,6 +256,7 @@ async fn no_error_shows_the_payload_the_key_or_the_answer() {
         assess_rude(Manners::Silent, IMPATIENCE).await,
         assess_rude(Manners::HangUpAfterRequest, PATIENCE).await,
         assess_rude(Manners::Say(refusal), PATIENCE).await,
+        assess_rude(Manners::Say(truncated()), PATIENCE).await,
     ];
     let echo = json!({"success": false, "error": {"code": PAYLOAD, "message": KEY}});
     errors.push(assess_json(echo).await.unwrap_err());

@@ -2,7 +2,7 @@
 //!
 //! Only device fingerprinting is switched on: every other module would look up the person elsewhere, at a price and
 //! without their knowledge. The payload is `session`, byte for byte. SEON reports failures inside a 200 too. The
-//! deadline covers the whole call, and no more of an answer is held than [`ANSWER_MAX`].
+//! deadline covers the whole call, and no more of an answer is held than `ANSWER_MAX`.
 
 mod answer;
 pub mod payload;

@@ -50,6 +50,10 @@ fn refusal(status: u16, code: u32) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(json!({"code": code, "message": message, "status": status}))
 }
 
+fn half_an_answer() -> Vec<u8> {
+    b"HTTP/1.1 201 Created\r\ncontent-length: 99\r\n\r\n{\"sid\":".to_vec()
+}
+
 async fn request_from(sender: TwilioSender) -> Request {
     let server = account(created()).await;
     Twilio::new(settings(&server.uri(), sender), outbound::client().unwrap()).send(&sms()).await.unwrap();
@@ -151,8 +155,7 @@ async fn a_refusal_counts_by_its_status_when_its_body_is_no_use() {
 
 #[tokio::test]
 async fn a_connection_cut_after_the_request_leaves_the_message_in_doubt() {
-    let half = b"HTTP/1.1 201 Created\r\ncontent-length: 99\r\n\r\n{\"sid\":".to_vec();
-    for manners in [Manners::HangUpAfterRequest, Manners::Say(half)] {
+    for manners in [Manners::HangUpAfterRequest, Manners::Say(half_an_answer())] {
         let error = rude(manners.clone()).await.unwrap_err();
         assert!(matches!(error, SmsError::Uncertain(Fault::Interrupted(_))), "{manners:?}: {error:?}");
     }
@@ -172,6 +175,7 @@ async fn no_error_shows_the_number_the_text_or_the_credentials() {
         answer(refusal(401, 20003)).await.unwrap_err(),
         answer(ResponseTemplate::new(201).set_body_string(TEXT)).await.unwrap_err(),
         rude(Manners::HangUpAfterRequest).await.unwrap_err(),
+        rude(Manners::Say(half_an_answer())).await.unwrap_err(),
     ] {
         assert_shows_none_of(&shown(&error), &[NUMBER, CODE, TOKEN, ACCOUNT]);
     }
