@@ -5,5 +5,6 @@
 mod harness;
 
 mod bindings;
+mod config;
 mod harness_works;
 mod openapi;
