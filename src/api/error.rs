@@ -32,6 +32,7 @@ pub(crate) enum ErrorCode {
     DeviceLimitExceeded,
     KeyAlreadyRegistered,
     KeyLimitExceeded,
+    TooManyRequests,
     GenericError,
     BadGateway,
     ServiceUnavailable,
@@ -59,6 +60,7 @@ impl ErrorCode {
             E::DeviceLimitExceeded => (S::CONFLICT, "device_limit_exceeded", "Device Limit Exceeded"),
             E::KeyAlreadyRegistered => (S::CONFLICT, "key_already_registered", "Key Already Registered"),
             E::KeyLimitExceeded => (S::CONFLICT, "key_limit_exceeded", "Key Limit Exceeded"),
+            E::TooManyRequests => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too Many Requests"),
             E::GenericError => (S::INTERNAL_SERVER_ERROR, "generic_error", "Internal Server Error"),
             E::BadGateway => (S::BAD_GATEWAY, "bad_gateway", "Bad Gateway"),
             E::ServiceUnavailable => (S::SERVICE_UNAVAILABLE, "service_unavailable", "Service Unavailable"),
@@ -106,6 +108,11 @@ impl ApiError {
     pub(crate) fn unavailable(retry_after_seconds: u64) -> Self {
         Self::new(ErrorCode::ServiceUnavailable, "the service is not available right now, please try again")
             .with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
+    }
+
+    /// Too much of something; come back later (RFC 6585 section 4).
+    pub(crate) fn too_many_requests(detail: &str, retry_after_seconds: u64) -> Self {
+        Self::new(ErrorCode::TooManyRequests, detail).with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
     }
 
     /// No token, or a bad one (RFC 6750 section 3).

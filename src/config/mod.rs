@@ -24,6 +24,7 @@ use self::source::Source;
 pub use self::source::{Environment, Origin, Problem, Shown};
 use crate::api::RequestLimits;
 use crate::auth::ExternalIssuerSettings;
+use crate::domain::failure_budget::FailureBudget;
 use crate::domain::language::Language;
 use crate::server::Shutdown;
 use crate::service::Policy;
@@ -155,14 +156,22 @@ fn database(s: &mut Source<'_>) -> DatabaseSettings {
 }
 
 fn policy(s: &mut Source<'_>) -> Policy {
-    let challenge_life: Duration = s.value("CHALLENGE_LIFE_SECONDS", "300", seconds(30..=600));
     Policy {
         device_limit: s.value("LIMIT_DEVICES_PER_PERSON", "5", whole(1..=100)),
         key_limit: s.value("LIMIT_KEYS_PER_DEVICE", "10", whole(1..=100)),
+        failure_budget: FailureBudget {
+            cap: s.value("LIMIT_FAILURES_PER_PERSON", "5", whole(1..=100)),
+            window: delta(s.value("FAILURE_WINDOW_SECONDS", "1800", seconds(60..=86_400))),
+            cool_down: delta(s.value("COOL_DOWN_SECONDS", "1800", seconds(1..=86_400))),
+        },
         wrong_signatures_cap: s.value("LIMIT_WRONG_SIGNATURES", "3", whole(1..=10)),
-        challenge_life: TimeDelta::from_std(challenge_life).unwrap_or(TimeDelta::minutes(5)),
+        challenge_life: delta(s.value("CHALLENGE_LIFE_SECONDS", "300", seconds(30..=600))),
         language: s.value("SMS_LANGUAGE", "de", from_words(Language::parse, "de, en or fr")),
     }
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).expect("a day fits")
 }
 
 fn external_issuer(s: &mut Source<'_>, mode: Mode) -> Option<ExternalIssuerSettings> {

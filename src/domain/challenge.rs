@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::failure_budget::CoolingOff;
 use super::id::{ChallengeId, KeyId};
 use super::key::KeyPurpose;
 use super::person::PersonId;
@@ -48,4 +49,6 @@ pub struct OpenBinding {
     pub otp_version: u32,
     /// Its five minutes.
     pub life: ChallengeLife,
+    /// Whether the person has to wait after too many failures.
+    pub cooling: Option<CoolingOff>,
 }

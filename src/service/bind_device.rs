@@ -58,6 +58,12 @@ pub enum BindDeviceError {
     /// A bound device already has the key.
     #[error("a bound device already has the key")]
     KeyTaken,
+    /// The person has failed too often and has to wait.
+    #[error("the person has failed too often")]
+    CoolingOff {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
     /// The fraud check said no.
     #[error("the fraud check declined the device")]
     Declined,
@@ -83,7 +89,7 @@ impl Service {
         let partner = &caller.partner;
         let prospects = self
             .store
-            .binding_prospects(partner, &wish.person_id, &wish.key)
+            .binding_prospects(partner, &wish.person_id, &wish.key, self.clock.now())
             .await?
             .ok_or(BindDeviceError::NoVerifiedNumber)?;
         if prospects.bound_devices >= i64::from(self.policy.device_limit) {
@@ -91,6 +97,9 @@ impl Service {
         }
         if prospects.key_is_taken {
             return Err(BindDeviceError::KeyTaken);
+        }
+        if let Some(cooling) = prospects.cooling {
+            return Err(BindDeviceError::CoolingOff { retry_after: self.wait(cooling) });
         }
 
         let now = self.clock.now();

@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Pool, Type};
 use uuid::Uuid;
 
-use super::bindings::{Acceptance, NewBinding};
+use super::bindings::NewBinding;
+use super::verdicts::Acceptance;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
 

@@ -6,9 +6,10 @@
 use sqlx::query::Query;
 use sqlx::{Pool, Postgres};
 
-use super::bindings::{Acceptance, NewBinding};
+use super::bindings::NewBinding;
 use super::engine::Engine;
 use super::fraud_assessments::yes_or_no;
+use super::verdicts::Acceptance;
 use crate::domain::device::DeviceName;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
@@ -80,6 +81,8 @@ impl Engine for Postgres {
             "with met as (
                  update person
                     set bound_devices = bound_devices + 1
+                      , failures = 0
+                      , failures_since = null
                       , binding_closed_at = $4
                   where partner_id = $1
                     and person_id = $2
@@ -88,6 +91,7 @@ impl Engine for Postgres {
                     and binding_expires_at > $4
                     and binding_wrong_signatures < $5
                     and bound_devices < $6
+                    and (cooling_until is null or cooling_until <= $4)
                  returning *
              ), bound as (
                  insert into device

@@ -3,9 +3,10 @@
 
 use sqlx::{Pool, Sqlite};
 
-use super::bindings::{Acceptance, NewBinding};
+use super::bindings::NewBinding;
 use super::engine::Engine;
 use super::fraud_assessments;
+use super::verdicts::Acceptance;
 use crate::domain::device::DeviceName;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
@@ -71,6 +72,8 @@ impl Engine for Sqlite {
         let met = sqlx::query(
             "update person
                 set bound_devices = bound_devices + 1
+                  , failures = 0
+                  , failures_since = null
                   , binding_closed_at = $4
               where partner_id = $1
                 and person_id = $2
@@ -78,7 +81,8 @@ impl Engine for Sqlite {
                 and binding_closed_at is null
                 and binding_expires_at > $4
                 and binding_wrong_signatures < $5
-                and bound_devices < $6",
+                and bound_devices < $6
+                and (cooling_until is null or cooling_until <= $4)",
         )
         .bind(partner.as_str())
         .bind(acceptance.person_id.as_str())

@@ -6,5 +6,8 @@ mod harness;
 
 mod bindings;
 mod config;
+mod failure_budget;
+mod fraud;
 mod harness_works;
 mod openapi;
+mod sms;

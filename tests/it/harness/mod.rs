@@ -9,9 +9,11 @@ mod app;
 mod client;
 pub(crate) mod contract;
 mod database;
+pub(crate) mod log;
 mod outbox;
 mod phone;
 mod postgres;
+pub(crate) mod provider;
 mod surroundings;
 
 use std::env;
@@ -20,7 +22,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use app::TestApp;
-pub(crate) use client::{Answer, TestClient};
+pub(crate) use client::{Answer, NUMBER, TestClient};
 pub(crate) use database::{Engine, Schema, TestDatabase};
 pub(crate) use outbox::Outbox;
 pub(crate) use phone::Phone;
