@@ -10,4 +10,6 @@ mod failure_budget;
 mod fraud;
 mod harness_works;
 mod openapi;
+mod races;
+mod round_trips;
 mod sms;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use chrono::TimeDelta;
@@ -25,6 +26,7 @@ pub(crate) struct TestApp {
     router: Router,
     clock: Arc<ManualClock>,
     outbox: Arc<Outbox>,
+    replicas: AtomicU64,
 }
 
 impl Start for TestApp {
@@ -43,23 +45,30 @@ impl TestApp {
     async fn on(database: TestDatabase, settings: &[(&str, &str)]) -> Self {
         let clock = Arc::new(ManualClock::new());
         let outbox = Arc::new(Outbox::default());
-        let app = Self::assemble(database.url(), settings, clock.clone(), outbox.clone()).await;
-        Self { router: api::router(app.clone()), app, database, clock, outbox }
+        let surroundings = (clock.clone(), RepeatableEntropy::of_replica(0), outbox.clone());
+        let app = Self::assemble(database.url(), settings, surroundings).await;
+        Self { router: api::router(app.clone()), app, database, clock, outbox, replicas: AtomicU64::new(1) }
     }
 
     /// Another replica: the same database, clock and phones, nothing else in common.
     pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Router {
-        api::router(Self::assemble(self.database.url(), settings, self.clock.clone(), self.outbox.clone()).await)
+        let entropy = RepeatableEntropy::of_replica(self.replicas.fetch_add(1, Ordering::Relaxed));
+        let surroundings = (self.clock.clone(), entropy, self.outbox.clone());
+        api::router(Self::assemble(self.database.url(), settings, surroundings).await)
     }
 
-    async fn assemble(url: &str, settings: &[(&str, &str)], clock: Arc<ManualClock>, outbox: Arc<Outbox>) -> App {
+    async fn assemble(
+        url: &str,
+        settings: &[(&str, &str)],
+        (clock, entropy, outbox): (Arc<ManualClock>, RepeatableEntropy, Arc<Outbox>),
+    ) -> App {
         let usual = [("DATABASE_URL", url), ("SANDBOX_OTP", "random"), ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "30")];
         let environment: HashMap<&str, &str> = usual.into_iter().chain(settings.iter().copied()).collect();
         let lookup = |name: &str| environment.get(name).map(|value| (*value).to_owned());
         let config = Config::load(&lookup, None).expect("the test's settings are good");
         let store = connect(&config.database).await.expect("the test's database is there");
         let sms = (!environment.contains_key("SMS_PROVIDERS")).then_some(outbox as _);
-        let surroundings = Surroundings { store, clock, entropy: Arc::new(RepeatableEntropy::default()), sms };
+        let surroundings = Surroundings { store, clock, entropy: Arc::new(entropy), sms };
         assemble(&config, surroundings).expect("the parts fit together")
     }
 

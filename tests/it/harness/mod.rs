@@ -7,6 +7,7 @@
 mod administrator;
 mod app;
 mod binary;
+pub(crate) mod books;
 mod client;
 pub(crate) mod contract;
 mod database;
@@ -18,6 +19,7 @@ mod phone;
 mod postgres;
 pub(crate) mod provider;
 mod surroundings;
+pub(crate) mod wire;
 
 use std::env;
 use std::io::{self, Write};
@@ -26,9 +28,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use app::TestApp;
 pub(crate) use binary::{Process, Program, Service};
-pub(crate) use client::{Answer, NUMBER, TestClient};
+pub(crate) use client::{Answer, Bound, NUMBER, TestClient};
 pub(crate) use database::{Engine, Schema, TestDatabase};
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{Network, Outbox};
 pub(crate) use phone::Phone;
 pub(crate) use postgres::PostgresServer;
 
