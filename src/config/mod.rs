@@ -15,7 +15,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use secrecy::SecretString;
 
 pub use self::fraud::FraudSettings;
 use self::parse::{address, boolean, claim_name, database_url, from_words, seconds, web_address, whole};
@@ -134,6 +133,7 @@ impl Config {
             policy: policy(s),
             shown: Vec::new(),
         };
+        secrets::check_purposes(s, mode, &config.codes, &config.tokens);
         let (shown, problems) = source.finish();
         if problems.is_empty() { Ok(Self { shown, ..config }) } else { Err(problems) }
     }
@@ -142,7 +142,7 @@ impl Config {
 fn database(s: &mut Source<'_>) -> DatabaseSettings {
     const DEFAULT: &str = "sqlite://device-management.db";
     // A URL may hold a password, so it is read and shown like a secret.
-    let url = s.secret("DATABASE_URL").unwrap_or_else(|| SecretString::from(DEFAULT));
+    let url = s.secret_or("DATABASE_URL", DEFAULT);
     let url = database_url(&url).unwrap_or_else(|message| {
         s.problem("DATABASE_URL", message);
         DatabaseUrl::Sqlite(DEFAULT.into())

@@ -62,11 +62,11 @@ async fn two_partners_bind_the_same_key_side_by_side(app: TestApp) {
     globex.verified_person("ada").await;
     let phone = Phone::new(1);
     let here = acme.ask_for_device("ada", &phone).await;
-    let code_here = app.outbox().last().code();
+    let acmes_code = app.outbox().last().code();
     let there = globex.ask_for_device("ada", &phone).await;
-    let code_there = app.outbox().last().code();
-    acme.answer(&here.id, &phone.sign(&code_here)).await.assert_status(204);
-    globex.answer(&there.id, &phone.sign(&code_there)).await.assert_status(204);
+    let globexs_code = app.outbox().last().code();
+    acme.answer(&here.id, &phone.sign(&acmes_code)).await.assert_status(204);
+    globex.answer(&there.id, &phone.sign(&globexs_code)).await.assert_status(204);
     assert_eq!(bound_devices(&acme, "ada").await, [here.id]);
     assert_eq!(bound_devices(&globex, "ada").await, [there.id]);
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{DEVICES, assert_not_open, bound_devices, challenge_path, wish, with};
-use crate::harness::{Engine, Network, Phone, Start, TestApp, books, on_both_databases};
+use crate::harness::{Engine, Message, Network, Phone, Start, TestApp, books, on_both_databases};
 
 on_both_databases![
     the_code_goes_to_the_persons_number_in_the_language_that_was_asked_for,
@@ -76,7 +76,7 @@ async fn every_challenge_has_a_code_of_its_own(app: TestApp) {
     for _ in 0..5 {
         acme.ask_for_device("ada", &Phone::new(1)).await;
     }
-    let mut codes: Vec<String> = app.outbox().messages().iter().map(|message| message.code()).collect();
+    let mut codes: Vec<String> = app.outbox().messages().iter().map(Message::code).collect();
     codes.sort();
     codes.dedup();
     assert_eq!(codes.len(), 5, "{codes:?}");

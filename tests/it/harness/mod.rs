@@ -6,7 +6,6 @@
 
 mod administrator;
 mod app;
-#[allow(dead_code, reason = "its users come with the service that it starts")]
 mod binary;
 pub(crate) mod books;
 mod broken;
@@ -31,12 +30,11 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use app::TestApp;
-#[allow(unused_imports, reason = "its users come with the service that it starts")]
 pub(crate) use binary::{Process, Program, Service};
 pub(crate) use broken::Broken;
 pub(crate) use client::{Answer, Bound, NUMBER, TestClient};
 pub(crate) use database::{Engine, Schema, TestDatabase};
-pub(crate) use outbox::{Network, Outbox};
+pub(crate) use outbox::{Message, Network, Outbox};
 pub(crate) use phone::Phone;
 pub(crate) use postgres::PostgresServer;
 
