@@ -3,7 +3,7 @@
 use super::{Failure, Service};
 use crate::crypto::PublicKey;
 use crate::domain::app_signature::AppSignature;
-use crate::domain::challenge::ChallengeLife;
+use crate::domain::challenge::{ChallengeLife, NewBinding};
 use crate::domain::client::Caller;
 use crate::domain::device::DeviceName;
 use crate::domain::device_data::DeviceData;
@@ -14,7 +14,7 @@ use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::PersonId;
 use crate::fraud::FraudAction;
 use crate::sms::{Sms, SmsError};
-use crate::store::{NewBinding, StoreError};
+use crate::store::StoreError;
 
 /// A wish for a device, already valid in itself.
 #[derive(Clone, Debug)]

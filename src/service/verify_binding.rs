@@ -5,13 +5,13 @@
 
 use super::{Challenge, Failure, Service};
 use crate::crypto::DerSignature;
-use crate::domain::challenge::OpenBinding;
+use crate::domain::challenge::{Acceptance, OpenBinding, WrongSignature};
 use crate::domain::client::Caller;
 use crate::domain::device_data::DeviceData;
 use crate::domain::id::ChallengeId;
 use crate::domain::invalid::Faults;
 use crate::fraud::FraudAction;
-use crate::store::{Acceptance, Accepted, StoreError, WrongSignature};
+use crate::store::{Accepted, StoreError};
 
 /// What the phone answers to a challenge.
 pub struct BindingAnswer {

@@ -13,12 +13,10 @@ use super::rows::{column, person_id, public_key, purpose};
 use super::sql_store::SqlStore;
 use super::{Result, StoreError};
 use crate::crypto::PublicKey;
-use crate::domain::challenge::{ChallengeLife, OpenBinding};
-use crate::domain::device::DeviceName;
+use crate::domain::challenge::{ChallengeLife, NewBinding, OpenBinding};
 use crate::domain::failure_budget::CoolingOff;
 use crate::domain::fraud::FraudRecord;
-use crate::domain::id::{ChallengeId, KeyId};
-use crate::domain::key::KeyPurpose;
+use crate::domain::id::ChallengeId;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
 
@@ -33,27 +31,6 @@ pub struct BindingProspects {
     pub key_is_taken: bool,
     /// Whether the person has to wait after too many failures.
     pub cooling: Option<CoolingOff>,
-}
-
-/// An attempt to bind a device, not yet stored.
-#[derive(Clone, Debug)]
-pub struct NewBinding {
-    /// The challenge, and the device to be.
-    pub id: ChallengeId,
-    /// For whom.
-    pub person_id: PersonId,
-    /// The id that the device's first key will have.
-    pub key_id: KeyId,
-    /// The key.
-    pub public_key: PublicKey,
-    /// What it may sign for once bound.
-    pub key_purpose: KeyPurpose,
-    /// What the person calls the device.
-    pub name: Option<DeviceName>,
-    /// Which secret the code is derived under.
-    pub otp_version: u32,
-    /// When the challenge begins and ends.
-    pub life: ChallengeLife,
 }
 
 /// Pending bindings.

@@ -21,7 +21,7 @@ mod sql_store;
 mod sqlite;
 mod verdicts;
 
-pub use bindings::{BindingProspects, Bindings, NewBinding};
+pub use bindings::{BindingProspects, Bindings};
 pub use clients::{Client, ClientSecret, Clients, SecretHash};
 pub use connect::{DatabaseSettings, DatabaseUrl, PoolUse, connect, migrate};
 pub use devices::{DeleteOutcome, DevicePage, DeviceQuery, Devices, Tombstones};
@@ -31,7 +31,7 @@ pub use fraud_assessments::FraudAssessments;
 pub use keys::{AddedKey, Keys, NewKey};
 pub use mobile_numbers::{MobileNumbers, NumberRecord, NumberVerification};
 pub use number_challenges::{NumberChallenge, NumberChallenges, OpenToken, TokenAttempt, TokenChallenge};
-pub use verdicts::{Acceptance, Accepted, Verdicts, WrongSignature};
+pub use verdicts::{Accepted, Verdicts};
 
 /// What every method of the store returns.
 pub type Result<T> = std::result::Result<T, StoreError>;

@@ -6,10 +6,9 @@
 use sqlx::query::Query;
 use sqlx::{Pool, Postgres};
 
-use super::bindings::NewBinding;
 use super::engine::Engine;
 use super::fraud_assessments::yes_or_no;
-use super::verdicts::Acceptance;
+use crate::domain::challenge::{Acceptance, NewBinding};
 use crate::domain::device::DeviceName;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;

@@ -3,10 +3,9 @@
 
 use sqlx::{Pool, Sqlite};
 
-use super::bindings::NewBinding;
 use super::engine::Engine;
 use super::fraud_assessments;
-use super::verdicts::Acceptance;
+use crate::domain::challenge::{Acceptance, NewBinding};
 use crate::domain::device::DeviceName;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;

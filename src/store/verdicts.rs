@@ -11,41 +11,10 @@ use super::error::is_taken;
 use super::failures::spend_budget;
 use super::rows::column;
 use super::sql_store::SqlStore;
-use crate::domain::challenge::REPEAT_WINDOW;
-use crate::domain::failure_budget::FailureBudget;
+use crate::domain::challenge::{Acceptance, REPEAT_WINDOW, WrongSignature};
 use crate::domain::fraud::FraudRecord;
 use crate::domain::id::ChallengeId;
-use crate::domain::person::{PartnerId, PersonId};
-
-/// A right signature that is about to take effect.
-#[derive(Clone, Debug)]
-pub struct Acceptance {
-    /// The challenge that it meets.
-    pub id: ChallengeId,
-    /// For whom.
-    pub person_id: PersonId,
-    /// Of the signature, to know a repeat.
-    pub fingerprint: [u8; 32],
-    /// Now.
-    pub at: DateTime<Utc>,
-    /// Wrong signatures per challenge.
-    pub wrong_signatures_cap: i64,
-    /// Bound devices per person.
-    pub device_limit: i64,
-}
-
-/// A wrong signature that is about to be counted.
-#[derive(Clone, Copy, Debug)]
-pub struct WrongSignature {
-    /// The challenge that it was meant for.
-    pub id: ChallengeId,
-    /// Now.
-    pub at: DateTime<Utc>,
-    /// Wrong signatures per challenge.
-    pub cap: i64,
-    /// Failures per person.
-    pub budget: FailureBudget,
-}
+use crate::domain::person::PartnerId;
 
 /// What became of an acceptance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
