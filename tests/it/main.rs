@@ -8,3 +8,4 @@ mod bindings;
 mod harness_works;
 mod openapi;
 mod races;
+mod store;
