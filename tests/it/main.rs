@@ -24,3 +24,4 @@ mod races;
 mod round_trips;
 mod sms;
 mod tokens;
+mod store;
