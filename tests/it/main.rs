@@ -5,6 +5,7 @@
 mod errors;
 mod harness;
 
+mod architecture;
 mod bindings;
 mod contract;
 mod devices;
