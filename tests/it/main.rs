@@ -9,6 +9,7 @@
 )]
 mod harness;
 
+mod architecture;
 mod bindings;
 mod config;
 mod contract;
