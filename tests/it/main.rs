@@ -24,5 +24,5 @@ mod openapi;
 mod races;
 mod round_trips;
 mod sms;
-mod tokens;
 mod store;
+mod tokens;
