@@ -13,4 +13,5 @@ mod harness_works;
 mod keys;
 mod mobile_numbers;
 mod openapi;
+mod strange_input;
 mod tokens;
