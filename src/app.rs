@@ -89,7 +89,7 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
         entropy,
         codes: one_time_codes(&config.codes),
         sms_template: config.sms.template.clone(),
-        sandbox_client: config.sandbox_client.then_some(SandboxClient),
+        sandbox_client: config.sandbox_client.then(SandboxClient::new),
         policy: config.policy.clone(),
     };
     Ok(App {

@@ -1,8 +1,12 @@
-//! Listens, serves, and stops without dropping anybody: SIGTERM or SIGINT makes `/readyz` answer 503, ends keep-alive
-//! connections after the request that they are in, and lets running use cases finish, all within a deadline.
+//! Listens, serves, and stops without dropping anybody.
+//!
+//! SIGTERM or SIGINT makes `/readyz` answer 503 at once. New requests are still served for a moment, until load balancers
+//! have noticed; then keep-alive connections end after the request that they are in and running use cases finish, within a
+//! deadline.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -46,19 +50,28 @@ impl Listeners {
     }
 }
 
+/// How a process stops.
+#[derive(Clone, Copy, Debug)]
+pub struct Shutdown {
+    /// For how long new requests are still served after the signal.
+    pub delay: Duration,
+    /// How long running requests may take after that.
+    pub deadline: Duration,
+}
+
 /// Serves until the process is told to stop, then drains. True when everything ended within the deadline.
-pub async fn serve(listeners: Listeners, app: App, metrics: PrometheusHandle, deadline: Duration) -> bool {
+pub async fn serve(listeners: Listeners, app: App, metrics: PrometheusHandle, shutdown: Shutdown) -> bool {
     let stop = CancellationToken::new();
     let graceful = GracefulShutdown::new();
     let metrics_server = tokio::spawn(serve_metrics(listeners.metrics, app.clone(), metrics, stop.clone()));
     let router = api::router(app.clone());
     let server = server();
-    tokio::spawn(cancel_on_signal(stop.clone()));
+    let mut closing = pin!(close_after_signal(&app, shutdown.delay));
 
     loop {
         let stream = tokio::select! {
             stream = accept(&listeners.http) => stream,
-            () = stop.cancelled() => break,
+            () = &mut closing => break,
         };
         let service = TowerToHyperService::new(router.clone());
         let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
@@ -69,16 +82,16 @@ pub async fn serve(listeners: Listeners, app: App, metrics: PrometheusHandle, de
         });
     }
 
-    tracing::info!("stopping: no new connections, finishing what runs");
-    app.draining.store(true, Ordering::Relaxed);
+    tracing::info!("no new connections, finishing what runs");
     drop(listeners.http);
-    let drained = tokio::time::timeout(deadline, async {
+    let drained = tokio::time::timeout(shutdown.deadline, async {
         graceful.shutdown().await;
         app.running.close();
         app.running.wait().await;
         app.service.store.close().await;
     });
     let in_time = drained.await.is_ok();
+    stop.cancel();
     metrics_server.abort();
     tracing::info!(in_time, "stopped");
     in_time
@@ -115,17 +128,24 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-async fn cancel_on_signal(stop: CancellationToken) {
+/// Ends some time after the process has been told to stop; `/readyz` says so from the first moment.
+async fn close_after_signal(app: &App, delay: Duration) {
+    signalled().await;
+    app.draining.store(true, Ordering::Relaxed);
+    tracing::info!("stopping: not ready any more");
+    tokio::time::sleep(delay).await;
+}
+
+async fn signalled() {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("signals cannot be caught: the process will end without draining");
-        return;
+        return std::future::pending().await;
     };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    stop.cancel();
 }
 
 /// GET /metrics, on a listener of its own: what it tells is for operators only.

@@ -1,4 +1,5 @@
--- One row per person: how many devices are bound, and the newest attempt to bind another.
+-- One row per person: how many devices are bound, how often the person has failed of late, and the newest attempt to
+-- bind another device.
 -- The row is the one place where attempts and limits of a person are settled: a verification, a failure, a superseding
 -- attempt and a deletion each change this row under a condition, so that the database puts them in an order.
 -- An attempt is open while closed_at is null, it has not expired and wrong signatures are left.
@@ -6,6 +7,9 @@ create table person (
     partner_id               text        not null,
     person_id                text        not null,
     bound_devices            bigint      not null default 0 check (bound_devices >= 0),
+    failures                 bigint      not null default 0, -- in a row, all challenges together
+    failures_since           timestamptz, -- the first of them
+    cooling_until            timestamptz, -- until then nothing is verified for the person
     binding_id               uuid,        -- the challenge's id and the id of the device to be
     binding_key_id           uuid,
     binding_key              bytea,       -- SEC 1 uncompressed point, 65 bytes

@@ -32,6 +32,7 @@ pub(crate) enum ErrorCode {
     DeviceLimitExceeded,
     KeyAlreadyRegistered,
     KeyLimitExceeded,
+    TooManyRequests,
     GenericError,
     BadGateway,
     ServiceUnavailable,
@@ -59,6 +60,7 @@ impl ErrorCode {
             E::DeviceLimitExceeded => (S::CONFLICT, "device_limit_exceeded", "Device Limit Exceeded"),
             E::KeyAlreadyRegistered => (S::CONFLICT, "key_already_registered", "Key Already Registered"),
             E::KeyLimitExceeded => (S::CONFLICT, "key_limit_exceeded", "Key Limit Exceeded"),
+            E::TooManyRequests => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too Many Requests"),
             E::GenericError => (S::INTERNAL_SERVER_ERROR, "generic_error", "Internal Server Error"),
             E::BadGateway => (S::BAD_GATEWAY, "bad_gateway", "Bad Gateway"),
             E::ServiceUnavailable => (S::SERVICE_UNAVAILABLE, "service_unavailable", "Service Unavailable"),
@@ -69,7 +71,10 @@ impl ErrorCode {
 /// An error on its way out. As a response it is an empty shell that carries itself; the request log, which knows the
 /// request id, writes the body.
 #[derive(Clone, Debug)]
-pub(crate) struct ApiError {
+pub(crate) struct ApiError(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     details: Vec<Detail>,
     headers: HeaderMap,
     cause: Option<Arc<dyn Error + Send + Sync>>,
@@ -86,7 +91,7 @@ impl ApiError {
     /// An error with a text for the partner's developer.
     pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         let detail = Detail { code, text: detail.into(), field: None };
-        Self { details: vec![detail], headers: HeaderMap::new(), cause: None }
+        Self(Box::new(Parts { details: vec![detail], headers: HeaderMap::new(), cause: None }))
     }
 
     /// Our own fault.
@@ -105,6 +110,11 @@ impl ApiError {
             .with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
     }
 
+    /// Too much of something; come back later (RFC 6585 section 4).
+    pub(crate) fn too_many_requests(detail: &str, retry_after_seconds: u64) -> Self {
+        Self::new(ErrorCode::TooManyRequests, detail).with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
+    }
+
     /// No token, or a bad one (RFC 6750 section 3).
     pub(crate) fn unauthorized(code: ErrorCode, detail: &str) -> Self {
         Self::new(code, detail).with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
@@ -112,12 +122,12 @@ impl ApiError {
 
     /// For the log only.
     pub(crate) fn caused_by(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
-        self.cause = Some(Arc::new(cause));
+        self.0.cause = Some(Arc::new(cause));
         self
     }
 
     pub(crate) fn with_header(mut self, name: axum::http::HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
@@ -127,21 +137,21 @@ impl ApiError {
     }
 
     pub(crate) fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
-        self.cause.as_deref()
+        self.0.cause.as_deref()
     }
 
     fn first(&self) -> ErrorCode {
-        self.details.first().map_or(ErrorCode::GenericError, |detail| detail.code)
+        self.0.details.first().map_or(ErrorCode::GenericError, |detail| detail.code)
     }
 
     /// The answer, under the id of its request.
     pub(crate) fn render(&self, request_id: &str) -> Response {
         let (status, ..) = self.first().row();
-        let errors = self.details.iter().map(|detail| ErrorView::new(detail, request_id)).collect();
+        let errors = self.0.details.iter().map(|detail| ErrorView::new(detail, request_id)).collect();
         let body = serde_json::to_vec(&Envelope { errors }).expect("strings and numbers are always JSON");
         let mut response = (status, body).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.headers_mut().extend(self.headers.clone());
+        response.headers_mut().extend(self.0.headers.clone());
         response
     }
 }
@@ -149,7 +159,7 @@ impl ApiError {
 impl From<Faults> for ApiError {
     fn from(faults: Faults) -> Self {
         let details = faults.into_iter().map(Detail::from).collect();
-        Self { details, headers: HeaderMap::new(), cause: None }
+        Self(Box::new(Parts { details, headers: HeaderMap::new(), cause: None }))
     }
 }
 

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     fn fields(json: &str) -> Fields {
-        Fields::parse(json.as_bytes()).ok().expect("an object")
+        Fields::parse(json.as_bytes()).unwrap_or_else(|faults| panic!("{faults:?}"))
     }
 
     #[test]

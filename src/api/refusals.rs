@@ -43,6 +43,7 @@ impl From<BindDeviceError> for ApiError {
             BindDeviceError::KeyTaken => key_taken(),
             BindDeviceError::Declined => declined(),
             BindDeviceError::SmsNotTaken(error) => sms_not_taken().caused_by(error),
+            BindDeviceError::CoolingOff { retry_after } => cooling_off(retry_after),
             BindDeviceError::Failure(failure) => failure.into(),
         }
     }
@@ -60,6 +61,7 @@ impl From<Regarding<VerifyBindingError>> for ApiError {
             VerifyBindingError::Declined => declined(),
             VerifyBindingError::DeviceLimit => device_limit(),
             VerifyBindingError::KeyTaken => key_taken(),
+            VerifyBindingError::CoolingOff { retry_after } => cooling_off(retry_after),
             VerifyBindingError::Failure(failure) => failure.into(),
         }
     }
@@ -87,6 +89,7 @@ impl From<Regarding<AddKeyError>> for ApiError {
             AddKeyError::Declined => declined(),
             AddKeyError::KeyLimit => Self::new(ErrorCode::KeyLimitExceeded, "the device has as many keys as allowed"),
             AddKeyError::KeyTaken => key_taken(),
+            AddKeyError::CoolingOff { retry_after } => cooling_off(retry_after),
             AddKeyError::Failure(failure) => failure.into(),
         }
     }
@@ -105,6 +108,7 @@ impl From<Regarding<MobileNumberError>> for ApiError {
             ),
             MobileNumberError::WrongToken => Self::new(ErrorCode::InvalidTan, "the token is wrong or expired"),
             MobileNumberError::SmsNotTaken(error) => sms_not_taken().caused_by(error),
+            MobileNumberError::CoolingOff { retry_after } => cooling_off(retry_after),
             MobileNumberError::Failure(failure) => failure.into(),
         }
     }
@@ -145,4 +149,8 @@ fn declined() -> ApiError {
 
 fn sms_not_taken() -> ApiError {
     ApiError::new(ErrorCode::BadGateway, "the SMS could not be sent; nothing of this attempt remains, please try again")
+}
+
+fn cooling_off(retry_after: u64) -> ApiError {
+    ApiError::too_many_requests("too many failed attempts; wait and start again", retry_after)
 }

@@ -50,7 +50,8 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
 
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
-    span.in_scope(|| log(status, elapsed.as_micros(), error.as_ref()));
+    let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    span.in_scope(|| log(status, duration_us, error.as_ref()));
     let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
     metrics::counter!("http_requests_total", &labels).increment(1);
     metrics::histogram!("http_request_duration_seconds", &labels).record(elapsed);
@@ -58,7 +59,7 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
 }
 
 /// The one line of a request. The span around it says which request, and whose.
-fn log(status: u16, duration_us: u128, error: Option<&ApiError>) {
+fn log(status: u16, duration_us: u64, error: Option<&ApiError>) {
     let code = error.map(ApiError::code);
     let cause = error.and_then(ApiError::cause).map(causes);
     if status >= 500 {

@@ -77,7 +77,7 @@ impl ExternalIssuer {
     }
 }
 
-/// A subject is recorded and logged: at most as long as OpenID Connect Core section 2 allows, and nothing that no database
+/// A subject is recorded and logged: at most as long as `OpenID` Connect Core section 2 allows, and nothing that no database
 /// or log line can hold.
 fn is_client_id(sub: &str) -> bool {
     (1..=255).contains(&sub.len()) && !sub.chars().any(char::is_control)

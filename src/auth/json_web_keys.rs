@@ -113,14 +113,12 @@ impl JsonWebKeys {
     }
 
     async fn fetch(&self) -> Result<(JwkSet, TimeDelta), KeysError> {
-        let url = match &self.url {
-            Some(url) => url.clone(),
-            None => {
-                let discovery = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
-                self.get::<Discovery>(&discovery).await?.0.jwks_uri
-            }
-        };
-        self.get(&url).await
+        if let Some(url) = &self.url {
+            return self.get(url).await;
+        }
+        let discovery = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+        let (Discovery { jwks_uri }, _) = self.get(&discovery).await?;
+        self.get(&jwks_uri).await
     }
 
     async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<(T, TimeDelta), KeysError> {

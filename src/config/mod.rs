@@ -15,7 +15,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use secrecy::SecretString;
 
 pub use self::fraud::FraudSettings;
 use self::parse::{address, boolean, claim_name, database_url, from_words, seconds, web_address, whole};
@@ -25,7 +24,9 @@ use self::source::Source;
 pub use self::source::{Environment, Origin, Problem, Shown};
 use crate::api::RequestLimits;
 use crate::auth::ExternalIssuerSettings;
+use crate::domain::failure_budget::FailureBudget;
 use crate::domain::language::Language;
+use crate::server::Shutdown;
 use crate::service::Policy;
 use crate::store::{DatabaseSettings, DatabaseUrl};
 
@@ -66,8 +67,8 @@ pub struct Config {
     pub log_filter: String,
     /// Bounds of a request.
     pub limits: RequestLimits,
-    /// How long a stop may take.
-    pub shutdown_deadline: Duration,
+    /// How a process stops.
+    pub shutdown: Shutdown,
     /// Where codes come from.
     pub codes: CodeSettings,
     /// How our own tokens are signed.
@@ -99,9 +100,9 @@ impl Config {
             "production" => Ok(Mode::Production),
             _ => Err("must be sandbox or production"),
         });
-        let log_format = match mode {
-            Mode::Sandbox => "text",
-            Mode::Production => "json",
+        let (log_format, shutdown_delay) = match mode {
+            Mode::Sandbox => ("text", "0"),
+            Mode::Production => ("json", "5"),
         };
         let config = Self {
             mode,
@@ -119,7 +120,10 @@ impl Config {
                 body_bytes: s.value("REQUEST_BODY_LIMIT_BYTES", "524288", whole(1024..=16 * 1024 * 1024)),
                 deadline: s.value("REQUEST_DEADLINE_SECONDS", "15", seconds(1..=300)),
             },
-            shutdown_deadline: s.value("SHUTDOWN_DEADLINE_SECONDS", "25", seconds(1..=300)),
+            shutdown: Shutdown {
+                delay: s.value("SHUTDOWN_DELAY_SECONDS", shutdown_delay, seconds(0..=60)),
+                deadline: s.value("SHUTDOWN_DEADLINE_SECONDS", "25", seconds(1..=300)),
+            },
             codes: secrets::codes(s, mode),
             tokens: secrets::tokens(s, mode),
             external_issuer: external_issuer(s, mode),
@@ -129,6 +133,7 @@ impl Config {
             policy: policy(s),
             shown: Vec::new(),
         };
+        secrets::check_purposes(s, mode, &config.codes, &config.tokens);
         let (shown, problems) = source.finish();
         if problems.is_empty() { Ok(Self { shown, ..config }) } else { Err(problems) }
     }
@@ -137,7 +142,7 @@ impl Config {
 fn database(s: &mut Source<'_>) -> DatabaseSettings {
     const DEFAULT: &str = "sqlite://device-management.db";
     // A URL may hold a password, so it is read and shown like a secret.
-    let url = s.secret("DATABASE_URL").unwrap_or_else(|| SecretString::from(DEFAULT));
+    let url = s.secret_or("DATABASE_URL", DEFAULT);
     let url = database_url(&url).unwrap_or_else(|message| {
         s.problem("DATABASE_URL", message);
         DatabaseUrl::Sqlite(DEFAULT.into())
@@ -151,14 +156,22 @@ fn database(s: &mut Source<'_>) -> DatabaseSettings {
 }
 
 fn policy(s: &mut Source<'_>) -> Policy {
-    let challenge_life: Duration = s.value("CHALLENGE_LIFE_SECONDS", "300", seconds(30..=600));
     Policy {
         device_limit: s.value("LIMIT_DEVICES_PER_PERSON", "5", whole(1..=100)),
         key_limit: s.value("LIMIT_KEYS_PER_DEVICE", "10", whole(1..=100)),
+        failure_budget: FailureBudget {
+            cap: s.value("LIMIT_FAILURES_PER_PERSON", "5", whole(1..=100)),
+            window: delta(s.value("FAILURE_WINDOW_SECONDS", "1800", seconds(60..=86_400))),
+            cool_down: delta(s.value("COOL_DOWN_SECONDS", "1800", seconds(1..=86_400))),
+        },
         wrong_signatures_cap: s.value("LIMIT_WRONG_SIGNATURES", "3", whole(1..=10)),
-        challenge_life: TimeDelta::from_std(challenge_life).unwrap_or(TimeDelta::minutes(5)),
+        challenge_life: delta(s.value("CHALLENGE_LIFE_SECONDS", "300", seconds(30..=600))),
         language: s.value("SMS_LANGUAGE", "de", from_words(Language::parse, "de, en or fr")),
     }
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).expect("a day fits")
 }
 
 fn external_issuer(s: &mut Source<'_>, mode: Mode) -> Option<ExternalIssuerSettings> {

@@ -77,14 +77,17 @@ fn template(s: &mut Source<'_>) -> SmsTemplate {
 }
 
 fn webhook(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<WebhookSettings> {
-    let url = s.optional("SMS_WEBHOOK_URL", server(mode));
+    // Its path or query may hold a token, so it is read and shown like a secret.
+    let url = s.secret("SMS_WEBHOOK_URL");
+    let url = url.map(|url| server(mode)(url.expose_secret()));
+    let url = url.and_then(|url| url.map_err(|message| s.problem("SMS_WEBHOOK_URL", message)).ok());
     let token = s.secret("SMS_WEBHOOK_TOKEN");
     let hmac = s.secret("SMS_WEBHOOK_HMAC_SECRET");
     if !wanted {
         return None;
     }
     let auth = match (token, hmac) {
-        (Some(token), None) => Some(WebhookAuth::Bearer(header_safe(s, "SMS_WEBHOOK_TOKEN", token)?)),
+        (Some(token), None) => header_safe(s, "SMS_WEBHOOK_TOKEN", token).map(WebhookAuth::Bearer),
         (None, Some(secret)) => Some(WebhookAuth::Hmac(secret)),
         (Some(_), Some(_)) => {
             s.problem("SMS_WEBHOOK_TOKEN", "and SMS_WEBHOOK_HMAC_SECRET exclude each other: set one");
@@ -127,7 +130,8 @@ fn twilio(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<TwilioSettings
 }
 
 fn required<T>(s: &mut Source<'_>, name: &str, by: &str, value: Option<T>) -> Option<T> {
-    if value.is_none() {
+    // What is there and wrong is not missing.
+    if value.is_none() && !s.has_problem(name) {
         s.problem(name, format!("is required by {by}"));
     }
     value

@@ -24,8 +24,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where a setting's value came from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Where a setting's value came from; what comes later here wins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Origin {
     /// Nobody set it.
     Default,
@@ -51,12 +51,14 @@ pub(super) struct Source<'a> {
     environment: Environment<'a>,
     file: toml::Table,
     shown: Vec<Shown>,
+    secrets: Vec<&'static str>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(environment: Environment<'a>, file: Option<&Path>) -> Self {
-        let mut source = Self { environment, file: toml::Table::new(), shown: Vec::new(), problems: Vec::new() };
+        let (shown, secrets, problems) = (Vec::new(), Vec::new(), Vec::new());
+        let mut source = Self { environment, file: toml::Table::new(), shown, secrets, problems };
         if let Some(path) = file {
             match std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| parse_toml(&text)) {
                 Ok(table) => source.file = table,
@@ -100,35 +102,69 @@ impl<'a> Source<'a> {
     /// A secret that may be left out: in `NAME`, or in the file that `NAME_FILE` names. Never shown.
     pub(super) fn secret(&mut self, name: &'static str) -> Option<SecretString> {
         let file_name = format!("{name}_FILE");
-        let found = match self.find(name) {
-            Some(found) => Some(found),
-            None => self.find(&file_name).and_then(|(path, origin)| match std::fs::read_to_string(&path) {
-                // Editors and `echo` end a file with a line break that is not part of the secret.
-                Ok(text) => Some((text.trim_end_matches(['\r', '\n']).to_owned(), origin)),
-                Err(error) => {
-                    self.problem(&file_name, format!("names a file that cannot be read: {error}"));
-                    None
-                }
-            }),
+        let (text, file) = (self.find(name), self.find(&file_name));
+        // The environment comes before the TOML file, whichever of the two names it uses.
+        let text_origin = text.as_ref().map(|(_, origin)| *origin);
+        let found = match file.filter(|(_, origin)| text_origin.is_none_or(|text_origin| *origin > text_origin)) {
+            Some((path, origin)) => self.read(&file_name, &path).map(|text| (text, origin)),
+            None => text,
         };
         let origin = found.as_ref().map_or(Origin::Default, |(_, origin)| *origin);
         self.shown.push(Shown { name, value: found.as_ref().map(|_| "<secret>".to_owned()), origin });
-        found.map(|(text, _)| text.into())
+        self.secrets.push(name);
+        let (text, _) = found?;
+        if text.is_empty() {
+            self.problem(name, "must not be empty: leave it out instead");
+            return None;
+        }
+        Some(text.into())
+    }
+
+    /// The same with a default, which everybody may see.
+    pub(super) fn secret_or(&mut self, name: &'static str, default: &str) -> SecretString {
+        self.secret(name).unwrap_or_else(|| {
+            if let Some(shown) = self.shown.last_mut().filter(|shown| shown.origin == Origin::Default) {
+                shown.value = Some(default.to_owned());
+            }
+            default.into()
+        })
+    }
+
+    fn read(&mut self, file_name: &str, path: &str) -> Option<String> {
+        match std::fs::read_to_string(path) {
+            // Editors and `echo` end a file with a line break that is not part of the secret.
+            Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
+            Err(error) => {
+                self.problem(file_name, format!("names a file that cannot be read: {error}"));
+                None
+            }
+        }
     }
 
     pub(super) fn problem(&mut self, setting: &str, message: impl Into<String>) {
         self.problems.push(Problem { setting: setting.to_owned(), message: message.into() });
     }
 
-    /// What was read, and everything that was wrong. Keys of the file that nobody asked for are misspelt.
+    /// Whether something is wrong with a setting.
+    pub(super) fn has_problem(&self, setting: &str) -> bool {
+        self.problems.iter().any(|problem| problem.setting == setting)
+    }
+
+    /// What was read, and everything that was wrong. Keys of the file that nobody asks for are misspelt.
     pub(super) fn finish(mut self) -> (Vec<Shown>, Vec<Problem>) {
-        let known = |key: &str| {
+        let is_setting = |name: &str| self.shown.iter().any(|shown| shown.name == name);
+        let is_secret = |name: &str| self.secrets.contains(&name);
+        let mut problems = Vec::new();
+        for key in self.file.keys() {
             let name = key.to_ascii_uppercase();
-            self.shown.iter().any(|shown| shown.name == name || format!("{}_FILE", shown.name) == name)
-        };
-        let unknown: Vec<String> = self.file.keys().filter(|key| !known(key)).cloned().collect();
-        for key in unknown {
-            self.problem(&key, "is not a setting");
+            if !is_setting(&name) && !name.strip_suffix("_FILE").is_some_and(is_secret) {
+                problems.push((key.clone(), "is not a setting"));
+            } else if key.contains(|c: char| c.is_ascii_uppercase()) {
+                problems.push((key.clone(), "must be written in lower case in the file"));
+            }
+        }
+        for (key, message) in problems {
+            self.problem(&key, message);
         }
         (self.shown, self.problems)
     }

@@ -5,6 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::device::DeviceName;
+use super::failure_budget::{CoolingOff, FailureBudget};
 use super::id::{ChallengeId, KeyId};
 use super::key::KeyPurpose;
 use super::person::PersonId;
@@ -31,6 +33,27 @@ impl ChallengeLife {
     }
 }
 
+/// An attempt to bind a device, not yet stored.
+#[derive(Clone, Debug)]
+pub struct NewBinding {
+    /// The challenge, and the device to be.
+    pub id: ChallengeId,
+    /// For whom.
+    pub person_id: PersonId,
+    /// The id that the device's first key will have.
+    pub key_id: KeyId,
+    /// The key.
+    pub public_key: PublicKey,
+    /// What it may sign for once bound.
+    pub key_purpose: KeyPurpose,
+    /// What the person calls the device.
+    pub name: Option<DeviceName>,
+    /// Which secret the code is derived under.
+    pub otp_version: u32,
+    /// When the challenge begins and ends.
+    pub life: ChallengeLife,
+}
+
 /// A binding whose challenge is open: not met, not expired, not superseded, attempts left.
 #[derive(Clone, Debug)]
 pub struct OpenBinding {
@@ -48,4 +71,36 @@ pub struct OpenBinding {
     pub otp_version: u32,
     /// Its five minutes.
     pub life: ChallengeLife,
+    /// Whether the person has to wait after too many failures.
+    pub cooling: Option<CoolingOff>,
+}
+
+/// A right signature that is about to take effect.
+#[derive(Clone, Debug)]
+pub struct Acceptance {
+    /// The challenge that it meets.
+    pub id: ChallengeId,
+    /// For whom.
+    pub person_id: PersonId,
+    /// Of the signature, to know a repeat.
+    pub fingerprint: [u8; 32],
+    /// Now.
+    pub at: DateTime<Utc>,
+    /// Wrong signatures per challenge.
+    pub wrong_signatures_cap: i64,
+    /// Bound devices per person.
+    pub device_limit: i64,
+}
+
+/// A wrong signature that is about to be counted.
+#[derive(Clone, Copy, Debug)]
+pub struct WrongSignature {
+    /// The challenge that it was meant for.
+    pub id: ChallengeId,
+    /// Now.
+    pub at: DateTime<Utc>,
+    /// Wrong signatures per challenge.
+    pub cap: i64,
+    /// Failures per person.
+    pub budget: FailureBudget,
 }

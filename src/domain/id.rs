@@ -1,6 +1,6 @@
 //! Ids that we mint: UUIDs, a distinct type for each kind of thing, so that a key's id is never taken for a device's.
 //!
-//! They are UUIDv7 (RFC 9562 section 5.7): rows made together lie together in the index, and the random 74 bits keep them
+//! They are `UUIDv7` (RFC 9562 section 5.7): rows made together lie together in the index, and the random 74 bits keep them
 //! unguessable. Written lower-case with hyphens; read in any spelling (contract section 1).
 
 use std::fmt;
@@ -69,7 +69,7 @@ id! {
 /// The id of a signature challenge is the id of the device that it binds.
 pub type ChallengeId = DeviceId;
 
-/// A UUIDv7 from an instant and ten random bytes.
+/// A `UUIDv7` from an instant and ten random bytes.
 #[must_use]
 pub fn uuid_v7(now: DateTime<Utc>, random: [u8; 10]) -> Uuid {
     let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);

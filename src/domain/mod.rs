@@ -8,6 +8,7 @@ pub mod challenge;
 pub mod client;
 pub mod device;
 pub mod device_data;
+pub mod failure_budget;
 pub mod fraud;
 pub mod id;
 pub mod invalid;

@@ -73,8 +73,8 @@ impl FraudPolicy {
 mod tests {
     use super::*;
 
-    fn assessed(state: FraudState) -> Result<Assessment, FraudError> {
-        Ok(Assessment { state, score: None, provider_id: None })
+    fn assessed(state: FraudState) -> Assessment {
+        Assessment { state, score: None, provider_id: None }
     }
 
     fn check(mode: FraudMode, on_error: OnError, outcome: &Result<Assessment, FraudError>, expected: Decision) {
@@ -85,11 +85,11 @@ mod tests {
     fn only_an_enforced_decline_refuses_an_assessed_device() {
         for on_error in [OnError::Allow, OnError::Deny] {
             for state in [FraudState::Approve, FraudState::Review, FraudState::Decline] {
-                check(FraudMode::Observe, on_error, &assessed(state), Decision::Allow);
+                check(FraudMode::Observe, on_error, &Ok(assessed(state)), Decision::Allow);
             }
-            check(FraudMode::Enforce, on_error, &assessed(FraudState::Approve), Decision::Allow);
-            check(FraudMode::Enforce, on_error, &assessed(FraudState::Review), Decision::Allow);
-            check(FraudMode::Enforce, on_error, &assessed(FraudState::Decline), Decision::Deny);
+            check(FraudMode::Enforce, on_error, &Ok(assessed(FraudState::Approve)), Decision::Allow);
+            check(FraudMode::Enforce, on_error, &Ok(assessed(FraudState::Review)), Decision::Allow);
+            check(FraudMode::Enforce, on_error, &Ok(assessed(FraudState::Decline)), Decision::Deny);
         }
     }
 
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn the_default_lets_everybody_through() {
         let policy = FraudPolicy::default();
-        assert_eq!(policy.decide(&assessed(FraudState::Decline)), Decision::Allow);
+        assert_eq!(policy.decide(&Ok(assessed(FraudState::Decline))), Decision::Allow);
         assert_eq!(policy.decide(&Err(FraudError::Unreadable)), Decision::Allow);
     }
 }

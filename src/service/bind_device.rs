@@ -3,7 +3,7 @@
 use super::{Failure, Service};
 use crate::crypto::PublicKey;
 use crate::domain::app_signature::AppSignature;
-use crate::domain::challenge::ChallengeLife;
+use crate::domain::challenge::{ChallengeLife, NewBinding};
 use crate::domain::client::Caller;
 use crate::domain::device::DeviceName;
 use crate::domain::device_data::DeviceData;
@@ -14,7 +14,7 @@ use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::PersonId;
 use crate::fraud::FraudAction;
 use crate::sms::{Sms, SmsError};
-use crate::store::{NewBinding, StoreError};
+use crate::store::StoreError;
 
 /// A wish for a device, already valid in itself.
 #[derive(Clone, Debug)]
@@ -58,6 +58,12 @@ pub enum BindDeviceError {
     /// A bound device already has the key.
     #[error("a bound device already has the key")]
     KeyTaken,
+    /// The person has failed too often and has to wait.
+    #[error("the person has failed too often")]
+    CoolingOff {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
     /// The fraud check said no.
     #[error("the fraud check declined the device")]
     Declined,
@@ -83,7 +89,7 @@ impl Service {
         let partner = &caller.partner;
         let prospects = self
             .store
-            .binding_prospects(partner, &wish.person_id, &wish.key)
+            .binding_prospects(partner, &wish.person_id, &wish.key, self.clock.now())
             .await?
             .ok_or(BindDeviceError::NoVerifiedNumber)?;
         if prospects.bound_devices >= i64::from(self.policy.device_limit) {
@@ -91,6 +97,9 @@ impl Service {
         }
         if prospects.key_is_taken {
             return Err(BindDeviceError::KeyTaken);
+        }
+        if let Some(cooling) = prospects.cooling {
+            return Err(BindDeviceError::CoolingOff { retry_after: self.wait(cooling) });
         }
 
         let now = self.clock.now();
@@ -140,11 +149,7 @@ impl Service {
     /// person asks again (contract section 8).
     pub(super) async fn hand_over(&self, sms: Sms) -> Result<(), SmsError> {
         match self.sms.send(&sms).await {
-            Ok(_) => Ok(()),
-            Err(SmsError::Uncertain(fault)) => {
-                tracing::warn!(sms.reference = %sms.reference, error = %fault, "SMS may not have been taken");
-                Ok(())
-            }
+            Ok(_) | Err(SmsError::Uncertain(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -36,28 +36,38 @@ impl From<StoreError> for ClientCredentialsError {
 }
 
 /// The client that everybody knows. Sandbox only; it is not in the database.
-#[derive(Clone, Debug)]
-pub struct SandboxClient;
+pub struct SandboxClient {
+    caller: Caller,
+    secret: SecretHash,
+}
 
 impl SandboxClient {
-    /// Both its id and its secret.
+    /// Its id, its secret and its partner.
     pub const NAME: &'static str = "sandbox";
 
-    fn caller(&self, id: &str, secret: &SecretString) -> Option<Caller> {
-        let is_sandbox = id == Self::NAME && matches(secret, hash(&SecretString::from(Self::NAME)));
-        is_sandbox.then(|| Caller {
-            partner: PartnerId::parse(Self::NAME).expect("the sandbox's name is a partner's name"),
-            client_id: Self::NAME.to_owned(),
-            permissions: Permissions::all(),
-        })
+    /// With every permission.
+    #[must_use]
+    pub fn new() -> Self {
+        let partner = PartnerId::parse(Self::NAME).expect("the sandbox's name is a partner's name");
+        let caller = Caller { partner, client_id: Self::NAME.to_owned(), permissions: Permissions::all() };
+        Self { caller, secret: hash(&Self::NAME.into()) }
+    }
+}
+
+impl Default for SandboxClient {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Service {
     /// The client that these credentials belong to.
     pub async fn authenticate_client(&self, id: &str, secret: &SecretString) -> Result<Caller, ClientCredentialsError> {
-        if let Some(caller) = self.sandbox_client.as_ref().and_then(|sandbox| sandbox.caller(id, secret)) {
-            return Ok(caller);
+        if let Some(sandbox) = &self.sandbox_client
+            && id == SandboxClient::NAME
+            && matches(secret, sandbox.secret)
+        {
+            return Ok(sandbox.caller.clone());
         }
         // A text that no database can hold is nobody's id.
         let known = if id.contains('\0') { None } else { self.store.client_with_secrets(id, self.clock.now()).await? };

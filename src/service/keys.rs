@@ -38,6 +38,12 @@ pub enum AddKeyError {
     /// The device has no key of the purpose that is said to have signed.
     #[error("the device has no key of that purpose")]
     NoKeyOfPurpose,
+    /// The person has failed too often and has to wait; nothing was verified.
+    #[error("the person has failed too often")]
+    CoolingOff {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
     /// No key of that purpose made the signature.
     #[error("the signature is wrong")]
     WrongSignature,
@@ -67,6 +73,7 @@ impl AddKeyError {
             Self::DeviceNotFound => "not_found",
             Self::Malformed(_) => "malformed",
             Self::NoKeyOfPurpose => "no_key_of_purpose",
+            Self::CoolingOff { .. } => "cooling_off",
             Self::WrongSignature => "wrong",
             Self::Declined => "declined",
             Self::KeyLimit => "key_limit",
@@ -106,13 +113,17 @@ impl Service {
         if vouching.is_empty() {
             return Err(AddKeyError::NoKeyOfPurpose);
         }
+        let person = &with_keys.device.person_id;
+        if let Some(cooling) = self.store.cooling_off(partner, person, self.clock.now()).await? {
+            return Err(AddKeyError::CoolingOff { retry_after: self.wait(cooling) });
+        }
         let signer = vouching.into_iter().find(|key| wish.is_signed_by(&key.public_key));
         let Some(signer) = signer else {
+            self.store.count_failure(partner, person, self.clock.now(), &self.policy.failure_budget).await?;
             tracing::info!(target: "audit", { device.id = %id }, "wrong signature for a new key");
             return Err(AddKeyError::WrongSignature);
         };
 
-        let person = &with_keys.device.person_id;
         let record = self.assess(FraudAction::DeviceKeyCreation, person, id, wish.device_data.as_ref()).await;
         if let Some(record) = record.as_ref().filter(|record| !record.allowed) {
             self.store.record_fraud_assessment(partner, record).await?;
@@ -122,6 +133,7 @@ impl Service {
         let key = NewKey {
             id: KeyId::mint(now, self.entropy.bytes()),
             device_id: id,
+            person_id: person.clone(),
             public_key: wish.key,
             purpose: wish.purpose,
             vouched_by: signer.id,
@@ -132,6 +144,10 @@ impl Service {
             AddedKey::Added => {
                 tracing::info!(target: "audit", { device.id = %id, key.id = %key.id, vouched.by = %signer.id }, "key added");
                 Ok(key.id)
+            }
+            AddedKey::CoolingOff => {
+                let cooling = self.store.cooling_off(partner, person, now).await?;
+                Err(AddKeyError::CoolingOff { retry_after: cooling.map_or(1, |cooling| self.wait(cooling)) })
             }
             AddedKey::Gone => Err(AddKeyError::DeviceNotFound),
             AddedKey::KeyLimit => Err(AddKeyError::KeyLimit),

@@ -8,7 +8,7 @@ use crate::domain::language::Language;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::PersonId;
 use crate::sms::{Sms, SmsError};
-use crate::store::{NumberRecord, NumberVerification, StoreError, TokenChallenge};
+use crate::store::{NumberRecord, NumberVerification, StoreError, TokenAttempt, TokenChallenge};
 
 /// Why the number is not as wished.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,12 @@ pub enum MobileNumberError {
     /// The client may not say that a number is verified.
     #[error("the client may not assert mobile numbers")]
     MayNotAssert,
+    /// The person has failed too often and has to wait; nothing was verified or sent.
+    #[error("the person has failed too often")]
+    CoolingOff {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
     /// The token is not the one that was sent, or no token is open.
     #[error("the token is wrong")]
     WrongToken,
@@ -94,6 +100,9 @@ impl Service {
         language: Option<Language>,
     ) -> Result<NumberRecord, MobileNumberError> {
         let now = self.clock.now();
+        if let Some(cooling) = self.store.cooling_off(&caller.partner, person, now).await? {
+            return Err(MobileNumberError::CoolingOff { retry_after: self.wait(cooling) });
+        }
         let version = self.codes.current_version();
         let challenge = TokenChallenge {
             id: TokenChallengeId::mint(now, self.entropy.bytes()),
@@ -129,15 +138,19 @@ impl Service {
         let now = self.clock.now();
         let found = self.store.number_challenge(partner, person, number, now, cap).await?;
         let found = found.ok_or(MobileNumberError::NotFound)?;
+        if let Some(cooling) = found.cooling {
+            return Err(MobileNumberError::CoolingOff { retry_after: self.wait(cooling) });
+        }
         let open = found.open.ok_or(MobileNumberError::WrongToken)?;
+        let attempt = TokenAttempt { id: open.id, at: now, cap };
         let version = open.otp_version;
         let code = self.codes.code(version, open.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
         if !code.matches(token) {
-            let wrong = self.store.count_wrong_token(partner, person, open.id, now, cap).await?;
+            let wrong = self.store.count_wrong_token(partner, person, &attempt, &self.policy.failure_budget).await?;
             tracing::info!(target: "audit", { number.id = %found.record.id, wrong }, "wrong token");
             return Err(MobileNumberError::WrongToken);
         }
-        if !self.store.confirm_mobile_number(partner, person, open.id, now, cap).await? {
+        if !self.store.confirm_mobile_number(partner, person, &attempt).await? {
             return Err(MobileNumberError::WrongToken);
         }
         tracing::info!(target: "audit", { number.id = %found.record.id }, "mobile number verified");

@@ -28,6 +28,7 @@ pub use one_time_codes::OneTimeCodes;
 pub use verify_binding::{BindingAnswer, VerifyBindingError};
 
 use crate::clock::Clock;
+use crate::domain::failure_budget::{CoolingOff, FailureBudget};
 use crate::domain::language::Language;
 use crate::entropy::Entropy;
 use crate::fraud::gate::FraudGate;
@@ -43,6 +44,8 @@ pub struct Policy {
     pub key_limit: u32,
     /// Wrong signatures, or wrong number tokens, per challenge.
     pub wrong_signatures_cap: u32,
+    /// Failures per person, all challenges together.
+    pub failure_budget: FailureBudget,
     /// How long a challenge is open.
     pub challenge_life: TimeDelta,
     /// The language of an SMS for which the caller names none.
@@ -69,4 +72,11 @@ pub struct Service {
     pub sandbox_client: Option<SandboxClient>,
     /// The operator's rules.
     pub policy: Policy,
+}
+
+impl Service {
+    /// For how many seconds a person still has to wait.
+    fn wait(&self, cooling: CoolingOff) -> u64 {
+        cooling.retry_after_seconds(self.clock.now())
+    }
 }

@@ -5,13 +5,13 @@
 
 use super::{Challenge, Failure, Service};
 use crate::crypto::DerSignature;
-use crate::domain::challenge::OpenBinding;
+use crate::domain::challenge::{Acceptance, OpenBinding, WrongSignature};
 use crate::domain::client::Caller;
 use crate::domain::device_data::DeviceData;
 use crate::domain::id::ChallengeId;
 use crate::domain::invalid::Faults;
 use crate::fraud::FraudAction;
-use crate::store::{Acceptance, Accepted, StoreError};
+use crate::store::{Accepted, StoreError};
 
 /// What the phone answers to a challenge.
 pub struct BindingAnswer {
@@ -30,6 +30,12 @@ pub enum VerifyBindingError {
     /// The challenge is open, but the answer cannot be read. Costs no attempt.
     #[error("the answer is malformed")]
     Malformed(Faults),
+    /// The person has failed too often and has to wait; nothing was verified.
+    #[error("the person has failed too often")]
+    CoolingOff {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
     /// The signature is not one over the code by the key. Costs an attempt.
     #[error("the signature is wrong")]
     WrongSignature,
@@ -59,6 +65,7 @@ impl VerifyBindingError {
         match self {
             Self::NotOpen => "not_open",
             Self::Malformed(_) => "malformed",
+            Self::CoolingOff { .. } => "cooling_off",
             Self::WrongSignature => "wrong",
             Self::Declined => "declined",
             Self::DeviceLimit => "device_limit",
@@ -104,6 +111,9 @@ impl Service {
             };
         };
         let answer = answer.map_err(VerifyBindingError::Malformed)?;
+        if let Some(cooling) = binding.cooling {
+            return Err(VerifyBindingError::CoolingOff { retry_after: self.wait(cooling) });
+        }
         if self.is_right(&binding, &answer.signature)? {
             self.accept(caller, &binding, &answer).await
         } else {
@@ -148,7 +158,7 @@ impl Service {
             }
             // The same right answer in parallel: whoever comes second sees what the first did.
             Accepted::Gone if self.is_repeat(caller, binding.id, &answer.signature).await? => Ok(Verified::Again),
-            Accepted::Gone => Err(VerifyBindingError::NotOpen),
+            Accepted::Gone => Err(self.why_not(caller, binding.id).await?),
             Accepted::DeviceLimit => Err(VerifyBindingError::DeviceLimit),
             Accepted::KeyTaken => Err(VerifyBindingError::KeyTaken),
         }
@@ -156,10 +166,20 @@ impl Service {
 
     async fn count_wrong_signature(&self, caller: &Caller, id: ChallengeId) -> Result<Verified, VerifyBindingError> {
         let cap = i64::from(self.policy.wrong_signatures_cap);
-        let counted = self.store.count_wrong_signature(&caller.partner, id, self.clock.now(), cap).await?;
-        let Some(wrong) = counted else { return Err(VerifyBindingError::NotOpen) };
+        let attempt = WrongSignature { id, at: self.clock.now(), cap, budget: self.policy.failure_budget };
+        let counted = self.store.count_wrong_signature(&caller.partner, &attempt).await?;
+        let Some(wrong) = counted else { return Err(self.why_not(caller, id).await?) };
         tracing::info!(target: "audit", { challenge.id = %id, wrong, left = cap - wrong }, "wrong signature");
         Err(VerifyBindingError::WrongSignature)
+    }
+
+    /// What came in between, when a write no longer found what the read had seen.
+    async fn why_not(&self, caller: &Caller, id: ChallengeId) -> Result<VerifyBindingError, Failure> {
+        let cooling = self.open_binding(caller, id).await?.and_then(|binding| binding.cooling);
+        Ok(match cooling {
+            Some(cooling) => VerifyBindingError::CoolingOff { retry_after: self.wait(cooling) },
+            None => VerifyBindingError::NotOpen,
+        })
     }
 
     async fn open_binding(&self, caller: &Caller, id: ChallengeId) -> Result<Option<OpenBinding>, Failure> {

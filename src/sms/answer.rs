@@ -12,7 +12,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use super::error::{Fault, SmsError};
 
 /// The longest pause that a provider can ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// A request that got no answer.
 pub(super) fn no_answer(error: reqwest::Error) -> SmsError {

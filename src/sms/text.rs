@@ -45,8 +45,7 @@ impl SmsTemplate {
     /// When a text would not fit; without a domain every sender name does.
     pub fn new(sender: SenderName, ios_domain: Option<IosDomain>) -> Result<Self, TemplateTooLong> {
         let template = Self { sender, ios_domain };
-        let hash = AppSignature::parse("AAAAAAAAAAA").expect("eleven letters are an app hash");
-        let longest = Language::ALL.map(|language| template.render(language, "000000", Some(&hash)).excess());
+        let longest = Language::ALL.map(|language| template.render(language, "000000", Some("app-hash-11")).excess());
         match longest.into_iter().max() {
             None | Some(0) => Ok(template),
             Some(excess) => Err(TemplateTooLong { excess }),
@@ -56,25 +55,20 @@ impl SmsTemplate {
     /// Writes the text that carries `otp`, for one phone.
     #[must_use]
     pub fn text(&self, language: Language, otp: &Otp, app_signature: Option<&AppSignature>) -> SmsText {
-        self.render(language, otp.expose(), app_signature)
+        self.render(language, otp.expose(), app_signature.map(AppSignature::as_str))
     }
 
-    fn render(&self, language: Language, code: &str, app_signature: Option<&AppSignature>) -> SmsText {
+    fn render(&self, language: Language, code: &str, app_signature: Option<&str>) -> SmsText {
         let name = self.sender.as_str();
         // Enough room from the start: a string that grows leaves a copy of the code behind.
         let mut text = Zeroizing::new(String::with_capacity(RETRIEVER_BYTES));
         let mut write = |part: fmt::Arguments<'_>| text.write_fmt(part).expect("writing to a string cannot fail");
-        match language {
-            Language::De => {
-                write(format_args!("{name}: Ihr Code lautet {code}. Geben Sie ihn niemals weiter, auch nicht an uns."))
-            }
-            Language::En => {
-                write(format_args!("{name}: Your code is {code}. Never share it with anyone, not even with us."))
-            }
-            Language::Fr => write(format_args!(
-                "{name}: votre code est {code}. Ne le donnez jamais à personne, pas non plus à nous."
-            )),
-        }
+        let (lead, warning) = match language {
+            Language::De => ("Ihr Code lautet", "Geben Sie ihn niemals weiter, auch nicht an uns."),
+            Language::En => ("Your code is", "Never share it with anyone, not even with us."),
+            Language::Fr => ("votre code est", "Ne le donnez jamais à personne, pas non plus à nous."),
+        };
+        write(format_args!("{name}: {lead} {code}. {warning}"));
         if let Some(hash) = app_signature {
             write(format_args!("\n{hash}"));
         }

@@ -1,4 +1,4 @@
-//! Pending bindings: opened, looked up, accepted, failed, abandoned.
+//! Pending bindings: asked about, opened, looked up, closed. How they are met or failed is in `verdicts`.
 //!
 //! A person's row holds the newest attempt, and every change of it repeats its preconditions in the `where` clause. However
 //! many requests run at once, one wrong signature counts once, one right signature binds once, and neither the cap nor
@@ -8,16 +8,15 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::engine::Engine;
-use super::error::is_taken;
+use super::failures::cooling;
 use super::rows::{column, person_id, public_key, purpose};
 use super::sql_store::SqlStore;
 use super::{Result, StoreError};
 use crate::crypto::PublicKey;
-use crate::domain::challenge::{ChallengeLife, OpenBinding, REPEAT_WINDOW};
-use crate::domain::device::DeviceName;
+use crate::domain::challenge::{ChallengeLife, NewBinding, OpenBinding};
+use crate::domain::failure_budget::CoolingOff;
 use crate::domain::fraud::FraudRecord;
-use crate::domain::id::{ChallengeId, KeyId};
-use crate::domain::key::KeyPurpose;
+use crate::domain::id::ChallengeId;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
 
@@ -30,57 +29,8 @@ pub struct BindingProspects {
     pub bound_devices: i64,
     /// Whether a bound device of the partner already has this key.
     pub key_is_taken: bool,
-}
-
-/// An attempt to bind a device, not yet stored.
-#[derive(Clone, Debug)]
-pub struct NewBinding {
-    /// The challenge, and the device to be.
-    pub id: ChallengeId,
-    /// For whom.
-    pub person_id: PersonId,
-    /// The id that the device's first key will have.
-    pub key_id: KeyId,
-    /// The key.
-    pub public_key: PublicKey,
-    /// What it may sign for once bound.
-    pub key_purpose: KeyPurpose,
-    /// What the person calls the device.
-    pub name: Option<DeviceName>,
-    /// Which secret the code is derived under.
-    pub otp_version: u32,
-    /// When the challenge begins and ends.
-    pub life: ChallengeLife,
-}
-
-/// A right signature that is about to take effect.
-#[derive(Clone, Debug)]
-pub struct Acceptance {
-    /// The challenge that it meets.
-    pub id: ChallengeId,
-    /// For whom.
-    pub person_id: PersonId,
-    /// Of the signature, to know a repeat.
-    pub fingerprint: [u8; 32],
-    /// Now.
-    pub at: DateTime<Utc>,
-    /// Wrong signatures per challenge.
-    pub wrong_signatures_cap: i64,
-    /// Bound devices per person.
-    pub device_limit: i64,
-}
-
-/// What became of an acceptance.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Accepted {
-    /// The device is bound.
-    Bound,
-    /// The challenge was met, expired, superseded or closed meanwhile.
-    Gone,
-    /// The person has as many devices as allowed; the challenge is closed.
-    DeviceLimit,
-    /// A bound device already has the key; the challenge is closed.
-    KeyTaken,
+    /// Whether the person has to wait after too many failures.
+    pub cooling: Option<CoolingOff>,
 }
 
 /// Pending bindings.
@@ -92,6 +42,7 @@ pub trait Bindings {
         partner: &PartnerId,
         person: &PersonId,
         key: &PublicKey,
+        now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>>;
 
     /// Makes this attempt the person's only open one; an older one is superseded. False when the person has no verified
@@ -114,32 +65,6 @@ pub trait Bindings {
 
     /// Closes an attempt that can no longer succeed. Without effect on one that is closed already.
     async fn close_binding(&self, partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>) -> Result<()>;
-
-    /// Counts a wrong signature against the open attempt. `None` when it is not open (any more).
-    async fn count_wrong_signature(
-        &self,
-        partner: &PartnerId,
-        id: ChallengeId,
-        now: DateTime<Utc>,
-        wrong_signatures_cap: i64,
-    ) -> Result<Option<i64>>;
-
-    /// Binds the device, unless something came in between.
-    async fn accept_binding(
-        &self,
-        partner: &PartnerId,
-        acceptance: &Acceptance,
-        fraud: Option<&FraudRecord>,
-    ) -> Result<Accepted>;
-
-    /// Whether this signature bound this device within the last minute, and the device is still there.
-    async fn is_repeat(
-        &self,
-        partner: &PartnerId,
-        id: ChallengeId,
-        fingerprint: [u8; 32],
-        now: DateTime<Utc>,
-    ) -> Result<bool>;
 }
 
 #[async_trait::async_trait]
@@ -149,10 +74,12 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         key: &PublicKey,
+        now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>> {
         let query = sqlx::query(
             "select n.number
                   , coalesce(p.bound_devices, 0) as bound_devices
+                  , case when p.cooling_until > $4 then p.cooling_until end as cooling_until
                   , (select count(*) from device_key k
                       where k.partner_id = $1 and k.public_key = $3 and k.deleted_at is null) as devices_with_key
                from mobile_number n
@@ -163,7 +90,8 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         )
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
-        .bind(key.as_bytes().to_vec());
+        .bind(key.as_bytes().to_vec())
+        .bind(now);
         self.row(query)
             .await?
             .map(|row| {
@@ -171,6 +99,7 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
                     number: MobileNumber::from_stored(column::<DB, _>(&row, "number")?),
                     bound_devices: column::<DB, _>(&row, "bound_devices")?,
                     key_is_taken: column::<DB, i64>(&row, "devices_with_key")? > 0,
+                    cooling: cooling::<DB>(&row)?,
                 })
             })
             .transpose()
@@ -200,6 +129,7 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
                   , binding_otp_version
                   , binding_created_at
                   , binding_expires_at
+                  , case when cooling_until > $3 then cooling_until end as cooling_until
                from person
               where binding_id = $1
                 and partner_id = $2
@@ -228,96 +158,6 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         self.write(query).await?;
         Ok(())
     }
-
-    async fn count_wrong_signature(
-        &self,
-        partner: &PartnerId,
-        id: ChallengeId,
-        now: DateTime<Utc>,
-        wrong_signatures_cap: i64,
-    ) -> Result<Option<i64>> {
-        let query = sqlx::query(
-            "update person
-                set binding_wrong_signatures = binding_wrong_signatures + 1
-              where binding_id = $1
-                and partner_id = $2
-                and binding_closed_at is null
-                and binding_expires_at > $3
-                and binding_wrong_signatures < $4
-             returning binding_wrong_signatures",
-        )
-        .bind(id.uuid())
-        .bind(partner.as_str().to_owned())
-        .bind(now)
-        .bind(wrong_signatures_cap);
-        self.write(query).await?.map(|row| column::<DB, i64>(&row, "binding_wrong_signatures")).transpose()
-    }
-
-    async fn accept_binding(
-        &self,
-        partner: &PartnerId,
-        acceptance: &Acceptance,
-        fraud: Option<&FraudRecord>,
-    ) -> Result<Accepted> {
-        match DB::accept_binding(self.writer(), partner, acceptance, fraud).await {
-            Ok(true) => Ok(Accepted::Bound),
-            Ok(false) if self.close_for_device_limit(partner, acceptance).await? => Ok(Accepted::DeviceLimit),
-            Ok(false) => Ok(Accepted::Gone),
-            Err(error) if is_taken(&error) => {
-                // The statement had no effect at all, so the assessment is not recorded yet either.
-                self.close_binding(partner, acceptance.id, acceptance.at).await?;
-                self.record_if_any(partner, fraud).await?;
-                Ok(Accepted::KeyTaken)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn is_repeat(
-        &self,
-        partner: &PartnerId,
-        id: ChallengeId,
-        fingerprint: [u8; 32],
-        now: DateTime<Utc>,
-    ) -> Result<bool> {
-        let query = sqlx::query(
-            "select device_id
-               from device
-              where device_id = $1
-                and partner_id = $2
-                and binding_fingerprint = $3
-                and bound_at > $4
-                and deleted_at is null",
-        )
-        .bind(id.uuid())
-        .bind(partner.as_str().to_owned())
-        .bind(fingerprint.to_vec())
-        .bind(now - REPEAT_WINDOW);
-        Ok(self.row(query).await?.is_some())
-    }
-}
-
-impl<DB: Engine> SqlStore<DB> {
-    /// Tells a full house from a lost race, and closes the challenge in the first case.
-    async fn close_for_device_limit(&self, partner: &PartnerId, acceptance: &Acceptance) -> Result<bool> {
-        let query = sqlx::query(
-            "update person
-                set binding_closed_at = $3
-              where binding_id = $1
-                and partner_id = $2
-                and binding_closed_at is null
-                and binding_expires_at > $3
-                and binding_wrong_signatures < $4
-                and bound_devices >= $5
-             returning bound_devices",
-        )
-        .bind(acceptance.id.uuid())
-        .bind(partner.as_str().to_owned())
-        .bind(acceptance.at)
-        .bind(acceptance.wrong_signatures_cap)
-        .bind(acceptance.device_limit);
-        Ok(self.write(query).await?.is_some())
-    }
 }
 
 fn open_binding<DB: Engine>(id: ChallengeId, row: &DB::Row) -> Result<OpenBinding> {
@@ -333,5 +173,6 @@ fn open_binding<DB: Engine>(id: ChallengeId, row: &DB::Row) -> Result<OpenBindin
             created_at: column::<DB, _>(row, "binding_created_at")?,
             expires_at: column::<DB, _>(row, "binding_expires_at")?,
         },
+        cooling: cooling::<DB>(row)?,
     })
 }

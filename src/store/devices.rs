@@ -102,11 +102,14 @@ impl<DB: Engine> Devices for SqlStore<DB> {
 
     async fn delete_device(&self, partner: &PartnerId, id: DeviceId, now: DateTime<Utc>) -> Result<DeleteOutcome> {
         // Person, device, keys: the order in which an acceptance takes its locks, so that the two cannot wait for each other.
+        // Of two deletions at once, the one that waited for the person's row still sees the device as it was before. What it
+        // subtracts is taken back below, when it finds the device deleted; it must only not fall below zero until then.
         let mut transaction = self.begin().await?;
         sqlx::query(
             "update person
                 set bound_devices = bound_devices - 1
               where partner_id = $2
+                and bound_devices > 0
                 and person_id = (select d.person_id from device d
                                   where d.device_id = $1 and d.partner_id = $2 and d.deleted_at is null)",
         )

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Pool, Type};
 use uuid::Uuid;
 
-use super::bindings::{Acceptance, NewBinding};
+use crate::domain::challenge::{Acceptance, NewBinding};
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::Result;
 use super::engine::Engine;
 use super::error::is_taken;
+use super::failures::forgive;
 use super::fraud_assessments;
 use super::rows::{column, device, device_key};
 use super::sql_store::SqlStore;
@@ -14,15 +15,17 @@ use crate::domain::device::DeviceWithKeys;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::id::{DeviceId, KeyId};
 use crate::domain::key::{DeviceKey, KeyPurpose};
-use crate::domain::person::PartnerId;
+use crate::domain::person::{PartnerId, PersonId};
 
 /// A key that an existing key of the device has vouched for, not yet stored.
 #[derive(Clone, Debug)]
 pub struct NewKey {
     /// Its id to be.
     pub id: KeyId,
-    /// Whose.
+    /// The device's.
     pub device_id: DeviceId,
+    /// Whose device; their failures are forgiven.
+    pub person_id: PersonId,
     /// The key.
     pub public_key: PublicKey,
     /// What it may sign for.
@@ -40,6 +43,8 @@ pub struct NewKey {
 pub enum AddedKey {
     /// It can sign for the device.
     Added,
+    /// The person has to wait after failures that came in between.
+    CoolingOff,
     /// The device was deleted meanwhile.
     Gone,
     /// The device has as many keys as allowed.
@@ -115,6 +120,12 @@ impl<DB: Engine> SqlStore<DB> {
     /// Adds the key and records the assessment, or leaves everything as it was.
     async fn try_add_key(&self, partner: &PartnerId, key: &NewKey, fraud: Option<&FraudRecord>) -> Result<AddedKey> {
         let mut transaction = self.begin().await?;
+        // Person, device, keys: the order in which everybody takes these locks.
+        let forgiven = forgive::<DB>(partner, &key.person_id, key.at).fetch_all(&mut *transaction).await?;
+        if forgiven.is_empty() {
+            transaction.rollback().await?;
+            return Ok(AddedKey::CoolingOff);
+        }
         // The device's row puts additions in an order, so that the limit holds.
         let live_keys = sqlx::query(
             "update device

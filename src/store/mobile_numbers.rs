@@ -1,15 +1,13 @@
-//! Mobile numbers and the codes that confirm them.
-//!
-//! One number per person, and one open code per number: sending another ends the one before.
+//! Mobile numbers, one per person. The codes that confirm them are in `number_challenges`.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::Result;
 use super::engine::Engine;
 use super::rows::column;
 use super::sql_store::SqlStore;
-use super::{Result, StoreError};
-use crate::domain::id::{NumberId, TokenChallengeId};
+use crate::domain::id::NumberId;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
 
@@ -33,35 +31,6 @@ pub enum NumberVerification<'a> {
     AssertedBy(&'a str),
 }
 
-/// A code that is about to be sent.
-#[derive(Clone, Copy, Debug)]
-pub struct TokenChallenge {
-    /// What the code is derived from.
-    pub id: TokenChallengeId,
-    /// Which secret it is derived under.
-    pub otp_version: u32,
-    /// The first instant at which it is no longer accepted.
-    pub expires_at: DateTime<Utc>,
-}
-
-/// A code that was sent and can still be confirmed.
-#[derive(Clone, Copy, Debug)]
-pub struct OpenToken {
-    /// What the code is derived from.
-    pub id: TokenChallengeId,
-    /// Which secret it is derived under.
-    pub otp_version: u32,
-}
-
-/// A number together with its open code, if there is one.
-#[derive(Clone, Debug)]
-pub struct NumberChallenge {
-    /// The number.
-    pub record: NumberRecord,
-    /// `None` when no code was sent, or it expired, was used, or has no attempts left.
-    pub open: Option<OpenToken>,
-}
-
 /// Mobile numbers.
 #[async_trait::async_trait]
 pub trait MobileNumbers {
@@ -76,48 +45,6 @@ pub trait MobileNumbers {
         number: (NumberId, &MobileNumber),
         verification: NumberVerification<'_>,
         now: DateTime<Utc>,
-    ) -> Result<bool>;
-
-    /// Makes this the number's only open code. `None` when the number is not this person's.
-    async fn open_token_challenge(
-        &self,
-        partner: &PartnerId,
-        person: &PersonId,
-        number: &MobileNumber,
-        challenge: TokenChallenge,
-    ) -> Result<Option<NumberRecord>>;
-
-    /// Ends an open code.
-    async fn close_token_challenge(&self, partner: &PartnerId, person: &PersonId, id: TokenChallengeId) -> Result<()>;
-
-    /// The number with its open code. `None` when the number is not this person's.
-    async fn number_challenge(
-        &self,
-        partner: &PartnerId,
-        person: &PersonId,
-        number: &MobileNumber,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
-    ) -> Result<Option<NumberChallenge>>;
-
-    /// Counts a wrong token against the open code. `None` when it is not open (any more).
-    async fn count_wrong_token(
-        &self,
-        partner: &PartnerId,
-        person: &PersonId,
-        id: TokenChallengeId,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
-    ) -> Result<Option<i64>>;
-
-    /// Uses the open code up and marks the number as verified. False when the code is not open (any more).
-    async fn confirm_mobile_number(
-        &self,
-        partner: &PartnerId,
-        person: &PersonId,
-        id: TokenChallengeId,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
     ) -> Result<bool>;
 
     /// Removes the person's number, if it is this one, and closes their open challenges with it.
@@ -156,7 +83,8 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
             NumberVerification::Pending => (None, None),
             NumberVerification::AssertedBy(client) => (Some(now), Some(client.to_owned())),
         };
-        let query = sqlx::query(
+        let mut transaction = self.begin().await?;
+        let created = sqlx::query(
             "insert into mobile_number (partner_id, person_id, number_id, number, created_at, verified_at, asserted_by)
              values ($1, $2, $3, $4, $5, $6, $7)
              on conflict (partner_id, person_id) do nothing
@@ -168,130 +96,17 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
         .bind(number.as_e164().to_owned())
         .bind(now)
         .bind(verified_at)
-        .bind(asserted_by);
-        Ok(self.write(query).await?.is_some())
-    }
-
-    async fn open_token_challenge(
-        &self,
-        partner: &PartnerId,
-        person: &PersonId,
-        number: &MobileNumber,
-        challenge: TokenChallenge,
-    ) -> Result<Option<NumberRecord>> {
-        let query = sqlx::query(
-            "update mobile_number
-                set challenge_id = $4
-                  , challenge_otp_version = $5
-                  , challenge_expires_at = $6
-                  , challenge_wrong_tokens = 0
-              where partner_id = $1
-                and person_id = $2
-                and number = $3
-             returning number_id, number, verified_at",
-        )
-        .bind(partner.as_str().to_owned())
-        .bind(person.as_str().to_owned())
-        .bind(number.as_e164().to_owned())
-        .bind(challenge.id.uuid())
-        .bind(i64::from(challenge.otp_version))
-        .bind(challenge.expires_at);
-        self.write(query).await?.map(|row| number_record::<DB>(&row)).transpose()
-    }
-
-    async fn close_token_challenge(&self, partner: &PartnerId, person: &PersonId, id: TokenChallengeId) -> Result<()> {
-        let query = sqlx::query(
-            "update mobile_number
-                set challenge_id = null
-              where partner_id = $1
-                and person_id = $2
-                and challenge_id = $3",
-        )
-        .bind(partner.as_str().to_owned())
-        .bind(person.as_str().to_owned())
-        .bind(id.uuid());
-        self.write(query).await?;
-        Ok(())
-    }
-
-    async fn number_challenge(
-        &self,
-        partner: &PartnerId,
-        person: &PersonId,
-        number: &MobileNumber,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
-    ) -> Result<Option<NumberChallenge>> {
-        let query = sqlx::query(
-            "select number_id
-                  , number
-                  , verified_at
-                  , case when challenge_expires_at > $4 and challenge_wrong_tokens < $5 then challenge_id end as open_id
-                  , coalesce(challenge_otp_version, 0) as otp_version
-               from mobile_number
-              where partner_id = $1
-                and person_id = $2
-                and number = $3",
-        )
-        .bind(partner.as_str().to_owned())
-        .bind(person.as_str().to_owned())
-        .bind(number.as_e164().to_owned())
-        .bind(now)
-        .bind(wrong_tokens_cap);
-        self.row(query).await?.map(|row| number_challenge::<DB>(&row)).transpose()
-    }
-
-    async fn count_wrong_token(
-        &self,
-        partner: &PartnerId,
-        person: &PersonId,
-        id: TokenChallengeId,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
-    ) -> Result<Option<i64>> {
-        let query = sqlx::query(
-            "update mobile_number
-                set challenge_wrong_tokens = challenge_wrong_tokens + 1
-              where partner_id = $1
-                and person_id = $2
-                and challenge_id = $3
-                and challenge_expires_at > $4
-                and challenge_wrong_tokens < $5
-             returning challenge_wrong_tokens",
-        )
-        .bind(partner.as_str().to_owned())
-        .bind(person.as_str().to_owned())
-        .bind(id.uuid())
-        .bind(now)
-        .bind(wrong_tokens_cap);
-        self.write(query).await?.map(|row| column::<DB, i64>(&row, "challenge_wrong_tokens")).transpose()
-    }
-
-    async fn confirm_mobile_number(
-        &self,
-        partner: &PartnerId,
-        person: &PersonId,
-        id: TokenChallengeId,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
-    ) -> Result<bool> {
-        let query = sqlx::query(
-            "update mobile_number
-                set verified_at = coalesce(verified_at, $4)
-                  , challenge_id = null
-              where partner_id = $1
-                and person_id = $2
-                and challenge_id = $3
-                and challenge_expires_at > $4
-                and challenge_wrong_tokens < $5
-             returning number_id",
-        )
-        .bind(partner.as_str().to_owned())
-        .bind(person.as_str().to_owned())
-        .bind(id.uuid())
-        .bind(now)
-        .bind(wrong_tokens_cap);
-        Ok(self.write(query).await?.is_some())
+        .bind(asserted_by)
+        .fetch_all(&mut *transaction)
+        .await?;
+        // The row that every attempt and every failure of the person is settled in.
+        sqlx::query("insert into person (partner_id, person_id) values ($1, $2) on conflict do nothing")
+            .bind(partner.as_str().to_owned())
+            .bind(person.as_str().to_owned())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(!created.is_empty())
     }
 
     async fn delete_mobile_number(
@@ -336,17 +151,11 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
     }
 }
 
-fn number_record<DB: Engine>(row: &DB::Row) -> Result<NumberRecord> {
+/// Reads a number's row.
+pub(super) fn number_record<DB: Engine>(row: &DB::Row) -> Result<NumberRecord> {
     Ok(NumberRecord {
         id: column::<DB, Uuid>(row, "number_id")?.into(),
         number: MobileNumber::from_stored(column::<DB, _>(row, "number")?),
         verified: column::<DB, Option<DateTime<Utc>>>(row, "verified_at")?.is_some(),
     })
-}
-
-fn number_challenge<DB: Engine>(row: &DB::Row) -> Result<NumberChallenge> {
-    let otp_version = u32::try_from(column::<DB, i64>(row, "otp_version")?)
-        .map_err(|_| StoreError::Corrupt { column: "challenge_otp_version" })?;
-    let open = column::<DB, Option<Uuid>>(row, "open_id")?.map(|id| OpenToken { id: id.into(), otp_version });
-    Ok(NumberChallenge { record: number_record::<DB>(row)?, open })
 }

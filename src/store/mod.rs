@@ -10,29 +10,47 @@ mod connect;
 mod devices;
 mod engine;
 mod error;
+mod failures;
 mod fraud_assessments;
 mod keys;
 mod mobile_numbers;
+mod number_challenges;
 mod postgres;
 mod rows;
 mod sql_store;
 mod sqlite;
+mod verdicts;
 
-pub use bindings::{Acceptance, Accepted, BindingProspects, Bindings, NewBinding};
+pub use bindings::{BindingProspects, Bindings};
 pub use clients::{Client, ClientSecret, Clients, SecretHash};
 pub use connect::{DatabaseSettings, DatabaseUrl, PoolUse, connect, migrate};
 pub use devices::{DeleteOutcome, DevicePage, DeviceQuery, Devices, Tombstones};
 pub use error::StoreError;
+pub use failures::Failures;
 pub use fraud_assessments::FraudAssessments;
 pub use keys::{AddedKey, Keys, NewKey};
-pub use mobile_numbers::{MobileNumbers, NumberChallenge, NumberRecord, NumberVerification, OpenToken, TokenChallenge};
+pub use mobile_numbers::{MobileNumbers, NumberRecord, NumberVerification};
+pub use number_challenges::{NumberChallenge, NumberChallenges, OpenToken, TokenAttempt, TokenChallenge};
+pub use verdicts::{Accepted, Verdicts};
 
 /// What every method of the store returns.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// The whole store.
 #[async_trait::async_trait]
-pub trait Store: Bindings + Devices + Keys + MobileNumbers + Clients + FraudAssessments + Send + Sync {
+pub trait Store:
+    Bindings
+    + Verdicts
+    + Devices
+    + Keys
+    + MobileNumbers
+    + NumberChallenges
+    + Clients
+    + Failures
+    + FraudAssessments
+    + Send
+    + Sync
+{
     /// Answers when the database does and every migration of this build is applied.
     async fn ready(&self) -> Result<()>;
 

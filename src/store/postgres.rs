@@ -6,9 +6,10 @@
 use sqlx::query::Query;
 use sqlx::{Pool, Postgres};
 
-use super::bindings::{Acceptance, NewBinding};
 use super::engine::Engine;
 use super::fraud_assessments::yes_or_no;
+use crate::domain::challenge::{Acceptance, NewBinding};
+use crate::domain::device::DeviceName;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
 
@@ -62,7 +63,7 @@ impl Engine for Postgres {
         .bind(binding.key_id.uuid())
         .bind(&binding.public_key.as_bytes()[..])
         .bind(binding.key_purpose.as_str())
-        .bind(binding.name.as_ref().map(|name| name.as_str()))
+        .bind(binding.name.as_ref().map(DeviceName::as_str))
         .bind(i64::from(binding.otp_version))
         .bind(binding.life.created_at)
         .bind(binding.life.expires_at);
@@ -79,6 +80,8 @@ impl Engine for Postgres {
             "with met as (
                  update person
                     set bound_devices = bound_devices + 1
+                      , failures = 0
+                      , failures_since = null
                       , binding_closed_at = $4
                   where partner_id = $1
                     and person_id = $2
@@ -87,6 +90,7 @@ impl Engine for Postgres {
                     and binding_expires_at > $4
                     and binding_wrong_signatures < $5
                     and bound_devices < $6
+                    and (cooling_until is null or cooling_until <= $4)
                  returning *
              ), bound as (
                  insert into device

@@ -3,9 +3,10 @@
 
 use sqlx::{Pool, Sqlite};
 
-use super::bindings::{Acceptance, NewBinding};
 use super::engine::Engine;
 use super::fraud_assessments;
+use crate::domain::challenge::{Acceptance, NewBinding};
+use crate::domain::device::DeviceName;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
 
@@ -47,7 +48,7 @@ impl Engine for Sqlite {
         .bind(binding.key_id.uuid())
         .bind(&binding.public_key.as_bytes()[..])
         .bind(binding.key_purpose.as_str())
-        .bind(binding.name.as_ref().map(|name| name.as_str()))
+        .bind(binding.name.as_ref().map(DeviceName::as_str))
         .bind(i64::from(binding.otp_version))
         .bind(binding.life.created_at)
         .bind(binding.life.expires_at)
@@ -70,6 +71,8 @@ impl Engine for Sqlite {
         let met = sqlx::query(
             "update person
                 set bound_devices = bound_devices + 1
+                  , failures = 0
+                  , failures_since = null
                   , binding_closed_at = $4
               where partner_id = $1
                 and person_id = $2
@@ -77,7 +80,8 @@ impl Engine for Sqlite {
                 and binding_closed_at is null
                 and binding_expires_at > $4
                 and binding_wrong_signatures < $5
-                and bound_devices < $6",
+                and bound_devices < $6
+                and (cooling_until is null or cooling_until <= $4)",
         )
         .bind(partner.as_str())
         .bind(acceptance.person_id.as_str())

@@ -1,10 +1,14 @@
-//! The harness keeps what its users rely on: a schema that is there, databases of one's own, servers that can crash.
+//! The harness keeps what its users rely on: a schema that is there, databases of one's own, servers that can crash,
+//! processes that are waited for without sleeping.
+
+use std::process::Command;
+use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::harness::{
-    Engine, PostgresServer, Schema, Start, TestDatabase, can_start_servers_for, free_port, on_both_databases,
+    Engine, PostgresServer, Process, Schema, Start, TestDatabase, can_start_servers_for, on_both_databases,
 };
 
 /// A schema of one table, so that these tests do not depend on the project's own.
@@ -66,8 +70,33 @@ fn a_server_that_cannot_start_says_why() {
 }
 
 #[test]
-fn a_free_port_can_be_listened_on() {
-    std::net::TcpListener::bind(("127.0.0.1", free_port())).unwrap();
+fn a_process_is_followed_from_its_first_line_to_its_end() {
+    let process = shell("trap 'echo bye >&2; exit 3' TERM; echo data; echo ready >&2; while :; do :; done");
+    assert_eq!(process.wait_for_log("read", Duration::from_secs(10)), "ready");
+    process.terminate();
+    assert_eq!(process.wait(Duration::from_secs(10)).code(), Some(3));
+    assert_eq!(process.logs(), ["ready", "bye"]);
+    assert_eq!(process.output(), ["data"]);
+    process.terminate();
+}
+
+#[test]
+#[should_panic(expected = "no log line with \"ready\"; its log:\nno luck")]
+fn a_process_that_ends_early_is_not_waited_for() {
+    shell("echo no luck >&2").wait_for_log("ready", Duration::from_hours(1));
+}
+
+#[test]
+#[should_panic(expected = "the process did not end; its log:\nstill here")]
+fn a_process_that_stays_is_given_up_at_the_deadline() {
+    let process = shell("echo still here >&2; exec sleep 60");
+    process.wait_for_log("still here", Duration::from_secs(10));
+    process.wait(Duration::from_millis(1));
+}
+
+/// A stand-in for the service.
+fn shell(script: &str) -> Process {
+    Process::start(Command::new("sh").args(["-c", script]))
 }
 
 /// Runs one statement on a connection of its own; the number of rows that it touched.

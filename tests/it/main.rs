@@ -2,16 +2,28 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test the panic is the report")]
 
-mod errors;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "it looks for Postgres in the environment, names its databases at random and makes them"
+)]
 mod harness;
 
 mod architecture;
 mod bindings;
+mod config;
 mod contract;
 mod devices;
+mod errors;
+mod failure_budget;
+mod fraud;
 mod harness_works;
 mod keys;
 mod mobile_numbers;
 mod openapi;
+mod races;
+mod round_trips;
+mod sms;
+mod store;
 mod strange_input;
 mod tokens;

@@ -2,7 +2,7 @@
 //!
 //! Only device fingerprinting is switched on: every other module would look up the person elsewhere, at a price and
 //! without their knowledge. The payload is `session`, byte for byte. SEON reports failures inside a 200 too. The
-//! deadline covers the whole call, and no more of an answer is held than [`ANSWER_MAX`].
+//! deadline covers the whole call, and no more of an answer is held than `ANSWER_MAX`.
 
 mod answer;
 pub mod payload;
@@ -55,10 +55,10 @@ impl Seon {
     ///
     /// When the key cannot be sent.
     pub fn new(settings: SeonSettings, client: Client) -> Result<Self, InvalidApiKey> {
-        let mut api_key = HeaderValue::from_str(settings.api_key.expose_secret()).map_err(|_| InvalidApiKey)?;
+        let SeonSettings { base_url, api_key, deadline } = settings;
+        let mut api_key = HeaderValue::from_str(api_key.expose_secret()).map_err(|_| InvalidApiKey)?;
         api_key.set_sensitive(true);
-        let url = settings.base_url.below(&["SeonRestService", "fraud-api", "v2"]);
-        Ok(Self { client, url, api_key, deadline: settings.deadline })
+        Ok(Self { client, url: base_url.below(&["SeonRestService", "fraud-api", "v2"]), api_key, deadline })
     }
 
     async fn ask(&self, query: &FraudQuery<'_>) -> Result<Assessment, FraudError> {

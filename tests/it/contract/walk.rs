@@ -54,6 +54,7 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
     walk.see_numbers(app, &acme).await;
     walk.see_challenges(app, &acme, &scene).await;
     walk.see_devices_and_keys(app, &acme, &scene).await;
+    walk.see_a_cool_down(&acme).await;
     walk.see_tokens(app).await;
     walk.see_what_operators_see(app).await;
     app.store().close().await;
@@ -220,6 +221,27 @@ impl Walk {
         let unknown = format!("{devices}/{}", scene.key);
         self.see(acme, "GET", &unknown, None, 404).await;
         self.see(acme, "GET", &format!("{unknown}/keys"), None, 404).await;
+    }
+
+    async fn see_a_cool_down(&mut self, acme: &TestClient) {
+        let (first, second) = (Phone::new(71), Phone::new(72));
+        acme.verified_person("hasty").await;
+        let device = acme.bind("hasty", &first).await.id;
+        let challenge = acme.ask_for_device("hasty", &second).await.id;
+        let keys = format!("/v1/mfa/devices/{device}/keys");
+        let vouched = json!({"signature_key_purpose": "unrestricted", "signature": first.sign("wrong")});
+        let key = json!({"key": second.key(), "key_type": "ecdsa-p256", "device_signature": vouched});
+        for _ in 0..5 {
+            acme.post(&keys, key.clone()).await.assert_status(403);
+        }
+        let number = "/v1/persons/hasty/mobile_number";
+        let confirmation = json!({"number": NUMBER, "token": "000000"});
+        let answer = json!({"signature": second.sign("wrong")});
+        self.see(acme, "POST", "/v1/mfa/devices", Some(device_wish("hasty", 72)), 429).await;
+        self.see(acme, "PUT", &format!("/v1/mfa/challenges/signatures/{challenge}"), Some(answer), 429).await;
+        self.see(acme, "POST", &keys, Some(key), 429).await;
+        self.see(acme, "POST", &format!("{number}/authorize"), Some(json!({"number": NUMBER})), 429).await;
+        self.see(acme, "POST", &format!("{number}/confirm"), Some(confirmation), 429).await;
     }
 
     async fn see_tokens(&mut self, app: &TestApp) {

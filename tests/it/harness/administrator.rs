@@ -34,8 +34,9 @@ pub(super) struct Administrator {
 }
 
 impl Administrator {
-    /// Connects, and clears away what dead runs left.
-    pub(super) async fn start(server: PgConnectOptions) -> Result<Self, String> {
+    /// Connects, and clears away what dead runs left. Only on a server that is `ours` alone may a copy be made in the way
+    /// that needs a checkpoint: it is twice as fast there, but on a server at work it would hold up everybody.
+    pub(super) async fn start(server: PgConnectOptions, ours: bool) -> Result<Self, String> {
         let run = i32::from_str_radix(&random_word()[..7], 16).expect("seven hex digits fit");
         let (orders, inbox) = mpsc::unbounded_channel();
         let (ready, is_ready) = oneshot::channel();
@@ -43,9 +44,10 @@ impl Administrator {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
             runtime.block_on(async {
                 match arrive(&server, run).await {
-                    Ok(connection) => {
+                    Ok((connection, can_choose)) => {
                         if ready.send(Ok(())).is_ok() {
-                            serve(connection, inbox).await;
+                            let strategy = if ours && can_choose { " strategy file_copy" } else { "" };
+                            serve(connection, strategy, inbox).await;
                         }
                     }
                     // If nobody waits for the outcome any more, nobody misses it.
@@ -79,7 +81,8 @@ impl Administrator {
     }
 }
 
-async fn arrive(server: &PgConnectOptions, run: i32) -> sqlx::Result<PgConnection> {
+/// The connection, and whether this server lets one choose how databases are copied.
+async fn arrive(server: &PgConnectOptions, run: i32) -> sqlx::Result<(PgConnection, bool)> {
     let mut connection = PgConnection::connect_with(server).await?;
     lock(&mut connection, run).await?;
     let names: Vec<String> =
@@ -95,7 +98,9 @@ async fn arrive(server: &PgConnectOptions, run: i32) -> sqlx::Result<PgConnectio
             drop_database(&mut connection, &name).await?;
         }
     }
-    Ok(connection)
+    let version = "select current_setting('server_version_num')::int";
+    let version: i32 = sqlx::query_scalar(version).fetch_one(&mut connection).await?;
+    Ok((connection, version >= 150_000))
 }
 
 /// Takes the lock of a run until this connection ends; false when that run lives and has it itself.
@@ -103,11 +108,11 @@ async fn lock(connection: &mut PgConnection, run: i32) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_lock($1, $2)").bind(LOCK_SPACE).bind(run).fetch_one(connection).await
 }
 
-async fn serve(mut connection: PgConnection, mut inbox: mpsc::UnboundedReceiver<Order>) {
+async fn serve(mut connection: PgConnection, strategy: &str, mut inbox: mpsc::UnboundedReceiver<Order>) {
     while let Some(order) = inbox.recv().await {
         match order {
             Order::Create { name, template, done } => {
-                let template = template.map(|template| format!(" template {template}")).unwrap_or_default();
+                let template = template.map(|template| format!(" template {template}{strategy}")).unwrap_or_default();
                 let outcome = run(&mut connection, format!("create database {name}{template}")).await;
                 // A test that gave up waiting has no use for the answer.
                 let _ = done.send(outcome);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use chrono::TimeDelta;
@@ -26,6 +27,7 @@ pub(crate) struct TestApp {
     router: Router,
     clock: Arc<ManualClock>,
     outbox: Arc<Outbox>,
+    replicas: AtomicU64,
 }
 
 impl Start for TestApp {
@@ -44,22 +46,23 @@ impl TestApp {
     async fn on(database: TestDatabase, settings: &[(&str, &str)]) -> Self {
         let clock = Arc::new(ManualClock::new());
         let outbox = Arc::new(Outbox::default());
-        let app = Self::assemble(database.url(), settings, clock.clone(), Some(outbox.clone())).await;
-        Self { router: api::router(app.clone()), app, database, clock, outbox }
+        let parts = (clock.clone() as _, RepeatableEntropy::of_replica(0), Some(outbox.clone() as _));
+        let app = Self::assemble(database.url(), settings, parts).await;
+        Self { router: api::router(app.clone()), app, database, clock, outbox, replicas: AtomicU64::new(1) }
     }
 
     /// Another replica: the same database, clock and phones, nothing else in common.
     pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Router {
-        let (clock, outbox) = (self.clock.clone(), self.outbox.clone());
-        api::router(Self::assemble(self.database.url(), settings, clock, Some(outbox)).await)
+        let entropy = RepeatableEntropy::of_replica(self.replicas.fetch_add(1, Ordering::Relaxed));
+        let parts = (self.clock.clone() as _, entropy, Some(self.outbox.clone() as _));
+        api::router(Self::assemble(self.database.url(), settings, parts).await)
     }
 
     /// The service on parts of the test's choice.
     pub(super) async fn assemble(
         url: &str,
         settings: &[(&str, &str)],
-        clock: Arc<dyn Clock>,
-        sms: Option<Arc<dyn SmsSender>>,
+        (clock, entropy, sms): (Arc<dyn Clock>, RepeatableEntropy, Option<Arc<dyn SmsSender>>),
     ) -> App {
         let usual = [("DATABASE_URL", url), ("SANDBOX_OTP", "random"), ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "30")];
         let environment: HashMap<&str, &str> = usual.into_iter().chain(settings.iter().copied()).collect();
@@ -67,7 +70,7 @@ impl TestApp {
         let config = Config::load(&lookup, None).expect("the test's settings are good");
         let store = connect(&config.database).await.expect("the test's database is there");
         let sms = sms.filter(|_| !environment.contains_key("SMS_PROVIDERS"));
-        let surroundings = Surroundings { store, clock, entropy: Arc::new(RepeatableEntropy::default()), sms };
+        let surroundings = Surroundings { store, clock, entropy: Arc::new(entropy), sms };
         assemble(&config, surroundings).expect("the parts fit together")
     }
 

@@ -9,6 +9,7 @@ use device_management::clock::Clock;
 use device_management::sms::{Accepted, Sms, SmsError, SmsSender};
 
 use super::TestApp;
+use super::surroundings::RepeatableEntropy;
 
 /// What a panic in these parts says, and no answer may repeat.
 const PANIC: &str = "the broken part speaks of secrets";
@@ -35,7 +36,8 @@ impl TestApp {
             Broken::Clock | Broken::SmsSender => Arc::new(Panics),
             Broken::HangingSmsSender => Arc::new(Hangs),
         };
-        api::router(Self::assemble(self.database.url(), settings, clock, Some(sms)).await)
+        let parts = (clock, RepeatableEntropy::of_replica(u64::MAX), Some(sms));
+        api::router(Self::assemble(self.database.url(), settings, parts).await)
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use super::administrator::Administrator;
-use super::{PostgresServer, Start, postgres, report_not_run};
+use super::{PostgresServer, Start, folder, postgres, report_not_run};
 
 /// The project's own tables.
 static SCHEMA: Schema = Schema::new(|url| {
@@ -38,7 +38,7 @@ impl Engine {
     pub(crate) async fn is_there_for(self, test: &str) -> bool {
         let there = self == Self::Sqlite || server().await.is_some();
         if !there {
-            report_not_run(test);
+            report_not_run(test, "install Postgres (apt-get install postgresql), or set TEST_DATABASE_URL");
         }
         there
     }
@@ -62,7 +62,7 @@ impl Schema {
     pub(crate) async fn database(&self, engine: Engine) -> TestDatabase {
         match engine {
             Engine::Sqlite => {
-                let folder = tempfile::Builder::new().prefix("device-management-").tempdir().expect("a temp folder");
+                let folder = folder::temporary();
                 let file = folder.path().join("device-management.db");
                 File::create(&file).expect("an empty file, which is an empty database");
                 let url = format!("sqlite://{}", file.display());
@@ -146,7 +146,7 @@ impl Server {
             return Ok(None);
         };
         let options = PgConnectOptions::from_str(&url).map_err(|error| format!("TEST_DATABASE_URL: {error}"))?;
-        let administrator = Administrator::start(options.clone()).await?;
+        let administrator = Administrator::start(options.clone(), own.is_some()).await?;
         Ok(Some(Self { options, administrator, own }))
     }
 }

@@ -6,16 +6,23 @@
 
 mod administrator;
 mod app;
+mod binary;
+pub(crate) mod books;
 mod broken;
 mod client;
 pub(crate) mod contract;
 mod database;
+mod folder;
 pub(crate) mod identity_provider;
+mod lines;
+pub(crate) mod log;
 mod outbox;
 mod phone;
 mod postgres;
+pub(crate) mod provider;
 pub(crate) mod sql;
 mod surroundings;
+pub(crate) mod wire;
 
 use std::env;
 use std::io::{self, Write};
@@ -23,10 +30,11 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use app::TestApp;
+pub(crate) use binary::{Process, Program, Service};
 pub(crate) use broken::Broken;
-pub(crate) use client::{Answer, NUMBER, TestClient};
+pub(crate) use client::{Answer, Bound, NUMBER, TestClient};
 pub(crate) use database::{Engine, Schema, TestDatabase};
-pub(crate) use outbox::{Network, Outbox};
+pub(crate) use outbox::{Message, Network, Outbox};
 pub(crate) use phone::Phone;
 pub(crate) use postgres::PostgresServer;
 
@@ -78,18 +86,18 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) fn can_start_servers_for(test: &str) -> bool {
     let can = postgres::installed().is_some();
     if !can {
-        report_not_run(test);
+        report_not_run(test, "install Postgres (apt-get install postgresql)");
     }
     can
 }
 
 /// Says on the real stderr, past the capture of test output, that `test` did not run for want of Postgres.
-fn report_not_run(test: &str) {
+fn report_not_run(test: &str, remedy: &str) {
     static NOT_RUN: AtomicUsize = AtomicUsize::new(0);
-    const HOW: &str = "install Postgres (apt-get install postgresql), or set TEST_DATABASE_URL";
-    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "CI=true, and there is no Postgres for {test}: {HOW}");
+    let test = test.trim_start_matches("it::");
+    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "no Postgres for {test}, and CI=true: {remedy}");
     let so_far = NOT_RUN.fetch_add(1, Ordering::Relaxed) + 1;
-    let line = format!("NOT RUN ({so_far} so far), no Postgres: {test}. To run it, {HOW}.\n");
+    let line = format!("NOT RUN for want of Postgres ({so_far} so far): {test}. To run it, {remedy}.\n");
     io::stderr().write_all(line.as_bytes()).expect("stderr takes a line");
 }
 

@@ -1,8 +1,9 @@
 //! Where SMS arrive: a sender that keeps what it is given, or fails in the way that a test asks for.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use device_management::sms::{Accepted, Fault, Sms, SmsError, SmsSender};
+use tokio::sync::Notify;
 
 /// What the sender does with the next messages.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -32,9 +33,28 @@ impl Message {
     }
 }
 
+/// A message that is kept on its way.
+#[derive(Clone, Default)]
+pub(crate) struct Hold {
+    reached: Arc<Notify>,
+    released: Arc<Notify>,
+}
+
+impl Hold {
+    /// Waits until the message is on its way.
+    pub(crate) async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
+    }
+}
+
 /// Every phone of a test.
 #[derive(Default)]
 pub(crate) struct Outbox {
+    held: Mutex<Option<Hold>>,
     network: Mutex<Network>,
     messages: Mutex<Vec<Message>>,
 }
@@ -42,6 +62,13 @@ pub(crate) struct Outbox {
 impl Outbox {
     pub(crate) fn network(&self, network: Network) {
         *self.network.lock().unwrap() = network;
+    }
+
+    /// Keeps the next message on its way until it is released.
+    pub(crate) fn hold(&self) -> Hold {
+        let hold = Hold::default();
+        *self.held.lock().unwrap() = Some(hold.clone());
+        hold
     }
 
     pub(crate) fn messages(&self) -> Vec<Message> {
@@ -56,6 +83,11 @@ impl Outbox {
 #[async_trait::async_trait]
 impl SmsSender for Outbox {
     async fn send(&self, sms: &Sms) -> Result<Accepted, SmsError> {
+        let held = self.held.lock().unwrap().take();
+        if let Some(hold) = held {
+            hold.reached.notify_one();
+            hold.released.notified().await;
+        }
         let network = *self.network.lock().unwrap();
         if matches!(network, Network::Works | Network::LosesItsAnswer) {
             let message = Message { to: sms.to.as_e164().to_owned(), text: sms.text.expose().to_owned() };

@@ -1,7 +1,10 @@
 //! A handset with a real P-256 key that really signs.
 
-use p256::ecdsa::signature::Signer;
+use p256::ecdsa::signature::{RandomizedSigner, Signer};
 use p256::ecdsa::{Signature, SigningKey};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 pub(crate) struct Phone(SigningKey);
@@ -27,4 +30,38 @@ impl Phone {
         let signature: Signature = self.0.sign(message);
         hex::encode(signature.to_der())
     }
+
+    /// Another signature over the same text: ECDSA has as many as there are nonces. The same seed gives the same one.
+    pub(crate) fn sign_anew(&self, text: &str, seed: u64) -> String {
+        let signature: Signature = self.0.sign_with_rng(&mut StdRng::seed_from_u64(seed), text.as_bytes());
+        hex::encode(signature.to_der())
+    }
+
+    /// The body that adds another phone's key to this one's device.
+    pub(crate) fn vouch_for(&self, other: &Self) -> Value {
+        let signature = self.sign(&other.key());
+        json!({
+            "key": other.key(),
+            "key_type": "ecdsa-p256",
+            "device_signature": {"signature_key_purpose": "unrestricted", "signature": signature},
+        })
+    }
+
+    /// The high-s twin of a low-s signature, or the other way round: whoever verifies one verifies both.
+    pub(crate) fn twin(signature: &str) -> String {
+        let (r, s) = scalars(signature).split_scalars();
+        let twin = Signature::from_scalars(r, -s).expect("the negative of a scalar in range is in range");
+        hex::encode(twin.to_der())
+    }
+
+    /// Whether s is in the upper half of its range.
+    pub(crate) fn has_high_s(signature: &str) -> bool {
+        let signature = scalars(signature);
+        signature.normalize_s() != signature
+    }
+}
+
+fn scalars(signature: &str) -> Signature {
+    let der = hex::decode(signature).expect("a phone signs in hex");
+    Signature::from_der(&der).expect("a phone signs in DER")
 }

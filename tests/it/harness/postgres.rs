@@ -14,17 +14,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::{env, iter};
 
-use super::{free_port, random_word};
+use super::{folder, free_port, random_word};
 
 /// What every server runs with; the settings of a single server come after these and win. Without `fsync` a commit
 /// survives a crash of the server, not one of the machine: as much as a test can see.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("listen_addresses", "127.0.0.1"),
     ("unix_socket_directories", ""),
     ("max_connections", "300"),
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("autovacuum", "off"),
+    ("min_wal_size", "32MB"),
+    ("max_wal_size", "128MB"),
 ];
 
 /// A free port can be taken between finding it and listening on it; so often it is tried again.
@@ -92,7 +94,7 @@ impl PostgresServer {
     }
 
     fn prepare(bin: &Path) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("device-management-postgres-").tempdir_in(place_for_all())?;
+        let folder = folder::temporary();
         let password = random_word();
         let password_file = folder.path().join("password");
         fs::write(&password_file, &password)?;
@@ -148,16 +150,6 @@ impl Drop for PostgresServer {
         // Nothing is left to do when waiting fails: the guard has its end of input either way.
         let _ = self.guard.wait();
     }
-}
-
-/// A temporary folder in which any user may work: the usual one, unless it is closed to others.
-fn place_for_all() -> PathBuf {
-    let mode = |folder: &Path| fs::metadata(folder).map_or(0, |metadata| metadata.mode());
-    let open_to_all = |folder: &PathBuf| {
-        mode(folder) & 0o003 == 0o003 && folder.ancestors().all(|above| mode(above) & 0o001 == 0o001)
-    };
-    let usual = env::temp_dir();
-    [usual.clone(), "/tmp".into(), "/var/tmp".into()].into_iter().find(open_to_all).unwrap_or(usual)
 }
 
 /// User and group id of someone whom Postgres runs as. `initdb` insists on an entry in the user database.

@@ -29,14 +29,23 @@ impl Clock for ManualClock {
     }
 }
 
-/// Bytes that look random and are the same in every run.
-#[derive(Default)]
-pub(crate) struct RepeatableEntropy(AtomicU64);
+/// Bytes that look random and are the same in every run. Replicas that share a database must not share these.
+pub(crate) struct RepeatableEntropy {
+    replica: u64,
+    blocks: AtomicU64,
+}
+
+impl RepeatableEntropy {
+    pub(crate) fn of_replica(replica: u64) -> Self {
+        Self { replica, blocks: AtomicU64::new(0) }
+    }
+}
 
 impl Entropy for RepeatableEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(32) {
-            let block = Sha256::digest(self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+            let number = self.blocks.fetch_add(1, Ordering::Relaxed);
+            let block = Sha256::digest([self.replica.to_be_bytes(), number.to_be_bytes()].concat());
             chunk.copy_from_slice(&block[..chunk.len()]);
         }
     }

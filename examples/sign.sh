@@ -1,0 +1,79 @@
+#!/bin/sh
+# A device's whole life with fresh keys: binds it, adds a second key, and deletes it.
+#
+# openssl stands for the phone: it makes the keys and signs. The code comes from the console SMS in the service's log, so
+# the service must run in the sandbox and write its log to a file:
+#
+#     SANDBOX_OTP=random cargo run 2>service.log &
+#     SERVER_LOG=service.log examples/sign.sh
+#
+# BASE_URL (http://127.0.0.1:8080), CLIENT_ID and CLIENT_SECRET (sandbox) name another service or another client.
+set -eu
+
+here=$(dirname "$0")
+# shellcheck source=examples/http.sh
+. "$here/http.sh"
+
+log=${SERVER_LOG:?must name the file that the service writes its log to}
+
+# new_key NAME: makes a P-256 key.
+new_key() {
+    openssl ecparam -name prime256v1 -genkey -noout -out "$folder/$1.pem"
+}
+
+hex() {
+    od -An -v -tx1 | tr -d ' \n'
+}
+
+# public_key NAME: the uncompressed point in hex, which is what the last 65 bytes of the DER form hold.
+public_key() {
+    openssl ec -in "$folder/$1.pem" -pubout -outform DER 2>"$folder/openssl.log" | tail -c 65 | hex
+}
+
+# sign NAME TEXT: the signature over the text's SHA-256, as DER in hex.
+sign() {
+    printf '%s' "$2" | openssl dgst -sha256 -sign "$folder/$1.pem" | hex
+}
+
+# code_for CHALLENGE: the first six digits of the SMS that the log shows for it.
+code_for() {
+    grep -F "$1" "$log" | sed -n 's/.*SMS to //p' | grep -o '[0-9]\{6\}' | head -n 1
+}
+
+person=example-$(openssl rand -hex 8)
+new_key first
+new_key second
+
+echo '# Get an access token.'
+sign_in
+
+echo '# Give the person a mobile number that we have verified ourselves.'
+call 201 POST "/v1/persons/$person/mobile_number" '{"number": "+49 151 12345678", "verified": true}'
+
+echo '# Ask for a device with the first key.'
+call 202 POST /v1/mfa/devices \
+    "{\"person_id\": \"$person\", \"key_type\": \"ecdsa-p256\", \"key\": \"$(public_key first)\", \"name\": \"openssl\"}"
+device=$(field id)
+
+echo '# Read the code from the SMS, sign it with the first key, and answer the challenge.'
+code=$(code_for "$device")
+[ -n "$code" ] || fail "$log shows no SMS for $device: is it the log of the service at $base_url?"
+call 204 PUT "/v1/mfa/challenges/signatures/$device" "{\"signature\": \"$(sign first "$code")\"}"
+
+echo '# Add a restricted key. The first key vouches for it by signing its hex text.'
+second=$(public_key second)
+call 201 POST "/v1/mfa/devices/$device/keys" \
+    "{\"key_type\": \"ecdsa-p256\", \"key\": \"$second\", \"key_purpose\": \"restricted\",
+      \"device_signature\": {\"signature_key_purpose\": \"unrestricted\", \"signature\": \"$(sign first "$second")\"}}"
+
+echo '# The device has both keys.'
+call 200 GET "/v1/mfa/devices/$device/keys"
+[ "$(fields key_purpose | sort | tr '\n' ' ')" = 'restricted unrestricted ' ] || fail "not the two keys: $(cat "$answer")"
+cat "$answer"
+echo
+
+echo '# Delete the device. It is in no list any more, and cannot be deleted twice.'
+call 204 DELETE "/v1/mfa/devices/$device"
+call 200 GET "/v1/mfa/devices?filter%5Bperson_id%5D=$person"
+[ "$(cat "$answer")" = '[]' ] || fail "the device is still there: $(cat "$answer")"
+call 404 DELETE "/v1/mfa/devices/$device"

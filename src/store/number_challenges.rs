@@ -1,0 +1,257 @@
+//! Codes that confirm a mobile number: opened, looked up, failed, met.
+//!
+//! One open code per number: sending another ends the one before. A wrong token counts against the code and against the
+//! person in one commit.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::engine::Engine;
+use super::failures::{cooling, forgive, spend};
+use super::mobile_numbers::{NumberRecord, number_record};
+use super::rows::column;
+use super::sql_store::SqlStore;
+use super::{Result, StoreError};
+use crate::domain::failure_budget::{CoolingOff, FailureBudget};
+use crate::domain::id::TokenChallengeId;
+use crate::domain::mobile_number::MobileNumber;
+use crate::domain::person::{PartnerId, PersonId};
+
+/// A code that is about to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenChallenge {
+    /// What the code is derived from.
+    pub id: TokenChallengeId,
+    /// Which secret it is derived under.
+    pub otp_version: u32,
+    /// The first instant at which it is no longer accepted.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A code that was sent and can still be confirmed.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenToken {
+    /// What the code is derived from.
+    pub id: TokenChallengeId,
+    /// Which secret it is derived under.
+    pub otp_version: u32,
+}
+
+/// A token that somebody typed, held against the open code.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenAttempt {
+    /// The code that it was meant for.
+    pub id: TokenChallengeId,
+    /// Now.
+    pub at: DateTime<Utc>,
+    /// Wrong tokens per code.
+    pub cap: i64,
+}
+
+/// A number together with its open code, if there is one.
+#[derive(Clone, Debug)]
+pub struct NumberChallenge {
+    /// The number.
+    pub record: NumberRecord,
+    /// `None` when no code was sent, or it expired, was used, or has no attempts left.
+    pub open: Option<OpenToken>,
+    /// Whether the person has to wait after too many failures.
+    pub cooling: Option<CoolingOff>,
+}
+
+/// Codes that confirm a mobile number.
+#[async_trait::async_trait]
+pub trait NumberChallenges {
+    /// Makes this the number's only open code. `None` when the number is not this person's.
+    async fn open_token_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        challenge: TokenChallenge,
+    ) -> Result<Option<NumberRecord>>;
+
+    /// Ends an open code.
+    async fn close_token_challenge(&self, partner: &PartnerId, person: &PersonId, id: TokenChallengeId) -> Result<()>;
+
+    /// The number with its open code. `None` when the number is not this person's.
+    async fn number_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        now: DateTime<Utc>,
+        wrong_tokens_cap: i64,
+    ) -> Result<Option<NumberChallenge>>;
+
+    /// Counts a wrong token against the open code and against the person. `None`, and nothing counted, when the code is
+    /// not open (any more).
+    async fn count_wrong_token(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        attempt: &TokenAttempt,
+        budget: &FailureBudget,
+    ) -> Result<Option<i64>>;
+
+    /// Uses the open code up, marks the number as verified and forgives the person's failures. False when the code is not
+    /// open (any more).
+    async fn confirm_mobile_number(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        attempt: &TokenAttempt,
+    ) -> Result<bool>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Engine> NumberChallenges for SqlStore<DB> {
+    async fn open_token_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        challenge: TokenChallenge,
+    ) -> Result<Option<NumberRecord>> {
+        let query = sqlx::query(
+            "update mobile_number
+                set challenge_id = $4
+                  , challenge_otp_version = $5
+                  , challenge_expires_at = $6
+                  , challenge_wrong_tokens = 0
+              where partner_id = $1
+                and person_id = $2
+                and number = $3
+             returning number_id, number, verified_at",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(number.as_e164().to_owned())
+        .bind(challenge.id.uuid())
+        .bind(i64::from(challenge.otp_version))
+        .bind(challenge.expires_at);
+        self.write(query).await?.map(|row| number_record::<DB>(&row)).transpose()
+    }
+
+    async fn close_token_challenge(&self, partner: &PartnerId, person: &PersonId, id: TokenChallengeId) -> Result<()> {
+        let query = sqlx::query(
+            "update mobile_number
+                set challenge_id = null
+              where partner_id = $1
+                and person_id = $2
+                and challenge_id = $3",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(id.uuid());
+        self.write(query).await?;
+        Ok(())
+    }
+
+    async fn number_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        now: DateTime<Utc>,
+        wrong_tokens_cap: i64,
+    ) -> Result<Option<NumberChallenge>> {
+        let query = sqlx::query(
+            "select n.number_id
+                  , n.number
+                  , n.verified_at
+                  , case when n.challenge_expires_at > $4 and n.challenge_wrong_tokens < $5
+                         then n.challenge_id end as open_id
+                  , coalesce(n.challenge_otp_version, 0) as otp_version
+                  , case when p.cooling_until > $4 then p.cooling_until end as cooling_until
+               from mobile_number n
+               left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
+              where n.partner_id = $1
+                and n.person_id = $2
+                and n.number = $3",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(number.as_e164().to_owned())
+        .bind(now)
+        .bind(wrong_tokens_cap);
+        self.row(query).await?.map(|row| number_challenge::<DB>(&row)).transpose()
+    }
+
+    async fn count_wrong_token(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        attempt: &TokenAttempt,
+        budget: &FailureBudget,
+    ) -> Result<Option<i64>> {
+        let mut transaction = self.begin().await?;
+        let counted = sqlx::query(
+            "update mobile_number
+                set challenge_wrong_tokens = challenge_wrong_tokens + 1
+              where partner_id = $1
+                and person_id = $2
+                and challenge_id = $3
+                and challenge_expires_at > $4
+                and challenge_wrong_tokens < $5
+             returning challenge_wrong_tokens",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(attempt.id.uuid())
+        .bind(attempt.at)
+        .bind(attempt.cap)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let Some(row) = counted.first() else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let wrong = column::<DB, i64>(row, "challenge_wrong_tokens")?;
+        spend::<DB>(partner, person, attempt.at, budget).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(wrong))
+    }
+
+    async fn confirm_mobile_number(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        attempt: &TokenAttempt,
+    ) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        let confirmed = sqlx::query(
+            "update mobile_number
+                set verified_at = coalesce(verified_at, $4)
+                  , challenge_id = null
+              where partner_id = $1
+                and person_id = $2
+                and challenge_id = $3
+                and challenge_expires_at > $4
+                and challenge_wrong_tokens < $5
+             returning number_id",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(attempt.id.uuid())
+        .bind(attempt.at)
+        .bind(attempt.cap)
+        .fetch_all(&mut *transaction)
+        .await?;
+        // A cool-down that another failure began meanwhile is not overtaken.
+        let forgiven = forgive::<DB>(partner, person, attempt.at).fetch_all(&mut *transaction).await?;
+        if confirmed.is_empty() || forgiven.is_empty() {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        transaction.commit().await?;
+        Ok(true)
+    }
+}
+
+fn number_challenge<DB: Engine>(row: &DB::Row) -> Result<NumberChallenge> {
+    let otp_version = u32::try_from(column::<DB, i64>(row, "otp_version")?)
+        .map_err(|_| StoreError::Corrupt { column: "challenge_otp_version" })?;
+    let open = column::<DB, Option<Uuid>>(row, "open_id")?.map(|id| OpenToken { id: id.into(), otp_version });
+    Ok(NumberChallenge { record: number_record::<DB>(row)?, open, cooling: cooling::<DB>(row)? })
+}

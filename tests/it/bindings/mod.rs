@@ -1,0 +1,68 @@
+//! Binding a device: asking for it (contract section 4.1), looking at its challenge (4.4) and answering it (4.5).
+
+mod answering;
+mod asking;
+mod deciding;
+mod malformed;
+mod messages;
+mod pending;
+mod refusals;
+mod repeats;
+mod replicas;
+mod sample;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Phone, TestClient};
+
+const DEVICES: &str = "/v1/mfa/devices";
+
+/// What must be said to ask for a device.
+fn wish(person: &str, phone: &Phone) -> Value {
+    json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key()})
+}
+
+/// The same with more, or with other values.
+fn with(mut wish: Value, more: Value) -> Value {
+    let (Some(wish_fields), Value::Object(more)) = (wish.as_object_mut(), more) else { panic!("two objects") };
+    wish_fields.extend(more);
+    wish
+}
+
+fn device_path(id: &str) -> String {
+    format!("{DEVICES}/{id}")
+}
+
+fn challenge_path(id: &str) -> String {
+    format!("/v1/mfa/challenges/signatures/{id}")
+}
+
+/// The challenge is not there, or not any more.
+#[track_caller]
+fn assert_not_open(answer: &Answer, id: &str) {
+    answer.assert_error(404, "not_found", &format!("signature challenge \"{id}\" not found"));
+}
+
+#[track_caller]
+fn assert_wrong(answer: &Answer) {
+    answer.assert_error(403, "invalid_tan", "the signature is wrong");
+}
+
+#[track_caller]
+fn assert_key_taken(answer: &Answer) {
+    answer.assert_error(409, "key_already_registered", "the key belongs to a bound device; generate a new one");
+}
+
+#[track_caller]
+fn assert_device_limit(answer: &Answer) {
+    let detail = "the person has as many devices as allowed; delete one first";
+    answer.assert_error(409, "device_limit_exceeded", detail);
+}
+
+/// Ids of the person's bound devices, newest first.
+async fn bound_devices(partner: &TestClient, person: &str) -> Vec<String> {
+    let list = partner.get(&format!("{DEVICES}?person_id={person}")).await;
+    list.assert_status(200);
+    let id = |device: &Value| device["id"].as_str().expect("a device has an id").to_owned();
+    list.json().as_array().expect("a list").iter().map(id).collect()
+}

@@ -1,0 +1,41 @@
+//! The configuration: what may be set, what wins, and what the service refuses to start with.
+
+mod example;
+mod production;
+mod sources;
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use device_management::config::{Config, Problem, Shown};
+use tempfile::NamedTempFile;
+
+/// Loads settings from an environment of nothing but these variables.
+fn load(variables: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
+    load_with_file(variables, "")
+}
+
+/// The same with a TOML file.
+fn load_with_file(variables: &[(&str, &str)], toml: &str) -> Result<Config, Vec<Problem>> {
+    let variables: HashMap<&str, &str> = variables.iter().copied().collect();
+    let file = file_with(toml);
+    Config::load(&|name| variables.get(name).map(|text| (*text).to_owned()), Some(file.path()))
+}
+
+fn file_with(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// Every problem as an operator reads it.
+fn problems(variables: &[(&str, &str)], toml: &str) -> Vec<String> {
+    let problems = load_with_file(variables, toml).expect_err("these settings are bad");
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// The setting with this name as `config print` shows it.
+#[track_caller]
+fn shown<'a>(config: &'a Config, name: &str) -> &'a Shown {
+    config.shown.iter().find(|shown| shown.name == name).unwrap_or_else(|| panic!("{name} is a setting"))
+}

@@ -1,0 +1,147 @@
+//! What production refuses to start with (contract section 9).
+
+use device_management::config::{CodeSettings, Mode, ProviderSettings};
+
+use super::{load, problems};
+
+/// The least that production starts with.
+pub(super) const PRODUCTION: [(&str, &str); 6] = [
+    ("MODE", "production"),
+    ("OTP_SECRET", "9b1f0c6de24f4be0a43cb8c1c0a1f2d3"),
+    ("TOKEN_SECRET", "4e5d6c7b8a990817263544f3e2d1c0bf"),
+    ("SMS_PROVIDERS", "webhook"),
+    ("SMS_WEBHOOK_URL", "https://sms.example/send"),
+    ("SMS_WEBHOOK_TOKEN", "a-token-for-the-gateway"),
+];
+
+/// The same with other values for some variables; an empty one takes the variable away.
+fn production_but<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let kept = PRODUCTION.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+    kept.chain(changes).copied().collect()
+}
+
+#[track_caller]
+fn assert_refused(changes: &[(&str, &str)], expected: &[&str]) {
+    let problems = problems(&production_but(changes), "");
+    let fits = problems.len() == expected.len() && problems.iter().zip(expected).all(|(p, e)| p.starts_with(e));
+    assert!(fits, "expected {expected:#?}, got {problems:#?}");
+}
+
+#[test]
+fn secrets_and_a_way_to_send_sms_are_enough() {
+    let config = load(&PRODUCTION).unwrap();
+    assert_eq!(config.mode, Mode::Production);
+    assert!(!config.sandbox_client);
+    assert!(matches!(config.codes, CodeSettings::Derived { version: 1, .. }));
+    assert!(matches!(config.sms.providers[..], [ProviderSettings::Webhook(_)]));
+}
+
+#[test]
+fn console_sms_is_refused_anywhere_in_the_list() {
+    for list in ["console", "webhook,console", "console, webhook"] {
+        assert_refused(&[("SMS_PROVIDERS", list)], &["SMS_PROVIDERS must not contain console in production"]);
+    }
+    assert_refused(&[("SMS_PROVIDERS", "")], &["SMS_PROVIDERS must not contain console in production"]);
+}
+
+#[test]
+fn a_fixed_code_is_refused_and_random_ones_are_not() {
+    assert_refused(&[("SANDBOX_OTP", "212212")], &["SANDBOX_OTP must not be set in production"]);
+    load(&production_but(&[("SANDBOX_OTP", "random")])).unwrap();
+}
+
+#[test]
+fn the_sandbox_client_is_refused() {
+    assert_refused(&[("SANDBOX_CLIENT", "true")], &["SANDBOX_CLIENT must be false in production"]);
+}
+
+#[test]
+fn missing_secrets_are_refused() {
+    assert_refused(
+        &[("OTP_SECRET", ""), ("TOKEN_SECRET", "")],
+        &["OTP_SECRET is required in production", "TOKEN_SECRET is required in production"],
+    );
+}
+
+#[test]
+fn secrets_of_less_than_32_bytes_are_refused() {
+    let (short, enough) = ("9b1f0c6de24f4be0a43cb8c1c0a1f2d", "9b1f0c6de24f4be0a43cb8c1c0a1f2d0");
+    for name in ["OTP_SECRET", "OTP_SECRET_PREVIOUS", "TOKEN_SECRET", "TOKEN_SECRET_PREVIOUS"] {
+        assert_refused(&[(name, short)], &[&format!("{name} is too short: at least 32 bytes")]);
+        load(&production_but(&[(name, enough)])).unwrap();
+    }
+}
+
+#[test]
+fn the_sandboxs_secrets_are_refused_for_any_purpose() {
+    let sandbox = load(&[("SANDBOX_OTP", "random")]).unwrap();
+    let CodeSettings::Derived { current, .. } = sandbox.codes else { panic!("the codes are random") };
+    for secret in [current, sandbox.tokens.current] {
+        let secret = secrecy::ExposeSecret::expose_secret(&secret);
+        for name in ["OTP_SECRET", "OTP_SECRET_PREVIOUS", "TOKEN_SECRET", "TOKEN_SECRET_PREVIOUS"] {
+            assert_refused(&[(name, secret)], &[&format!("{name} must not be the sandbox's secret")]);
+        }
+    }
+}
+
+#[test]
+fn one_secret_for_two_purposes_is_refused() {
+    let otp_secret = PRODUCTION[1].1;
+    assert_refused(&[("TOKEN_SECRET", otp_secret)], &["TOKEN_SECRET must not be the same as OTP_SECRET"]);
+}
+
+#[test]
+fn servers_are_talked_to_with_encryption_only() {
+    for name in ["SMS_WEBHOOK_URL", "SEON_BASE_URL", "TWILIO_BASE_URL", "EXTERNAL_JWKS_URL"] {
+        assert_refused(&[(name, "http://api.example/")], &[&format!("{name} must begin with https:// in production")]);
+        load(&production_but(&[(name, "https://api.example/")])).unwrap();
+    }
+    assert_refused(
+        &[("EXTERNAL_ISSUER", "http://login.example"), ("EXTERNAL_AUDIENCE", "us")],
+        &["EXTERNAL_ISSUER must begin with https:// in production"],
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let changes = [
+        ("SANDBOX_OTP", "212212"),
+        ("OTP_SECRET", ""),
+        ("TOKEN_SECRET", "short"),
+        ("SANDBOX_CLIENT", "true"),
+        ("SMS_PROVIDERS", "console,webhook,twilio"),
+        ("SMS_WEBHOOK_URL", ""),
+        ("SMS_WEBHOOK_TOKEN", "with a blank"),
+        ("SEON_BASE_URL", "http://seon.example"),
+        ("HTTP_ADDR", "8080"),
+    ];
+    let expected = [
+        "HTTP_ADDR must be an address with a port",
+        "OTP_SECRET is required in production",
+        "SANDBOX_OTP must not be set in production",
+        "TOKEN_SECRET is too short",
+        "SANDBOX_CLIENT must be false in production",
+        "SMS_PROVIDERS must not contain console in production",
+        "SMS_WEBHOOK_TOKEN may contain only visible ASCII characters",
+        "SMS_WEBHOOK_URL is required by SMS_PROVIDERS=webhook",
+        "TWILIO_FROM or TWILIO_MESSAGING_SERVICE_SID is required by SMS_PROVIDERS=twilio",
+        "TWILIO_ACCOUNT_SID is required by SMS_PROVIDERS=twilio",
+        "TWILIO_AUTH_TOKEN is required by SMS_PROVIDERS=twilio",
+        "SEON_BASE_URL must begin with https:// in production",
+    ];
+    assert_refused(&changes, &expected);
+}
+
+#[test]
+fn the_sandbox_takes_all_of_it() {
+    let settings = [
+        ("SANDBOX_OTP", "000000"),
+        ("OTP_SECRET", "short"),
+        ("TOKEN_SECRET", "short"),
+        ("SEON_BASE_URL", "http://127.0.0.1:9"),
+        ("SMS_PROVIDERS", "console"),
+    ];
+    let config = load(&settings).unwrap();
+    assert!(config.sandbox_client);
+    assert!(matches!(&config.codes, CodeSettings::Fixed(code) if code == "000000"));
+}

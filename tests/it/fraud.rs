@@ -1,0 +1,328 @@
+//! SEON behind its port: what is sent, what is understood, and how every kind of failure is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_management::fraud::disabled::Disabled;
+use device_management::fraud::gate::FraudGate;
+use device_management::fraud::policy::{Decision, FraudMode, FraudPolicy, OnError};
+use device_management::fraud::seon::{Seon, SeonSettings};
+use device_management::fraud::{Assessment, FraudAction, FraudCheck, FraudError, FraudQuery, FraudState};
+use device_management::outbound::{self, HttpUrl};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use uuid::Uuid;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::harness::log::Log;
+use crate::harness::provider::{ClosedPort, Manners, RudeServer};
+
+const KEY: &str = "4f9c-licence-key";
+const PAYLOAD: &str = "Web;179ac83968ab42f7con;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8";
+const FREE_STRING: &str = "YW55IHN0cmluZyBwcm92aWRlZCBieSB0aGUgY2xpZW50Cg==";
+const TRANSACTION: Uuid = Uuid::from_u128(0x0195_1f2e_7c3a_7d4b_8e5f_1234_5678_9abc);
+
+/// Long enough for any answer on loopback.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Short enough for a test of a server that does not answer.
+const IMPATIENCE: Duration = Duration::from_millis(150);
+
+fn seon(base_url: &str, deadline: Duration) -> Seon {
+    let base_url = HttpUrl::parse(base_url).unwrap();
+    let settings = SeonSettings { base_url, api_key: KEY.to_owned().into(), deadline };
+    Seon::new(settings, outbound::client().unwrap()).unwrap()
+}
+
+fn query(action: FraudAction, device_data: &str) -> FraudQuery<'_> {
+    FraudQuery { action, person_id: "ec3d16cbc106f481cper", transaction_id: TRANSACTION, device_data }
+}
+
+fn binding() -> FraudQuery<'static> {
+    query(FraudAction::DeviceBinding, PAYLOAD)
+}
+
+async fn answering(response: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).and(path("/SeonRestService/fraud-api/v2")).respond_with(response).mount(&server).await;
+    server
+}
+
+async fn assess_json(answer: Value) -> Result<Option<Assessment>, FraudError> {
+    let server = answering(ResponseTemplate::new(200).set_body_json(answer)).await;
+    seon(&server.uri(), PATIENCE).assess(&binding()).await
+}
+
+async fn assess_rude(manners: Manners, deadline: Duration) -> FraudError {
+    let server = RudeServer::start(manners).await;
+    let seon = seon(&server.url(), deadline);
+    timeout(PATIENCE + IMPATIENCE, seon.assess(&binding())).await.expect("the check keeps its deadline").unwrap_err()
+}
+
+fn truncated() -> Vec<u8> {
+    b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"success\":true".to_vec()
+}
+
+fn approval() -> Value {
+    json!({"success": true, "data": {"id": "6a1f", "state": "APPROVE", "fraud_score": 1}})
+}
+
+#[tokio::test]
+async fn the_question_is_exactly_what_the_contract_says() {
+    let server = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
+    seon(&server.uri(), PATIENCE).assess(&binding()).await.unwrap();
+    let requests = server.received_requests().await.unwrap();
+    let [request] = requests.as_slice() else { panic!("one request, not {}", requests.len()) };
+    assert_eq!(request.url.path(), "/SeonRestService/fraud-api/v2");
+    assert_eq!(request.headers["x-api-key"], KEY);
+    assert_eq!(request.headers["content-type"], "application/json");
+    assert_eq!(
+        request.body_json::<Value>().unwrap(),
+        json!({
+            "config": {
+                "device_fingerprinting": true,
+                "ip_api": false,
+                "email_api": false,
+                "phone_api": false,
+                "aml_api": false,
+                "ignore_velocity_rules": false,
+            },
+            "action_type": "device_binding",
+            "user_id": "ec3d16cbc106f481cper",
+            "transaction_id": "01951f2e-7c3a-7d4b-8e5f-123456789abc",
+            "session": PAYLOAD,
+        })
+    );
+}
+
+#[tokio::test]
+async fn the_payload_is_passed_on_untouched() {
+    let server = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
+    let payload = "  Web;\"\\\u{e9}\u{1f600}\n;==  ";
+    let query = query(FraudAction::DeviceBinding, payload);
+    seon(&server.uri(), PATIENCE).assess(&query).await.unwrap();
+    let request = server.received_requests().await.unwrap().remove(0);
+    assert_eq!(request.body_json::<Value>().unwrap()["session"], payload);
+}
+
+#[tokio::test]
+async fn each_action_has_its_name() {
+    let server = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
+    let seon = seon(&server.uri(), PATIENCE);
+    for action in [FraudAction::DeviceBinding, FraudAction::DeviceVerification, FraudAction::DeviceKeyCreation] {
+        seon.assess(&query(action, PAYLOAD)).await.unwrap();
+    }
+    let requests = server.received_requests().await.unwrap();
+    let names: Vec<Value> = requests.iter().map(|r| r.body_json::<Value>().unwrap()["action_type"].take()).collect();
+    assert_eq!(names, ["device_binding", "device_verification", "device_key_creation"]);
+}
+
+#[tokio::test]
+async fn state_score_and_id_come_back() {
+    for (word, state) in
+        [("APPROVE", FraudState::Approve), ("REVIEW", FraudState::Review), ("DECLINE", FraudState::Decline)]
+    {
+        let answer = json!({"success": true, "error": {}, "data": {"id": "6a1f", "state": word, "fraud_score": 12.5}});
+        let expected = Assessment { state, score: Some(12.5), provider_id: Some("6a1f".to_owned()) };
+        assert_eq!(assess_json(answer).await.unwrap(), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn fields_that_we_do_not_know_are_fine() {
+    let answer = json!({
+        "success": true,
+        "new": [1, {"a": null}],
+        "data": {"state": "REVIEW", "device_details": {"os": "iOS"}, "applied_rules": [{"score": "x"}]},
+    });
+    let expected = Assessment { state: FraudState::Review, score: None, provider_id: None };
+    assert_eq!(assess_json(answer).await.unwrap(), Some(expected));
+}
+
+#[tokio::test]
+async fn success_false_in_a_200_is_a_failure() {
+    let answer = json!({"success": false, "error": {"code": "2002", "message": "key"}, "data": {"state": "APPROVE"}});
+    let error = assess_json(answer).await.unwrap_err();
+    assert!(matches!(error, FraudError::Unsuccessful { code: Some(ref code) } if code == "2002"), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_state_is_not_taken_for_approval() {
+    let error = assess_json(json!({"success": true, "data": {"state": "BLOCK"}})).await.unwrap_err();
+    assert!(matches!(error, FraudError::Unreadable), "{error:?}");
+}
+
+#[tokio::test]
+async fn any_other_status_is_a_refusal() {
+    for status in [201, 204, 400, 401, 403, 404, 429, 500, 502, 503] {
+        let server = answering(ResponseTemplate::new(status).set_body_json(approval())).await;
+        let error = seon(&server.uri(), PATIENCE).assess(&binding()).await.unwrap_err();
+        assert!(matches!(error, FraudError::Refused { status: s } if s == status), "{status}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
+    let target = format!("{}/SeonRestService/fraud-api/v2", elsewhere.uri());
+    let server = answering(ResponseTemplate::new(307).insert_header("location", target)).await;
+    let error = seon(&server.uri(), PATIENCE).assess(&binding()).await.unwrap_err();
+    assert!(matches!(error, FraudError::Refused { status: 307 }), "{error:?}");
+    assert!(elsewhere.received_requests().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn garbage_is_unreadable() {
+    for body in ["", "<html>", "{\"success\":true,", "[]", "null", "\u{0}"] {
+        let server = answering(ResponseTemplate::new(200).set_body_string(body)).await;
+        let error = seon(&server.uri(), PATIENCE).assess(&binding()).await.unwrap_err();
+        assert!(matches!(error, FraudError::Unreadable), "{body:?}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_the_limit_is_read_and_one_byte_more_is_not() {
+    for (size, readable) in [(256 * 1024, true), (256 * 1024 + 1, false)] {
+        let mut body = approval().to_string();
+        body.push_str(&" ".repeat(size - body.len()));
+        let server = answering(ResponseTemplate::new(200).set_body_string(body)).await;
+        let result = seon(&server.uri(), PATIENCE).assess(&binding()).await;
+        match result {
+            Ok(Some(_)) => assert!(readable, "{size}"),
+            Err(FraudError::TooLarge) => assert!(!readable, "{size}"),
+            other => panic!("{size}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flood_is_cut_off_at_the_limit() {
+    let server = RudeServer::start(Manners::Flood(200, 10 << 20)).await;
+    let error = seon(&server.url(), PATIENCE).assess(&binding()).await.unwrap_err();
+    assert!(matches!(error, FraudError::TooLarge), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_silent_server_meets_the_deadline() {
+    assert!(matches!(assess_rude(Manners::Silent, IMPATIENCE).await, FraudError::Timeout));
+}
+
+#[tokio::test]
+async fn the_deadline_covers_the_body_too() {
+    assert!(matches!(assess_rude(Manners::Drip(200), IMPATIENCE).await, FraudError::Timeout));
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_told_from_a_slow_answer() {
+    for manners in [
+        Manners::HangUp,
+        Manners::HangUpAfterRequest,
+        Manners::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
+        Manners::Say(truncated()),
+    ] {
+        let error = assess_rude(manners.clone(), PATIENCE).await;
+        assert!(matches!(error, FraudError::Unreachable(_)), "{manners:?}: {error:?}");
+    }
+    let closed = ClosedPort::take();
+    let error = seon(&closed.url(), PATIENCE).assess(&binding()).await.unwrap_err();
+    assert!(matches!(error, FraudError::Unreachable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_verification_is_assessed_only_with_a_payload_of_seons_shape() {
+    let server = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
+    let seon = seon(&server.uri(), PATIENCE);
+    let verification = |data| query(FraudAction::DeviceVerification, data);
+    assert_eq!(seon.assess(&verification(FREE_STRING)).await.unwrap(), None);
+    assert!(server.received_requests().await.unwrap().is_empty());
+    assert!(seon.assess(&verification(PAYLOAD)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn everything_else_is_assessed_whatever_its_payload_looks_like() {
+    let server = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
+    let seon = seon(&server.uri(), PATIENCE);
+    for action in [FraudAction::DeviceBinding, FraudAction::DeviceKeyCreation] {
+        assert!(seon.assess(&query(action, FREE_STRING)).await.unwrap().is_some(), "{action:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_error_shows_the_payload_the_key_or_the_answer() {
+    let refusal = format!("HTTP/1.1 400 {KEY}\r\n\r\n{PAYLOAD}").into_bytes();
+    let mut errors = vec![
+        assess_rude(Manners::Silent, IMPATIENCE).await,
+        assess_rude(Manners::HangUpAfterRequest, PATIENCE).await,
+        assess_rude(Manners::Say(refusal), PATIENCE).await,
+        assess_rude(Manners::Say(truncated()), PATIENCE).await,
+    ];
+    let echo = json!({"success": false, "error": {"code": PAYLOAD, "message": KEY}});
+    errors.push(assess_json(echo).await.unwrap_err());
+    errors.push(assess_json(json!({"success": true, "data": {"state": PAYLOAD}})).await.unwrap_err());
+    for error in errors {
+        let mut shown = format!("{error:?} {error}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            shown.push_str(&inner.to_string());
+            cause = inner.source();
+        }
+        for secret in [PAYLOAD, KEY, "SeonRestService"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+    assert!(!format!("{:?}", binding()).contains(PAYLOAD));
+}
+
+#[test]
+fn a_key_that_cannot_stand_in_a_header_is_refused_at_the_start() {
+    let base_url = HttpUrl::parse("https://api.seon.io").unwrap();
+    let settings = SeonSettings { base_url, api_key: "line\nbreak".to_owned().into(), deadline: PATIENCE };
+    assert!(Seon::new(settings, outbound::client().unwrap()).is_err());
+}
+
+#[tokio::test]
+async fn without_a_fraud_check_nothing_is_judged() {
+    let policy = FraudPolicy { mode: FraudMode::Enforce, on_error: OnError::Deny };
+    let gate = FraudGate::new(Arc::new(Disabled), policy);
+    assert!(gate.judge(&binding()).await.is_none());
+}
+
+#[tokio::test]
+async fn the_gate_decides_by_the_policy_and_counts() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let answer = json!({"success": true, "data": {"state": "DECLINE"}});
+    let server = answering(ResponseTemplate::new(200).set_body_json(answer)).await;
+    for (mode, expected) in [(FraudMode::Observe, Decision::Allow), (FraudMode::Enforce, Decision::Deny)] {
+        let policy = FraudPolicy { mode, on_error: OnError::Allow };
+        let gate = FraudGate::new(Arc::new(seon(&server.uri(), PATIENCE)), policy);
+        let judgement = gate.judge(&binding()).await.unwrap();
+        assert_eq!((judgement.state(), judgement.decision), ("decline", expected));
+    }
+    let metrics = recorder.handle().render();
+    assert!(metrics.contains(r#"fraud_checks_total{action="device_binding",state="decline"} 2"#), "{metrics}");
+    assert!(metrics.contains("fraud_check_duration_seconds_count 2"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_failed_check_is_judged_counted_and_logged_without_the_payload() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let log = Log::text();
+    let server = RudeServer::start(Manners::Silent).await;
+    for (on_error, expected) in [(OnError::Allow, Decision::Allow), (OnError::Deny, Decision::Deny)] {
+        let policy = FraudPolicy { mode: FraudMode::Enforce, on_error };
+        let gate = FraudGate::new(Arc::new(seon(&server.url(), IMPATIENCE)), policy);
+        let judgement = gate.judge(&binding()).await.unwrap();
+        assert_eq!((judgement.state(), judgement.decision), ("timeout", expected));
+        assert!(judgement.latency >= IMPATIENCE);
+    }
+    let metrics = recorder.handle().render();
+    assert!(metrics.contains(r#"fraud_checks_total{action="device_binding",state="timeout"} 2"#), "{metrics}");
+    let lines = log.contents();
+    assert!(lines.contains("01951f2e-7c3a-7d4b-8e5f-123456789abc"), "{lines}");
+    assert!(lines.contains("did not answer in time"), "{lines}");
+    assert!(!lines.contains(PAYLOAD), "{lines}");
+}

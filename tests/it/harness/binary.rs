@@ -1,0 +1,188 @@
+//! The real executable, run as an operator runs it: its own process, environment, working folder and ports.
+//!
+//! It gets no variable but those that a test names, and ports that the system picks; its log says which. Waiting is
+//! reading: every wait ends with a line or with the end of the process, at the latest at its deadline. No process
+//! outlives its handle.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::folder;
+use super::lines::Lines;
+
+/// How long a start may take on a machine that builds something else at the same time.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The executable with an environment and a working folder. What one process leaves in the folder the next one finds.
+pub(crate) struct Program {
+    folder: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl Program {
+    pub(crate) fn new() -> Self {
+        Self { folder: folder::temporary(), variables: Vec::new() }
+            .with("HTTP_ADDR", "127.0.0.1:0")
+            .with("METRICS_ADDR", "127.0.0.1:0")
+    }
+
+    /// Sets an environment variable; the last word on a name counts.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The working folder, where configuration files can be put and the default database appears.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the executable with these arguments and waits for nothing.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_device-management"));
+        command.args(arguments).current_dir(self.folder()).env_clear();
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        Process::start(&mut command)
+    }
+
+    /// Starts the service, without any argument, and waits until it listens.
+    pub(crate) fn serve(&self) -> Service {
+        let process = self.start(&[]);
+        let line = process.wait_for_log("listening", START_DEADLINE);
+        let address = |field| address(&line, field).unwrap_or_else(|| panic!("no {field} in: {line}"));
+        Service { http: address("http.addr"), metrics: address("metrics.addr"), process }
+    }
+}
+
+/// The socket address that a log line gives for a field, as text (`field=127.0.0.1:1`) or JSON (`"field":"127.0.0.1:1"`).
+fn address(line: &str, field: &str) -> Option<SocketAddr> {
+    let (_, value) = line.split_once(field)?;
+    value.trim_start_matches(['"', '=', ':', ' ']).split(['"', ',', ' ', '}']).next()?.parse().ok()
+}
+
+/// A process that listens.
+pub(crate) struct Service {
+    process: Process,
+    http: SocketAddr,
+    metrics: SocketAddr,
+}
+
+impl Service {
+    /// Where the interface of the contract is, without a slash at the end.
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// Where the metrics are.
+    pub(crate) fn metrics_url(&self) -> String {
+        format!("http://{}/metrics", self.metrics)
+    }
+}
+
+impl Deref for Service {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+/// A started process, which dies with this handle.
+///
+/// Its waits block the thread: a test that plays the service's neighbours meanwhile needs a multi-threaded runtime.
+pub(crate) struct Process {
+    child: Mutex<Child>,
+    logs: Lines,
+    output: Lines,
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let logs = Lines::of(child.stderr.take().expect("stderr is piped"));
+        let output = Lines::of(child.stdout.take().expect("stdout is piped"));
+        Self { child: Mutex::new(child), logs, output }
+    }
+
+    /// The lines of stderr so far.
+    pub(crate) fn logs(&self) -> Vec<String> {
+        self.logs.so_far()
+    }
+
+    /// The lines of stdout so far.
+    pub(crate) fn output(&self) -> Vec<String> {
+        self.output.so_far()
+    }
+
+    /// The first log line that contains `pattern`, be it there already or yet to come.
+    pub(crate) fn wait_for_log(&self, pattern: &str, deadline: Duration) -> String {
+        self.logs.wait_for(pattern, deadline).unwrap_or_else(|| self.give_up(&format!("no log line with {pattern:?}")))
+    }
+
+    /// Asks it to end, as an orchestrator does: SIGTERM. Nothing happens when it has ended already.
+    pub(crate) fn terminate(&self) {
+        let mut child = self.child();
+        if child.try_wait().expect("a child can be asked for its status").is_none() {
+            let pid = child.id().to_string();
+            // The standard library cannot send this signal; wherever a shell is, it can.
+            let status = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &pid]).status();
+            assert!(status.is_ok_and(|status| status.success()), "process {pid} takes no signal");
+        }
+    }
+
+    /// Ends it without asking: SIGKILL.
+    pub(crate) fn kill(&self) {
+        self.child().kill().expect("a child can be killed");
+    }
+
+    /// Waits until it has ended and all that it wrote has been read.
+    pub(crate) fn wait(&self, deadline: Duration) -> ExitStatus {
+        let end = Instant::now() + deadline;
+        for lines in [&self.logs, &self.output] {
+            if !lines.wait_for_end(end.saturating_duration_since(Instant::now())) {
+                self.give_up("the process did not end");
+            }
+        }
+        self.child().wait().expect("a child can be waited for")
+    }
+
+    fn give_up(&self, what: &str) -> ! {
+        panic!("{what}; its log:\n{}\nits output:\n{}", self.logs().join("\n"), self.output().join("\n"))
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().expect("only a failed test leaves the lock broken")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Neither can fail but for a child that has ended and been waited for.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_both_log_formats() {
+        let text = "2026-01-01T00:00:00Z  INFO listening http.addr=127.0.0.1:4711 metrics.addr=127.0.0.1:4712";
+        let json = r#"{"fields":{"message":"listening","http.addr":"127.0.0.1:4711","metrics.addr":"127.0.0.1:4712"}}"#;
+        for line in [text, json] {
+            assert_eq!(address(line, "http.addr"), Some(SocketAddr::from(([127, 0, 0, 1], 4711))));
+            assert_eq!(address(line, "metrics.addr"), Some(SocketAddr::from(([127, 0, 0, 1], 4712))));
+        }
+        assert_eq!(address(text, "admin.addr"), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! What a process writes, line by line, read by a thread of its own so that the process never waits for its reader.
+
+use std::io::{BufRead, BufReader, Read};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+/// The lines of one stream; those so far, or those to come.
+pub(super) struct Lines(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Lines {
+    pub(super) fn of(source: impl Read + Send + 'static) -> Self {
+        let shared = Arc::new(Shared::default());
+        let writer = Arc::clone(&shared);
+        thread::spawn(move || {
+            for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
+                writer.change(|state| state.lines.push(String::from_utf8_lossy(&line).into_owned()));
+            }
+            writer.change(|state| state.ended = true);
+        });
+        Self(shared)
+    }
+
+    pub(super) fn so_far(&self) -> Vec<String> {
+        self.0.state().lines.clone()
+    }
+
+    /// The first line that contains `pattern`; nothing when the stream ends or the deadline passes without one.
+    pub(super) fn wait_for(&self, pattern: &str, deadline: Duration) -> Option<String> {
+        let mut seen = 0;
+        let state = self.0.wait_while(deadline, |state| {
+            seen += state.lines[seen..].iter().take_while(|line| !line.contains(pattern)).count();
+            seen == state.lines.len() && !state.ended
+        });
+        state.lines.get(seen).cloned()
+    }
+
+    /// Whether the stream ends before the deadline.
+    pub(super) fn wait_for_end(&self, deadline: Duration) -> bool {
+        self.0.wait_while(deadline, |state| !state.ended).ended
+    }
+}
+
+impl Shared {
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics with the lines in hand")
+    }
+
+    fn wait_while(&self, deadline: Duration, mut waiting: impl FnMut(&State) -> bool) -> MutexGuard<'_, State> {
+        let wait = self.changed.wait_timeout_while(self.state(), deadline, |state| waiting(state));
+        wait.expect("nobody panics with the lines in hand").0
+    }
+}

@@ -1,0 +1,74 @@
+//! A wire between the service and Postgres that counts round trips: a proxy which reads the frontend's messages.
+//!
+//! A Sync (`S`) after an Execute (`E`), or a simple Query (`Q`), is a round trip that a request waits for (Postgres manual,
+//! "Message Flow"). A Sync alone is the pool trying a connection that was just given back; nobody waits for it. TLS must
+//! be off.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) struct Wire {
+    url: String,
+    round_trips: Arc<AtomicUsize>,
+}
+
+impl Wire {
+    /// A wire to the server of this URL.
+    pub(crate) async fn to(url: &str) -> Self {
+        let mut url = reqwest::Url::parse(url).expect("a Postgres URL");
+        let server = (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(5432));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let port = listener.local_addr().expect("a bound address").port();
+        url.set_host(Some("127.0.0.1")).expect("a host");
+        url.set_port(Some(port)).expect("a port");
+        url.set_query(Some("sslmode=disable"));
+        let round_trips = Arc::new(AtomicUsize::new(0));
+        let counter = round_trips.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(&server).await.expect("the server is there");
+                let ((from_client, mut to_client), (mut from_server, to_server)) =
+                    (client.into_split(), server.into_split());
+                tokio::spawn(pass_on(from_client, to_server, counter.clone()));
+                tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
+            }
+        });
+        Self { url: url.into(), round_trips }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many round trips were begun since the last call.
+    pub(crate) fn round_trips(&self) -> usize {
+        self.round_trips.swap(0, Ordering::SeqCst)
+    }
+}
+
+async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, round_trips: Arc<AtomicUsize>) -> Option<()> {
+    // The startup message has no type byte.
+    let mut startup = vec![0; from.read_u32().await.ok()? as usize - 4];
+    from.read_exact(&mut startup).await.ok()?;
+    to.write_u32(u32::try_from(startup.len() + 4).ok()?).await.ok()?;
+    to.write_all(&startup).await.ok()?;
+    let mut executed = false;
+    loop {
+        let kind = from.read_u8().await.ok()?;
+        let length = from.read_u32().await.ok()?;
+        let mut body = vec![0; length as usize - 4];
+        from.read_exact(&mut body).await.ok()?;
+        executed |= kind == b'E';
+        if kind == b'Q' || (kind == b'S' && executed) {
+            round_trips.fetch_add(1, Ordering::SeqCst);
+            executed = false;
+        }
+        to.write_u8(kind).await.ok()?;
+        to.write_u32(length).await.ok()?;
+        to.write_all(&body).await.ok()?;
+    }
+}

@@ -1,0 +1,100 @@
+//! Many requests at once, through two replicas: whatever the order, each limit holds, each effect happens once, nothing
+//! deadlocks, and afterwards the books balance.
+
+mod answers;
+mod deletion;
+mod devices;
+mod keys;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::Barrier;
+
+use crate::harness::{Answer, Bound, Phone, TestApp, TestClient, books};
+
+/// How many requests are under way at once.
+const CROWD: u64 = 50;
+
+/// A request that was written and not sent yet.
+struct Request {
+    method: &'static str,
+    path: String,
+    body: Option<Value>,
+}
+
+impl Request {
+    /// The answer to a challenge.
+    fn answer(challenge: &Bound, signature: &str) -> Self {
+        let path = format!("/v1/mfa/challenges/signatures/{}", challenge.id);
+        Self { method: "PUT", path, body: Some(serde_json::json!({"signature": signature})) }
+    }
+
+    /// Another key for a device, vouched for by its own.
+    fn add_key(device: &Bound, vouching: &Phone, key: &Phone) -> Self {
+        let path = format!("/v1/mfa/devices/{}/keys", device.id);
+        Self { method: "POST", path, body: Some(vouching.vouch_for(key)) }
+    }
+
+    fn delete(device: &Bound) -> Self {
+        Self { method: "DELETE", path: format!("/v1/mfa/devices/{}", device.id), body: None }
+    }
+
+    async fn send(self, client: TestClient) -> Answer {
+        client.send(self.method, &self.path, self.body).await
+    }
+}
+
+/// A partner that talks to two replicas.
+struct Crowd {
+    app: TestApp,
+    replicas: [TestClient; 2],
+}
+
+impl Crowd {
+    async fn new(app: TestApp) -> Self {
+        let here = app.partner();
+        let there = here.through(app.replica(&[]).await);
+        Self { app, replicas: [here, there] }
+    }
+
+    fn partner(&self) -> &TestClient {
+        &self.replicas[0]
+    }
+
+    /// Asks for a device: the challenge and the right signature.
+    async fn challenge(&self, person: &str, phone: &Phone) -> (Bound, String) {
+        let asked = self.partner().ask_for_device(person, phone).await;
+        let signature = phone.sign(&self.app.outbox().last().code());
+        (asked, signature)
+    }
+
+    /// Sends all requests at once, each from a task of its own, in turn to one replica and the other, and gives back the
+    /// statuses in the order of the requests. Afterwards the books must balance.
+    async fn send(&self, requests: Vec<Request>) -> Vec<u16> {
+        let start = Arc::new(Barrier::new(requests.len()));
+        let replicas = self.replicas.iter().cycle();
+        let tasks: Vec<_> = requests
+            .into_iter()
+            .zip(replicas.cloned())
+            .map(|(request, replica)| {
+                let start = start.clone();
+                tokio::spawn(async move {
+                    start.wait().await;
+                    request.send(replica).await.status.as_u16()
+                })
+            })
+            .collect();
+        let mut statuses = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            statuses.push(task.await.expect("every answer keeps to the contract"));
+        }
+        books::assert_balanced(&self.app.database).await;
+        statuses
+    }
+}
+
+/// How often a status is among the answers.
+fn count(statuses: &[u16], status: u16) -> usize {
+    statuses.iter().filter(|it| **it == status).count()
+}

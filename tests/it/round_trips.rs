@@ -1,0 +1,74 @@
+//! What a request costs the database: round trips, and connections held while others are waited for.
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use crate::harness::wire::Wire;
+use crate::harness::{Engine, NUMBER, Phone, TestApp};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_request_takes_as_few_round_trips_as_promised() {
+    if !Engine::Postgres.is_there_for("round_trips").await {
+        return;
+    }
+    let app = TestApp::with(Engine::Postgres, &[]).await;
+    let wire = Wire::to(app.database.url()).await;
+    let router = app.replica(&[("DATABASE_URL", wire.url()), ("DATABASE_MAX_CONNECTIONS", "1")]).await;
+    let acme = app.partner().through(router);
+
+    // The first round prepares the statements on the one connection, the second is counted.
+    for (person, phone) in [("ada", Phone::new(1)), ("bob", Phone::new(2))] {
+        acme.verified_person(person).await;
+        app.advance(TimeDelta::seconds(1));
+        let counted = person == "bob";
+        let check = |what: &str, at_most: usize| {
+            let round_trips = wire.round_trips();
+            assert!(!counted || round_trips <= at_most, "{what} took {round_trips} round trips");
+            assert!(round_trips > 0 || at_most == 0, "{what} went past the wire");
+        };
+        wire.round_trips();
+        let asked = acme.ask_for_device(person, &phone).await;
+        check("POST /v1/mfa/devices", 2);
+        let challenge = format!("/v1/mfa/challenges/signatures/{}", asked.id);
+        acme.get(&challenge).await.assert_status(200);
+        check("GET a challenge", 1);
+        acme.answer(&asked.id, &phone.sign("wrong")).await.assert_status(403);
+        check("PUT a wrong signature", 2);
+        acme.answer(&asked.id, &phone.sign(&app.outbox().last().code())).await.assert_status(204);
+        check("PUT a right signature", 2);
+        for path in ["", "/keys", &format!("/keys/{}", asked.key_id)] {
+            acme.get(&format!("/v1/mfa/devices/{}{path}", asked.id)).await.assert_status(200);
+            check("GET a device", 1);
+        }
+        acme.get(&format!("/v1/mfa/devices?person_id={person}")).await.assert_status(200);
+        check("GET devices", 1);
+        acme.get(&format!("/v1/persons/{person}/mobile_number")).await.assert_status(200);
+        check("GET a mobile number", 1);
+        app.with_token(Some("a.b.c")).get(&challenge).await.assert_status(401);
+        check("a bad token", 0);
+    }
+}
+
+/// With a single connection, whoever held it during an outside call would keep everybody else out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_connection_is_held_while_an_sms_is_on_its_way() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        if !engine.is_there_for("no_connection_is_held").await {
+            return;
+        }
+        let app = TestApp::with(engine, &[("DATABASE_MAX_CONNECTIONS", "1")]).await;
+        let acme = app.partner();
+        acme.verified_person("ada").await;
+        let held = app.outbox().hold();
+        let asking = {
+            let acme = acme.clone();
+            tokio::spawn(async move { acme.ask_for_device("ada", &Phone::new(1)).await })
+        };
+        held.reached().await;
+        let number = acme.get("/v1/persons/ada/mobile_number").await;
+        assert_eq!(number.json()["number"], json!(NUMBER));
+        acme.verified_person("bob").await;
+        held.release();
+        asking.await.expect("the request ends");
+    }
+}

@@ -1,0 +1,154 @@
+//! A right answer: what it makes, when it comes too late, and how a repeat of it is known.
+
+use chrono::TimeDelta;
+use device_management::domain::device::{Device, DeviceName};
+use device_management::domain::key::KeyPurpose;
+use device_management::store::{Acceptance, Accepted};
+
+use super::{CAP, TestStore, acceptance, acme, binding, device_id, globex, key, now, person};
+use crate::harness::{books, on_both_databases};
+
+on_both_databases![
+    an_accepted_attempt_becomes_a_device_with_one_used_key,
+    an_attempt_is_accepted_once,
+    an_attempt_that_is_not_open_is_gone,
+    a_full_house_closes_the_attempt,
+    a_taken_key_closes_the_attempt,
+    the_same_key_is_free_at_another_partner,
+    a_repeat_is_the_same_signature_within_a_minute_on_a_device_that_is_there,
+];
+
+async fn an_accepted_attempt_becomes_a_device_with_one_used_key(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    let mut attempt = binding(&ada, 1);
+    attempt.name = DeviceName::parse("Adas Täschchen");
+    attempt.key_purpose = KeyPurpose::Restricted;
+    it.open(&acme(), &attempt).await;
+    let accepted = acceptance(&attempt);
+    assert_eq!(it.accept_binding(&acme(), &accepted, None).await.unwrap(), Accepted::Bound);
+
+    let found = it.device_with_keys(&acme(), attempt.id).await.unwrap().unwrap();
+    let (id, name, created_at) = (attempt.id, attempt.name, attempt.life.created_at);
+    assert_eq!(found.device, Device { id, person_id: ada.clone(), name, created_at, deleted_at: None });
+    let [only] = &found.keys[..] else { panic!("one key: {:?}", found.keys) };
+    assert_eq!((only.id, only.purpose, only.used_at), (attempt.key_id, KeyPurpose::Restricted, Some(accepted.at)));
+    assert_eq!(only.public_key, attempt.public_key);
+    assert!(!it.is_open(&acme(), attempt.id).await);
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
+    assert_eq!((prospects.bound_devices, prospects.key_is_taken), (1, true));
+    books::assert_balanced(&it.database).await;
+}
+
+async fn an_attempt_is_accepted_once(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    let attempt = binding(&ada, 1);
+    it.bind(&acme(), &attempt).await;
+    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), None).await.unwrap(), Accepted::Gone);
+    // Nor once the device is gone again.
+    it.delete_device(&acme(), attempt.id, now()).await.unwrap();
+    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), None).await.unwrap(), Accepted::Gone);
+    books::assert_balanced(&it.database).await;
+}
+
+async fn an_attempt_that_is_not_open_is_gone(it: TestStore) {
+    let (ada, bob) = (person("ada"), person("bob"));
+    it.verified(&acme(), &ada).await;
+    let (superseded, attempt) = (binding(&ada, 1), binding(&ada, 2));
+    it.open(&acme(), &superseded).await;
+    it.open(&acme(), &attempt).await;
+    let right = acceptance(&attempt);
+    let of_another = Acceptance { person_id: bob, ..right.clone() };
+    let late = Acceptance { at: attempt.life.expires_at, ..right.clone() };
+    for (partner, acceptance) in
+        [(acme(), &acceptance(&superseded)), (globex(), &right), (acme(), &of_another), (acme(), &late)]
+    {
+        let accepted = it.accept_binding(&partner, acceptance, None).await.unwrap();
+        assert_eq!(accepted, Accepted::Gone, "{partner} {acceptance:?}");
+    }
+    assert!(it.is_open(&acme(), attempt.id).await);
+
+    for _ in 0..CAP {
+        it.count_wrong_signature(&acme(), attempt.id, now(), CAP).await.unwrap();
+    }
+    assert_eq!(it.accept_binding(&acme(), &right, None).await.unwrap(), Accepted::Gone);
+    it.open(&acme(), &attempt).await;
+    it.close_binding(&acme(), attempt.id, now()).await.unwrap();
+    assert_eq!(it.accept_binding(&acme(), &right, None).await.unwrap(), Accepted::Gone);
+    assert_eq!(books::count(&it.database, "select count(*) from device").await, 0);
+    assert_eq!(books::count(&it.database, "select count(*) from device_key").await, 0);
+}
+
+async fn a_full_house_closes_the_attempt(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    for seed in 1..=2 {
+        it.bind(&acme(), &binding(&ada, seed)).await;
+    }
+    let attempt = binding(&ada, 3);
+    it.open(&acme(), &attempt).await;
+    let full = Acceptance { device_limit: 2, ..acceptance(&attempt) };
+    assert_eq!(it.accept_binding(&acme(), &full, None).await.unwrap(), Accepted::DeviceLimit);
+    assert!(!it.is_open(&acme(), attempt.id).await);
+    // A place that becomes free later does not open it again.
+    it.delete_device(&acme(), device_id(1), now()).await.unwrap();
+    assert_eq!(it.accept_binding(&acme(), &full, None).await.unwrap(), Accepted::Gone);
+
+    it.open(&acme(), &binding(&ada, 4)).await;
+    let last = Acceptance { device_limit: 2, ..acceptance(&binding(&ada, 4)) };
+    assert_eq!(it.accept_binding(&acme(), &last, None).await.unwrap(), Accepted::Bound);
+    books::assert_balanced(&it.database).await;
+}
+
+async fn a_taken_key_closes_the_attempt(it: TestStore) {
+    let (ada, bob) = (person("ada"), person("bob"));
+    it.verified(&acme(), &ada).await;
+    it.verified(&acme(), &bob).await;
+    let mut attempt = binding(&ada, 1);
+    attempt.public_key = key(2);
+    it.open(&acme(), &attempt).await;
+    it.bind(&acme(), &binding(&bob, 2)).await;
+    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), None).await.unwrap(), Accepted::KeyTaken);
+    assert!(!it.is_open(&acme(), attempt.id).await);
+    assert!(it.device(&acme(), attempt.id).await.unwrap().is_none());
+    it.delete_device(&acme(), device_id(2), now()).await.unwrap();
+    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), None).await.unwrap(), Accepted::Gone);
+    // It took no place.
+    let prospects = it.binding_prospects(&acme(), &ada, &key(2)).await.unwrap().unwrap();
+    assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
+    books::assert_balanced(&it.database).await;
+}
+
+async fn the_same_key_is_free_at_another_partner(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    it.verified(&globex(), &ada).await;
+    it.bind(&acme(), &binding(&ada, 1)).await;
+    let mut elsewhere = binding(&ada, 2);
+    elsewhere.public_key = key(1);
+    it.bind(&globex(), &elsewhere).await;
+}
+
+async fn a_repeat_is_the_same_signature_within_a_minute_on_a_device_that_is_there(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    let attempt = binding(&ada, 1);
+    it.bind(&acme(), &attempt).await;
+    let Acceptance { fingerprint, at, .. } = acceptance(&attempt);
+    let minute = TimeDelta::minutes(1);
+    let just_in_time = at + minute - TimeDelta::microseconds(1);
+    for (partner, id, fingerprint, now, expected) in [
+        (acme(), attempt.id, fingerprint, at, true),
+        (acme(), attempt.id, fingerprint, just_in_time, true),
+        (acme(), attempt.id, fingerprint, at + minute, false),
+        (acme(), attempt.id, [8; 32], at, false),
+        (acme(), device_id(2), fingerprint, at, false),
+        (globex(), attempt.id, fingerprint, at, false),
+    ] {
+        let repeat = it.is_repeat(&partner, id, fingerprint, now).await.unwrap();
+        assert_eq!(repeat, expected, "{partner} {id} {now}");
+    }
+    it.delete_device(&acme(), attempt.id, at).await.unwrap();
+    assert!(!it.is_repeat(&acme(), attempt.id, fingerprint, at).await.unwrap());
+}

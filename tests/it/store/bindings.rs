@@ -1,0 +1,165 @@
+//! Attempts to bind a device, until they are accepted.
+
+use chrono::TimeDelta;
+use device_management::domain::device::DeviceName;
+use device_management::domain::id::NumberId;
+use device_management::domain::key::KeyPurpose;
+use device_management::store::NumberVerification;
+use uuid::Uuid;
+
+use super::{CAP, TestStore, acme, binding, device_id, globex, key, now, number, person};
+use crate::harness::on_both_databases;
+
+on_both_databases![
+    who_has_no_verified_number_has_no_prospects,
+    prospects_count_devices_and_know_taken_keys,
+    an_attempt_needs_a_verified_number,
+    an_open_attempt_is_found_as_it_was_opened,
+    the_newest_attempt_is_the_only_one,
+    an_attempt_is_open_until_it_expires_is_closed_or_has_failed_too_often,
+    closing_touches_one_open_attempt_of_one_partner,
+    wrong_signatures_count_up_to_the_cap,
+    a_wrong_signature_counts_against_nothing_but_its_own_open_attempt,
+];
+
+async fn who_has_no_verified_number_has_no_prospects(it: TestStore) {
+    let (ada, bob) = (person("ada"), person("bob"));
+    it.verified(&globex(), &ada).await;
+    let id = NumberId::from(Uuid::new_v4());
+    assert!(it.create_mobile_number(&acme(), &bob, (id, &number()), NumberVerification::Pending, now()).await.unwrap());
+    assert!(it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().is_none());
+    assert!(it.binding_prospects(&acme(), &bob, &key(1)).await.unwrap().is_none());
+}
+
+async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
+    let (ada, bob) = (person("ada"), person("bob"));
+    for (partner, person) in [(acme(), &ada), (acme(), &bob), (globex(), &ada)] {
+        it.verified(&partner, person).await;
+    }
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
+    assert_eq!(prospects.number, number());
+    assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
+
+    // A pending device takes neither a place nor its key.
+    it.open(&acme(), &binding(&ada, 1)).await;
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
+    assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
+
+    it.bind(&acme(), &binding(&ada, 1)).await;
+    for (partner, person, seed, expected) in [
+        (acme(), &ada, 1, (1, true)),
+        (acme(), &ada, 2, (1, false)),
+        (acme(), &bob, 1, (0, true)),
+        (globex(), &ada, 1, (0, false)),
+    ] {
+        let prospects = it.binding_prospects(&partner, person, &key(seed)).await.unwrap().unwrap();
+        assert_eq!((prospects.bound_devices, prospects.key_is_taken), expected, "{partner} {person} {seed}");
+    }
+    it.delete_device(&acme(), device_id(1), now()).await.unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
+    assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
+}
+
+async fn an_attempt_needs_a_verified_number(it: TestStore) {
+    let (ada, bob) = (person("ada"), person("bob"));
+    it.verified(&globex(), &ada).await;
+    let id = NumberId::from(Uuid::new_v4());
+    it.create_mobile_number(&acme(), &bob, (id, &number()), NumberVerification::Pending, now()).await.unwrap();
+    for (person, seed) in [(&ada, 1), (&bob, 2)] {
+        assert!(!it.open_binding(&acme(), &binding(person, seed), None).await.unwrap());
+        assert!(!it.is_open(&acme(), device_id(seed)).await);
+    }
+}
+
+async fn an_open_attempt_is_found_as_it_was_opened(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    let mut wanted = binding(&ada, 1);
+    wanted.key_purpose = KeyPurpose::Restricted;
+    wanted.name = DeviceName::parse("Adas Täschchen");
+    wanted.otp_version = 1_000_000;
+    it.open(&acme(), &wanted).await;
+    let found = it.open_binding_with_id(&acme(), wanted.id, now(), CAP).await.unwrap().unwrap();
+    assert_eq!((found.id, &found.person_id, found.key_id), (wanted.id, &ada, wanted.key_id));
+    assert_eq!((&found.public_key, found.key_purpose), (&wanted.public_key, KeyPurpose::Restricted));
+    assert_eq!((found.otp_version, found.life), (1_000_000, wanted.life));
+    assert!(it.open_binding_with_id(&globex(), wanted.id, now(), CAP).await.unwrap().is_none());
+    assert!(it.open_binding_with_id(&acme(), device_id(2), now(), CAP).await.unwrap().is_none());
+}
+
+async fn the_newest_attempt_is_the_only_one(it: TestStore) {
+    let (ada, bob) = (person("ada"), person("bob"));
+    it.verified(&acme(), &ada).await;
+    it.verified(&acme(), &bob).await;
+    it.open(&acme(), &binding(&ada, 1)).await;
+    it.open(&acme(), &binding(&bob, 2)).await;
+    // Neither attempts that failed nor a closed one spoil the next.
+    it.count_wrong_signature(&acme(), device_id(1), now(), CAP).await.unwrap();
+    it.close_binding(&acme(), device_id(1), now()).await.unwrap();
+    it.open(&acme(), &binding(&ada, 3)).await;
+    let open = [it.is_open(&acme(), device_id(1)).await, it.is_open(&acme(), device_id(3)).await];
+    assert_eq!(open, [false, true]);
+    assert!(it.is_open(&acme(), device_id(2)).await);
+    assert_eq!(it.count_wrong_signature(&acme(), device_id(3), now(), CAP).await.unwrap(), Some(1));
+}
+
+async fn an_attempt_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    let attempt = binding(&ada, 1);
+    it.open(&acme(), &attempt).await;
+    let end = attempt.life.expires_at;
+    let just_before = end - TimeDelta::microseconds(1);
+    assert!(it.open_binding_with_id(&acme(), attempt.id, just_before, CAP).await.unwrap().is_some());
+    assert!(it.open_binding_with_id(&acme(), attempt.id, end, CAP).await.unwrap().is_none());
+    it.count_wrong_signature(&acme(), attempt.id, now(), CAP).await.unwrap();
+    assert!(it.open_binding_with_id(&acme(), attempt.id, now(), 2).await.unwrap().is_some());
+    assert!(it.open_binding_with_id(&acme(), attempt.id, now(), 1).await.unwrap().is_none());
+    it.close_binding(&acme(), attempt.id, now()).await.unwrap();
+    assert!(!it.is_open(&acme(), attempt.id).await);
+}
+
+async fn closing_touches_one_open_attempt_of_one_partner(it: TestStore) {
+    let (ada, bob) = (person("ada"), person("bob"));
+    it.verified(&acme(), &ada).await;
+    it.verified(&acme(), &bob).await;
+    it.open(&acme(), &binding(&ada, 1)).await;
+    it.open(&acme(), &binding(&bob, 2)).await;
+    it.close_binding(&globex(), device_id(1), now()).await.unwrap();
+    it.close_binding(&acme(), device_id(3), now()).await.unwrap();
+    assert!(it.is_open(&acme(), device_id(1)).await);
+    for _ in 0..2 {
+        it.close_binding(&acme(), device_id(1), now()).await.unwrap();
+        assert!(!it.is_open(&acme(), device_id(1)).await);
+    }
+    assert!(it.is_open(&acme(), device_id(2)).await);
+}
+
+async fn wrong_signatures_count_up_to_the_cap(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    it.open(&acme(), &binding(&ada, 1)).await;
+    for expected in [Some(1), Some(2), Some(3), None, None] {
+        assert_eq!(it.count_wrong_signature(&acme(), device_id(1), now(), CAP).await.unwrap(), expected);
+    }
+    assert!(!it.is_open(&acme(), device_id(1)).await);
+}
+
+async fn a_wrong_signature_counts_against_nothing_but_its_own_open_attempt(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    let (superseded, attempt) = (binding(&ada, 1), binding(&ada, 2));
+    it.open(&acme(), &superseded).await;
+    it.open(&acme(), &attempt).await;
+    for (partner, id, at) in [
+        (acme(), superseded.id, now()),
+        (acme(), device_id(3), now()),
+        (globex(), attempt.id, now()),
+        (acme(), attempt.id, attempt.life.expires_at),
+    ] {
+        assert_eq!(it.count_wrong_signature(&partner, id, at, CAP).await.unwrap(), None, "{partner} {id} {at}");
+    }
+    assert_eq!(it.count_wrong_signature(&acme(), attempt.id, now(), CAP).await.unwrap(), Some(1));
+    it.close_binding(&acme(), attempt.id, now()).await.unwrap();
+    assert_eq!(it.count_wrong_signature(&acme(), attempt.id, now(), CAP).await.unwrap(), None);
+}

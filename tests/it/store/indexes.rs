@@ -1,0 +1,136 @@
+//! Every statement on a hot path finds its rows by an index: Postgres counts the tables that it read from end to end, and
+//! the whole walk of a device must not add to that count.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::http::Request;
+use device_management::domain::client::Permissions;
+use serde_json::json;
+use sqlx::{Connection, PgConnection, Row};
+
+use crate::harness::{Engine, Phone, TestApp};
+
+/// So many rows per table that reading all of them is the worst way to find one; a twentieth of them each partner's.
+const FILLING: &str = "
+    insert into person (partner_id, person_id, bound_devices)
+    select 'partner-' || i % 20, 'somebody-' || i, 1 from generate_series(1, 20000) i;
+
+    insert into mobile_number (partner_id, person_id, number_id, number, created_at, verified_at)
+    select partner_id, person_id, gen_random_uuid(), '+4915112345678', now(), now() from person;
+
+    insert into device
+        (device_id, partner_id, person_id, created_at, bound_at, binding_fingerprint, live_keys)
+    select gen_random_uuid(), partner_id, person_id, now(), now(), '', 1 from person;
+
+    insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at)
+    select gen_random_uuid(), device_id, partner_id, decode(replace(device_id::text, '-', ''), 'hex'), 'unrestricted', now()
+      from device;
+
+    insert into client (client_id, partner_id, permissions, created_at)
+    select 'client-' || i, 'partner-' || i % 20, '', now() from generate_series(1, 5000) i;
+
+    insert into client_secret (client_id, secret_hash, created_at)
+    select client_id, sha256(client_id::bytea), now() from client;
+
+    analyze;
+";
+
+/// How often each table was read from end to end, and how often by an index.
+#[derive(Debug)]
+struct Scans {
+    sequential: BTreeMap<String, i64>,
+    by_index: BTreeMap<String, i64>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_hot_statement_reads_a_table_from_end_to_end() {
+    if !Engine::Postgres.is_there_for("store::indexes::no_hot_statement_reads_a_table_from_end_to_end").await {
+        return;
+    }
+    let app = TestApp::with(Engine::Postgres, &[]).await;
+    let mut observer = PgConnection::connect(app.database.url()).await.unwrap();
+    sqlx::raw_sql(FILLING).execute(&mut observer).await.unwrap();
+    // What a connection has counted is certain to be told when it ends.
+    observer.close().await.unwrap();
+    let mut observer = PgConnection::connect(app.database.url()).await.unwrap();
+    let before = scans(&mut observer, FILLERS).await;
+
+    // More than five times each: from then on Postgres may plan a statement without looking at its parameters.
+    for number in 0..7 {
+        walk(&app, number).await;
+    }
+    app.store().close().await;
+    let after = scans(&mut observer, SERVICE).await;
+    assert_eq!(after.sequential, before.sequential);
+    for (table, scans) in after.by_index {
+        assert!(scans > before.by_index[&table], "{table} was not looked at at all: {scans}");
+    }
+}
+
+/// Everything that happens to a device and its person, from the client's token to the deletion of the number.
+async fn walk(app: &TestApp, number: u32) {
+    let partner = app.client("partner-7", Permissions::all());
+    let person = format!("somebody-new-{number}");
+    let [phone, second, third] = [0, 1, 2].map(|seed| Phone::new(3 * number + seed));
+    let token = Request::post("/oauth2/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", "Basic Y2xpZW50LTcyNzp3cm9uZw==") // client-727:wrong
+        .body(Body::from("grant_type=client_credentials"));
+    app.stranger().request(token.unwrap()).await.assert_status(401);
+
+    let mobile_number = format!("/v1/persons/{person}/mobile_number");
+    let its_number = json!({"number": "+4915112345678"});
+    partner.post(&mobile_number, its_number.clone()).await.assert_status(201);
+    partner.get(&mobile_number).await.assert_status(200);
+    partner.post(&format!("{mobile_number}/authorize"), its_number).await.assert_status(201);
+    let code = app.outbox().last().code();
+    for (token, status) in [(if code == "000000" { "000001" } else { "000000" }, 403), (&*code, 201)] {
+        let confirmation = json!({"number": "+4915112345678", "token": token});
+        partner.post(&format!("{mobile_number}/confirm"), confirmation).await.assert_status(status);
+    }
+
+    let asked = partner.ask_for_device(&person, &phone).await;
+    let right = phone.sign(&app.outbox().last().code());
+    partner.get(&format!("/v1/mfa/challenges/signatures/{}", asked.id)).await.assert_status(200);
+    partner.answer(&asked.id, &phone.sign("wrong")).await.assert_status(403);
+    for _ in 0..2 {
+        partner.answer(&asked.id, &right).await.assert_status(204);
+    }
+    let device = format!("/v1/mfa/devices/{}", asked.id);
+    partner.get(&device).await.assert_status(200);
+    partner.post(&format!("{device}/keys"), phone.vouch_for(&second)).await.assert_status(201);
+    partner.get(&format!("{device}/keys")).await.assert_status(200);
+    partner.get(&format!("{device}/keys/{}", asked.key_id)).await.assert_status(200);
+    for filter in ["", "&filter[include_deleted]=true"] {
+        partner.get(&format!("/v1/mfa/devices?person_id={person}{filter}")).await.assert_status(200);
+    }
+    partner.ask_for_device(&person, &third).await;
+    partner.delete(&device).await.assert_status(204);
+    partner.delete(&mobile_number).await.assert_status(200);
+}
+
+/// Connections that have not ended yet: the one that filled the tables, and those of the service.
+const FILLERS: &str = "select count(*) from pg_stat_activity
+                        where datname = current_database() and pid <> pg_backend_pid()
+                          and backend_type = 'client backend' and application_name <> 'device-management'";
+const SERVICE: &str = "select count(*) from pg_stat_activity
+                        where datname = current_database() and application_name = 'device-management'";
+
+/// The counts once those connections have ended: at its end a connection has told all of its own.
+async fn scans(observer: &mut PgConnection, connections: &'static str) -> Scans {
+    while sqlx::query_scalar::<_, i64>(connections).fetch_one(&mut *observer).await.unwrap() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let rows = sqlx::query(
+        "select relname::text as name, seq_scan, idx_scan
+           from pg_stat_user_tables
+          where relname in ('client', 'client_secret', 'device', 'device_key', 'mobile_number', 'person')",
+    )
+    .fetch_all(observer)
+    .await
+    .unwrap();
+    assert_eq!(rows.len(), 6);
+    let count = |column: &str| rows.iter().map(|row| (row.get("name"), row.get(column))).collect();
+    Scans { sequential: count("seq_scan"), by_index: count("idx_scan") }
+}

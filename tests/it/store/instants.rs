@@ -1,0 +1,131 @@
+//! Instants compare as instants, not as texts: SQLite stores texts of different lengths, with and without a fraction.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use device_management::domain::challenge::ChallengeLife;
+use device_management::domain::client::Permissions;
+use device_management::domain::id::{DeviceId, NumberId, TokenChallengeId};
+use device_management::store::{Acceptance, Client, DeviceQuery, NumberVerification, TokenChallenge, Tombstones};
+use uuid::Uuid;
+
+use super::{CAP, TestStore, acceptance, acme, binding, device_id, number, person};
+use crate::harness::on_both_databases;
+
+on_both_databases![
+    a_challenge_ends_between_any_two_instants,
+    a_code_ends_between_any_two_instants,
+    a_repeat_ends_a_minute_after_any_instant,
+    an_old_secret_ends_between_any_two_instants,
+    devices_are_in_the_order_of_any_instants,
+];
+
+/// In this order. Around each step the text's length or its fraction changes.
+fn instants() -> Vec<DateTime<Utc>> {
+    [
+        "2021-12-31T23:59:59.999999Z",
+        "2022-01-01T00:00:00Z",
+        "2022-01-01T00:00:00.000001Z",
+        "2022-01-01T00:00:00.000999Z",
+        "2022-01-01T00:00:00.001Z",
+        "2022-01-01T00:00:00.001001Z",
+        "2022-01-01T00:00:00.499999Z",
+        "2022-01-01T00:00:00.5Z",
+        "2022-01-01T00:00:00.500001Z",
+        "2022-01-01T00:00:00.999Z",
+        "2022-01-01T00:00:00.999999Z",
+        "2022-01-01T00:00:01Z",
+        "2022-01-01T00:00:09.9Z",
+        "2022-01-01T00:00:10Z",
+    ]
+    .map(|text| text.parse().expect("an RFC 3339 instant"))
+    .to_vec()
+}
+
+async fn a_challenge_ends_between_any_two_instants(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    for pair in instants().windows(2) {
+        let mut attempt = binding(&ada, 1);
+        attempt.life = ChallengeLife { created_at: pair[0], expires_at: pair[1] };
+        it.open(&acme(), &attempt).await;
+        let open = it.open_binding_with_id(&acme(), attempt.id, pair[0], CAP).await.unwrap();
+        assert_eq!(open.expect("open before it expires").life, attempt.life);
+        assert!(it.open_binding_with_id(&acme(), attempt.id, pair[1], CAP).await.unwrap().is_none(), "{pair:?}");
+        assert_eq!(it.count_wrong_signature(&acme(), attempt.id, pair[1], CAP).await.unwrap(), None, "{pair:?}");
+        assert_eq!(it.count_wrong_signature(&acme(), attempt.id, pair[0], CAP).await.unwrap(), Some(1), "{pair:?}");
+    }
+}
+
+async fn a_code_ends_between_any_two_instants(it: TestStore) {
+    let ada = person("ada");
+    let id = NumberId::from(Uuid::new_v4());
+    let pending = NumberVerification::Pending;
+    it.create_mobile_number(&acme(), &ada, (id, &number()), pending, instants()[0]).await.unwrap();
+    for pair in instants().windows(2) {
+        let id = TokenChallengeId::from(Uuid::new_v4());
+        let code = TokenChallenge { id, otp_version: 1, expires_at: pair[1] };
+        it.open_token_challenge(&acme(), &ada, &number(), code).await.unwrap();
+        assert_eq!(it.count_wrong_token(&acme(), &ada, id, pair[0], CAP).await.unwrap(), Some(1), "{pair:?}");
+        assert_eq!(it.count_wrong_token(&acme(), &ada, id, pair[1], CAP).await.unwrap(), None, "{pair:?}");
+        assert!(!it.confirm_mobile_number(&acme(), &ada, id, pair[1], CAP).await.unwrap(), "{pair:?}");
+        assert!(it.confirm_mobile_number(&acme(), &ada, id, pair[0], CAP).await.unwrap(), "{pair:?}");
+    }
+}
+
+async fn a_repeat_ends_a_minute_after_any_instant(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    let minute = TimeDelta::minutes(1);
+    for (seed, pair) in (1..).zip(instants().windows(2)) {
+        let mut attempt = binding(&ada, seed);
+        attempt.life = ChallengeLife { created_at: pair[0], expires_at: pair[1] + minute };
+        it.open(&acme(), &attempt).await;
+        let met = Acceptance { at: pair[1], device_limit: 100, ..acceptance(&attempt) };
+        it.accept_binding(&acme(), &met, None).await.unwrap();
+        for (now, expected) in [(pair[0] + minute, true), (pair[1] + minute, false)] {
+            let repeat = it.is_repeat(&acme(), attempt.id, met.fingerprint, now).await.unwrap();
+            assert_eq!(repeat, expected, "{pair:?} {now}");
+        }
+    }
+}
+
+async fn an_old_secret_ends_between_any_two_instants(it: TestStore) {
+    for (number, pair) in instants().windows(2).enumerate() {
+        let client = Client {
+            id: format!("client-{number}"),
+            partner: acme(),
+            name: None,
+            permissions: Permissions::default(),
+            created_at: pair[0],
+            revoked_at: None,
+        };
+        it.create_client(&client, [1; 32]).await.unwrap();
+        it.rotate_client_secret(&client.id, [2; 32], pair[0], pair[1]).await.unwrap();
+        for (at, expected) in [(pair[0], 2), (pair[1], 1)] {
+            let (_, secrets) = it.client_with_secrets(&client.id, at).await.unwrap().unwrap();
+            assert_eq!(secrets.len(), expected, "{pair:?} {at}");
+        }
+    }
+}
+
+async fn devices_are_in_the_order_of_any_instants(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    let instants = instants();
+    // Bound in another order than that of their instants, and with ids in yet another.
+    let count = u32::try_from(instants.len()).unwrap();
+    for step in 0..count {
+        let place = step * 5 % count;
+        let created_at = instants[place as usize];
+        let mut attempt = binding(&ada, 100 - place);
+        attempt.life = ChallengeLife { created_at, expires_at: created_at + TimeDelta::minutes(5) };
+        it.open(&acme(), &attempt).await;
+        let met = Acceptance { device_limit: 100, ..acceptance(&attempt) };
+        it.accept_binding(&acme(), &met, None).await.unwrap();
+    }
+    let query = DeviceQuery { person_id: Some(ada), tombstones: Tombstones::Excluded, offset: 0, limit: 100 };
+    let page = it.devices(&acme(), &query).await.unwrap();
+    let listed: Vec<(DeviceId, DateTime<Utc>)> = page.devices.iter().map(|it| (it.id, it.created_at)).collect();
+    let newest_first: Vec<_> =
+        (0..count).rev().map(|place| (device_id(100 - place), instants[place as usize])).collect();
+    assert_eq!(listed, newest_first);
+}

@@ -1,0 +1,166 @@
+//! Mobile numbers and the codes that confirm them.
+
+use chrono::TimeDelta;
+use device_management::domain::id::{NumberId, TokenChallengeId};
+use device_management::domain::person::{PartnerId, PersonId};
+use device_management::store::{NumberVerification, TokenChallenge};
+use uuid::Uuid;
+
+use super::{CAP, TestStore, acme, binding, device_id, globex, now, number, other_number, person};
+use crate::harness::{books, on_both_databases};
+
+on_both_databases![
+    a_person_has_one_number_at_each_partner,
+    who_asserted_a_number_is_recorded,
+    a_code_is_opened_for_the_persons_own_number,
+    a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often,
+    a_code_confirms_its_number_once,
+    a_verified_number_stays_verified_since_the_first_time,
+    a_deleted_number_takes_the_persons_attempt_along,
+];
+
+async fn a_person_has_one_number_at_each_partner(it: TestStore) {
+    let ada = person("ada");
+    assert!(it.mobile_number(&acme(), &ada).await.unwrap().is_none());
+    let id = pending(&it, &acme(), &ada).await;
+    let second = (NumberId::from(Uuid::new_v4()), &other_number());
+    assert!(!it.create_mobile_number(&acme(), &ada, second, NumberVerification::Pending, now()).await.unwrap());
+    let found = it.mobile_number(&acme(), &ada).await.unwrap().unwrap();
+    assert_eq!((found.id, &found.number, found.verified), (id, &number(), false));
+
+    assert!(it.mobile_number(&globex(), &ada).await.unwrap().is_none());
+    assert!(it.mobile_number(&acme(), &person("bob")).await.unwrap().is_none());
+    assert!(it.create_mobile_number(&globex(), &ada, second, NumberVerification::Pending, now()).await.unwrap());
+}
+
+async fn who_asserted_a_number_is_recorded(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    assert!(it.mobile_number(&acme(), &ada).await.unwrap().unwrap().verified);
+    let asserted = "select count(*) from mobile_number where asserted_by = 'client' and verified_at = created_at";
+    assert_eq!(books::count(&it.database, asserted).await, 1);
+}
+
+async fn a_code_is_opened_for_the_persons_own_number(it: TestStore) {
+    let ada = person("ada");
+    let id = pending(&it, &acme(), &ada).await;
+    let opened = it.open_token_challenge(&acme(), &ada, &number(), code(1)).await.unwrap().unwrap();
+    assert_eq!((opened.id, opened.number, opened.verified), (id, number(), false));
+    for (partner, person, number) in
+        [(globex(), &ada, number()), (acme(), &person("bob"), number()), (acme(), &ada, other_number())]
+    {
+        assert!(it.open_token_challenge(&partner, person, &number, code(2)).await.unwrap().is_none());
+        assert!(it.number_challenge(&partner, person, &number, now(), CAP).await.unwrap().is_none());
+    }
+    let found = it.number_challenge(&acme(), &ada, &number(), now(), CAP).await.unwrap().unwrap();
+    assert_eq!((found.record.id, found.record.verified), (id, false));
+    let open = found.open.unwrap();
+    assert_eq!((open.id, open.otp_version), (code(1).id, 3));
+}
+
+async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: TestStore) {
+    let ada = person("ada");
+    pending(&it, &acme(), &ada).await;
+    assert_eq!(open_code(&it, now(), CAP).await, None);
+    open(&it, 1).await;
+    let end = code(1).expires_at;
+    assert_eq!(open_code(&it, end - TimeDelta::microseconds(1), CAP).await, Some(code(1).id));
+    assert_eq!(open_code(&it, end, CAP).await, None);
+    let wrong = async |partner, seed, at| it.count_wrong_token(&partner, &ada, code(seed).id, at, CAP).await.unwrap();
+    assert_eq!(wrong(acme(), 1, end).await, None);
+    assert_eq!(wrong(acme(), 2, now()).await, None);
+    assert_eq!(wrong(globex(), 1, now()).await, None);
+    for expected in [Some(1), Some(2), Some(3), None] {
+        assert_eq!(wrong(acme(), 1, now()).await, expected);
+    }
+    assert_eq!(open_code(&it, now(), CAP).await, None);
+
+    // The next code has all its attempts, and closing needs the right one.
+    open(&it, 2).await;
+    it.close_token_challenge(&acme(), &ada, code(1).id).await.unwrap();
+    it.close_token_challenge(&globex(), &ada, code(2).id).await.unwrap();
+    assert_eq!(open_code(&it, now(), CAP).await, Some(code(2).id));
+    assert_eq!(wrong(acme(), 2, now()).await, Some(1));
+    it.close_token_challenge(&acme(), &ada, code(2).id).await.unwrap();
+    assert_eq!(open_code(&it, now(), CAP).await, None);
+    assert_eq!(wrong(acme(), 2, now()).await, None);
+}
+
+async fn a_code_confirms_its_number_once(it: TestStore) {
+    let ada = person("ada");
+    pending(&it, &acme(), &ada).await;
+    open(&it, 1).await;
+    open(&it, 2).await;
+    let confirm =
+        async |partner, seed, at, cap| it.confirm_mobile_number(&partner, &ada, code(seed).id, at, cap).await.unwrap();
+    assert!(!confirm(acme(), 1, now(), CAP).await, "a superseded code");
+    assert!(!confirm(globex(), 2, now(), CAP).await, "another partner");
+    assert!(!confirm(acme(), 2, code(2).expires_at, CAP).await, "too late");
+    assert!(!confirm(acme(), 2, now(), 0).await, "no attempts left");
+    assert!(!it.mobile_number(&acme(), &ada).await.unwrap().unwrap().verified);
+    assert!(confirm(acme(), 2, now(), CAP).await);
+    assert!(it.mobile_number(&acme(), &ada).await.unwrap().unwrap().verified);
+    assert!(!confirm(acme(), 2, now(), CAP).await, "used up");
+    assert_eq!(open_code(&it, now(), CAP).await, None);
+}
+
+async fn a_verified_number_stays_verified_since_the_first_time(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    assert!(it.open_token_challenge(&acme(), &ada, &number(), code(1)).await.unwrap().unwrap().verified);
+    let later = now() + TimeDelta::minutes(1);
+    assert!(it.confirm_mobile_number(&acme(), &ada, code(1).id, later, CAP).await.unwrap());
+    let since = "select count(*) from mobile_number where verified_at = created_at";
+    assert_eq!(books::count(&it.database, since).await, 1);
+}
+
+async fn a_deleted_number_takes_the_persons_attempt_along(it: TestStore) {
+    let (ada, bob) = (person("ada"), person("bob"));
+    it.verified(&acme(), &ada).await;
+    it.verified(&acme(), &bob).await;
+    it.bind(&acme(), &binding(&ada, 1)).await;
+    it.open(&acme(), &binding(&ada, 2)).await;
+    it.open(&acme(), &binding(&bob, 3)).await;
+    for (partner, person, number) in
+        [(globex(), &ada, None), (acme(), &person("eve"), None), (acme(), &ada, Some(&other_number()))]
+    {
+        assert!(it.delete_mobile_number(&partner, person, number, now()).await.unwrap().is_none());
+    }
+    assert!(it.is_open(&acme(), device_id(2)).await);
+
+    let deleted = it.delete_mobile_number(&acme(), &ada, Some(&number()), now()).await.unwrap().unwrap();
+    assert_eq!((deleted.number, deleted.verified), (number(), true));
+    assert!(it.mobile_number(&acme(), &ada).await.unwrap().is_none());
+    assert!(!it.is_open(&acme(), device_id(2)).await);
+    assert!(it.is_open(&acme(), device_id(3)).await);
+    assert_eq!(it.device(&acme(), device_id(1)).await.unwrap().unwrap().deleted_at, None);
+    assert!(it.delete_mobile_number(&acme(), &ada, None, now()).await.unwrap().is_none());
+    // Whatever the number is.
+    assert!(it.delete_mobile_number(&acme(), &bob, None, now()).await.unwrap().is_some());
+    books::assert_balanced(&it.database).await;
+}
+
+/// Gives the person a number that nobody has confirmed.
+async fn pending(it: &TestStore, partner: &PartnerId, person: &PersonId) -> NumberId {
+    let id = NumberId::from(Uuid::new_v4());
+    let verification = NumberVerification::Pending;
+    assert!(it.create_mobile_number(partner, person, (id, &number()), verification, now()).await.unwrap());
+    id
+}
+
+/// A code that is open for five minutes.
+fn code(seed: u128) -> TokenChallenge {
+    let id = TokenChallengeId::from(Uuid::from_u128(seed));
+    TokenChallenge { id, otp_version: 3, expires_at: now() + TimeDelta::minutes(5) }
+}
+
+/// Opens a code for Ada's number.
+async fn open(it: &TestStore, seed: u128) {
+    assert!(it.open_token_challenge(&acme(), &person("ada"), &number(), code(seed)).await.unwrap().is_some());
+}
+
+/// The open code of Ada's number.
+async fn open_code(it: &TestStore, at: chrono::DateTime<chrono::Utc>, cap: i64) -> Option<TokenChallengeId> {
+    let found = it.number_challenge(&acme(), &person("ada"), &number(), at, cap).await.unwrap();
+    found.unwrap().open.map(|open| open.id)
+}

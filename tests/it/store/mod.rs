@@ -1,0 +1,165 @@
+//! The store's contract: what each method promises, and keeps, on both engines.
+
+mod acceptance;
+mod bindings;
+mod clients;
+mod devices;
+mod fraud;
+mod indexes;
+mod instants;
+mod keys;
+mod mobile_numbers;
+mod outages;
+mod races;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use device_management::crypto::PublicKey;
+use device_management::domain::challenge::ChallengeLife;
+use device_management::domain::fraud::FraudRecord;
+use device_management::domain::id::{DeviceId, KeyId, NumberId};
+use device_management::domain::key::KeyPurpose;
+use device_management::domain::mobile_number::MobileNumber;
+use device_management::domain::person::{PartnerId, PersonId};
+use device_management::store::{
+    Acceptance, Accepted, DatabaseSettings, DatabaseUrl, NewBinding, NumberVerification, Store, connect,
+};
+use uuid::Uuid;
+
+use crate::harness::{Engine, Phone, Start, TestDatabase};
+
+/// Wrong signatures per challenge.
+const CAP: i64 = 3;
+
+/// A store on a database of its own.
+struct TestStore {
+    store: Arc<dyn Store>,
+    database: TestDatabase,
+}
+
+impl Start for TestStore {
+    async fn start(engine: Engine) -> Self {
+        let database = TestDatabase::start(engine).await;
+        Self { store: connect(&settings(&database)).await.expect("the test's database is there"), database }
+    }
+}
+
+impl Deref for TestStore {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.store
+    }
+}
+
+impl TestStore {
+    /// Gives the person a verified number.
+    async fn verified(&self, partner: &PartnerId, person: &PersonId) {
+        let id = NumberId::from(Uuid::new_v4());
+        let verification = NumberVerification::AssertedBy("client");
+        let created = self.create_mobile_number(partner, person, (id, &number()), verification, now()).await.unwrap();
+        assert!(created, "the person has no number yet");
+    }
+
+    /// Opens the attempt of a person who has a verified number.
+    async fn open(&self, partner: &PartnerId, binding: &NewBinding) {
+        assert!(self.open_binding(partner, binding, None).await.unwrap());
+    }
+
+    /// Opens the attempt and binds its device.
+    async fn bind(&self, partner: &PartnerId, binding: &NewBinding) {
+        self.open(partner, binding).await;
+        let accepted = self.accept_binding(partner, &acceptance(binding), None).await.unwrap();
+        assert_eq!(accepted, Accepted::Bound);
+    }
+
+    /// Whether the attempt is open now.
+    async fn is_open(&self, partner: &PartnerId, id: DeviceId) -> bool {
+        self.open_binding_with_id(partner, id, now(), CAP).await.unwrap().is_some()
+    }
+}
+
+fn settings(database: &TestDatabase) -> DatabaseSettings {
+    DatabaseSettings::new(DatabaseUrl::parse(database.url()).expect("the harness makes good URLs"))
+}
+
+fn now() -> DateTime<Utc> {
+    "2022-03-18T14:50:04.123456Z".parse().expect("an RFC 3339 instant")
+}
+
+fn acme() -> PartnerId {
+    PartnerId::parse("acme").expect("a partner's name")
+}
+
+fn globex() -> PartnerId {
+    PartnerId::parse("globex").expect("a partner's name")
+}
+
+fn person(name: &str) -> PersonId {
+    PersonId::parse(name).expect("a person's id")
+}
+
+fn number() -> MobileNumber {
+    MobileNumber::parse("+4915112345678").expect("a mobile number")
+}
+
+fn other_number() -> MobileNumber {
+    MobileNumber::parse("+4915187654321").expect("a mobile number")
+}
+
+/// The same seed gives the same key.
+fn key(seed: u32) -> PublicKey {
+    PublicKey::from_hex(&Phone::new(seed).key()).expect("a phone has a good key")
+}
+
+fn device_id(seed: u32) -> DeviceId {
+    Uuid::from_u128(0xd000 << 64 | u128::from(seed)).into()
+}
+
+fn key_id(seed: u32) -> KeyId {
+    Uuid::from_u128(0xc000 << 64 | u128::from(seed)).into()
+}
+
+/// An attempt that begins now; ids and key depend on the seed alone.
+fn binding(person_id: &PersonId, seed: u32) -> NewBinding {
+    NewBinding {
+        id: device_id(seed),
+        person_id: person_id.clone(),
+        key_id: key_id(seed),
+        public_key: key(seed),
+        key_purpose: KeyPurpose::Unrestricted,
+        name: None,
+        otp_version: 1,
+        life: ChallengeLife::starting(now(), TimeDelta::minutes(5)),
+    }
+}
+
+/// The right answer to an attempt, a second after it began.
+fn acceptance(binding: &NewBinding) -> Acceptance {
+    Acceptance {
+        id: binding.id,
+        person_id: binding.person_id.clone(),
+        fingerprint: [7; 32],
+        at: binding.life.created_at + TimeDelta::seconds(1),
+        wrong_signatures_cap: CAP,
+        device_limit: 5,
+    }
+}
+
+/// An assessment of the attempt's device.
+fn assessment(binding: &NewBinding) -> FraudRecord {
+    FraudRecord {
+        id: Uuid::new_v4(),
+        person_id: binding.person_id.clone(),
+        device_id: binding.id,
+        action: "device_verification",
+        state: "approve",
+        score: Some(12.5),
+        provider_id: Some("assessment-1".to_owned()),
+        latency_ms: 42,
+        allowed: true,
+        assessed_at: now(),
+    }
+}

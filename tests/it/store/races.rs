@@ -1,0 +1,76 @@
+//! Races that only the store can stage: attempts that are opened and accepted, or opened and closed, side by side.
+
+use std::sync::Arc;
+
+use device_management::store::Accepted;
+use tokio::sync::Barrier;
+
+use super::{TestStore, acceptance, acme, binding, device_id, number, person};
+use crate::harness::{books, on_both_databases};
+
+on_both_databases![
+    the_last_place_is_taken_once_however_many_attempts_come_and_go,
+    no_attempt_outlives_the_number_it_was_opened_for,
+];
+
+async fn the_last_place_is_taken_once_however_many_attempts_come_and_go(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    for seed in 0..4 {
+        it.bind(&acme(), &binding(&ada, seed)).await;
+    }
+    let start = Arc::new(Barrier::new(50));
+    let tasks: Vec<_> = (100..150)
+        .map(|seed| {
+            let (store, start, attempt) = (it.store.clone(), start.clone(), binding(&ada, seed));
+            tokio::spawn(async move {
+                start.wait().await;
+                assert!(store.open_binding(&acme(), &attempt, None).await.unwrap());
+                store.accept_binding(&acme(), &acceptance(&attempt), None).await.unwrap()
+            })
+        })
+        .collect();
+    let mut bound = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Accepted::Bound => bound += 1,
+            Accepted::Gone | Accepted::DeviceLimit => {}
+            Accepted::KeyTaken => panic!("every attempt has a key of its own"),
+        }
+    }
+    // The attempt that was opened last was superseded by nobody, so somebody has the place.
+    assert_eq!(bound, 1);
+    let live = "select count(*) from device where deleted_at is null";
+    assert_eq!(books::count(&it.database, live).await, 5);
+    books::assert_balanced(&it.database).await;
+}
+
+async fn no_attempt_outlives_the_number_it_was_opened_for(it: TestStore) {
+    for seed in 0..20 {
+        it.verified(&acme(), &person(&format!("person-{seed}"))).await;
+    }
+    let start = Arc::new(Barrier::new(40));
+    let tasks: Vec<_> = (0..20)
+        .flat_map(|seed| {
+            let (attempt, ada) = (binding(&person(&format!("person-{seed}")), seed), person(&format!("person-{seed}")));
+            let (store, barrier) = (it.store.clone(), start.clone());
+            let open = tokio::spawn(async move {
+                barrier.wait().await;
+                store.open_binding(&acme(), &attempt, None).await.unwrap();
+            });
+            let (store, barrier) = (it.store.clone(), start.clone());
+            let delete = tokio::spawn(async move {
+                barrier.wait().await;
+                let deleted = store.delete_mobile_number(&acme(), &ada, Some(&number()), super::now()).await;
+                assert!(deleted.unwrap().is_some());
+            });
+            [open, delete]
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for seed in 0..20 {
+        assert!(!it.is_open(&acme(), device_id(seed)).await, "{seed}");
+    }
+}
