@@ -145,10 +145,7 @@ impl Service {
                 tracing::info!(target: "audit", { device.id = %id, key.id = %key.id, vouched.by = %signer.id }, "key added");
                 Ok(key.id)
             }
-            AddedKey::CoolingOff => {
-                let cooling = self.store.cooling_off(partner, person, now).await?;
-                Err(AddKeyError::CoolingOff { retry_after: cooling.map_or(1, |cooling| self.wait(cooling)) })
-            }
+            AddedKey::CoolingOff(cooling) => Err(AddKeyError::CoolingOff { retry_after: self.wait(cooling) }),
             AddedKey::Gone => Err(AddKeyError::DeviceNotFound),
             AddedKey::KeyLimit => Err(AddKeyError::KeyLimit),
             AddedKey::KeyTaken => Err(AddKeyError::KeyTaken),

@@ -6,12 +6,13 @@ use uuid::Uuid;
 use super::Result;
 use super::engine::Engine;
 use super::error::is_taken;
-use super::failures::forgive;
+use super::failures::{Failures, forgive};
 use super::fraud_assessments;
 use super::rows::{column, device, device_key};
 use super::sql_store::SqlStore;
 use crate::crypto::PublicKey;
 use crate::domain::device::DeviceWithKeys;
+use crate::domain::failure_budget::CoolingOff;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::id::{DeviceId, KeyId};
 use crate::domain::key::{DeviceKey, KeyPurpose};
@@ -44,7 +45,7 @@ pub enum AddedKey {
     /// It can sign for the device.
     Added,
     /// The person has to wait after failures that came in between.
-    CoolingOff,
+    CoolingOff(CoolingOff),
     /// The device was deleted meanwhile.
     Gone,
     /// The device has as many keys as allowed.
@@ -124,7 +125,8 @@ impl<DB: Engine> SqlStore<DB> {
         let forgiven = forgive::<DB>(partner, &key.person_id, key.at).fetch_all(&mut *transaction).await?;
         if forgiven.is_empty() {
             transaction.rollback().await?;
-            return Ok(AddedKey::CoolingOff);
+            let cooling = self.cooling_off(partner, &key.person_id, key.at).await?;
+            return Ok(cooling.map_or(AddedKey::Gone, AddedKey::CoolingOff));
         }
         // The device's row puts additions in an order, so that the limit holds.
         let live_keys = sqlx::query(

@@ -1,11 +1,12 @@
 //! A right answer: what it makes, when it comes too late, and how a repeat of it is known.
 
 use chrono::TimeDelta;
+use device_management::domain::challenge::Acceptance;
 use device_management::domain::device::{Device, DeviceName};
 use device_management::domain::key::KeyPurpose;
-use device_management::store::{Acceptance, Accepted};
+use device_management::store::Accepted;
 
-use super::{CAP, TestStore, acceptance, acme, binding, device_id, globex, key, now, person};
+use super::{CAP, TestStore, acceptance, acme, binding, device_id, globex, key, now, person, wrong_signature};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -35,7 +36,7 @@ async fn an_accepted_attempt_becomes_a_device_with_one_used_key(it: TestStore) {
     assert_eq!((only.id, only.purpose, only.used_at), (attempt.key_id, KeyPurpose::Restricted, Some(accepted.at)));
     assert_eq!(only.public_key, attempt.public_key);
     assert!(!it.is_open(&acme(), attempt.id).await);
-    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (1, true));
     books::assert_balanced(&it.database).await;
 }
@@ -70,7 +71,7 @@ async fn an_attempt_that_is_not_open_is_gone(it: TestStore) {
     assert!(it.is_open(&acme(), attempt.id).await);
 
     for _ in 0..CAP {
-        it.count_wrong_signature(&acme(), attempt.id, now(), CAP).await.unwrap();
+        it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now())).await.unwrap();
     }
     assert_eq!(it.accept_binding(&acme(), &right, None).await.unwrap(), Accepted::Gone);
     it.open(&acme(), &attempt).await;
@@ -115,7 +116,7 @@ async fn a_taken_key_closes_the_attempt(it: TestStore) {
     it.delete_device(&acme(), device_id(2), now()).await.unwrap();
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), None).await.unwrap(), Accepted::Gone);
     // It took no place.
-    let prospects = it.binding_prospects(&acme(), &ada, &key(2)).await.unwrap().unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(2), now()).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
     books::assert_balanced(&it.database).await;
 }

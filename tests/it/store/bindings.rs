@@ -7,7 +7,7 @@ use device_management::domain::key::KeyPurpose;
 use device_management::store::NumberVerification;
 use uuid::Uuid;
 
-use super::{CAP, TestStore, acme, binding, device_id, globex, key, now, number, person};
+use super::{CAP, TestStore, acme, binding, device_id, globex, key, now, number, person, wrong_signature};
 use crate::harness::on_both_databases;
 
 on_both_databases![
@@ -27,8 +27,8 @@ async fn who_has_no_verified_number_has_no_prospects(it: TestStore) {
     it.verified(&globex(), &ada).await;
     let id = NumberId::from(Uuid::new_v4());
     assert!(it.create_mobile_number(&acme(), &bob, (id, &number()), NumberVerification::Pending, now()).await.unwrap());
-    assert!(it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().is_none());
-    assert!(it.binding_prospects(&acme(), &bob, &key(1)).await.unwrap().is_none());
+    assert!(it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().is_none());
+    assert!(it.binding_prospects(&acme(), &bob, &key(1), now()).await.unwrap().is_none());
 }
 
 async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
@@ -36,13 +36,13 @@ async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
     for (partner, person) in [(acme(), &ada), (acme(), &bob), (globex(), &ada)] {
         it.verified(&partner, person).await;
     }
-    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().unwrap();
     assert_eq!(prospects.number, number());
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
 
     // A pending device takes neither a place nor its key.
     it.open(&acme(), &binding(&ada, 1)).await;
-    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
 
     it.bind(&acme(), &binding(&ada, 1)).await;
@@ -52,11 +52,11 @@ async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
         (acme(), &bob, 1, (0, true)),
         (globex(), &ada, 1, (0, false)),
     ] {
-        let prospects = it.binding_prospects(&partner, person, &key(seed)).await.unwrap().unwrap();
+        let prospects = it.binding_prospects(&partner, person, &key(seed), now()).await.unwrap().unwrap();
         assert_eq!((prospects.bound_devices, prospects.key_is_taken), expected, "{partner} {person} {seed}");
     }
     it.delete_device(&acme(), device_id(1), now()).await.unwrap();
-    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
 }
 
@@ -94,13 +94,13 @@ async fn the_newest_attempt_is_the_only_one(it: TestStore) {
     it.open(&acme(), &binding(&ada, 1)).await;
     it.open(&acme(), &binding(&bob, 2)).await;
     // Neither attempts that failed nor a closed one spoil the next.
-    it.count_wrong_signature(&acme(), device_id(1), now(), CAP).await.unwrap();
+    it.count_wrong_signature(&acme(), &wrong_signature(device_id(1), now())).await.unwrap();
     it.close_binding(&acme(), device_id(1), now()).await.unwrap();
     it.open(&acme(), &binding(&ada, 3)).await;
     let open = [it.is_open(&acme(), device_id(1)).await, it.is_open(&acme(), device_id(3)).await];
     assert_eq!(open, [false, true]);
     assert!(it.is_open(&acme(), device_id(2)).await);
-    assert_eq!(it.count_wrong_signature(&acme(), device_id(3), now(), CAP).await.unwrap(), Some(1));
+    assert_eq!(it.count_wrong_signature(&acme(), &wrong_signature(device_id(3), now())).await.unwrap(), Some(1));
 }
 
 async fn an_attempt_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: TestStore) {
@@ -112,7 +112,7 @@ async fn an_attempt_is_open_until_it_expires_is_closed_or_has_failed_too_often(i
     let just_before = end - TimeDelta::microseconds(1);
     assert!(it.open_binding_with_id(&acme(), attempt.id, just_before, CAP).await.unwrap().is_some());
     assert!(it.open_binding_with_id(&acme(), attempt.id, end, CAP).await.unwrap().is_none());
-    it.count_wrong_signature(&acme(), attempt.id, now(), CAP).await.unwrap();
+    it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now())).await.unwrap();
     assert!(it.open_binding_with_id(&acme(), attempt.id, now(), 2).await.unwrap().is_some());
     assert!(it.open_binding_with_id(&acme(), attempt.id, now(), 1).await.unwrap().is_none());
     it.close_binding(&acme(), attempt.id, now()).await.unwrap();
@@ -140,7 +140,7 @@ async fn wrong_signatures_count_up_to_the_cap(it: TestStore) {
     it.verified(&acme(), &ada).await;
     it.open(&acme(), &binding(&ada, 1)).await;
     for expected in [Some(1), Some(2), Some(3), None, None] {
-        assert_eq!(it.count_wrong_signature(&acme(), device_id(1), now(), CAP).await.unwrap(), expected);
+        assert_eq!(it.count_wrong_signature(&acme(), &wrong_signature(device_id(1), now())).await.unwrap(), expected);
     }
     assert!(!it.is_open(&acme(), device_id(1)).await);
 }
@@ -157,9 +157,13 @@ async fn a_wrong_signature_counts_against_nothing_but_its_own_open_attempt(it: T
         (globex(), attempt.id, now()),
         (acme(), attempt.id, attempt.life.expires_at),
     ] {
-        assert_eq!(it.count_wrong_signature(&partner, id, at, CAP).await.unwrap(), None, "{partner} {id} {at}");
+        assert_eq!(
+            it.count_wrong_signature(&partner, &wrong_signature(id, at)).await.unwrap(),
+            None,
+            "{partner} {id} {at}"
+        );
     }
-    assert_eq!(it.count_wrong_signature(&acme(), attempt.id, now(), CAP).await.unwrap(), Some(1));
+    assert_eq!(it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now())).await.unwrap(), Some(1));
     it.close_binding(&acme(), attempt.id, now()).await.unwrap();
-    assert_eq!(it.count_wrong_signature(&acme(), attempt.id, now(), CAP).await.unwrap(), None);
+    assert_eq!(it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now())).await.unwrap(), None);
 }

@@ -1,9 +1,10 @@
 //! Assessments are recorded whatever became of the request that they were made for, each exactly once.
 
 use chrono::TimeDelta;
+use device_management::domain::challenge::Acceptance;
 use device_management::domain::fraud::FraudRecord;
 use device_management::domain::key::KeyPurpose;
-use device_management::store::{Acceptance, Accepted, AddedKey, NewKey};
+use device_management::store::{Accepted, AddedKey, NewKey};
 
 use super::{TestStore, acceptance, acme, assessment, binding, device_id, key, key_id, now, person};
 use crate::harness::{books, on_both_databases};
@@ -83,6 +84,7 @@ async fn an_added_key_is_recorded_whatever_became_of_it(it: TestStore) {
     let new_key = |seed, key_limit| NewKey {
         id: key_id(seed),
         device_id: device_id(1),
+        person_id: person("ada"),
         public_key: key(seed),
         purpose: KeyPurpose::Restricted,
         vouched_by: key_id(1),

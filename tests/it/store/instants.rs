@@ -1,13 +1,14 @@
 //! Instants compare as instants, not as texts: SQLite stores texts of different lengths, with and without a fraction.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use device_management::domain::challenge::Acceptance;
 use device_management::domain::challenge::ChallengeLife;
 use device_management::domain::client::Permissions;
 use device_management::domain::id::{DeviceId, NumberId, TokenChallengeId};
-use device_management::store::{Acceptance, Client, DeviceQuery, NumberVerification, TokenChallenge, Tombstones};
+use device_management::store::{Client, DeviceQuery, NumberVerification, TokenChallenge, Tombstones};
 use uuid::Uuid;
 
-use super::{CAP, TestStore, acceptance, acme, binding, device_id, number, person};
+use super::{BUDGET, CAP, TestStore, acceptance, acme, binding, device_id, number, person, token, wrong_signature};
 use crate::harness::on_both_databases;
 
 on_both_databases![
@@ -50,8 +51,16 @@ async fn a_challenge_ends_between_any_two_instants(it: TestStore) {
         let open = it.open_binding_with_id(&acme(), attempt.id, pair[0], CAP).await.unwrap();
         assert_eq!(open.expect("open before it expires").life, attempt.life);
         assert!(it.open_binding_with_id(&acme(), attempt.id, pair[1], CAP).await.unwrap().is_none(), "{pair:?}");
-        assert_eq!(it.count_wrong_signature(&acme(), attempt.id, pair[1], CAP).await.unwrap(), None, "{pair:?}");
-        assert_eq!(it.count_wrong_signature(&acme(), attempt.id, pair[0], CAP).await.unwrap(), Some(1), "{pair:?}");
+        assert_eq!(
+            it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, pair[1])).await.unwrap(),
+            None,
+            "{pair:?}"
+        );
+        assert_eq!(
+            it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, pair[0])).await.unwrap(),
+            Some(1),
+            "{pair:?}"
+        );
     }
 }
 
@@ -64,10 +73,18 @@ async fn a_code_ends_between_any_two_instants(it: TestStore) {
         let id = TokenChallengeId::from(Uuid::new_v4());
         let code = TokenChallenge { id, otp_version: 1, expires_at: pair[1] };
         it.open_token_challenge(&acme(), &ada, &number(), code).await.unwrap();
-        assert_eq!(it.count_wrong_token(&acme(), &ada, id, pair[0], CAP).await.unwrap(), Some(1), "{pair:?}");
-        assert_eq!(it.count_wrong_token(&acme(), &ada, id, pair[1], CAP).await.unwrap(), None, "{pair:?}");
-        assert!(!it.confirm_mobile_number(&acme(), &ada, id, pair[1], CAP).await.unwrap(), "{pair:?}");
-        assert!(it.confirm_mobile_number(&acme(), &ada, id, pair[0], CAP).await.unwrap(), "{pair:?}");
+        assert_eq!(
+            it.count_wrong_token(&acme(), &ada, &token(id, pair[0], CAP), &BUDGET).await.unwrap(),
+            Some(1),
+            "{pair:?}"
+        );
+        assert_eq!(
+            it.count_wrong_token(&acme(), &ada, &token(id, pair[1], CAP), &BUDGET).await.unwrap(),
+            None,
+            "{pair:?}"
+        );
+        assert!(!it.confirm_mobile_number(&acme(), &ada, &token(id, pair[1], CAP)).await.unwrap(), "{pair:?}");
+        assert!(it.confirm_mobile_number(&acme(), &ada, &token(id, pair[0], CAP)).await.unwrap(), "{pair:?}");
     }
 }
 

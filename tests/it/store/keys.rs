@@ -21,6 +21,7 @@ fn new_key(device: u32, seed: u32) -> NewKey {
     NewKey {
         id: key_id(seed),
         device_id: device_id(device),
+        person_id: person("ada"),
         public_key: key(seed),
         purpose: KeyPurpose::Restricted,
         vouched_by: key_id(device),
@@ -91,7 +92,7 @@ async fn a_device_has_no_more_keys_than_allowed(it: TestStore) {
         assert_eq!(it.add_key(&acme(), &limited(seed), None).await.unwrap(), expected, "{seed}");
     }
     assert!(it.key(&acme(), device_id(1), key_id(13)).await.unwrap().is_none());
-    assert!(!it.binding_prospects(&acme(), &ada, &key(13)).await.unwrap().unwrap().key_is_taken);
+    assert!(!it.binding_prospects(&acme(), &ada, &key(13), now()).await.unwrap().unwrap().key_is_taken);
     books::assert_balanced(&it.database).await;
 }
 

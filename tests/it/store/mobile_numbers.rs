@@ -6,7 +6,7 @@ use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{NumberVerification, TokenChallenge};
 use uuid::Uuid;
 
-use super::{CAP, TestStore, acme, binding, device_id, globex, now, number, other_number, person};
+use super::{BUDGET, CAP, TestStore, acme, binding, device_id, globex, now, number, other_number, person, token};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -66,7 +66,9 @@ async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: T
     let end = code(1).expires_at;
     assert_eq!(open_code(&it, end - TimeDelta::microseconds(1), CAP).await, Some(code(1).id));
     assert_eq!(open_code(&it, end, CAP).await, None);
-    let wrong = async |partner, seed, at| it.count_wrong_token(&partner, &ada, code(seed).id, at, CAP).await.unwrap();
+    let wrong = async |partner, seed, at| {
+        it.count_wrong_token(&partner, &ada, &token(code(seed).id, at, CAP), &BUDGET).await.unwrap()
+    };
     assert_eq!(wrong(acme(), 1, end).await, None);
     assert_eq!(wrong(acme(), 2, now()).await, None);
     assert_eq!(wrong(globex(), 1, now()).await, None);
@@ -91,8 +93,9 @@ async fn a_code_confirms_its_number_once(it: TestStore) {
     pending(&it, &acme(), &ada).await;
     open(&it, 1).await;
     open(&it, 2).await;
-    let confirm =
-        async |partner, seed, at, cap| it.confirm_mobile_number(&partner, &ada, code(seed).id, at, cap).await.unwrap();
+    let confirm = async |partner, seed, at, cap| {
+        it.confirm_mobile_number(&partner, &ada, &token(code(seed).id, at, cap)).await.unwrap()
+    };
     assert!(!confirm(acme(), 1, now(), CAP).await, "a superseded code");
     assert!(!confirm(globex(), 2, now(), CAP).await, "another partner");
     assert!(!confirm(acme(), 2, code(2).expires_at, CAP).await, "too late");
@@ -109,7 +112,7 @@ async fn a_verified_number_stays_verified_since_the_first_time(it: TestStore) {
     it.verified(&acme(), &ada).await;
     assert!(it.open_token_challenge(&acme(), &ada, &number(), code(1)).await.unwrap().unwrap().verified);
     let later = now() + TimeDelta::minutes(1);
-    assert!(it.confirm_mobile_number(&acme(), &ada, code(1).id, later, CAP).await.unwrap());
+    assert!(it.confirm_mobile_number(&acme(), &ada, &token(code(1).id, later, CAP)).await.unwrap());
     let since = "select count(*) from mobile_number where verified_at = created_at";
     assert_eq!(books::count(&it.database, since).await, 1);
 }

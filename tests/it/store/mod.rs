@@ -17,14 +17,15 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::crypto::PublicKey;
-use device_management::domain::challenge::ChallengeLife;
+use device_management::domain::challenge::{Acceptance, ChallengeLife, NewBinding, WrongSignature};
+use device_management::domain::failure_budget::FailureBudget;
 use device_management::domain::fraud::FraudRecord;
-use device_management::domain::id::{DeviceId, KeyId, NumberId};
+use device_management::domain::id::{DeviceId, KeyId, NumberId, TokenChallengeId};
 use device_management::domain::key::KeyPurpose;
 use device_management::domain::mobile_number::MobileNumber;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{
-    Acceptance, Accepted, DatabaseSettings, DatabaseUrl, NewBinding, NumberVerification, Store, connect,
+    Accepted, DatabaseSettings, DatabaseUrl, NumberVerification, Store, TokenAttempt, connect,
 };
 use uuid::Uuid;
 
@@ -32,6 +33,10 @@ use crate::harness::{Engine, Phone, Start, TestDatabase};
 
 /// Wrong signatures per challenge.
 const CAP: i64 = 3;
+
+/// Generous, so that it is the challenge's own cap that a test meets.
+const BUDGET: FailureBudget =
+    FailureBudget { cap: 100, window: TimeDelta::minutes(30), cool_down: TimeDelta::minutes(30) };
 
 /// A store on a database of its own.
 struct TestStore {
@@ -134,6 +139,16 @@ fn binding(person_id: &PersonId, seed: u32) -> NewBinding {
         otp_version: 1,
         life: ChallengeLife::starting(now(), TimeDelta::minutes(5)),
     }
+}
+
+/// A wrong answer to an attempt.
+fn wrong_signature(id: DeviceId, at: DateTime<Utc>) -> WrongSignature {
+    WrongSignature { id, at, cap: CAP, budget: BUDGET }
+}
+
+/// A token that somebody typed.
+fn token(id: TokenChallengeId, at: DateTime<Utc>, cap: i64) -> TokenAttempt {
+    TokenAttempt { id, at, cap }
 }
 
 /// The right answer to an attempt, a second after it began.
