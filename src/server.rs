@@ -5,7 +5,6 @@
 //! deadline.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,16 +37,6 @@ pub struct Listeners {
     pub http: TcpListener,
     /// For the metrics.
     pub metrics: TcpListener,
-}
-
-impl Listeners {
-    /// Binds both.
-    ///
-    /// # Errors
-    /// When an address is in use or not ours.
-    pub async fn bind(http: SocketAddr, metrics: SocketAddr) -> std::io::Result<Self> {
-        Ok(Self { http: TcpListener::bind(http).await?, metrics: TcpListener::bind(metrics).await? })
-    }
 }
 
 /// How a process stops.

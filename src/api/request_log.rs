@@ -34,6 +34,7 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
         request.id = %request_id, method, route,
         partner = tracing::field::Empty, client = tracing::field::Empty
     );
+    span.in_scope(|| tracing::trace!("received"));
 
     let answer = tokio::time::timeout(app.limits.deadline, next.run(request).instrument(span.clone())).await;
     let mut response = answer.unwrap_or_else(|_| {

@@ -10,6 +10,7 @@
 mod harness;
 
 mod architecture;
+mod binary;
 mod bindings;
 mod config;
 mod contract;
