@@ -2,6 +2,7 @@
 //! lost database, a signal and a neighbour, and what never leaves it.
 
 mod commands;
+mod early_answers;
 mod examples;
 mod gateway;
 mod outage;

@@ -138,11 +138,6 @@ impl Process {
         }
     }
 
-    /// Ends it without asking: SIGKILL.
-    pub(crate) fn kill(&self) {
-        self.child().kill().expect("a child can be killed");
-    }
-
     /// Waits until it has ended and all that it wrote has been read.
     pub(crate) fn wait(&self, deadline: Duration) -> ExitStatus {
         let end = Instant::now() + deadline;
