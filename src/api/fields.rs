@@ -45,8 +45,11 @@ impl Fields {
     /// A text that may be there.
     pub(crate) fn optional<T>(&mut self, path: &'static str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
         let text = self.text(path)?;
-        let parsed =
-            if text.trim() == text { parse(&text) } else { Err("must not begin or end with white space".to_owned()) };
+        let parsed = if text.starts_with(is_white_space) || text.ends_with(is_white_space) {
+            Err("must not begin or end with white space".to_owned())
+        } else {
+            parse(&text)
+        };
         self.keep(path, parsed)
     }
 
@@ -136,6 +139,11 @@ impl Fields {
         self.faults.push(Invalid::wrong_type(path, format!("must be {wanted}, not {found}")));
         None
     }
+}
+
+/// Unicode's white space, and the byte order mark: what `\s` is in the patterns of openapi.yaml (ECMA-262 section 12.2).
+fn is_white_space(c: char) -> bool {
+    c.is_whitespace() || c == '\u{feff}'
 }
 
 /// The last part of a dotted path.

@@ -25,4 +25,5 @@ mod races;
 mod round_trips;
 mod sms;
 mod store;
+mod strange_input;
 mod tokens;

@@ -1,0 +1,400 @@
+//! Whatever is sent, the answer is a documented one below 500, and what was there before is there afterwards.
+//!
+//! That each answer is a documented one is what the test client sees to: it holds everything against `openapi.yaml`.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Uri};
+use chrono::TimeDelta;
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::TestRunner;
+use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
+
+use crate::contract::calls::{Call, PERSON, Scene};
+use crate::harness::{Engine, NUMBER, Phone, Start, TestApp, TestClient, on_both_databases};
+
+on_both_databases![
+    no_json_is_too_strange,
+    no_bytes_are_too_strange,
+    no_path_and_no_query_is_too_strange,
+    no_key_and_no_signature_is_too_strange,
+    no_header_is_too_strange,
+    a_name_that_is_taken_is_shown_as_it_was_sent,
+    no_depth_and_no_length_is_too_great,
+];
+
+/// Cases of each property, on each database.
+const CASES: u32 = 120;
+
+/// Characters that some specification calls white space, invisible or forbidden, and one that none does.
+const ODD_CHARACTERS: &str = "[\u{0}\t\n\u{7f}\u{85}\u{a0}\u{200b}\u{2028}\u{3000}\u{feff}\u{fffd}\u{10ffff}a]{1,5}";
+
+/// A service whose cool-downs last a second, and whose challenges outlast a second for every case: failures are on the way
+/// to what these tests are after.
+struct Forgiving(TestApp);
+
+impl Start for Forgiving {
+    async fn start(engine: Engine) -> Self {
+        Self(TestApp::with(engine, &[("COOL_DOWN_SECONDS", "1"), ("CHALLENGE_LIFE_SECONDS", "600")]).await)
+    }
+}
+
+async fn no_json_is_too_strange(Forgiving(app): Forgiving) {
+    let strange = Strange::new(&app).await;
+    let bodies = (select((0..strange.calls().len()).collect::<Vec<_>>()), body());
+    strange.holds_for(&bodies, async |(index, body)| {
+        app.advance(TimeDelta::seconds(1));
+        let call = &strange.calls()[*index];
+        let good = call.body.clone().unwrap_or_default();
+        // What is not strange is good, so that strange fields get past the others.
+        let body = match (good, body) {
+            (Value::Object(mut good), Value::Object(strange)) => {
+                good.extend(strange.clone());
+                Value::Object(good)
+            }
+            (_, body) => body.clone(),
+        };
+        strange.send(call.method, &call.path, Some("application/json"), body.to_string().into_bytes()).await
+    });
+    strange.leaves_everything_as_it_was(&app).await;
+}
+
+async fn no_bytes_are_too_strange(app: TestApp) {
+    let strange = Strange::new(&app).await;
+    let tricks: Vec<&[u8]> = vec![
+        b"{\"person_id\":\"\\ud800\"}",
+        b"{\"person_id\":\"\\ud800\\u0041\"}",
+        b"{\"name\":\"\\u0000\"}",
+        b"{\"name\":\"\xff\xfe\"}",
+        b"\xef\xbb\xbf{}",
+        b"\xff\xfe{\x00}\x00",
+        b"{\"key\":1e999}",
+        b"{\"key\":-0}",
+        b"{\"key\":123456789012345678901234567890}",
+        b"{\"key\":1,\"key\":2}",
+        b"{\"\":{}}",
+        b"{,}",
+        b"NaN",
+        b"\0",
+    ];
+    let bytes = prop_oneof![
+        vec(any::<u8>(), 0..200),
+        select(tricks).prop_map(<[u8]>::to_vec),
+        // Broken off somewhere.
+        (body(), 0..100_usize).prop_map(|(body, part)| {
+            let text = body.to_string().into_bytes();
+            text[..text.len() * part / 100].to_vec()
+        }),
+    ];
+    let media_types = select(vec![None, Some("application/json"), Some("text/plain"), Some("application/json;\u{7f}")]);
+    let requests = (select((0..strange.calls().len()).collect::<Vec<_>>()), bytes, media_types);
+    strange.holds_for(&requests, async |(index, bytes, media_type)| {
+        let call = &strange.calls()[*index];
+        let media_type = media_type.filter(|text| HeaderValue::from_str(text).is_ok());
+        strange.send(call.method, &call.path, media_type, bytes.clone()).await
+    });
+    strange.leaves_everything_as_it_was(&app).await;
+}
+
+async fn no_path_and_no_query_is_too_strange(app: TestApp) {
+    let strange = Strange::new(&app).await;
+    let segment = prop_oneof![
+        "[!-~]{1,40}",
+        "(%[0-9A-Fa-f]{2}){1,20}",
+        "\\PC{1,20}".prop_map(|text| text.bytes().map(|byte| format!("%{byte:02X}")).collect()),
+        uuids(),
+    ];
+    let queries = prop_oneof![
+        "[!-~]{0,80}",
+        "((filter|page)(\\[|%5[Bb])(person_id|include_deleted|number|size)(\\]|%5[Dd])=[!-%'-~]{0,20}&?){1,4}",
+        "page\\[(number|size)\\]=-?[0-9]{1,25}",
+    ];
+    let templates = select(vec![
+        ("GET", "/v1/mfa/devices/{}"),
+        ("DELETE", "/v1/mfa/devices/{}"),
+        ("GET", "/v1/mfa/devices/{}/keys"),
+        ("POST", "/v1/mfa/devices/{}/keys"),
+        ("GET", "/v1/mfa/devices/{}/keys/{}"),
+        ("GET", "/v1/mfa/challenges/signatures/{}"),
+        ("PUT", "/v1/mfa/challenges/signatures/{}"),
+        ("GET", "/v1/persons/{}/mobile_number"),
+        ("POST", "/v1/persons/{}/mobile_number"),
+        ("DELETE", "/v1/persons/{}/mobile_number"),
+        ("POST", "/v1/persons/{}/mobile_number/authorize"),
+        ("POST", "/v1/persons/{}/mobile_number/confirm"),
+        ("GET", "/v1/mfa/devices"),
+        ("GET", "/docs/{}"),
+        ("GET", "/{}"),
+    ]);
+    let requests = (templates, segment, prop_oneof![Just(String::new()), queries]);
+    strange.holds_for(&requests, async |((method, template), segment, query)| {
+        let path = format!("{}?{query}", template.replace("{}", segment));
+        // Not every text is a URI; the server's HTTP library sees to those.
+        if path.parse::<Uri>().is_err() || segment == PERSON {
+            return Ok(());
+        }
+        let body = json!({"number": NUMBER, "token": "000000", "signature": Phone::new(9).sign("x")});
+        let body = if *method == "GET" { Vec::new() } else { body.to_string().into_bytes() };
+        strange.send(method, &path, None, body).await
+    });
+    strange.leaves_everything_as_it_was(&app).await;
+}
+
+async fn no_key_and_no_signature_is_too_strange(Forgiving(app): Forgiving) {
+    let strange = Strange::new(&app).await;
+    let hex = prop_oneof![
+        "[0-9a-fA-F]{0,300}",
+        "04[0-9a-f]{128}",
+        "0[2-7][0-9a-f]{128}",
+        "30[0-4][0-9a-f]02[0-2][0-9a-f][0-9a-f]{64}02[0-2][0-9a-f][0-9a-f]{64}",
+        "3006020[0-2][0-9a-f]{2}020[0-2][0-9a-f]{2}",
+        "(30|02|00|81|ff){1,150}",
+        (1..40_u32).prop_map(|seed| Phone::new(seed).sign("212212")),
+        any::<String>(),
+    ];
+    let keys = format!("/v1/mfa/devices/{}/keys", strange.scene.device);
+    let keys_or_hex = prop_oneof![(6..40_u32).prop_map(|seed| Phone::new(seed).key()), hex.clone()];
+    strange.holds_for(&(keys_or_hex, hex), async |(key, signature)| {
+        app.advance(TimeDelta::seconds(1));
+        let device_signature = json!({"signature_key_purpose": "unrestricted", "signature": signature});
+        let pending = strange.client.ask_for_device("eve", &Phone::new(40)).await.id;
+        for (method, path, body) in [
+            ("PUT", &format!("/v1/mfa/challenges/signatures/{pending}"), json!({"signature": signature})),
+            ("POST", &keys, json!({"key": key, "key_type": "ecdsa-p256", "device_signature": device_signature})),
+            ("POST", &"/v1/mfa/devices".into(), json!({"person_id": "eve", "key_type": "ecdsa-p256", "key": key})),
+        ] {
+            strange.send(method, path, None, body.to_string().into_bytes()).await?;
+        }
+        Ok(())
+    });
+    strange.leaves_everything_as_it_was(&app).await;
+}
+
+async fn no_header_is_too_strange(app: TestApp) {
+    let strange = Strange::new(&app).await;
+    let names = select(vec![
+        "authorization",
+        "content-type",
+        "x-request-id",
+        "idempotency-key",
+        "accept",
+        "content-length",
+        "expect",
+        "transfer-encoding",
+        "origin",
+        "x-forwarded-for",
+    ]);
+    let value = vec(prop_oneof![32..=126_u8, 128..=255_u8], 0..150);
+    let headers = vec((names, value), 1..4);
+    let paths =
+        select(vec!["/v1/mfa/devices", "/oauth2/token", "/oauth/token", "/v1/persons/eve/mobile_number/authorize"]);
+    strange.holds_for(&(paths, headers), async |(path, headers)| {
+        let mut request = Request::post(*path);
+        for (name, value) in headers {
+            request = request.header(*name, value.as_slice());
+        }
+        strange.answer(request.body(Body::from("grant_type=client_credentials")).unwrap()).await
+    });
+    strange.leaves_everything_as_it_was(&app).await;
+}
+
+async fn a_name_that_is_taken_is_shown_as_it_was_sent(app: TestApp) {
+    let strange = Strange::new(&app).await;
+    let (client, phone) = (&strange.client, Phone::new(6));
+    let name = prop_oneof![
+        ODD_CHARACTERS,
+        any::<String>(),
+        "\\PC{1,300}",
+        ".{250,260}",
+        ODD_CHARACTERS.prop_map(|text| format!("x{text}x")),
+    ];
+    strange.holds_for(&name, async |name| {
+        let body = json!({"person_id": "eve", "key_type": "ecdsa-p256", "key": phone.key(), "name": name});
+        let asked = client.post("/v1/mfa/devices", body).await;
+        if asked.status == 400 {
+            prop_assert_eq!(&asked.json()["errors"][0]["source"]["field"], "name");
+            return Ok(());
+        }
+        let device = asked.assert_status(202).json()["id"].as_str().expect("an id").to_owned();
+        client.answer(&device, &phone.sign(&app.outbox().last().code())).await.assert_status(204);
+        let path = format!("/v1/mfa/devices/{device}");
+        prop_assert_eq!(&client.get(&path).await.json()["name"], name.as_str());
+        client.delete(&path).await.assert_status(204);
+        Ok(())
+    });
+}
+
+async fn no_depth_and_no_length_is_too_great(app: TestApp) {
+    let strange = Strange::new(&app).await;
+    let deep =
+        |open: &str, close: &str, depth: usize| format!("{{\"x\":{}0{}}}", open.repeat(depth), close.repeat(depth));
+    let long = 300 * 1024;
+    let mut bodies = vec![
+        deep("[", "]", 100),
+        deep("[", "]", 200_000),
+        deep("{\"a\":", "}", 50_000),
+        "[".repeat(long),
+        "{\"a\":".repeat(long / 5),
+        format!("{{\"name\":\"{}\"}}", "ä".repeat(long / 2)),
+        format!("{{\"{}\":1}}", "k".repeat(long)),
+        format!("{{\"x\":{}}}", "9".repeat(long)),
+        format!("{{\"x\":[{}0]}}", "0,".repeat(long / 2)),
+        format!("{{{}\"x\":1}}", "\"x\":1,".repeat(long / 6)),
+    ];
+    for field in ["person_id", "key", "signature", "number", "token", "name", "language", "key_type", "device_data"] {
+        bodies.push(json!({field: "0".repeat(long)}).to_string());
+    }
+    for call in strange.calls() {
+        for body in bodies.iter().filter(|_| call.body.is_some()) {
+            let outcome = strange.send(call.method, &call.path, None, body.clone().into_bytes()).await;
+            outcome.unwrap_or_else(|fault| panic!("{}: {fault}", &body[..20]));
+        }
+    }
+    for path in ["f".repeat(30_000), "%00".repeat(10_000), "/".repeat(10_000), "?".repeat(20_000), "a=&".repeat(8_000)]
+    {
+        for prefix in ["/v1/mfa/devices/", "/v1/mfa/devices?", "/v1/persons/"] {
+            strange.send("GET", &format!("{prefix}{path}"), None, Vec::new()).await.unwrap();
+        }
+    }
+    strange.leaves_everything_as_it_was(&app).await;
+}
+
+/// Somebody who sends strange things to a scene, and knows how it was before.
+struct Strange {
+    client: TestClient,
+    scene: Scene,
+    before: Vec<Value>,
+}
+
+impl Strange {
+    async fn new(app: &TestApp) -> Self {
+        let client = app.partner();
+        let scene = Scene::set(app, &client).await;
+        client.verified_person("eve").await;
+        let before = scene.state(&client).await;
+        Self { client, scene, before }
+    }
+
+    /// Calls that change nothing of the scene as long as their bodies are not good ones on purpose.
+    fn calls(&self) -> Vec<Call> {
+        let mut calls = self.scene.calls();
+        calls.retain(|call| !["deleteMobileNumber", "deleteDevice", "createDevice"].contains(&call.operation));
+        for call in &mut calls {
+            // A well-formed answer would cost one of the challenge's attempts.
+            if call.operation == "verifySignatureChallenge" {
+                call.body = Some(json!({"signature": "30"}));
+            }
+        }
+        calls.push(Call {
+            operation: "createDevice",
+            method: "POST",
+            path: "/v1/mfa/devices".into(),
+            body: Some(json!({"person_id": "eve", "key_type": "ecdsa-p256", "key": Phone::new(3).key()})),
+        });
+        calls
+    }
+
+    /// Whether every strange thing gets a fitting answer.
+    fn holds_for<S: Strategy>(&self, strategy: &S, test: impl AsyncFn(&S::Value) -> Result<(), TestCaseError>) {
+        let settings = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
+        let runtime = Handle::current();
+        let outcome =
+            TestRunner::new(settings).run(strategy, |value| block_in_place(|| runtime.block_on(test(&value))));
+        outcome.unwrap_or_else(|fault| panic!("{fault}"));
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<(), TestCaseError> {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        self.answer(request.body(Body::from(body)).expect("a request")).await
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Result<(), TestCaseError> {
+        let answer = self.client.request(request).await;
+        prop_assert!(answer.status.as_u16() < 500, "{}", answer.status);
+        Ok(())
+    }
+
+    async fn leaves_everything_as_it_was(&self, app: &TestApp) {
+        assert_eq!(self.scene.state(&self.client).await, self.before);
+        app.advance(TimeDelta::seconds(1));
+        self.client.answer(&self.scene.challenge, &self.scene.right_signature).await.assert_status(204);
+        self.client.bind(PERSON, &Phone::new(5)).await;
+        app.stranger().get("/readyz").await.assert_status(200);
+    }
+}
+
+fn uuids() -> impl Strategy<Value = String> {
+    any::<u128>().prop_flat_map(|number| {
+        let id = uuid::Uuid::from_u128(number);
+        select(vec![
+            id.to_string(),
+            id.simple().to_string().to_uppercase(),
+            id.braced().to_string(),
+            id.urn().to_string(),
+            format!("{id}-"),
+        ])
+    })
+}
+
+/// Bodies made of the names that the service knows and of values that it does not expect.
+fn body() -> impl Strategy<Value = Value> {
+    const NAMES: [&str; 18] = [
+        "person_id",
+        "key_type",
+        "challenge_type",
+        "key",
+        "key_purpose",
+        "name",
+        "sms_challenge",
+        "app_signature",
+        "language",
+        "device_data",
+        "signature",
+        "device_signature",
+        "signature_key_purpose",
+        "number",
+        "token",
+        "verified",
+        "",
+        "unknown",
+    ];
+    let text = prop_oneof![
+        any::<String>(),
+        "[ -~]{0,300}",
+        "\\+[0-9 ()/.-]{1,30}",
+        "[0-9]{6}",
+        ODD_CHARACTERS,
+        select(vec!["unrestricted", "restricted", "ecdsa-p256", "sms", "de", "eve"]).prop_map(str::to_owned),
+    ];
+    let leaf = prop_oneof![
+        1 => Just(Value::Null),
+        1 => any::<bool>().prop_map(Value::from),
+        1 => any::<i64>().prop_map(Value::from),
+        1 => any::<f64>().prop_map(Value::from),
+        4 => text.prop_map(Value::from),
+    ];
+    let value = leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            btree_map(select(&NAMES[..]).prop_map(str::to_owned), inner, 0..4)
+                .prop_map(|fields| Value::Object(Map::from_iter(fields))),
+        ]
+    });
+    prop_oneof![
+        9 => btree_map(select(&NAMES[..]).prop_map(str::to_owned), value.clone(), 0..6)
+            .prop_map(|fields| Value::Object(Map::from_iter(fields))),
+        1 => value,
+    ]
+}
