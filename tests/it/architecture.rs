@@ -20,7 +20,7 @@ const PARTS: [(&str, &[&str]); 17] = [
     ("api", &["auth", "crypto", "domain", "service", "store"]),
     ("server", &["api"]),
     // The top: these may name whatever they put together.
-    ("config", &["api", "auth", "crypto", "domain", "fraud", "outbound", "service", "sms", "store"]),
+    ("config", &["api", "auth", "crypto", "domain", "fraud", "outbound", "server", "service", "sms", "store"]),
     ("app", &["api", "auth", "clock", "config", "crypto", "entropy", "fraud", "outbound", "service", "sms", "store"]),
     ("telemetry", &["config"]),
     ("cli", &["app", "clock", "config", "domain", "entropy", "outbound", "server", "service", "store", "telemetry"]),
