@@ -18,6 +18,7 @@ mod devices;
 mod errors;
 mod failure_budget;
 mod fraud;
+mod fraud_flow;
 mod harness_works;
 mod keys;
 mod mobile_numbers;

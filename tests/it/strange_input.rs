@@ -26,27 +26,15 @@ on_both_databases![
     no_depth_and_no_length_is_too_great,
 ];
 
-/// Cases of each property, on each database.
+/// Cases of each property, on each database. A second goes by with each, and a challenge lives for three hundred.
 const CASES: u32 = 120;
 
 /// Characters that some specification calls white space, invisible or forbidden, and one that none does.
 const ODD_CHARACTERS: &str = "[\u{0}\t\n\u{7f}\u{85}\u{a0}\u{200b}\u{2028}\u{3000}\u{feff}\u{fffd}\u{10ffff}a]{1,5}";
 
-/// A service whose cool-downs last a second, and whose challenges outlast a second for every case: failures are on the way
-/// to what these tests are after.
-struct Forgiving(TestApp);
-
-impl Start for Forgiving {
-    async fn start(engine: Engine) -> Self {
-        Self(TestApp::with(engine, &[("COOL_DOWN_SECONDS", "1"), ("CHALLENGE_LIFE_SECONDS", "600")]).await)
-    }
-}
-
-async fn no_json_is_too_strange(Forgiving(app): Forgiving) {
-    let strange = Strange::new(&app).await;
+async fn no_json_is_too_strange(strange: Strange) {
     let bodies = (select((0..strange.calls().len()).collect::<Vec<_>>()), body());
     strange.holds_for(&bodies, async |(index, body)| {
-        app.advance(TimeDelta::seconds(1));
         let call = &strange.calls()[*index];
         let good = call.body.clone().unwrap_or_default();
         // What is not strange is good, so that strange fields get past the others.
@@ -59,11 +47,10 @@ async fn no_json_is_too_strange(Forgiving(app): Forgiving) {
         };
         strange.send(call.method, &call.path, Some("application/json"), body.to_string().into_bytes()).await
     });
-    strange.leaves_everything_as_it_was(&app).await;
+    strange.left_everything_as_it_was().await;
 }
 
-async fn no_bytes_are_too_strange(app: TestApp) {
-    let strange = Strange::new(&app).await;
+async fn no_bytes_are_too_strange(strange: Strange) {
     let tricks: Vec<&[u8]> = vec![
         b"{\"person_id\":\"\\ud800\"}",
         b"{\"person_id\":\"\\ud800\\u0041\"}",
@@ -96,11 +83,10 @@ async fn no_bytes_are_too_strange(app: TestApp) {
         let media_type = media_type.filter(|text| HeaderValue::from_str(text).is_ok());
         strange.send(call.method, &call.path, media_type, bytes.clone()).await
     });
-    strange.leaves_everything_as_it_was(&app).await;
+    strange.left_everything_as_it_was().await;
 }
 
-async fn no_path_and_no_query_is_too_strange(app: TestApp) {
-    let strange = Strange::new(&app).await;
+async fn no_path_and_no_query_is_too_strange(strange: Strange) {
     let segment = prop_oneof![
         "[!-~]{1,40}",
         "(%[0-9A-Fa-f]{2}){1,20}",
@@ -140,11 +126,10 @@ async fn no_path_and_no_query_is_too_strange(app: TestApp) {
         let body = if *method == "GET" { Vec::new() } else { body.to_string().into_bytes() };
         strange.send(method, &path, None, body).await
     });
-    strange.leaves_everything_as_it_was(&app).await;
+    strange.left_everything_as_it_was().await;
 }
 
-async fn no_key_and_no_signature_is_too_strange(Forgiving(app): Forgiving) {
-    let strange = Strange::new(&app).await;
+async fn no_key_and_no_signature_is_too_strange(strange: Strange) {
     let hex = prop_oneof![
         "[0-9a-fA-F]{0,300}",
         "04[0-9a-f]{128}",
@@ -158,7 +143,6 @@ async fn no_key_and_no_signature_is_too_strange(Forgiving(app): Forgiving) {
     let keys = format!("/v1/mfa/devices/{}/keys", strange.scene.device);
     let keys_or_hex = prop_oneof![(6..40_u32).prop_map(|seed| Phone::new(seed).key()), hex.clone()];
     strange.holds_for(&(keys_or_hex, hex), async |(key, signature)| {
-        app.advance(TimeDelta::seconds(1));
         let device_signature = json!({"signature_key_purpose": "unrestricted", "signature": signature});
         let pending = strange.client.ask_for_device("eve", &Phone::new(40)).await.id;
         for (method, path, body) in [
@@ -170,11 +154,10 @@ async fn no_key_and_no_signature_is_too_strange(Forgiving(app): Forgiving) {
         }
         Ok(())
     });
-    strange.leaves_everything_as_it_was(&app).await;
+    strange.left_everything_as_it_was().await;
 }
 
-async fn no_header_is_too_strange(app: TestApp) {
-    let strange = Strange::new(&app).await;
+async fn no_header_is_too_strange(strange: Strange) {
     let names = select(vec![
         "authorization",
         "content-type",
@@ -198,11 +181,10 @@ async fn no_header_is_too_strange(app: TestApp) {
         }
         strange.answer(request.body(Body::from("grant_type=client_credentials")).unwrap()).await
     });
-    strange.leaves_everything_as_it_was(&app).await;
+    strange.left_everything_as_it_was().await;
 }
 
-async fn a_name_that_is_taken_is_shown_as_it_was_sent(app: TestApp) {
-    let strange = Strange::new(&app).await;
+async fn a_name_that_is_taken_is_shown_as_it_was_sent(strange: Strange) {
     let (client, phone) = (&strange.client, Phone::new(6));
     let name = prop_oneof![
         ODD_CHARACTERS,
@@ -219,7 +201,7 @@ async fn a_name_that_is_taken_is_shown_as_it_was_sent(app: TestApp) {
             return Ok(());
         }
         let device = asked.assert_status(202).json()["id"].as_str().expect("an id").to_owned();
-        client.answer(&device, &phone.sign(&app.outbox().last().code())).await.assert_status(204);
+        client.answer(&device, &phone.sign(&strange.app.outbox().last().code())).await.assert_status(204);
         let path = format!("/v1/mfa/devices/{device}");
         prop_assert_eq!(&client.get(&path).await.json()["name"], name.as_str());
         client.delete(&path).await.assert_status(204);
@@ -227,8 +209,7 @@ async fn a_name_that_is_taken_is_shown_as_it_was_sent(app: TestApp) {
     });
 }
 
-async fn no_depth_and_no_length_is_too_great(app: TestApp) {
-    let strange = Strange::new(&app).await;
+async fn no_depth_and_no_length_is_too_great(strange: Strange) {
     let deep =
         |open: &str, close: &str, depth: usize| format!("{{\"x\":{}0{}}}", open.repeat(depth), close.repeat(depth));
     let long = 300 * 1024;
@@ -259,25 +240,31 @@ async fn no_depth_and_no_length_is_too_great(app: TestApp) {
             strange.send("GET", &format!("{prefix}{path}"), None, Vec::new()).await.unwrap();
         }
     }
-    strange.leaves_everything_as_it_was(&app).await;
+    strange.left_everything_as_it_was().await;
 }
 
 /// Somebody who sends strange things to a scene, and knows how it was before.
 struct Strange {
+    app: TestApp,
     client: TestClient,
     scene: Scene,
     before: Vec<Value>,
 }
 
-impl Strange {
-    async fn new(app: &TestApp) -> Self {
+impl Start for Strange {
+    async fn start(engine: Engine) -> Self {
+        // Strange signatures are wrong ones too: whoever sends so many would soon be told to wait.
+        let patience = [("LIMIT_FAILURES_PER_PERSON", "100"), ("COOL_DOWN_SECONDS", "1")];
+        let app = TestApp::with(engine, &patience).await;
         let client = app.partner();
-        let scene = Scene::set(app, &client).await;
+        let scene = Scene::set(&app, &client).await;
         client.verified_person("eve").await;
         let before = scene.state(&client).await;
-        Self { client, scene, before }
+        Self { app, client, scene, before }
     }
+}
 
+impl Strange {
     /// Calls that change nothing of the scene as long as their bodies are not good ones on purpose.
     fn calls(&self) -> Vec<Call> {
         let mut calls = self.scene.calls();
@@ -326,12 +313,12 @@ impl Strange {
         Ok(())
     }
 
-    async fn leaves_everything_as_it_was(&self, app: &TestApp) {
+    async fn left_everything_as_it_was(&self) {
+        self.app.advance(TimeDelta::seconds(1));
         assert_eq!(self.scene.state(&self.client).await, self.before);
-        app.advance(TimeDelta::seconds(1));
         self.client.answer(&self.scene.challenge, &self.scene.right_signature).await.assert_status(204);
         self.client.bind(PERSON, &Phone::new(5)).await;
-        app.stranger().get("/readyz").await.assert_status(200);
+        self.app.stranger().get("/readyz").await.assert_status(200);
     }
 }
 

@@ -4,6 +4,7 @@
 //! kept, they may quote what was sent; the code is.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::fraud::{Assessment, FraudError, FraudState};
 
@@ -17,7 +18,8 @@ const CODE_MAX: usize = 16;
 pub(super) struct Answer {
     success: bool,
     error: Option<Failure>,
-    data: Option<Data>,
+    /// Looked into only after a success: a failure leaves it empty, or out.
+    data: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +69,8 @@ impl Answer {
         if !self.success {
             return Err(FraudError::Unsuccessful { code: self.error.and_then(Failure::into_code) });
         }
-        let Data { id, state, fraud_score } = self.data.ok_or(FraudError::Unreadable)?;
+        let data = self.data.ok_or(FraudError::Unreadable)?;
+        let Data { id, state, fraud_score } = serde_json::from_value(data).map_err(|_| FraudError::Unreadable)?;
         let state = match state {
             State::Approve => FraudState::Approve,
             State::Review => FraudState::Review,
@@ -141,6 +144,15 @@ mod tests {
         assert_eq!(code(r#"{"code":2002}"#).as_deref(), Some("2002"));
         for json in ["null", "{}", r#"{"code":""}"#, r#"{"code":"secret words"}"#, r#"{"code":"12345678901234567"}"#] {
             assert_eq!(code(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_failure_says_so_whatever_its_data_is() {
+        for data in ["{}", "[]", "null", r#"{"state":"WHATEVER"}"#] {
+            let answer = format!(r#"{{"success":false,"error":{{"code":"2002"}},"data":{data}}}"#);
+            let error = read(&answer).unwrap_err();
+            assert!(matches!(error, FraudError::Unsuccessful { code: Some(ref code) } if code == "2002"), "{data}");
         }
     }
 

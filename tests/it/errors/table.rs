@@ -9,8 +9,8 @@ use crate::harness::{Answer, Broken, NUMBER, Network, Phone, TestApp, on_both_da
 
 on_both_databases![every_row_of_the_table_is_given_by_some_request];
 
-/// Given by limits and idempotency keys alone, which have tests of their own.
-const ELSEWHERE: [&str; 3] = ["conflict", "idempotency_key_reused", "too_many_requests"];
+/// Given to idempotency keys alone, which have tests of their own.
+const ELSEWHERE: [&str; 2] = ["conflict", "idempotency_key_reused"];
 
 const DEVICES: &str = "/v1/mfa/devices";
 
@@ -75,7 +75,15 @@ async fn provoke_everything(app: &TestApp) -> Vec<(&'static str, Answer)> {
     for seed in 2..6 {
         acme.bind("eve", &Phone::new(seed)).await;
     }
-    given.push(("device_limit_exceeded", acme.post(DEVICES, wish(6)).await));
+    let mut unsigned = key_wish(&Phone::new(20));
+    unsigned["device_signature"]["signature"] = json!(Phone::new(1).sign("wrong"));
+    acme.verified_person("hasty").await;
+    let hasty = format!("{DEVICES}/{}/keys", acme.bind("hasty", &Phone::new(6)).await.id);
+    for _ in 0..5 {
+        acme.post(&hasty, unsigned.clone()).await.assert_status(403);
+    }
+    given.push(("too_many_requests", acme.post(&hasty, unsigned).await));
+    given.push(("device_limit_exceeded", acme.post(DEVICES, wish(7)).await));
     app.store().close().await;
     given.push(("service_unavailable", acme.get(DEVICES).await));
     given

@@ -1,0 +1,326 @@
+//! The fraud check within the flows that it may stop (contract section 6): SEON is a double, everything else is real.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wiremock::matchers::{header, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::harness::sql::{everything, texts};
+use crate::harness::{Network, Phone, TestApp, TestClient, on_both_databases};
+
+on_both_databases![
+    observing_records_every_verdict_and_stops_nobody,
+    an_enforced_decline_stops_a_binding_before_anything_is_sent,
+    an_enforced_decline_closes_the_challenge_that_was_being_met,
+    an_enforced_decline_adds_no_key,
+    whoever_is_not_declined_passes,
+    an_answer_to_a_challenge_is_assessed_only_in_seons_own_shape,
+    only_a_right_signature_is_worth_an_assessment,
+    a_check_that_fails_is_recorded_and_lets_pass,
+    a_check_that_fails_stops_everybody_if_the_operator_says_so,
+    a_verdict_is_on_record_even_if_the_request_fails_later,
+    without_a_payload_or_without_seon_nothing_is_assessed,
+    no_payload_is_stored_anywhere,
+];
+
+const PAYLOAD: &str = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf";
+const DECLINED: &str = "the device was declined";
+const ENFORCE: (&str, &str) = ("SEON_POLICY", "enforce");
+const DENY: (&str, &str) = ("SEON_ON_ERROR", "deny");
+
+async fn observing_records_every_verdict_and_stops_nobody(app: TestApp) {
+    let seon = Seon::that_says("DECLINE").await;
+    let acme = seon.guarded(&app, &[]).await;
+    acme.verified_person("ada").await;
+    let device = bind(&app, &acme, PAYLOAD).await;
+    acme.post(&keys(&device), key_wish()).await.assert_status(201);
+
+    let words = "97.5 seon-1 yes";
+    let expected = ["device_binding", "device_key_creation", "device_verification"];
+    let expected = expected.map(|action| format!("acme ada {device} {action} decline {words}"));
+    assert_eq!(recorded(&app).await, expected);
+
+    let asked = seon.questions().await;
+    let actions: Vec<&Value> = asked.iter().map(|question| &question["action_type"]).collect();
+    assert_eq!(actions, ["device_binding", "device_verification", "device_key_creation"]);
+    for question in &asked {
+        assert_eq!((&question["session"], &question["user_id"]), (&json!(PAYLOAD), &json!("ada")));
+        uuid::Uuid::try_parse(question["transaction_id"].as_str().unwrap()).unwrap();
+        assert_eq!(question["config"]["device_fingerprinting"], true);
+    }
+}
+
+async fn an_enforced_decline_stops_a_binding_before_anything_is_sent(app: TestApp) {
+    let seon = Seon::that_says("DECLINE").await;
+    let acme = seon.guarded(&app, &[ENFORCE]).await;
+    acme.verified_person("ada").await;
+    let earlier = acme.ask_for_device("ada", &Phone::new(1)).await.id;
+    let code = app.outbox().last().code();
+
+    let answer = acme.post("/v1/mfa/devices", device_wish(PAYLOAD)).await;
+    answer.assert_error(403, "unauthorized_action", DECLINED);
+    assert_eq!(app.outbox().messages().len(), 1, "nothing was sent for it");
+    let recorded = recorded(&app).await;
+    assert_eq!(recorded.len(), 1);
+    assert!(recorded[0].ends_with("device_binding decline 97.5 seon-1 no"), "{recorded:?}");
+    // What was refused took nothing away from what was asked for before.
+    acme.answer(&earlier, &Phone::new(1).sign(&code)).await.assert_status(204);
+}
+
+async fn an_enforced_decline_closes_the_challenge_that_was_being_met(app: TestApp) {
+    let seon = Seon::that_says("DECLINE").await;
+    let acme = seon.guarded(&app, &[ENFORCE]).await;
+    acme.verified_person("ada").await;
+    let phone = Phone::new(1);
+    let asked = acme.ask_for_device("ada", &phone).await.id;
+    let signature = phone.sign(&app.outbox().last().code());
+    let challenge = format!("/v1/mfa/challenges/signatures/{asked}");
+
+    let answer = acme.put(&challenge, json!({"signature": signature, "device_data": PAYLOAD})).await;
+    answer.assert_error(403, "unauthorized_action", DECLINED);
+    // Neither by leaving the payload out nor in any other way does it come to be met.
+    for _ in 0..2 {
+        acme.answer(&asked, &signature).await.assert_status(404);
+        acme.get(&challenge).await.assert_status(404);
+        acme.get(&format!("/v1/mfa/devices/{asked}")).await.assert_status(404);
+    }
+    assert_eq!(recorded(&app).await, [format!("acme ada {asked} device_verification decline 97.5 seon-1 no")]);
+}
+
+async fn an_enforced_decline_adds_no_key(app: TestApp) {
+    let seon = Seon::that_says("DECLINE").await;
+    let acme = seon.guarded(&app, &[ENFORCE]).await;
+    acme.verified_person("ada").await;
+    let device = acme.bind("ada", &Phone::new(1)).await.id;
+    acme.post(&keys(&device), key_wish()).await.assert_error(403, "unauthorized_action", DECLINED);
+    assert_eq!(acme.get(&keys(&device)).await.json()[0]["keys"].as_array().map(Vec::len), Some(1));
+    assert_eq!(recorded(&app).await, [format!("acme ada {device} device_key_creation decline 97.5 seon-1 no")]);
+}
+
+async fn whoever_is_not_declined_passes(app: TestApp) {
+    for (state, phone) in [("APPROVE", 1), ("REVIEW", 3)] {
+        let seon = Seon::that_says(state).await;
+        let acme = seon.guarded(&app, &[ENFORCE, DENY]).await;
+        let person = format!("ada-{phone}");
+        acme.verified_person(&person).await;
+        let mut wish = device_wish(PAYLOAD);
+        wish["person_id"] = json!(person);
+        wish["key"] = json!(Phone::new(phone).key());
+        let asked = acme.post("/v1/mfa/devices", wish).await.assert_status(202).json();
+        let body = json!({"signature": Phone::new(phone).sign(&app.outbox().last().code()), "device_data": PAYLOAD});
+        let challenge = format!("/v1/mfa/challenges/signatures/{}", asked["id"].as_str().unwrap());
+        acme.put(&challenge, body).await.assert_status(204);
+        assert_eq!(seon.questions().await.len(), 2, "{state}");
+    }
+    let recorded = recorded(&app).await;
+    assert_eq!(recorded.iter().filter(|record| record.ends_with("review 97.5 seon-1 yes")).count(), 2, "{recorded:?}");
+    assert_eq!(recorded.iter().filter(|record| record.ends_with("approve 97.5 seon-1 yes")).count(), 2, "{recorded:?}");
+}
+
+async fn an_answer_to_a_challenge_is_assessed_only_in_seons_own_shape(app: TestApp) {
+    let seon = Seon::that_says("DECLINE").await;
+    let acme = seon.guarded(&app, &[ENFORCE, DENY]).await;
+    acme.verified_person("ada").await;
+    for (phone, any_string) in
+        [(1, "YW55IHN0cmluZyBwcm92aWRlZCBieSB0aGUgY2xpZW50Cg=="), (2, " \u{0}\n"), (3, "Web;x;AAAA")]
+    {
+        let phone = Phone::new(phone);
+        let asked = acme.ask_for_device("ada", &phone).await.id;
+        let body = json!({"signature": phone.sign(&app.outbox().last().code()), "device_data": any_string});
+        acme.put(&format!("/v1/mfa/challenges/signatures/{asked}"), body).await.assert_status(204);
+    }
+    assert_eq!((seon.questions().await.len(), recorded(&app).await.len()), (0, 0));
+}
+
+async fn only_a_right_signature_is_worth_an_assessment(app: TestApp) {
+    let seon = Seon::that_says("DECLINE").await;
+    let acme = seon.guarded(&app, &[ENFORCE]).await;
+    acme.verified_person("ada").await;
+    let device = acme.bind("ada", &Phone::new(1)).await.id;
+    let asked = acme.ask_for_device("ada", &Phone::new(2)).await.id;
+    let wrong = json!({"signature": Phone::new(2).sign("wrong"), "device_data": PAYLOAD});
+    let answer = acme.put(&format!("/v1/mfa/challenges/signatures/{asked}"), wrong).await;
+    answer.assert_error(403, "invalid_tan", "the signature is wrong");
+    let mut wrong = key_wish();
+    wrong["device_signature"]["signature"] = json!(Phone::new(1).sign("wrong"));
+    acme.post(&keys(&device), wrong).await.assert_error(403, "invalid_tan", "the signature is wrong");
+    // Nor is a wish that cannot be granted anyway.
+    let mut unknown = device_wish(PAYLOAD);
+    unknown["person_id"] = json!("nobody");
+    acme.post("/v1/mfa/devices", unknown).await.assert_status(400);
+    assert_eq!((seon.questions().await.len(), recorded(&app).await.len()), (0, 0));
+}
+
+async fn a_check_that_fails_is_recorded_and_lets_pass(app: TestApp) {
+    for (person, seon, state) in failures().await {
+        let acme = seon.guarded(&app, &[ENFORCE, ("SEON_TIMEOUT_MS", "100")]).await;
+        acme.verified_person(person).await;
+        let mut wish = device_wish(PAYLOAD);
+        wish["person_id"] = json!(person);
+        let asked = acme.post("/v1/mfa/devices", wish).await.assert_status(202).json();
+        let record = format!("acme {person} {} device_binding {state} - - yes", asked["id"].as_str().unwrap());
+        assert!(recorded(&app).await.contains(&record), "{state}: {:?}", recorded(&app).await);
+    }
+}
+
+async fn a_check_that_fails_stops_everybody_if_the_operator_says_so(app: TestApp) {
+    for (person, seon, state) in failures().await {
+        let acme = seon.guarded(&app, &[DENY, ("SEON_TIMEOUT_MS", "100")]).await;
+        acme.verified_person(person).await;
+        let mut wish = device_wish(PAYLOAD);
+        wish["person_id"] = json!(person);
+        acme.post("/v1/mfa/devices", wish).await.assert_error(403, "unauthorized_action", DECLINED);
+        let last = recorded(&app).await.into_iter().find(|record| record.contains(person));
+        assert!(last.is_some_and(|record| record.ends_with(&format!("device_binding {state} - - no"))), "{state}");
+    }
+    assert!(app.outbox().messages().is_empty());
+}
+
+async fn a_verdict_is_on_record_even_if_the_request_fails_later(app: TestApp) {
+    let seon = Seon::that_says("APPROVE").await;
+    let acme = seon.guarded(&app, &[]).await;
+    acme.verified_person("ada").await;
+    app.network(Network::IsDown);
+    acme.post("/v1/mfa/devices", device_wish(PAYLOAD)).await.assert_status(502);
+    app.network(Network::Works);
+    assert_eq!(recorded(&app).await.len(), 1);
+
+    let device = acme.bind("ada", &Phone::new(1)).await.id;
+    let mut taken = key_wish();
+    taken["key"] = json!(Phone::new(1).key());
+    taken["device_signature"]["signature"] = json!(Phone::new(1).sign(&Phone::new(1).key()));
+    acme.post(&keys(&device), taken).await.assert_status(409);
+    assert_eq!(recorded(&app).await.len(), 2);
+}
+
+async fn without_a_payload_or_without_seon_nothing_is_assessed(app: TestApp) {
+    let seon = Seon::that_says("DECLINE").await;
+    let acme = seon.guarded(&app, &[ENFORCE, DENY]).await;
+    acme.verified_person("ada").await;
+    let device = acme.bind("ada", &Phone::new(1)).await.id;
+    let mut wish = key_wish();
+    wish["device_data"] = json!(null);
+    acme.post(&keys(&device), wish).await.assert_status(201);
+    assert_eq!(seon.questions().await.len(), 0);
+
+    // The same service without a key for SEON.
+    let unguarded = app.partner();
+    unguarded.delete(&format!("/v1/mfa/devices/{device}")).await.assert_status(204);
+    bind(&app, &unguarded, PAYLOAD).await;
+    assert_eq!((seon.questions().await.len(), recorded(&app).await.len()), (0, 0));
+}
+
+async fn no_payload_is_stored_anywhere(app: TestApp) {
+    let seon = Seon::that_says("APPROVE").await;
+    let acme = seon.guarded(&app, &[]).await;
+    acme.verified_person("ada").await;
+    let device = bind(&app, &acme, PAYLOAD).await;
+    acme.post(&keys(&device), key_wish()).await.assert_status(201);
+    assert_eq!(recorded(&app).await.len(), 3);
+
+    let stored = everything(&app.database).await;
+    assert!(stored.contains("device_key_creation"), "the look into the database sees assessments");
+    for part in PAYLOAD.split(';').filter(|part| part.len() > 3) {
+        assert!(!stored.contains(part) && !stored.contains(&hex::encode(part)), "{part}");
+    }
+}
+
+/// A double of SEON.
+struct Seon(MockServer);
+
+impl Seon {
+    async fn that_says(state: &str) -> Self {
+        let data = json!({"id": "seon-1", "state": state, "fraud_score": 97.5, "applied_rules": []});
+        Self::that_answers(
+            ResponseTemplate::new(200).set_body_json(json!({"success": true, "error": {}, "data": data})),
+        )
+        .await
+    }
+
+    async fn that_answers(answer: ResponseTemplate) -> Self {
+        let server = MockServer::start().await;
+        let asked = Mock::given(method("POST"))
+            .and(path("/SeonRestService/fraud-api/v2"))
+            .and(header("x-api-key", "a-licence"));
+        asked.respond_with(answer).mount(&server).await;
+        Self(server)
+    }
+
+    /// A client of a replica that asks this SEON.
+    async fn guarded(&self, app: &TestApp, settings: &[(&str, &str)]) -> TestClient {
+        let url = self.0.uri();
+        let mut all = vec![("SEON_API_KEY", "a-licence"), ("SEON_BASE_URL", url.as_str())];
+        all.extend(settings);
+        app.partner().through(app.replica(&all).await)
+    }
+
+    /// What it was asked, in order.
+    async fn questions(&self) -> Vec<Value> {
+        let requests = self.0.received_requests().await.expect("requests are recorded");
+        requests.iter().map(|request| request.body_json().expect("a question in JSON")).collect()
+    }
+}
+
+/// Each way in which there is no verdict, the person it happens to, and its word in the record.
+async fn failures() -> [(&'static str, Seon, &'static str); 4] {
+    let unsuccessful = json!({"success": false, "error": {"code": "2002", "message": "no"}, "data": {}});
+    let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(30));
+    [
+        ("p1", Seon::that_answers(ResponseTemplate::new(500)).await, "refused"),
+        ("p2", Seon::that_answers(ResponseTemplate::new(200).set_body_json(unsuccessful)).await, "unsuccessful"),
+        ("p3", Seon::that_answers(ResponseTemplate::new(200).set_body_string("<html>")).await, "unreadable"),
+        ("p4", Seon::that_answers(slow).await, "timeout"),
+    ]
+}
+
+fn keys(device: &str) -> String {
+    format!("/v1/mfa/devices/{device}/keys")
+}
+
+/// A wish for a device with the first phone's key.
+fn device_wish(device_data: &str) -> Value {
+    json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key(), "device_data": device_data})
+}
+
+/// A wish for another key, signed for by the first phone.
+fn key_wish() -> Value {
+    let key = Phone::new(2).key();
+    let signature = json!({"signature_key_purpose": "unrestricted", "signature": Phone::new(1).sign(&key)});
+    json!({"key": key, "key_type": "ecdsa-p256", "device_signature": signature, "device_data": PAYLOAD})
+}
+
+/// Binds the first phone; its payload goes along with both requests.
+async fn bind(app: &TestApp, client: &TestClient, device_data: &str) -> String {
+    let asked = client.post("/v1/mfa/devices", device_wish(device_data)).await.assert_status(202).json();
+    let device = asked["id"].as_str().unwrap().to_owned();
+    let signature = Phone::new(1).sign(&app.outbox().last().code());
+    let body = json!({"signature": signature, "device_data": device_data});
+    client.put(&format!("/v1/mfa/challenges/signatures/{device}"), body).await.assert_status(204);
+    device
+}
+
+/// Every assessment on record: whose, of what, the verdict, and whether it let pass; sorted.
+async fn recorded(app: &TestApp) -> Vec<String> {
+    // Ids are bytes on one database and UUIDs on the other; both become plain hexadecimal.
+    let (url, id) = match app.database.engine() {
+        crate::harness::Engine::Sqlite => (app.database.url(), "lower(hex(device_id))"),
+        crate::harness::Engine::Postgres => (app.database.url(), "replace(cast(device_id as text), '-', '')"),
+    };
+    let query = format!(
+        "select partner_id || ' ' || person_id || ' ' || {id} || ' ' || action || ' ' || state
+             || ' ' || coalesce(cast(score as text), '-') || ' ' || coalesce(provider_id, '-') || ' ' || allowed
+           from fraud_assessment
+          where latency_ms >= 0"
+    );
+    let mut records: Vec<String> = texts(url, &query).await.iter().map(|record| hyphenated(record)).collect();
+    records.sort_unstable();
+    records
+}
+
+/// A record with the usual spelling of the device's id, its third word.
+fn hyphenated(record: &str) -> String {
+    let words: Vec<String> = record.split(' ').map(str::to_owned).collect();
+    let id = uuid::Uuid::try_parse(&words[2]).expect("an id").to_string();
+    [&words[..2], &[id], &words[3..]].concat().join(" ")
+}
