@@ -42,6 +42,7 @@ async fn nothing_secret_is_told(format: &str, test: &str) {
     story.answers().await;
     story.keys().await;
     story.nonsense().await;
+    story.other_protocols().await;
     let metrics = reqwest::get(service.metrics_url()).await.unwrap().text().await.unwrap();
     postgres.stop().unwrap();
     story.without_database().await;
@@ -50,6 +51,10 @@ async fn nothing_secret_is_told(format: &str, test: &str) {
 
     let logs = service.logs().join("\n");
     assert!(logs.contains("TRACE") && logs.contains("request.id"), "the finest level is on");
+    // Not even when they have nothing secret to say today.
+    let finest = logs.lines().filter(|line| line.contains("TRACE") || line.contains("DEBUG"));
+    let of_libraries: Vec<&str> = finest.filter(|line| !line.contains("device_management::")).collect();
+    assert!(of_libraries.is_empty(), "libraries are kept to info: {of_libraries:#?}");
     for (place, text) in [("the log", logs), ("the metrics", metrics), ("errors", story.errors.join("\n"))] {
         let found = story.needles.in_text(&text);
         assert!(found.is_empty(), "in {place}: {found:#?}");

@@ -1,5 +1,7 @@
 //! A day on which every use case is used and everything that can go wrong does.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -281,6 +283,24 @@ impl<'a> Story<'a> {
             let request = Request::post("/v1/mfa/devices").header("content-type", content_type);
             self.raw(status, request.body(Body::from(body)).unwrap()).await;
         }
+    }
+
+    /// A wish over HTTP/2, and a request that is none: what the libraries below the service see of them.
+    pub(super) async fn other_protocols(&mut self) {
+        let token = self.client.token().unwrap();
+        let http2 = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+        let wish = http2.post(format!("{}/v1/mfa/devices", self.service.base_url())).bearer_auth(token);
+        let answer = wish.json(&self.wish(&Phone::new(4))).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.version()), (202, reqwest::Version::HTTP_2));
+        self.see_code().await;
+
+        let mut stream = TcpStream::connect(self.service.base_url().trim_start_matches("http://")).unwrap();
+        let token = self.client.token().unwrap();
+        write!(stream, "GET /{token} HTTP/1.1\r\nauthorization: Bearer {token}\r\n{token} {token}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        self.errors.push(answer);
     }
 
     /// The same calls when there is no database.
