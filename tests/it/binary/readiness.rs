@@ -25,10 +25,15 @@ async fn it_is_ready_a_moment_after_its_start(database: TestDatabase) {
     let best = times.iter().min().expect("three starts");
     // A busy machine slows down any single start, but not all of them.
     if cfg!(debug_assertions) {
-        writeln!(std::io::stderr(), "{:?}: ready after {best:?} (debug build)", database.engine()).unwrap();
+        tell(&format!("{:?}: ready after {best:?} (debug build)", database.engine()));
     } else {
-        writeln!(std::io::stderr(), "{:?}: ready after {best:?}", database.engine()).unwrap();
+        tell(&format!("{:?}: ready after {best:?}", database.engine()));
         assert!(*best < READY_WITHIN, "ready after {times:?}");
     }
     let _ = PATIENCE;
+}
+
+/// Past the capture of test output.
+fn tell(figure: &str) {
+    std::io::stderr().write_all(format!("{figure}\n").as_bytes()).unwrap();
 }
