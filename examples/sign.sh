@@ -35,9 +35,15 @@ sign() {
     printf '%s' "$2" | openssl dgst -sha256 -sign "$folder/$1.pem" | hex
 }
 
-# code_for CHALLENGE: the first six digits of the SMS that the log shows for it.
+# code_for CHALLENGE: the first six digits of the SMS that the log shows for it. Through a pipe, a line may reach the file
+# a moment after the answer.
 code_for() {
-    grep -F "$1" "$log" | sed -n 's/.*SMS to //p' | grep -o '[0-9]\{6\}' | head -n 1
+    for _ in 1 2 3 4 5; do
+        grep -F "$1" "$log" | sed -n 's/.*SMS to //p' | grep -o '[0-9]\{6\}' | head -n 1 >"$folder/code"
+        [ ! -s "$folder/code" ] || break
+        sleep 1
+    done
+    cat "$folder/code"
 }
 
 person=example-$(openssl rand -hex 8)

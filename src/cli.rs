@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use chrono::{SecondsFormat, TimeDelta};
 use clap::{Parser, Subcommand};
 use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
 
 use crate::app::{Surroundings, assemble};
 use crate::clock::SystemClock;
@@ -137,17 +138,20 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let store = store::connect(&config.database).await.context("the database could not be opened")?;
     store.ready().await?;
     let app = assemble(&config, Surroundings::real(store))?;
-    let listeners = Listeners::bind(config.http_addr, config.metrics_addr)
-        .await
-        .with_context(|| format!("cannot listen on {} and {}", config.http_addr, config.metrics_addr))?;
+    let http = listen("HTTP_ADDR", config.http_addr).await?;
+    let listeners = Listeners { http, metrics: listen("METRICS_ADDR", config.metrics_addr).await? };
     let http_addr = listeners.http.local_addr()?;
     tracing::info!(http.addr = %http_addr, metrics.addr = %listeners.metrics.local_addr()?, mode = ?config.mode, "listening");
     warn_about_mode(&config, http_addr);
-    if server::serve(listeners, app, metrics, config.shutdown).await {
+    if server::serve(listeners, app, metrics, config.shutdown).await? {
         Ok(())
     } else {
         Err(anyhow!("requests were still running when the shutdown deadline passed"))
     }
+}
+
+async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {setting}={address}"))
 }
 
 fn warn_about_mode(config: &Config, http_addr: SocketAddr) {

@@ -5,7 +5,6 @@
 //! deadline.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, App};
@@ -40,16 +39,6 @@ pub struct Listeners {
     pub metrics: TcpListener,
 }
 
-impl Listeners {
-    /// Binds both.
-    ///
-    /// # Errors
-    /// When an address is in use or not ours.
-    pub async fn bind(http: SocketAddr, metrics: SocketAddr) -> std::io::Result<Self> {
-        Ok(Self { http: TcpListener::bind(http).await?, metrics: TcpListener::bind(metrics).await? })
-    }
-}
-
 /// How a process stops.
 #[derive(Clone, Copy, Debug)]
 pub struct Shutdown {
@@ -60,13 +49,23 @@ pub struct Shutdown {
 }
 
 /// Serves until the process is told to stop, then drains. True when everything ended within the deadline.
-pub async fn serve(listeners: Listeners, app: App, metrics: PrometheusHandle, shutdown: Shutdown) -> bool {
+///
+/// # Errors
+/// When the process cannot catch signals: it could not stop in order.
+pub async fn serve(
+    listeners: Listeners,
+    app: App,
+    metrics: PrometheusHandle,
+    shutdown: Shutdown,
+) -> std::io::Result<bool> {
+    // Before the first request is served: from then on a signal must not end the process the hard way.
+    let signals = StopSignals::catch()?;
     let stop = CancellationToken::new();
     let graceful = GracefulShutdown::new();
     let metrics_server = tokio::spawn(serve_metrics(listeners.metrics, app.clone(), metrics, stop.clone()));
     let router = api::router(app.clone());
     let server = server();
-    let mut closing = pin!(close_after_signal(&app, shutdown.delay));
+    let mut closing = pin!(close_after_signal(signals, &app, shutdown.delay));
 
     loop {
         let stream = tokio::select! {
@@ -82,8 +81,8 @@ pub async fn serve(listeners: Listeners, app: App, metrics: PrometheusHandle, sh
         });
     }
 
-    tracing::info!("no new connections, finishing what runs");
     drop(listeners.http);
+    tracing::info!("no new connections, finishing what runs");
     let drained = tokio::time::timeout(shutdown.deadline, async {
         graceful.shutdown().await;
         app.running.close();
@@ -94,7 +93,7 @@ pub async fn serve(listeners: Listeners, app: App, metrics: PrometheusHandle, sh
     stop.cancel();
     metrics_server.abort();
     tracing::info!(in_time, "stopped");
-    in_time
+    Ok(in_time)
 }
 
 fn server() -> auto::Builder<TokioExecutor> {
@@ -129,22 +128,29 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// Ends some time after the process has been told to stop; `/readyz` says so from the first moment.
-async fn close_after_signal(app: &App, delay: Duration) {
-    signalled().await;
+async fn close_after_signal(mut signals: StopSignals, app: &App, delay: Duration) {
+    signals.any().await;
     app.draining.store(true, Ordering::Relaxed);
     tracing::info!("stopping: not ready any more");
     tokio::time::sleep(delay).await;
 }
 
-async fn signalled() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be caught: the process will end without draining");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What tells the process to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

@@ -18,9 +18,14 @@ impl FromRequestParts<App> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let token = bearer_token(parts)?;
         let caller = app.tokens.verify(token).await?;
-        Span::current().record("partner", caller.partner.as_str()).record("client", caller.client_id.as_str());
+        name_caller(&caller);
         Ok(Self(caller))
     }
+}
+
+/// Says in every line of the request whose it is.
+pub(super) fn name_caller(caller: &Caller) {
+    Span::current().record("partner", caller.partner.as_str()).record("client", caller.client_id.as_str());
 }
 
 /// RFC 6750 section 2.1; the scheme's name in any case (RFC 9110 section 11.1).

@@ -18,6 +18,7 @@ mod refusals;
 mod request_log;
 mod signature_challenges;
 mod tokens;
+mod unread_body;
 mod views;
 
 use std::sync::Arc;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::App;
 use super::error::{ApiError, keep_allow};
+use super::unread_body::UnreadBody;
 use crate::domain::id::uuid_v7;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,8 +35,11 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
         request.id = %request_id, method, route,
         partner = tracing::field::Empty, client = tracing::field::Empty
     );
+    span.in_scope(|| tracing::trace!("received"));
 
-    let answer = tokio::time::timeout(app.limits.deadline, next.run(request).instrument(span.clone())).await;
+    let answer =
+        tokio::time::timeout(app.limits.deadline, next.run(request.map(UnreadBody::wrap)).instrument(span.clone()))
+            .await;
     let mut response = answer.unwrap_or_else(|_| {
         axum::response::IntoResponse::into_response(ApiError::unavailable(RETRY_AFTER_DEADLINE_SECONDS))
     });

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::App;
 use super::body::{JsonBody, bytes, require_form};
+use super::caller::name_caller;
 use super::error::ApiError;
 use super::fields::Fields;
 use crate::auth::SCOPE;
@@ -47,8 +48,9 @@ async fn issue(app: &App, request: GrantRequest) -> Result<Response, ApiError> {
         }
         Err(ClientCredentialsError::Failure(failure)) => return Err(failure.into()),
     };
+    name_caller(&caller);
     let issued = app.tokens.own.issue(&caller, app.service.clock.now());
-    tracing::info!(target: "audit", { partner = %caller.partner, client = caller.client_id }, "token issued");
+    tracing::info!(target: "audit", "token issued");
     Ok(Json(TokenView {
         access_token: issued.token.expose_secret(),
         token_type: "bearer",

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::ConnectOptions;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+use tokio::time::timeout;
 
 use super::engine::Engine;
 use super::rows::column;
@@ -112,8 +113,12 @@ pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
 pub async fn migrate(settings: &DatabaseSettings) -> Result<()> {
     match &settings.url {
         DatabaseUrl::Postgres(url) => {
+            let options = postgres_options(url)?;
+            // A pool would try for half a minute to reach a server that is not there, and then not say what is wrong.
+            let reached = timeout(settings.acquire_timeout, PgConnection::connect_with(&options)).await;
+            reached.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.close().await?;
             // Without a statement timeout: a migration may take its time, and so may waiting for the lock.
-            let pool: PgPool = PoolOptions::new().max_connections(1).connect_with(postgres_options(url)?).await?;
+            let pool: PgPool = PoolOptions::new().max_connections(1).connect_with(options).await?;
             POSTGRES_MIGRATIONS.run(&pool).await?;
             pool.close().await;
         }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -21,13 +21,13 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The executable with an environment and a working folder. What one process leaves in the folder the next one finds.
 pub(crate) struct Program {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     variables: Vec<(String, String)>,
 }
 
 impl Program {
     pub(crate) fn new() -> Self {
-        Self { folder: folder::temporary(), variables: Vec::new() }
+        Self { folder: Arc::new(folder::temporary()), variables: Vec::new() }
             .with("HTTP_ADDR", "127.0.0.1:0")
             .with("METRICS_ADDR", "127.0.0.1:0")
     }
@@ -56,7 +56,7 @@ impl Program {
         let process = self.start(&[]);
         let line = process.wait_for_log("listening", START_DEADLINE);
         let address = |field| address(&line, field).unwrap_or_else(|| panic!("no {field} in: {line}"));
-        Service { http: address("http.addr"), metrics: address("metrics.addr"), process }
+        Service { http: address("http.addr"), metrics: address("metrics.addr"), process, _folder: self.folder.clone() }
     }
 }
 
@@ -66,11 +66,12 @@ fn address(line: &str, field: &str) -> Option<SocketAddr> {
     value.trim_start_matches(['"', '=', ':', ' ']).split(['"', ',', ' ', '}']).next()?.parse().ok()
 }
 
-/// A process that listens.
+/// A process that listens. Its working folder stays as long as it does.
 pub(crate) struct Service {
     process: Process,
     http: SocketAddr,
     metrics: SocketAddr,
+    _folder: Arc<TempDir>,
 }
 
 impl Service {
@@ -135,11 +136,6 @@ impl Process {
             let status = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &pid]).status();
             assert!(status.is_ok_and(|status| status.success()), "process {pid} takes no signal");
         }
-    }
-
-    /// Ends it without asking: SIGKILL.
-    pub(crate) fn kill(&self) {
-        self.child().kill().expect("a child can be killed");
     }
 
     /// Waits until it has ended and all that it wrote has been read.

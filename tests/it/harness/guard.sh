@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Looks after one throw-away Postgres server on behalf of a test process: sh -c "$(cat guard.sh)" guard BIN FOLDER
 #
 # Orders come as lines on stdin; each is answered with its exit status on stdout. The test process holds the other end

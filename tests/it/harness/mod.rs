@@ -20,6 +20,7 @@ mod outbox;
 mod phone;
 mod postgres;
 pub(crate) mod provider;
+mod remote;
 pub(crate) mod sql;
 mod surroundings;
 pub(crate) mod wire;

@@ -12,9 +12,9 @@ async fn a_device_gets_no_more_keys_than_allowed(app: TestApp) {
     crowd.partner().verified_person("ada").await;
     let phone = Phone::new(0);
     let device = crowd.partner().bind("ada", &phone).await;
-    let requests = (1..=CROWD as u32).map(|seed| Request::add_key(&device, &phone, &Phone::new(seed)));
+    let requests = (1..=CROWD).map(|seed| Request::add_key(&device, &phone, &Phone::new(seed)));
     let statuses = crowd.send(requests.collect()).await;
-    assert_eq!((count(&statuses, 201), count(&statuses, 409)), (9, CROWD as usize - 9), "{statuses:?}");
+    assert_eq!((count(&statuses, 201), count(&statuses, 409)), (9, CROWD - 9), "{statuses:?}");
     assert_eq!(books::count(&crowd.app.database, LIVE_KEYS).await, 10);
 }
 
@@ -24,6 +24,6 @@ async fn the_same_key_many_times_at_once_is_added_once(app: TestApp) {
     let (phone, key) = (Phone::new(0), Phone::new(1));
     let device = crowd.partner().bind("ada", &phone).await;
     let statuses = crowd.send((0..CROWD).map(|_| Request::add_key(&device, &phone, &key)).collect()).await;
-    assert_eq!((count(&statuses, 201), count(&statuses, 409)), (1, CROWD as usize - 1), "{statuses:?}");
+    assert_eq!((count(&statuses, 201), count(&statuses, 409)), (1, CROWD - 1), "{statuses:?}");
     assert_eq!(books::count(&crowd.app.database, LIVE_KEYS).await, 2);
 }

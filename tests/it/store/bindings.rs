@@ -5,9 +5,8 @@ use device_management::domain::device::DeviceName;
 use device_management::domain::id::NumberId;
 use device_management::domain::key::KeyPurpose;
 use device_management::store::NumberVerification;
-use uuid::Uuid;
 
-use super::{CAP, TestStore, acme, binding, device_id, globex, key, now, number, person, wrong_signature};
+use super::{CAP, TestStore, acme, binding, device_id, fresh_id, globex, key, now, number, person, wrong_signature};
 use crate::harness::on_both_databases;
 
 on_both_databases![
@@ -25,7 +24,7 @@ on_both_databases![
 async fn who_has_no_verified_number_has_no_prospects(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&globex(), &ada).await;
-    let id = NumberId::from(Uuid::new_v4());
+    let id = NumberId::from(fresh_id());
     assert!(it.create_mobile_number(&acme(), &bob, (id, &number()), NumberVerification::Pending, now()).await.unwrap());
     assert!(it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().is_none());
     assert!(it.binding_prospects(&acme(), &bob, &key(1), now()).await.unwrap().is_none());
@@ -63,7 +62,7 @@ async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
 async fn an_attempt_needs_a_verified_number(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&globex(), &ada).await;
-    let id = NumberId::from(Uuid::new_v4());
+    let id = NumberId::from(fresh_id());
     it.create_mobile_number(&acme(), &bob, (id, &number()), NumberVerification::Pending, now()).await.unwrap();
     for (person, seed) in [(&ada, 1), (&bob, 2)] {
         assert!(!it.open_binding(&acme(), &binding(person, seed), None).await.unwrap());

@@ -6,9 +6,10 @@ use device_management::domain::challenge::ChallengeLife;
 use device_management::domain::client::Permissions;
 use device_management::domain::id::{DeviceId, NumberId, TokenChallengeId};
 use device_management::store::{Client, DeviceQuery, NumberVerification, TokenChallenge, Tombstones};
-use uuid::Uuid;
 
-use super::{BUDGET, CAP, TestStore, acceptance, acme, binding, device_id, number, person, token, wrong_signature};
+use super::{
+    BUDGET, CAP, TestStore, acceptance, acme, binding, device_id, fresh_id, number, person, token, wrong_signature,
+};
 use crate::harness::on_both_databases;
 
 on_both_databases![
@@ -66,11 +67,11 @@ async fn a_challenge_ends_between_any_two_instants(it: TestStore) {
 
 async fn a_code_ends_between_any_two_instants(it: TestStore) {
     let ada = person("ada");
-    let id = NumberId::from(Uuid::new_v4());
+    let id = NumberId::from(fresh_id());
     let pending = NumberVerification::Pending;
     it.create_mobile_number(&acme(), &ada, (id, &number()), pending, instants()[0]).await.unwrap();
     for pair in instants().windows(2) {
-        let id = TokenChallengeId::from(Uuid::new_v4());
+        let id = TokenChallengeId::from(fresh_id());
         let code = TokenChallenge { id, otp_version: 1, expires_at: pair[1] };
         it.open_token_challenge(&acme(), &ada, &number(), code).await.unwrap();
         assert_eq!(

@@ -6,7 +6,9 @@ use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{NumberVerification, TokenChallenge};
 use uuid::Uuid;
 
-use super::{BUDGET, CAP, TestStore, acme, binding, device_id, globex, now, number, other_number, person, token};
+use super::{
+    BUDGET, CAP, TestStore, acme, binding, device_id, fresh_id, globex, now, number, other_number, person, token,
+};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -23,7 +25,7 @@ async fn a_person_has_one_number_at_each_partner(it: TestStore) {
     let ada = person("ada");
     assert!(it.mobile_number(&acme(), &ada).await.unwrap().is_none());
     let id = pending(&it, &acme(), &ada).await;
-    let second = (NumberId::from(Uuid::new_v4()), &other_number());
+    let second = (NumberId::from(fresh_id()), &other_number());
     assert!(!it.create_mobile_number(&acme(), &ada, second, NumberVerification::Pending, now()).await.unwrap());
     let found = it.mobile_number(&acme(), &ada).await.unwrap().unwrap();
     assert_eq!((found.id, &found.number, found.verified), (id, &number(), false));
@@ -145,7 +147,7 @@ async fn a_deleted_number_takes_the_persons_attempt_along(it: TestStore) {
 
 /// Gives the person a number that nobody has confirmed.
 async fn pending(it: &TestStore, partner: &PartnerId, person: &PersonId) -> NumberId {
-    let id = NumberId::from(Uuid::new_v4());
+    let id = NumberId::from(fresh_id());
     let verification = NumberVerification::Pending;
     assert!(it.create_mobile_number(partner, person, (id, &number()), verification, now()).await.unwrap());
     id

@@ -14,6 +14,7 @@ mod races;
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::crypto::PublicKey;
@@ -62,7 +63,7 @@ impl Deref for TestStore {
 impl TestStore {
     /// Gives the person a verified number.
     async fn verified(&self, partner: &PartnerId, person: &PersonId) {
-        let id = NumberId::from(Uuid::new_v4());
+        let id = NumberId::from(fresh_id());
         let verification = NumberVerification::AssertedBy("client");
         let created = self.create_mobile_number(partner, person, (id, &number()), verification, now()).await.unwrap();
         assert!(created, "the person has no number yet");
@@ -112,6 +113,12 @@ fn number() -> MobileNumber {
 
 fn other_number() -> MobileNumber {
     MobileNumber::parse("+4915187654321").expect("a mobile number")
+}
+
+/// An id that nothing else in this process has.
+fn fresh_id() -> Uuid {
+    static MINTED: AtomicU64 = AtomicU64::new(0);
+    Uuid::from_u128(0xe000 << 64 | u128::from(MINTED.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// The same seed gives the same key.
@@ -166,7 +173,7 @@ fn acceptance(binding: &NewBinding) -> Acceptance {
 /// An assessment of the attempt's device.
 fn assessment(binding: &NewBinding) -> FraudRecord {
     FraudRecord {
-        id: Uuid::new_v4(),
+        id: fresh_id(),
         person_id: binding.person_id.clone(),
         device_id: binding.id,
         action: "device_verification",

@@ -1,0 +1,76 @@
+//! Bodies that nobody read to their end, because the answer was clear before: no token, too large.
+//!
+//! A server that answers and closes while the client still sends makes the client's system throw the answer away with the
+//! connection (RFC 9112 section 9.6). So the rest is read and forgotten, up to a bound, while the answer is on its way.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+/// How much is read and forgotten; whoever sends more loses the connection.
+const REST_MAX: usize = 8 * 1024 * 1024;
+/// How long that may take.
+const REST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A body whose rest is read when it is dropped.
+pub(super) struct UnreadBody {
+    rest: Option<Body>,
+}
+
+impl UnreadBody {
+    pub(super) fn wrap(body: Body) -> Body {
+        if body.is_end_stream() { body } else { Body::new(Self { rest: Some(body) }) }
+    }
+}
+
+impl HttpBody for UnreadBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(body) = &mut self.rest else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(context);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.rest = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl Drop for UnreadBody {
+    fn drop(&mut self) {
+        if let Some(rest) = self.rest.take()
+            && !rest.is_end_stream()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(timeout(REST_DEADLINE, forget(rest)));
+        }
+    }
+}
+
+async fn forget(mut rest: Body) {
+    let mut left = REST_MAX;
+    while let Some(Ok(frame)) = rest.frame().await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(still) => left = still,
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Answers that are clear before the body is there reach a client that is still sending it.
+
+use axum::body::Body;
+use axum::http::Request;
+
+use super::sandbox_on;
+use crate::harness::{Engine, Start, TestDatabase};
+
+/// Much more than the sockets of both sides hold.
+const BODY: usize = 3 * 1024 * 1024;
+/// Of answers that a reset can overtake, some would be lost.
+const TIMES: usize = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_not_lost_while_the_body_is_on_its_way() {
+    let database = TestDatabase::start(Engine::Sqlite).await;
+    let service = sandbox_on(&database).serve();
+    for (client, status) in [(service.stranger(), 401), (service.sandbox_client().await, 413)] {
+        for _ in 0..TIMES {
+            let request = Request::post("/v1/mfa/devices").header("content-type", "application/json");
+            client.request(request.body(Body::from(vec![b' '; BODY])).unwrap()).await.assert_status(status);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The real executable, as operators and their platforms meet it: how it starts, what it prints and logs, how it takes a
+//! lost database, a signal and a neighbour, and what never leaves it.
+
+mod commands;
+mod early_answers;
+mod examples;
+mod gateway;
+mod outage;
+mod production;
+mod readiness;
+mod replicas;
+mod secrets;
+mod shutdown;
+mod start;
+mod telemetry;
+
+use std::time::Duration;
+
+use crate::harness::{Process, Program, TestDatabase};
+
+/// How long anything but a start may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The sandbox on a database.
+fn sandbox_on(database: &TestDatabase) -> Program {
+    Program::new().with("DATABASE_URL", database.url())
+}
+
+/// Production on a database, with all that it demands.
+fn production_on(database: &TestDatabase) -> Program {
+    sandbox_on(database)
+        .with("MODE", "production")
+        .with("OTP_SECRET", "9b1f0c6de24f4be0a43cb8c1c0a1f2d3")
+        .with("TOKEN_SECRET", "4e5d6c7b8a990817263544f3e2d1c0bf")
+        .with("SMS_PROVIDERS", "webhook")
+        .with("SMS_WEBHOOK_URL", "https://sms.example/send")
+        .with("SMS_WEBHOOK_TOKEN", "a-token-for-the-gateway")
+        .with("SHUTDOWN_DELAY_SECONDS", "0")
+}
+
+/// Runs a command to its end: its exit code, and what it wrote to standard output.
+fn run(program: &Program, arguments: &[&str]) -> (i32, Vec<String>) {
+    let process = program.start(arguments);
+    (exit_code(&process), process.output())
+}
+
+/// Waits for the end.
+fn exit_code(process: &Process) -> i32 {
+    process.wait(PATIENCE).code().expect("it ends by itself, not by a signal")
+}
+
+/// Runs a command that fails: its exit code, and what it wrote to standard error.
+fn fail(program: &Program, arguments: &[&str]) -> (i32, String) {
+    let process = program.start(arguments);
+    (exit_code(&process), process.logs().join("\n"))
+}

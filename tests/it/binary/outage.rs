@@ -1,0 +1,43 @@
+//! A database that goes away and comes back.
+
+use std::time::Instant;
+
+use super::{PATIENCE, fail};
+use crate::harness::{PostgresServer, Program, TestClient, can_start_servers_for};
+
+/// Asks until the service is ready again; broken connections are found one by one.
+async fn ready_again(client: &TestClient) {
+    let deadline = Instant::now() + PATIENCE;
+    while client.get("/readyz").await.status != 200 {
+        assert!(Instant::now() < deadline, "not ready again in time");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_database_it_is_alive_but_not_ready_and_recovers_by_itself() {
+    if !can_start_servers_for("binary::outage::without_its_database_it_is_alive_but_not_ready_and_recovers_by_itself") {
+        return;
+    }
+    let mut postgres = PostgresServer::start(&[]).unwrap();
+    let program = Program::new().with("DATABASE_URL", &postgres.url("postgres"));
+    let service = program.with("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "1").serve();
+    let client = service.sandbox_client().await;
+    client.get("/readyz").await.assert_status(200);
+    client.verified_person("ada").await;
+
+    postgres.stop().unwrap();
+    let unready = client.get("/readyz").await;
+    unready.assert_error(503, "service_unavailable", "the service is not available right now, please try again");
+    assert!(unready.headers.contains_key("retry-after"));
+    client.get("/healthz").await.assert_status(200);
+    let refused = client.get("/v1/mfa/devices").await;
+    refused.assert_status(503);
+    assert!(refused.headers.contains_key("retry-after"));
+    let address = service.base_url().replace("http://", "");
+    let (code, message) = fail(&Program::new().with("HTTP_ADDR", &address), &["healthcheck"]);
+    assert_eq!((code, message.as_str()), (1, "device-management: not ready: status 503 Service Unavailable"));
+
+    postgres.start_again().unwrap();
+    ready_again(&client).await;
+    client.get("/v1/persons/ada/mobile_number").await.assert_status(200);
+}

@@ -1,0 +1,80 @@
+//! Secrets never leave the service by its log, its metrics or its errors: not at the finest level, not when everything
+//! that can go wrong does.
+
+mod needles;
+mod story;
+
+use self::story::{Doubles, Story};
+use super::{PATIENCE, exit_code, sandbox_on};
+use crate::harness::{Engine, Phone, PostgresServer, Program, Start, TestDatabase, can_start_servers_for};
+
+/// The finest level for everything, also for libraries that see secrets, and for whatever happens during a request.
+const EVERYTHING: &str = "trace,axum=trace,h2=trace,hyper=trace,hyper::proto=trace,hyper_util::client=trace,\
+    jsonwebtoken=trace,reqwest::connect=trace,rustls=trace,sqlx::query=trace,sqlx_core::pool=trace,tower_http=trace,\
+    [request]=trace";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_secret_is_told_with_a_log_of_text() {
+    nothing_secret_is_told("text", "binary::secrets::nothing_secret_is_told_with_a_log_of_text").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_secret_is_told_with_a_log_of_json() {
+    nothing_secret_is_told("json", "binary::secrets::nothing_secret_is_told_with_a_log_of_json").await;
+}
+
+async fn nothing_secret_is_told(format: &str, test: &str) {
+    if !can_start_servers_for(test) {
+        return;
+    }
+    let mut postgres = PostgresServer::start(&[]).unwrap();
+    let url = postgres.url("postgres");
+    let doubles = Doubles::start().await;
+    let program = doubles.used_by(Program::new()).with("DATABASE_URL", &url);
+    let program = program.with("RUST_LOG", EVERYTHING).with("LOG_FORMAT", format);
+    let service = program.serve();
+
+    let mut story = Story::begin(&program, &service, &doubles).await;
+    story.needles.secret("database password", reqwest::Url::parse(&url).unwrap().password().unwrap());
+    story.tokens().await;
+    story.mobile_number().await;
+    story.binding().await;
+    story.answers().await;
+    story.keys().await;
+    story.nonsense().await;
+    let metrics = service.metrics().await;
+    postgres.stop().unwrap();
+    story.without_database().await;
+    service.terminate();
+    exit_code(&service);
+
+    let logs = service.logs().join("\n");
+    assert!(logs.contains("TRACE") && logs.contains("request.id"), "the finest level is on");
+    for (place, text) in [("the log", logs), ("the metrics", metrics), ("errors", story.errors.join("\n"))] {
+        let found = story.needles.in_text(&text);
+        assert!(found.is_empty(), "in {place}: {found:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_consoles_own_line_is_the_only_one_with_a_code() {
+    let database = TestDatabase::start(Engine::Sqlite).await;
+    let service = sandbox_on(&database).with("SANDBOX_OTP", "random").with("RUST_LOG", EVERYTHING).serve();
+    let client = service.sandbox_client().await;
+    client.verified_person("ada").await;
+    let phone = Phone::new(1);
+    let asked = client.ask_for_device("ada", &phone).await;
+    let sms = service.wait_for_log("SMS to", PATIENCE);
+    let (_, text) = sms.split_once("SMS to").unwrap();
+    let code = text.split(|c: char| !c.is_ascii_digit()).find(|digits| digits.len() == 6).unwrap();
+    client.answer(&asked.id, &phone.sign(code)).await.assert_status(204);
+
+    let mut needles = needles::Needles::default();
+    needles.code(code);
+    needles.secret("number", "15112345678");
+    let found = needles.in_text(&service.logs().join("\n"));
+    assert!(
+        matches!(&found[..], [one] if one.contains("sms.console") && one.starts_with("one-time code")),
+        "{found:#?}"
+    );
+}
