@@ -81,8 +81,8 @@ pub async fn serve(
         });
     }
 
-    tracing::info!("no new connections, finishing what runs");
     drop(listeners.http);
+    tracing::info!("no new connections, finishing what runs");
     let drained = tokio::time::timeout(shutdown.deadline, async {
         graceful.shutdown().await;
         app.running.close();

@@ -5,12 +5,9 @@ use jsonwebtoken::{Header, Validation};
 use serde_json::{Map, Value};
 
 use super::json_web_keys::JsonWebKeys;
-use super::{SCOPE, TokenError, is_current};
+use super::{LEEWAY, SCOPE, TokenError, is_current};
 use crate::domain::client::{Caller, Permissions};
 use crate::domain::person::PartnerId;
-
-/// Seconds by which another machine's clock may differ from ours.
-const LEEWAY: i64 = 30;
 
 /// Whom to trust, and what its tokens look like.
 #[derive(Clone, Debug)]

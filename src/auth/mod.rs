@@ -61,8 +61,13 @@ impl BearerTokens {
     }
 }
 
-/// `nbf <= now < exp`, RFC 7519 sections 4.1.4 and 4.1.5. `leeway` seconds are for other machines' clocks.
-fn is_current(now: DateTime<Utc>, not_before: Option<i64>, expires: i64, leeway: i64) -> bool {
+/// Seconds by which another machine's clock may differ from ours.
+const LEEWAY: i64 = 30;
+
+/// `nbf <= now < exp`, RFC 7519 sections 4.1.4 and 4.1.5. A token may be used at once on a replica whose clock is a little
+/// behind; an identity provider's may also live a little longer.
+fn is_current(now: DateTime<Utc>, not_before: Option<i64>, expires: i64, expiry_leeway: i64) -> bool {
     let now = now.timestamp();
-    not_before.is_none_or(|not_before| not_before <= now.saturating_add(leeway)) && now < expires.saturating_add(leeway)
+    not_before.is_none_or(|not_before| not_before <= now.saturating_add(LEEWAY))
+        && now < expires.saturating_add(expiry_leeway)
 }

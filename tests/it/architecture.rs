@@ -36,7 +36,7 @@ const DOORS: [(&str, &[&str]); 17] = [
     ("tower_http", &["api"]),
     ("sqlx", &["store"]),
     ("reqwest", &["app", "auth", "cli", "fraud", "outbound", "sms"]),
-    ("tokio", &["api", "auth", "fraud", "main", "server", "sms"]),
+    ("tokio", &["api", "auth", "cli", "fraud", "main", "server", "sms", "store"]),
     ("tokio_util", &["api", "app", "server"]),
     ("jsonwebtoken", &["auth"]),
     ("p256", &["crypto"]),

@@ -153,8 +153,8 @@ async fn only_a_right_signature_is_worth_an_assessment(app: TestApp) {
 }
 
 async fn a_check_that_fails_is_recorded_and_lets_pass(app: TestApp) {
-    for (person, seon, state) in failures().await {
-        let acme = seon.guarded(&app, &[ENFORCE, ("SEON_TIMEOUT_MS", "100")]).await;
+    for (person, seon, patience, state) in failures().await {
+        let acme = seon.guarded(&app, &[ENFORCE, ("SEON_TIMEOUT_MS", patience)]).await;
         acme.verified_person(person).await;
         let mut wish = device_wish(PAYLOAD);
         wish["person_id"] = json!(person);
@@ -165,8 +165,8 @@ async fn a_check_that_fails_is_recorded_and_lets_pass(app: TestApp) {
 }
 
 async fn a_check_that_fails_stops_everybody_if_the_operator_says_so(app: TestApp) {
-    for (person, seon, state) in failures().await {
-        let acme = seon.guarded(&app, &[DENY, ("SEON_TIMEOUT_MS", "100")]).await;
+    for (person, seon, patience, state) in failures().await {
+        let acme = seon.guarded(&app, &[DENY, ("SEON_TIMEOUT_MS", patience)]).await;
         acme.verified_person(person).await;
         let mut wish = device_wish(PAYLOAD);
         wish["person_id"] = json!(person);
@@ -262,15 +262,21 @@ impl Seon {
     }
 }
 
-/// Each way in which there is no verdict, the person it happens to, and its word in the record.
-async fn failures() -> [(&'static str, Seon, &'static str); 4] {
+/// Each way in which there is no verdict: the person it happens to, SEON, for how many milliseconds to wait for it, and the
+/// word in the record.
+async fn failures() -> [(&'static str, Seon, &'static str, &'static str); 4] {
     let unsuccessful = json!({"success": false, "error": {"code": "2002", "message": "no"}, "data": {}});
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(30));
     [
-        ("p1", Seon::that_answers(ResponseTemplate::new(500)).await, "refused"),
-        ("p2", Seon::that_answers(ResponseTemplate::new(200).set_body_json(unsuccessful)).await, "unsuccessful"),
-        ("p3", Seon::that_answers(ResponseTemplate::new(200).set_body_string("<html>")).await, "unreadable"),
-        ("p4", Seon::that_answers(slow).await, "timeout"),
+        ("p1", Seon::that_answers(ResponseTemplate::new(500)).await, "10000", "refused"),
+        (
+            "p2",
+            Seon::that_answers(ResponseTemplate::new(200).set_body_json(unsuccessful)).await,
+            "10000",
+            "unsuccessful",
+        ),
+        ("p3", Seon::that_answers(ResponseTemplate::new(200).set_body_string("<html>")).await, "10000", "unreadable"),
+        ("p4", Seon::that_answers(slow).await, "100", "timeout"),
     ]
 }
 

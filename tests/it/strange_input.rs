@@ -35,15 +35,15 @@ const ODD_CHARACTERS: &str = "[\u{0}\t\n\u{7f}\u{85}\u{a0}\u{200b}\u{2028}\u{300
 async fn no_json_is_too_strange(strange: Strange) {
     let bodies = (select((0..strange.calls().len()).collect::<Vec<_>>()), body());
     strange.holds_for(&bodies, async |(index, body)| {
-        let call = &strange.calls()[*index];
+        let call = &strange.calls()[index];
         let good = call.body.clone().unwrap_or_default();
         // What is not strange is good, so that strange fields get past the others.
         let body = match (good, body) {
             (Value::Object(mut good), Value::Object(strange)) => {
-                good.extend(strange.clone());
+                good.extend(strange);
                 Value::Object(good)
             }
-            (_, body) => body.clone(),
+            (_, body) => body,
         };
         strange.send(call.method, &call.path, Some("application/json"), body.to_string().into_bytes()).await
     });
@@ -79,20 +79,16 @@ async fn no_bytes_are_too_strange(strange: Strange) {
     let media_types = select(vec![None, Some("application/json"), Some("text/plain"), Some("application/json;\u{7f}")]);
     let requests = (select((0..strange.calls().len()).collect::<Vec<_>>()), bytes, media_types);
     strange.holds_for(&requests, async |(index, bytes, media_type)| {
-        let call = &strange.calls()[*index];
+        let call = &strange.calls()[index];
         let media_type = media_type.filter(|text| HeaderValue::from_str(text).is_ok());
-        strange.send(call.method, &call.path, media_type, bytes.clone()).await
+        strange.send(call.method, &call.path, media_type, bytes).await
     });
     strange.left_everything_as_it_was().await;
 }
 
 async fn no_path_and_no_query_is_too_strange(strange: Strange) {
-    let segment = prop_oneof![
-        "[!-~]{1,40}",
-        "(%[0-9A-Fa-f]{2}){1,20}",
-        "\\PC{1,20}".prop_map(|text| text.bytes().map(|byte| format!("%{byte:02X}")).collect()),
-        uuids(),
-    ];
+    let segment =
+        prop_oneof!["[!-~]{1,40}", "(%[0-9A-Fa-f]{2}){1,20}", "\\PC{1,20}".prop_map(|text| encoded(&text)), uuids(),];
     let queries = prop_oneof![
         "[!-~]{0,80}",
         "((filter|page)(\\[|%5[Bb])(person_id|include_deleted|number|size)(\\]|%5[Dd])=[!-%'-~]{0,20}&?){1,4}",
@@ -117,13 +113,13 @@ async fn no_path_and_no_query_is_too_strange(strange: Strange) {
     ]);
     let requests = (templates, segment, prop_oneof![Just(String::new()), queries]);
     strange.holds_for(&requests, async |((method, template), segment, query)| {
-        let path = format!("{}?{query}", template.replace("{}", segment));
+        let path = format!("{}?{query}", template.replace("{}", &segment));
         // Not every text is a URI; the server's HTTP library sees to those.
         if path.parse::<Uri>().is_err() || segment == PERSON {
             return Ok(());
         }
         let body = json!({"number": NUMBER, "token": "000000", "signature": Phone::new(9).sign("x")});
-        let body = if *method == "GET" { Vec::new() } else { body.to_string().into_bytes() };
+        let body = if method == "GET" { Vec::new() } else { body.to_string().into_bytes() };
         strange.send(method, &path, None, body).await
     });
     strange.left_everything_as_it_was().await;
@@ -175,9 +171,9 @@ async fn no_header_is_too_strange(strange: Strange) {
     let paths =
         select(vec!["/v1/mfa/devices", "/oauth2/token", "/oauth/token", "/v1/persons/eve/mobile_number/authorize"]);
     strange.holds_for(&(paths, headers), async |(path, headers)| {
-        let mut request = Request::post(*path);
+        let mut request = Request::post(path);
         for (name, value) in headers {
-            request = request.header(*name, value.as_slice());
+            request = request.header(name, value);
         }
         strange.answer(request.body(Body::from("grant_type=client_credentials")).unwrap()).await
     });
@@ -285,12 +281,14 @@ impl Strange {
     }
 
     /// Whether every strange thing gets a fitting answer.
-    fn holds_for<S: Strategy>(&self, strategy: &S, test: impl AsyncFn(&S::Value) -> Result<(), TestCaseError>) {
+    fn holds_for<S: Strategy>(&self, strategy: &S, test: impl AsyncFn(S::Value) -> Result<(), TestCaseError>) {
         let settings = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
         let runtime = Handle::current();
-        let outcome =
-            TestRunner::new(settings).run(strategy, |value| block_in_place(|| runtime.block_on(test(&value))));
-        outcome.unwrap_or_else(|fault| panic!("{fault}"));
+        let try_one = |strange| {
+            self.app.advance(TimeDelta::seconds(1));
+            block_in_place(|| runtime.block_on(test(strange)))
+        };
+        TestRunner::new(settings).run(strategy, try_one).unwrap_or_else(|fault| panic!("{fault}"));
     }
 
     async fn send(
@@ -320,6 +318,14 @@ impl Strange {
         self.client.bind(PERSON, &Phone::new(5)).await;
         self.app.stranger().get("/readyz").await.assert_status(200);
     }
+}
+
+/// Every byte percent-encoded.
+fn encoded(text: &str) -> String {
+    hex::encode(text)
+        .as_bytes()
+        .chunks(2)
+        .fold(String::new(), |path, byte| path + "%" + std::str::from_utf8(byte).expect("two hexadecimal digits"))
 }
 
 fn uuids() -> impl Strategy<Value = String> {

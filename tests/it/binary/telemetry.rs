@@ -1,5 +1,6 @@
 //! What operators see of a running service: metrics on a listener of their own, and one log line for each request.
 
+use device_management::outbound;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ const DEVICE_DATA: &str = "Web;179ac83968ab42f7con;jVl14emA+OcyALb9F+CMFg==;NU7a
 
 /// Every series with its value, by `name{label="value",...}` with the labels in alphabetical order.
 async fn metrics(service: &Service) -> BTreeMap<String, f64> {
-    let text = reqwest::get(service.metrics_url()).await.unwrap().text().await.unwrap();
+    let text = service.metrics().await;
     let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
         let (series, value) = line.rsplit_once(' ').unwrap();
         let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
@@ -59,7 +60,7 @@ async fn metrics_count_what_happened_by_labels_of_few_values() {
     let id = live(&client).await;
     client.get(&format!("/v1/mfa/devices/{id}")).await.assert_status(200);
     client.get("/v1/no/such/route").await.assert_status(404);
-    reqwest::Client::new().request("BREW".parse().unwrap(), service.base_url()).send().await.unwrap();
+    outbound::client().unwrap().request("BREW".parse().unwrap(), service.base_url()).send().await.unwrap();
 
     let metrics = metrics(&service).await;
     let challenge = r#"route="/v1/mfa/challenges/signatures/{id}""#;
@@ -94,7 +95,7 @@ async fn metrics_count_what_happened_by_labels_of_few_values() {
 async fn each_metric_is_explained_to_those_who_read_it() {
     let (service, _seon) = service_with_seon().await;
     live(&service.sandbox_client().await).await;
-    let text = reqwest::get(service.metrics_url()).await.unwrap().text().await.unwrap();
+    let text = service.metrics().await;
     let names = |prefix: &str| -> Vec<String> {
         let lines = text.lines().filter_map(|line| line.strip_prefix(prefix));
         let mut names: Vec<String> = lines.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
@@ -122,11 +123,11 @@ async fn metrics_and_api_have_nothing_on_each_others_listener() {
     service.sandbox_client().await.get("/metrics").await.assert_status(404);
     let metrics = service.metrics_url();
     assert_eq!(
-        reqwest::get(&metrics).await.unwrap().headers()["content-type"],
+        outbound::client().unwrap().get(&metrics).send().await.unwrap().headers()["content-type"],
         "text/plain; version=0.0.4; charset=utf-8"
     );
     for path in ["/healthz", "/v1/mfa/devices", "/"] {
-        let answer = reqwest::get(metrics.replace("/metrics", path)).await.unwrap();
+        let answer = outbound::client().unwrap().get(metrics.replace("/metrics", path)).send().await.unwrap();
         assert_eq!(answer.status(), 404, "{path}");
     }
 }

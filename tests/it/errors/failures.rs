@@ -82,7 +82,7 @@ async fn a_database_that_goes_away_and_comes_back_needs_no_restart() {
     let mut server = spawn_blocking(|| PostgresServer::start(&[])).await.unwrap().unwrap();
     let url = server.url("postgres");
     migrate(&DatabaseSettings::new(DatabaseUrl::parse(&url).unwrap())).await.unwrap();
-    let settings = [("DATABASE_URL", url.as_str()), ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "1")];
+    let settings = [("DATABASE_URL", url.as_str()), ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "2")];
     let app = TestApp::with(Engine::Sqlite, &settings).await;
     let acme = app.partner();
     acme.verified_person("ada").await;

@@ -1,6 +1,7 @@
 //! A partner's back end that talks to the real executable. A router that passes requests on takes the service's place,
 //! so that these answers are held against `openapi.yaml` as well.
 
+use device_management::outbound;
 use std::sync::Arc;
 
 use axum::Router;
@@ -29,6 +30,13 @@ impl Service {
         let answer = self.stranger().post("/oauth/token", body).await;
         answer.assert_status(200);
         self.with_token(answer.json()["access_token"].as_str())
+    }
+
+    /// What the metrics listener tells.
+    pub(crate) async fn metrics(&self) -> String {
+        let client = outbound::client().expect("a client can be made");
+        let answer = client.get(self.metrics_url()).send().await.expect("the metrics are there");
+        answer.text().await.expect("the metrics are text")
     }
 
     /// The client that the sandbox has.

@@ -43,7 +43,7 @@ async fn nothing_secret_is_told(format: &str, test: &str) {
     story.keys().await;
     story.nonsense().await;
     story.other_protocols().await;
-    let metrics = reqwest::get(service.metrics_url()).await.unwrap().text().await.unwrap();
+    let metrics = service.metrics().await;
     postgres.stop().unwrap();
     story.without_database().await;
     service.terminate();

@@ -48,16 +48,13 @@ fn shows_code(line: &str, code: &str) -> bool {
     if !line.contains(code) {
         return false;
     }
-    let line = match serde_json::from_str::<Value>(line) {
-        Ok(mut line) => {
-            line["timestamp"].take();
-            line["fields"]["duration_us"].take();
-            line.to_string()
-        }
-        Err(_) => {
-            let words = line.split_whitespace().skip(1).filter(|word| !word.starts_with("duration_us="));
-            words.collect::<Vec<_>>().join(" ")
-        }
+    let line = if let Ok(mut line) = serde_json::from_str::<Value>(line) {
+        line["timestamp"].take();
+        line["fields"]["duration_us"].take();
+        line.to_string()
+    } else {
+        let words = line.split_whitespace().skip(1).filter(|word| !word.starts_with("duration_us="));
+        words.collect::<Vec<_>>().join(" ")
     };
     line.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == code)
 }

@@ -222,7 +222,7 @@ impl<'a> Story<'a> {
             let answer = self.post(status, "/v1/mfa/devices", wish.clone()).await;
             self.see_code().await;
             if status == 202 {
-                self.device = answer.json()["id"].as_str().unwrap().to_owned();
+                answer.json()["id"].as_str().unwrap().clone_into(&mut self.device);
             }
         }
         let mut unfit = wish;
