@@ -2,19 +2,20 @@
 //!
 //! That each answer is a documented one is what the test client sees to: it holds everything against `openapi.yaml`.
 
+mod material;
+mod sender;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Uri};
-use chrono::TimeDelta;
-use proptest::collection::{btree_map, vec};
+use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::TestRunner;
-use serde_json::{Map, Value, json};
-use tokio::runtime::Handle;
-use tokio::task::block_in_place;
+use serde_json::{Value, json};
 
-use crate::contract::calls::{Call, PERSON, Scene};
-use crate::harness::{Engine, NUMBER, Phone, Start, TestApp, TestClient, on_both_databases};
+use self::material::{ODD_CHARACTERS, body, encoded, uuids};
+use self::sender::Strange;
+use crate::contract::calls::PERSON;
+use crate::harness::{NUMBER, Phone, on_both_databases};
 
 on_both_databases![
     no_json_is_too_strange,
@@ -25,12 +26,6 @@ on_both_databases![
     a_name_that_is_taken_is_shown_as_it_was_sent,
     no_depth_and_no_length_is_too_great,
 ];
-
-/// Cases of each property, on each database. A second goes by with each, and a challenge lives for three hundred.
-const CASES: u32 = 120;
-
-/// Characters that some specification calls white space, invisible or forbidden, and one that none does.
-const ODD_CHARACTERS: &str = "[\u{0}\t\n\u{7f}\u{85}\u{a0}\u{200b}\u{2028}\u{3000}\u{feff}\u{fffd}\u{10ffff}a]{1,5}";
 
 async fn no_json_is_too_strange(strange: Strange) {
     let bodies = (select((0..strange.calls().len()).collect::<Vec<_>>()), body());
@@ -237,157 +232,4 @@ async fn no_depth_and_no_length_is_too_great(strange: Strange) {
         }
     }
     strange.left_everything_as_it_was().await;
-}
-
-/// Somebody who sends strange things to a scene, and knows how it was before.
-struct Strange {
-    app: TestApp,
-    client: TestClient,
-    scene: Scene,
-    before: Vec<Value>,
-}
-
-impl Start for Strange {
-    async fn start(engine: Engine) -> Self {
-        // Strange signatures are wrong ones too: whoever sends so many would soon be told to wait.
-        let patience = [("LIMIT_FAILURES_PER_PERSON", "100"), ("COOL_DOWN_SECONDS", "1")];
-        let app = TestApp::with(engine, &patience).await;
-        let client = app.partner();
-        let scene = Scene::set(&app, &client).await;
-        client.verified_person("eve").await;
-        let before = scene.state(&client).await;
-        Self { app, client, scene, before }
-    }
-}
-
-impl Strange {
-    /// Calls that change nothing of the scene as long as their bodies are not good ones on purpose.
-    fn calls(&self) -> Vec<Call> {
-        let mut calls = self.scene.calls();
-        calls.retain(|call| !["deleteMobileNumber", "deleteDevice", "createDevice"].contains(&call.operation));
-        for call in &mut calls {
-            // A well-formed answer would cost one of the challenge's attempts.
-            if call.operation == "verifySignatureChallenge" {
-                call.body = Some(json!({"signature": "30"}));
-            }
-        }
-        calls.push(Call {
-            operation: "createDevice",
-            method: "POST",
-            path: "/v1/mfa/devices".into(),
-            body: Some(json!({"person_id": "eve", "key_type": "ecdsa-p256", "key": Phone::new(3).key()})),
-        });
-        calls
-    }
-
-    /// Whether every strange thing gets a fitting answer.
-    fn holds_for<S: Strategy>(&self, strategy: &S, test: impl AsyncFn(S::Value) -> Result<(), TestCaseError>) {
-        let settings = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
-        let runtime = Handle::current();
-        let try_one = |strange| {
-            self.app.advance(TimeDelta::seconds(1));
-            block_in_place(|| runtime.block_on(test(strange)))
-        };
-        TestRunner::new(settings).run(strategy, try_one).unwrap_or_else(|fault| panic!("{fault}"));
-    }
-
-    async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        content_type: Option<&str>,
-        body: Vec<u8>,
-    ) -> Result<(), TestCaseError> {
-        let mut request = Request::builder().method(method).uri(path);
-        if let Some(content_type) = content_type {
-            request = request.header("content-type", content_type);
-        }
-        self.answer(request.body(Body::from(body)).expect("a request")).await
-    }
-
-    async fn answer(&self, request: Request<Body>) -> Result<(), TestCaseError> {
-        let answer = self.client.request(request).await;
-        prop_assert!(answer.status.as_u16() < 500, "{}", answer.status);
-        Ok(())
-    }
-
-    async fn left_everything_as_it_was(&self) {
-        self.app.advance(TimeDelta::seconds(1));
-        assert_eq!(self.scene.state(&self.client).await, self.before);
-        self.client.answer(&self.scene.challenge, &self.scene.right_signature).await.assert_status(204);
-        self.client.bind(PERSON, &Phone::new(5)).await;
-        self.app.stranger().get("/readyz").await.assert_status(200);
-    }
-}
-
-/// Every byte percent-encoded.
-fn encoded(text: &str) -> String {
-    hex::encode(text)
-        .as_bytes()
-        .chunks(2)
-        .fold(String::new(), |path, byte| path + "%" + std::str::from_utf8(byte).expect("two hexadecimal digits"))
-}
-
-fn uuids() -> impl Strategy<Value = String> {
-    any::<u128>().prop_flat_map(|number| {
-        let id = uuid::Uuid::from_u128(number);
-        select(vec![
-            id.to_string(),
-            id.simple().to_string().to_uppercase(),
-            id.braced().to_string(),
-            id.urn().to_string(),
-            format!("{id}-"),
-        ])
-    })
-}
-
-/// Bodies made of the names that the service knows and of values that it does not expect.
-fn body() -> impl Strategy<Value = Value> {
-    const NAMES: [&str; 18] = [
-        "person_id",
-        "key_type",
-        "challenge_type",
-        "key",
-        "key_purpose",
-        "name",
-        "sms_challenge",
-        "app_signature",
-        "language",
-        "device_data",
-        "signature",
-        "device_signature",
-        "signature_key_purpose",
-        "number",
-        "token",
-        "verified",
-        "",
-        "unknown",
-    ];
-    let text = prop_oneof![
-        any::<String>(),
-        "[ -~]{0,300}",
-        "\\+[0-9 ()/.-]{1,30}",
-        "[0-9]{6}",
-        ODD_CHARACTERS,
-        select(vec!["unrestricted", "restricted", "ecdsa-p256", "sms", "de", "eve"]).prop_map(str::to_owned),
-    ];
-    let leaf = prop_oneof![
-        1 => Just(Value::Null),
-        1 => any::<bool>().prop_map(Value::from),
-        1 => any::<i64>().prop_map(Value::from),
-        1 => any::<f64>().prop_map(Value::from),
-        4 => text.prop_map(Value::from),
-    ];
-    let value = leaf.prop_recursive(3, 12, 4, |inner| {
-        prop_oneof![
-            vec(inner.clone(), 0..4).prop_map(Value::from),
-            btree_map(select(&NAMES[..]).prop_map(str::to_owned), inner, 0..4)
-                .prop_map(|fields| Value::Object(Map::from_iter(fields))),
-        ]
-    });
-    prop_oneof![
-        9 => btree_map(select(&NAMES[..]).prop_map(str::to_owned), value.clone(), 0..6)
-            .prop_map(|fields| Value::Object(Map::from_iter(fields))),
-        1 => value,
-    ]
 }

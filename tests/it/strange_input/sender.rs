@@ -1,0 +1,101 @@
+//! Somebody who sends strange things, and knows how everything was before.
+
+use axum::body::Body;
+use axum::http::Request;
+use chrono::TimeDelta;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
+
+use crate::contract::calls::{Call, PERSON, Scene};
+use crate::harness::{Engine, Phone, Start, TestApp, TestClient};
+
+/// Cases of each property, on each database. A second goes by with each, and a challenge lives for three hundred.
+const CASES: u32 = 120;
+
+/// Somebody who sends strange things to a scene, and knows how it was before.
+pub(super) struct Strange {
+    pub(super) app: TestApp,
+    pub(super) client: TestClient,
+    pub(super) scene: Scene,
+    before: Vec<Value>,
+}
+
+impl Start for Strange {
+    async fn start(engine: Engine) -> Self {
+        // Strange signatures are wrong ones too: whoever sends so many would soon be told to wait.
+        let patience = [("LIMIT_FAILURES_PER_PERSON", "100"), ("COOL_DOWN_SECONDS", "1")];
+        let app = TestApp::with(engine, &patience).await;
+        let client = app.partner();
+        let scene = Scene::set(&app, &client).await;
+        client.verified_person("eve").await;
+        let before = scene.state(&client).await;
+        Self { app, client, scene, before }
+    }
+}
+
+impl Strange {
+    /// Calls that change nothing of the scene as long as their bodies are not good ones on purpose.
+    pub(super) fn calls(&self) -> Vec<Call> {
+        let mut calls = self.scene.calls();
+        calls.retain(|call| !["deleteMobileNumber", "deleteDevice", "createDevice"].contains(&call.operation));
+        for call in &mut calls {
+            // A well-formed answer would cost one of the challenge's attempts.
+            if call.operation == "verifySignatureChallenge" {
+                call.body = Some(json!({"signature": "30"}));
+            }
+        }
+        calls.push(Call {
+            operation: "createDevice",
+            method: "POST",
+            path: "/v1/mfa/devices".into(),
+            body: Some(json!({"person_id": "eve", "key_type": "ecdsa-p256", "key": Phone::new(3).key()})),
+        });
+        calls
+    }
+
+    /// Whether every strange thing gets a fitting answer.
+    pub(super) fn holds_for<S: Strategy>(
+        &self,
+        strategy: &S,
+        test: impl AsyncFn(S::Value) -> Result<(), TestCaseError>,
+    ) {
+        let settings = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
+        let runtime = Handle::current();
+        let try_one = |strange| {
+            self.app.advance(TimeDelta::seconds(1));
+            block_in_place(|| runtime.block_on(test(strange)))
+        };
+        TestRunner::new(settings).run(strategy, try_one).unwrap_or_else(|fault| panic!("{fault}"));
+    }
+
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<(), TestCaseError> {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        self.answer(request.body(Body::from(body)).expect("a request")).await
+    }
+
+    pub(super) async fn answer(&self, request: Request<Body>) -> Result<(), TestCaseError> {
+        let answer = self.client.request(request).await;
+        prop_assert!(answer.status.as_u16() < 500, "{}", answer.status);
+        Ok(())
+    }
+
+    pub(super) async fn left_everything_as_it_was(&self) {
+        self.app.advance(TimeDelta::seconds(1));
+        assert_eq!(self.scene.state(&self.client).await, self.before);
+        self.client.answer(&self.scene.challenge, &self.scene.right_signature).await.assert_status(204);
+        self.client.bind(PERSON, &Phone::new(5)).await;
+        self.app.stranger().get("/readyz").await.assert_status(200);
+    }
+}
