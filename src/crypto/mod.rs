@@ -6,6 +6,7 @@
 
 mod otp;
 mod public_key;
+mod request_digest;
 mod signature;
 
 #[cfg(test)]
@@ -13,4 +14,5 @@ mod tests;
 
 pub use otp::{Otp, OtpSecret, OtpSecrets};
 pub use public_key::{InvalidPublicKey, PublicKey};
+pub use request_digest::RequestDigests;
 pub use signature::{DerSignature, InvalidSignature};

@@ -4,6 +4,7 @@
 //! passes it in.
 
 pub mod app_signature;
+pub mod audit;
 pub mod challenge;
 pub mod client;
 pub mod device;
@@ -11,6 +12,7 @@ pub mod device_data;
 pub mod failure_budget;
 pub mod fraud;
 pub mod id;
+pub mod idempotency;
 pub mod invalid;
 pub mod key;
 pub mod language;

@@ -1,0 +1,20 @@
+-- Requests that came with an Idempotency-Key, and their answers for whoever asks again.
+--
+-- A request claims its row before it works. The answer is written in the commit of the work; a claim whose process died
+-- without an answer is free again when its lease is over. Neither the key nor the request stands here, only digests.
+create table idempotent_request (
+    scope       blob    not null primary key, -- digest of client, method, path and key
+    claim_id    blob    not null, -- of the request that runs, or has run
+    digest      blob    not null, -- keyed digest of the body
+    partner_id  text    not null,
+    person_id   text, -- when the path names one, so that the row can be erased with them
+    claimed_at  text    not null,
+    lease_until text    not null,
+    status      integer, -- of the answer; null while there is none
+    body        blob,
+    retry_after integer, -- seconds
+    finished_at text    -- the first request is over, and its answer final
+) strict;
+
+create unique index idempotent_request_claim on idempotent_request (claim_id);
+create index idempotent_request_age on idempotent_request (claimed_at);

@@ -1,0 +1,245 @@
+//! What the audit trail says of one change or refused attempt, and the digest that its chain is made of.
+//!
+//! An event holds ids, never what they stand for: no number, name, key, code or signature. The person's id is covered by a
+//! salted digest of its own, so that it can be erased and the chain still holds.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::person::{PartnerId, PersonId};
+
+/// A SHA-256 digest.
+pub type Hash = [u8; 32];
+
+/// The `client_id` of what the operator does on the command line.
+pub const OPERATOR: &str = "operator";
+
+/// The outcome of what was done as asked. Every other word says why it was refused.
+pub const ACCEPTED: &str = "accepted";
+
+/// What was attempted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AuditAction {
+    /// Somebody asked for a device.
+    BindingAsked,
+    /// Somebody answered a signature challenge.
+    BindingAnswered,
+    /// Somebody wished to add a key to a device.
+    KeyAdded,
+    /// Somebody deleted a device.
+    DeviceDeleted,
+    /// Somebody gave a person a number.
+    NumberCreated,
+    /// Somebody vouched for a person's number.
+    NumberAsserted,
+    /// Somebody asked for a code to confirm a number.
+    NumberCodeAsked,
+    /// Somebody typed the code.
+    NumberConfirmed,
+    /// Somebody took a person's number away.
+    NumberDeleted,
+    /// The operator made a client.
+    ClientCreated,
+    /// The operator gave a client a new secret.
+    ClientRotated,
+    /// The operator withdrew a client.
+    ClientRevoked,
+    /// The operator erased a person.
+    PersonErased,
+}
+
+impl AuditAction {
+    /// Its name in the trail.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BindingAsked => "binding.asked",
+            Self::BindingAnswered => "binding.answered",
+            Self::KeyAdded => "key.added",
+            Self::DeviceDeleted => "device.deleted",
+            Self::NumberCreated => "number.created",
+            Self::NumberAsserted => "number.asserted",
+            Self::NumberCodeAsked => "number.code_asked",
+            Self::NumberConfirmed => "number.confirmed",
+            Self::NumberDeleted => "number.deleted",
+            Self::ClientCreated => "client.created",
+            Self::ClientRotated => "client.rotated",
+            Self::ClientRevoked => "client.revoked",
+            Self::PersonErased => "person.erased",
+        }
+    }
+}
+
+/// Whom an event is about. Id and salt can be erased; the digest stays.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditSubject {
+    /// The partner's id of the person, and random bytes that keep the digest from being guessed; `None` once erased.
+    pub known: Option<(PersonId, [u8; 16])>,
+    /// The digest of both.
+    pub digest: Hash,
+}
+
+impl AuditSubject {
+    /// A subject that has not been erased.
+    #[must_use]
+    pub fn new(person: PersonId, salt: [u8; 16]) -> Self {
+        let digest = digest_of_person(&person, salt);
+        Self { known: Some((person, salt)), digest }
+    }
+
+    /// Whether the id, if it is still there, is the one that was recorded.
+    #[must_use]
+    pub fn is_genuine(&self) -> bool {
+        self.known.as_ref().is_none_or(|(person, salt)| digest_of_person(person, *salt) == self.digest)
+    }
+}
+
+fn digest_of_person(person: &PersonId, salt: [u8; 16]) -> Hash {
+    Sha256::new().chain_update(salt).chain_update(person.as_str()).finalize().into()
+}
+
+/// One entry of the trail.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditEvent {
+    /// Its id, a `UUIDv7`.
+    pub id: Uuid,
+    /// The client that asked, or [`OPERATOR`].
+    pub client_id: String,
+    /// What was attempted: an [`AuditAction`]'s name.
+    pub action: Cow<'static, str>,
+    /// [`ACCEPTED`], or why it was refused.
+    pub outcome: Cow<'static, str>,
+    /// Whom it is about, when that is known.
+    pub subject: Option<AuditSubject>,
+    /// The device, its challenge, or the number that it is about.
+    pub object_id: Option<Uuid>,
+    /// The key that it is about.
+    pub key_id: Option<Uuid>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl AuditEvent {
+    /// The same event with another outcome.
+    #[must_use]
+    pub fn with_outcome(self, outcome: &'static str) -> Self {
+        Self { outcome: Cow::Borrowed(outcome), ..self }
+    }
+
+    /// What the chain holds of it: SHA-256 over its fields in a fixed order, each behind its length, so that no two events
+    /// have the same bytes.
+    #[must_use]
+    pub fn digest(&self, partner: &PartnerId) -> Hash {
+        let mut fields = Fields(Sha256::new());
+        fields.add(Some(self.id.as_bytes()));
+        fields.add(Some(partner.as_str().as_bytes()));
+        fields.add(Some(self.client_id.as_bytes()));
+        fields.add(Some(self.action.as_bytes()));
+        fields.add(Some(self.outcome.as_bytes()));
+        fields.add(self.subject.as_ref().map(|subject| &subject.digest[..]));
+        fields.add(self.object_id.as_ref().map(|id| &id.as_bytes()[..]));
+        fields.add(self.key_id.as_ref().map(|id| &id.as_bytes()[..]));
+        fields.add(Some(&self.at.timestamp_micros().to_be_bytes()));
+        fields.0.finalize().into()
+    }
+}
+
+struct Fields(Sha256);
+
+impl Fields {
+    fn add(&mut self, field: Option<&[u8]>) {
+        // No field is as long as the mark of one that is not there.
+        let length = field.map_or(u32::MAX, |bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1));
+        self.0.update(length.to_be_bytes());
+        self.0.update(field.unwrap_or_default());
+    }
+}
+
+/// The hash of a batch: SHA-256 over the hash before it, the batch's number and the digest of every event in it.
+#[must_use]
+pub fn seal(previous: Hash, number: i64, digests: impl IntoIterator<Item = Hash>) -> Hash {
+    let mut hash = Sha256::new().chain_update(previous).chain_update(number.to_be_bytes());
+    for digest in digests {
+        hash.update(digest);
+    }
+    hash.finalize().into()
+}
+
+/// What the first batch of a partner follows.
+pub const GENESIS: Hash = [0; 32];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> AuditEvent {
+        AuditEvent {
+            id: Uuid::from_u128(7),
+            client_id: "client".to_owned(),
+            action: AuditAction::BindingAsked.as_str().into(),
+            outcome: ACCEPTED.into(),
+            subject: Some(AuditSubject::new(PersonId::parse("ada").unwrap(), [1; 16])),
+            object_id: Some(Uuid::from_u128(8)),
+            key_id: None,
+            at: DateTime::from_timestamp(1_700_000_000, 123_456_000).unwrap(),
+        }
+    }
+
+    #[test]
+    fn every_field_changes_the_digest() {
+        let acme = PartnerId::parse("acme").unwrap();
+        let original = event().digest(&acme);
+        let somebody = AuditSubject::new(PersonId::parse("bob").unwrap(), [1; 16]);
+        let changed = [
+            AuditEvent { id: Uuid::from_u128(9), ..event() },
+            AuditEvent { client_id: "other".to_owned(), ..event() },
+            AuditEvent { action: "binding.answered".into(), ..event() },
+            event().with_outcome("cooling_off"),
+            AuditEvent { subject: None, ..event() },
+            AuditEvent { subject: Some(somebody), ..event() },
+            AuditEvent { object_id: None, ..event() },
+            AuditEvent { object_id: None, key_id: event().object_id, ..event() },
+            AuditEvent { at: event().at + chrono::TimeDelta::microseconds(1), ..event() },
+        ];
+        for event in changed {
+            assert_ne!(event.digest(&acme), original, "{event:?}");
+        }
+        assert_ne!(event().digest(&PartnerId::parse("globex").unwrap()), original);
+    }
+
+    #[test]
+    fn a_field_cannot_lend_bytes_to_its_neighbour() {
+        let acme = PartnerId::parse("acme").unwrap();
+        let one = AuditEvent { client_id: "ab".to_owned(), action: "c".into(), ..event() };
+        let two = AuditEvent { client_id: "a".to_owned(), action: "bc".into(), ..event() };
+        assert_ne!(one.digest(&acme), two.digest(&acme));
+    }
+
+    #[test]
+    fn erasing_the_person_leaves_the_digest() {
+        let acme = PartnerId::parse("acme").unwrap();
+        let mut erased = event();
+        erased.subject.as_mut().unwrap().known = None;
+        assert_eq!(erased.digest(&acme), event().digest(&acme));
+        assert!(erased.subject.unwrap().is_genuine());
+    }
+
+    #[test]
+    fn another_person_in_its_place_shows() {
+        let mut forged = event().subject.unwrap();
+        forged.known = Some((PersonId::parse("bob").unwrap(), [1; 16]));
+        assert!(!forged.is_genuine());
+    }
+
+    #[test]
+    fn a_seal_depends_on_everything_before_it_and_on_the_order() {
+        let (a, b) = ([1; 32], [2; 32]);
+        let original = seal(GENESIS, 1, [a, b]);
+        for other in [seal(a, 1, [a, b]), seal(GENESIS, 2, [a, b]), seal(GENESIS, 1, [b, a]), seal(GENESIS, 1, [a])] {
+            assert_ne!(other, original);
+        }
+    }
+}
