@@ -7,8 +7,8 @@ use tokio_util::task::TaskTracker;
 use crate::api::App;
 use crate::auth::{AccessTokens, BearerTokens, ExternalIssuer};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{CodeSettings, Config, ProviderSettings, SmsSettings};
-use crate::crypto::{OtpSecret, OtpSecrets};
+use crate::config::{CodeSettings, Config, ProviderSettings, SmsSettings, TokenSettings};
+use crate::crypto::{OtpSecret, OtpSecrets, RequestDigests};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::fraud::FraudCheck;
 use crate::fraud::disabled::Disabled;
@@ -95,10 +95,17 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
     Ok(App {
         service: Arc::new(service),
         tokens: Arc::new(tokens),
+        request_digests: Arc::new(request_digests(&config.tokens)),
         limits: config.limits,
         running: TaskTracker::new(),
         draining: Arc::default(),
     })
+}
+
+/// Retries are known under the secret before, too, as long as tokens are.
+fn request_digests(settings: &TokenSettings) -> RequestDigests {
+    let secrets = [Some(&settings.current), settings.previous.as_ref()].into_iter().flatten();
+    RequestDigests::new(secrets.map(|secret| secret.expose_secret().as_bytes()))
 }
 
 fn one_time_codes(settings: &CodeSettings) -> OneTimeCodes {

@@ -1,15 +1,18 @@
 //! /v1/mfa/devices (contract sections 4.1 to 4.3).
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::body::JsonBody;
 use super::caller::Authenticated;
 use super::error::ApiError;
 use super::fields::{Fields, Parsed, one_of, out_of_bounds, within_bounds};
+use super::idempotency::Once;
 use super::page::{DeviceListing, page_headers};
 use super::path::PathIds;
 use super::refusals::{Regarding, device_not_found};
@@ -24,17 +27,21 @@ use crate::domain::invalid::Faults;
 use crate::domain::key::{KEY_TYPE, KeyPurpose};
 use crate::domain::language::Language;
 use crate::domain::person::{PERSON_ID_MAX, PersonId};
-use crate::service::BindDevice;
+use crate::service::{BindDevice, BindDeviceError, Challenge, Service};
 
 /// Asks for a device and sends its code.
 pub(super) async fn bind(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
+    once: Once,
     body: JsonBody,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Response, ApiError> {
     let wish = body.read(bind_device)?;
-    let challenge = app.to_the_end(|service| async move { service.bind_device(&caller, wish).await }).await??;
-    Ok((StatusCode::ACCEPTED, Json(BindingView::from(challenge))))
+    let use_case = |service: Arc<Service>, keeping| async move { service.bind_device(&caller, wish, &keeping).await };
+    let respond = |outcome: Result<Challenge, BindDeviceError>| {
+        Ok((StatusCode::ACCEPTED, Json(BindingView::from(outcome?))).into_response())
+    };
+    app.answer_once(once, use_case, respond).await
 }
 
 /// Lists devices, newest first.

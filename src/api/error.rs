@@ -32,6 +32,8 @@ pub(crate) enum ErrorCode {
     DeviceLimitExceeded,
     KeyAlreadyRegistered,
     KeyLimitExceeded,
+    Conflict,
+    IdempotencyKeyReused,
     TooManyRequests,
     GenericError,
     BadGateway,
@@ -60,6 +62,8 @@ impl ErrorCode {
             E::DeviceLimitExceeded => (S::CONFLICT, "device_limit_exceeded", "Device Limit Exceeded"),
             E::KeyAlreadyRegistered => (S::CONFLICT, "key_already_registered", "Key Already Registered"),
             E::KeyLimitExceeded => (S::CONFLICT, "key_limit_exceeded", "Key Limit Exceeded"),
+            E::Conflict => (S::CONFLICT, "conflict", "Conflict"),
+            E::IdempotencyKeyReused => (S::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency Key Reused"),
             E::TooManyRequests => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too Many Requests"),
             E::GenericError => (S::INTERNAL_SERVER_ERROR, "generic_error", "Internal Server Error"),
             E::BadGateway => (S::BAD_GATEWAY, "bad_gateway", "Bad Gateway"),
@@ -113,6 +117,11 @@ impl ApiError {
     /// Too much of something; come back later (RFC 6585 section 4).
     pub(crate) fn too_many_requests(detail: &str, retry_after_seconds: u64) -> Self {
         Self::new(ErrorCode::TooManyRequests, detail).with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
+    }
+
+    /// Another request was faster again and again, or the first request with this idempotency key still runs.
+    pub(crate) fn conflict(detail: &str, retry_after_seconds: u64) -> Self {
+        Self::new(ErrorCode::Conflict, detail).with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
     }
 
     /// No token, or a bad one (RFC 6750 section 3).

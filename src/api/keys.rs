@@ -1,9 +1,11 @@
 //! /v1/mfa/devices/{id}/keys (contract section 4.6).
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::body::JsonBody;
@@ -11,6 +13,7 @@ use super::caller::Authenticated;
 use super::devices::{device_data, device_id, key_purpose, key_type, public_key};
 use super::error::ApiError;
 use super::fields::Fields;
+use super::idempotency::Once;
 use super::path::PathIds;
 use super::refusals::{Regarding, key_not_found};
 use super::signature_challenges::signature;
@@ -18,22 +21,26 @@ use super::views::{DeviceKeysView, IdView, KeyView};
 
 use crate::domain::id::KeyId;
 use crate::domain::invalid::Faults;
-use crate::service::AddKey;
+use crate::service::{AddKey, AddKeyError, Service};
 
 /// Adds a key that an existing key vouches for.
 pub(super) async fn add(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
+    once: Once,
     body: JsonBody,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Response, ApiError> {
     let device = device_id(&path)?;
     let wish = body.read(add_key);
-    let id = app
-        .to_the_end(|service| async move { service.add_key(&caller, device, wish).await })
-        .await?
-        .map_err(|error| Regarding(path.shown("id"), error))?;
-    Ok((StatusCode::CREATED, Json(IdView { id: id.to_string() })))
+    let use_case =
+        move |service: Arc<Service>, keeping| async move { service.add_key(&caller, device, wish, &keeping).await };
+    let regarding = path.shown("id");
+    let respond = move |outcome: Result<KeyId, AddKeyError>| {
+        let id = outcome.map_err(|error| Regarding(regarding.clone(), error))?;
+        Ok((StatusCode::CREATED, Json(IdView { id: id.to_string() })).into_response())
+    };
+    app.answer_once(once, use_case, respond).await
 }
 
 /// Shows a device with its keys, as an array of one.

@@ -1,9 +1,11 @@
 //! `/v1/persons/{person_id}/mobile_number` (contract section 5).
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::body::{JsonBody, OptionalJsonBody};
@@ -11,6 +13,7 @@ use super::caller::Authenticated;
 use super::devices::language;
 use super::error::ApiError;
 use super::fields::{Fields, Parsed};
+use super::idempotency::Once;
 use super::path::PathIds;
 use super::refusals::{Regarding, number_not_found};
 use super::views::MobileNumberView;
@@ -20,6 +23,8 @@ use crate::domain::invalid::Faults;
 use crate::domain::language::Language;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::PersonId;
+use crate::service::{MobileNumberError, Service};
+use crate::store::NumberRecord;
 
 /// Shows the person's number.
 pub(super) async fn show(
@@ -38,22 +43,20 @@ pub(super) async fn create(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
+    once: Once,
     body: JsonBody,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Response, ApiError> {
     let (number, verified) = body.read(new_number)?;
     let person = person_id(&path)?;
-    let regarding = person.clone();
-    let record = app
-        .to_the_end(|service| async move {
-            if verified {
-                service.assert_mobile_number(&caller, &person, number).await
-            } else {
-                service.create_mobile_number(&caller, &person, number).await
-            }
-        })
-        .await?
-        .map_err(|error| Regarding(regarding.to_string(), error))?;
-    Ok((StatusCode::CREATED, Json(MobileNumberView::from(record))))
+    let respond = created(&person);
+    let use_case = move |service: Arc<Service>, keeping| async move {
+        if verified {
+            service.assert_mobile_number(&caller, &person, number, &keeping).await
+        } else {
+            service.create_mobile_number(&caller, &person, number, &keeping).await
+        }
+    };
+    app.answer_once(once, use_case, respond).await
 }
 
 /// Sends a code to the number.
@@ -61,16 +64,16 @@ pub(super) async fn authorize(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
+    once: Once,
     body: JsonBody,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Response, ApiError> {
     let (number, language) = body.read(authorization)?;
     let person = person_id(&path)?;
-    let regarding = person.clone();
-    let record = app
-        .to_the_end(|service| async move { service.authorize_mobile_number(&caller, &person, &number, language).await })
-        .await?
-        .map_err(|error| Regarding(regarding.to_string(), error))?;
-    Ok((StatusCode::CREATED, Json(MobileNumberView::from(record))))
+    let respond = created(&person);
+    let use_case = move |service: Arc<Service>, keeping| async move {
+        service.authorize_mobile_number(&caller, &person, &number, language, &keeping).await
+    };
+    app.answer_once(once, use_case, respond).await
 }
 
 /// Takes the code back from the person.
@@ -78,16 +81,27 @@ pub(super) async fn confirm(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
+    once: Once,
     body: JsonBody,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Response, ApiError> {
     let (number, token) = body.read(confirmation)?;
     let person = person_id(&path)?;
-    let regarding = person.clone();
-    let record = app
-        .to_the_end(|service| async move { service.confirm_mobile_number(&caller, &person, &number, &token).await })
-        .await?
-        .map_err(|error| Regarding(regarding.to_string(), error))?;
-    Ok((StatusCode::CREATED, Json(MobileNumberView::from(record))))
+    let respond = created(&person);
+    let use_case = move |service: Arc<Service>, keeping| async move {
+        service.confirm_mobile_number(&caller, &person, &number, &token, &keeping).await
+    };
+    app.answer_once(once, use_case, respond).await
+}
+
+/// 201 with the resource, also for what changed it (contract section 5).
+fn created(
+    person: &PersonId,
+) -> impl Fn(Result<NumberRecord, MobileNumberError>) -> Result<Response, ApiError> + Clone + use<> {
+    let person = person.to_string();
+    move |outcome| {
+        let record = outcome.map_err(|error| Regarding(person.clone(), error))?;
+        Ok((StatusCode::CREATED, Json(MobileNumberView::from(record))).into_response())
+    }
 }
 
 /// Takes the number away.

@@ -10,6 +10,7 @@ mod docs;
 mod error;
 mod fields;
 mod health;
+mod idempotency;
 mod keys;
 mod mobile_numbers;
 mod page;
@@ -35,8 +36,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use self::error::{ApiError, ErrorCode};
+use self::idempotency::Once;
 use crate::auth::BearerTokens;
-use crate::service::Service;
+use crate::crypto::RequestDigests;
+use crate::service::{Keeping, Service};
 
 /// Everything that requests work with.
 #[derive(Clone)]
@@ -45,6 +48,8 @@ pub struct App {
     pub service: Arc<Service>,
     /// Checks bearer tokens and issues ours.
     pub tokens: Arc<BearerTokens>,
+    /// Tells retries from other requests.
+    pub request_digests: Arc<RequestDigests>,
     /// Bounds of a request.
     pub limits: RequestLimits,
     /// Use cases that are running, also for clients that hung up.
@@ -74,6 +79,23 @@ impl App {
         self.running.spawn(use_case).await.map_err(|_| ApiError::panicked())
     }
 
+    /// Runs a use case that changes something, and answers with what `respond` makes of its outcome. With an idempotency
+    /// key the answer is kept in the commit of the change.
+    async fn answer_once<S, E, F>(
+        &self,
+        once: Once,
+        use_case: impl FnOnce(Arc<Service>, Keeping<Result<S, E>>) -> F,
+        respond: impl Fn(Result<S, E>) -> Result<Response, ApiError> + Clone + Send + Sync + 'static,
+    ) -> Result<Response, ApiError>
+    where
+        S: Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<S, E>> + Send + 'static,
+    {
+        let keeping = once.keeping(respond.clone());
+        respond(self.to_the_end(|service| use_case(service, keeping)).await?)
+    }
+
     /// Whether the process has been told to stop.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
@@ -95,6 +117,7 @@ pub fn router(app: App) -> Router {
         )
         .route("/v1/persons/{person_id}/mobile_number/authorize", post(mobile_numbers::authorize))
         .route("/v1/persons/{person_id}/mobile_number/confirm", post(mobile_numbers::confirm));
+    let repeatable = devices.merge(numbers).route_layer(from_fn_with_state(app.clone(), idempotency::around));
     let tokens = Router::new()
         .route("/oauth2/token", post(tokens::issue_for_form))
         .route("/oauth/token", post(tokens::issue_for_json));
@@ -102,8 +125,7 @@ pub fn router(app: App) -> Router {
         Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready)).merge(docs::routes());
 
     Router::new()
-        .merge(devices)
-        .merge(numbers)
+        .merge(repeatable)
         .merge(tokens)
         .merge(operations)
         .fallback(no_such_route)

@@ -6,15 +6,22 @@ use super::error::{ApiError, ErrorCode};
 use crate::auth::TokenError;
 use crate::domain::invalid::Invalid;
 use crate::service::{AddKeyError, BindDeviceError, DeviceError, Failure, MobileNumberError, VerifyBindingError};
+use crate::store::StoreError;
 
 /// For how long a caller should leave a database alone that is away.
 const RETRY_AFTER_OUTAGE_SECONDS: u64 = 2;
+
+/// For how long a caller should wait before it asks again after a lost race.
+const RETRY_AFTER_CONFLICT_SECONDS: u64 = 1;
 
 impl From<Failure> for ApiError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Store(error) if error.is_transient() => {
                 Self::unavailable(RETRY_AFTER_OUTAGE_SECONDS).caused_by(error)
+            }
+            Failure::Overtaken | Failure::Store(StoreError::ClaimLost) => {
+                Self::conflict("other requests came in between; ask again", RETRY_AFTER_CONFLICT_SECONDS)
             }
             failure @ (Failure::Store(_) | Failure::MissingOtpSecret { .. }) => Self::internal(failure),
         }
@@ -44,6 +51,7 @@ impl From<BindDeviceError> for ApiError {
             BindDeviceError::Declined => declined(),
             BindDeviceError::SmsNotTaken(error) => sms_not_taken().caused_by(error),
             BindDeviceError::CoolingOff { retry_after } => cooling_off(retry_after),
+            BindDeviceError::SmsLimit { retry_after } => sms_limit(retry_after),
             BindDeviceError::Failure(failure) => failure.into(),
         }
     }
@@ -109,6 +117,7 @@ impl From<Regarding<MobileNumberError>> for ApiError {
             MobileNumberError::WrongToken => Self::new(ErrorCode::InvalidTan, "the token is wrong or expired"),
             MobileNumberError::SmsNotTaken(error) => sms_not_taken().caused_by(error),
             MobileNumberError::CoolingOff { retry_after } => cooling_off(retry_after),
+            MobileNumberError::SmsLimit { retry_after } => sms_limit(retry_after),
             MobileNumberError::Failure(failure) => failure.into(),
         }
     }
@@ -153,4 +162,8 @@ fn sms_not_taken() -> ApiError {
 
 fn cooling_off(retry_after: u64) -> ApiError {
     ApiError::too_many_requests("too many failed attempts; wait and start again", retry_after)
+}
+
+fn sms_limit(retry_after: u64) -> ApiError {
+    ApiError::too_many_requests("too many messages were sent of late; wait before you ask for another", retry_after)
 }

@@ -1,6 +1,7 @@
 //! Around every request: its id, its deadline, its one log line, its metrics, and the body of its error.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -24,9 +25,20 @@ const REQUEST_ID_MAX: usize = 128;
 /// For how long a caller should wait after a request that took too long.
 const RETRY_AFTER_DEADLINE_SECONDS: u64 = 5;
 
-pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+/// The id of the request under way.
+#[derive(Clone, Default)]
+pub(super) struct RequestId(Arc<str>);
+
+impl RequestId {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = sane_request_id(request.headers()).unwrap_or_else(|| mint_request_id(&app));
+    request.extensions_mut().insert(RequestId(request_id.as_str().into()));
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);

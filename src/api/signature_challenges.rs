@@ -1,15 +1,18 @@
 //! /v1/mfa/challenges/signatures (contract sections 4.4 and 4.5).
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::body::JsonBody;
 use super::caller::Authenticated;
 use super::error::ApiError;
 use super::fields::{Fields, Parsed};
+use super::idempotency::Once;
 use super::path::PathIds;
 use super::refusals::{Regarding, challenge_not_found};
 use super::views::ChallengeView;
@@ -17,7 +20,7 @@ use crate::crypto::DerSignature;
 
 use crate::domain::id::ChallengeId;
 use crate::domain::invalid::Faults;
-use crate::service::BindingAnswer;
+use crate::service::{BindingAnswer, Service, VerifyBindingError};
 
 /// Shows a challenge while it is open.
 pub(super) async fn show(
@@ -35,14 +38,20 @@ pub(super) async fn verify(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
+    once: Once,
     body: JsonBody,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Response, ApiError> {
     let id = challenge_id(&path)?;
     let answer = body.read(binding_answer);
-    app.to_the_end(|service| async move { service.verify_binding(&caller, id, answer).await })
-        .await?
-        .map_err(|error| Regarding(path.shown("id"), error))?;
-    Ok(StatusCode::NO_CONTENT)
+    let use_case = move |service: Arc<Service>, keeping| async move {
+        service.verify_binding(&caller, id, answer, &keeping).await
+    };
+    let regarding = path.shown("id");
+    let respond = move |outcome: Result<(), VerifyBindingError>| {
+        outcome.map_err(|error| Regarding(regarding.clone(), error))?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    app.answer_once(once, use_case, respond).await
 }
 
 fn challenge_id(path: &PathIds) -> Result<ChallengeId, ApiError> {

@@ -24,8 +24,10 @@ use self::source::Source;
 pub use self::source::{Environment, Origin, Problem, Shown};
 use crate::api::RequestLimits;
 use crate::auth::ExternalIssuerSettings;
+use crate::domain::enforcement::Enforcement;
 use crate::domain::failure_budget::FailureBudget;
 use crate::domain::language::Language;
+use crate::domain::sms_limits::{PartnerRate, SmsLimits};
 use crate::server::Shutdown;
 use crate::service::Policy;
 use crate::store::{DatabaseSettings, DatabaseUrl};
@@ -130,7 +132,7 @@ impl Config {
             sandbox_client: sandbox_client(s, mode),
             sms: sms::settings(s, mode),
             fraud: fraud::settings(s, mode),
-            policy: policy(s),
+            policy: policy(s, mode),
             shown: Vec::new(),
         };
         secrets::check_purposes(s, mode, &config.codes, &config.tokens);
@@ -155,7 +157,17 @@ fn database(s: &mut Source<'_>) -> DatabaseSettings {
     }
 }
 
-fn policy(s: &mut Source<'_>) -> Policy {
+/// Off in the sandbox, where limits would only hinder testers.
+fn sms_enforcement(s: &mut Source<'_>, mode: Mode) -> Enforcement {
+    let default = if mode == Mode::Sandbox { "off" } else { "enforce" };
+    let enforcement = s.value("SMS_LIMITS", default, from_words(Enforcement::parse, "enforce, dry-run or off"));
+    if enforcement == Enforcement::Off && mode == Mode::Production {
+        s.problem("SMS_LIMITS", "must not be off in production: anybody's phone could be flooded; try dry-run");
+    }
+    enforcement
+}
+
+fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
     Policy {
         device_limit: s.value("LIMIT_DEVICES_PER_PERSON", "5", whole(1..=100)),
         key_limit: s.value("LIMIT_KEYS_PER_DEVICE", "10", whole(1..=100)),
@@ -165,6 +177,15 @@ fn policy(s: &mut Source<'_>) -> Policy {
             cool_down: delta(s.value("COOL_DOWN_SECONDS", "1800", seconds(1..=86_400))),
         },
         wrong_signatures_cap: s.value("LIMIT_WRONG_SIGNATURES", "3", whole(1..=10)),
+        sms_enforcement: sms_enforcement(s, mode),
+        sms_limits: SmsLimits {
+            per_number: s.value("LIMIT_SMS_PER_NUMBER", "1/30s,5/10m,60/1h", str::parse),
+            per_person: s.value("LIMIT_SMS_PER_PERSON", "1/30s,5/10m,60/1h", str::parse),
+            per_partner: PartnerRate {
+                per_second: s.value("LIMIT_SMS_PER_PARTNER_PER_SECOND", "60", whole(1..=10_000)),
+                burst: s.value("LIMIT_SMS_PER_PARTNER_BURST", "600", whole(1..=100_000)),
+            },
+        },
         challenge_life: delta(s.value("CHALLENGE_LIFE_SECONDS", "300", seconds(30..=600))),
         language: s.value("SMS_LANGUAGE", "de", from_words(Language::parse, "de, en or fr")),
     }

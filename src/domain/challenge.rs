@@ -9,6 +9,7 @@ use super::device::DeviceName;
 use super::failure_budget::{CoolingOff, FailureBudget};
 use super::id::{ChallengeId, KeyId};
 use super::key::KeyPurpose;
+use super::mobile_number::MobileNumber;
 use super::person::PersonId;
 use crate::crypto::PublicKey;
 
@@ -40,6 +41,8 @@ pub struct NewBinding {
     pub id: ChallengeId,
     /// For whom.
     pub person_id: PersonId,
+    /// Where the code goes.
+    pub number: MobileNumber,
     /// The id that the device's first key will have.
     pub key_id: KeyId,
     /// The key.
@@ -71,6 +74,8 @@ pub struct OpenBinding {
     pub otp_version: u32,
     /// Its five minutes.
     pub life: ChallengeLife,
+    /// How many devices the person has by now.
+    pub bound_devices: i64,
     /// Whether the person has to wait after too many failures.
     pub cooling: Option<CoolingOff>,
 }

@@ -4,9 +4,24 @@
 //! or `device_data`.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::person::{PartnerId, PersonId};
+
+/// The longest key.
+pub const KEY_MAX: usize = 255;
+
+/// What makes two requests the same one: SHA-256 over client, method, path and key, each behind its length.
+#[must_use]
+pub fn scope(client_id: &str, method: &str, path: &str, key: &str) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for part in [client_id, method, path, key] {
+        digest.update(part.len().to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
 
 /// For how long an answer is given again.
 pub const ANSWERS_KEPT_FOR: TimeDelta = TimeDelta::hours(24);

@@ -1,8 +1,10 @@
 //! Asks for a device: checks that the person may have another, opens a challenge, and sends its code.
 
+use super::attempt::{Keeping, Refusal};
 use super::{Failure, Service};
 use crate::crypto::PublicKey;
 use crate::domain::app_signature::AppSignature;
+use crate::domain::audit::AuditAction;
 use crate::domain::challenge::{ChallengeLife, NewBinding};
 use crate::domain::client::Caller;
 use crate::domain::device::DeviceName;
@@ -12,6 +14,7 @@ use crate::domain::key::KeyPurpose;
 use crate::domain::language::Language;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::PersonId;
+use crate::domain::sms_limits::SmsSpend;
 use crate::fraud::FraudAction;
 use crate::sms::{Sms, SmsError};
 use crate::store::StoreError;
@@ -64,6 +67,12 @@ pub enum BindDeviceError {
         /// For how long, in seconds.
         retry_after: u64,
     },
+    /// Too many messages were sent to the number, for the person or by the partner.
+    #[error("too many messages were sent of late")]
+    SmsLimit {
+        /// For how long to wait, in seconds.
+        retry_after: u64,
+    },
     /// The fraud check said no.
     #[error("the fraud check declined the device")]
     Declined,
@@ -81,15 +90,97 @@ impl From<StoreError> for BindDeviceError {
     }
 }
 
+impl Refusal for BindDeviceError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::NoVerifiedNumber => "no_verified_number",
+            Self::DeviceLimit => "device_limit",
+            Self::KeyTaken => "key_taken",
+            Self::CoolingOff { .. } => "cooling_off",
+            Self::SmsLimit { .. } => "sms_limit",
+            Self::Declined => "declined",
+            Self::SmsNotTaken(_) => "sms_not_taken",
+            Self::Failure(failure) => failure.outcome(),
+        }
+    }
+
+    fn is_worth_recording(&self) -> bool {
+        !matches!(self, Self::Failure(_))
+    }
+}
+
+/// How often a binding is tried anew when another request of the person has come in between.
+const TRIES: usize = 3;
+
 impl Service {
     /// Opens a challenge for a new device and sends its code. An older open challenge of the person ends with this.
     ///
     /// Two round trips to the database, one before and one after the fraud check; a third only when the SMS fails.
-    pub async fn bind_device(&self, caller: &Caller, wish: BindDevice) -> Result<Challenge, BindDeviceError> {
-        let partner = &caller.partner;
+    pub async fn bind_device(
+        &self,
+        caller: &Caller,
+        wish: BindDevice,
+        keeping: &Keeping<Result<Challenge, BindDeviceError>>,
+    ) -> Result<Challenge, BindDeviceError> {
+        let now = self.clock.now();
+        let (id, key_id) = (ChallengeId::mint(now, self.entropy.bytes()), KeyId::mint(now, self.entropy.bytes()));
+        let mut attempt = self.attempt(caller, AuditAction::BindingAsked, keeping);
+        self.about(&mut attempt, &wish.person_id);
+        attempt.on(id.uuid());
+        attempt.with_key(key_id);
+
+        let mut cleared = match self.clear(caller, &wish).await {
+            Ok(cleared) => cleared,
+            Err(refusal) => return Err(self.refuse(&attempt, refusal).await),
+        };
+        let record = self.assess(FraudAction::DeviceBinding, &wish.person_id, id, wish.device_data.as_ref()).await;
+        if !attempt.assessed(record) {
+            return Err(self.refuse(&attempt, BindDeviceError::Declined).await);
+        }
+
+        for _ in 0..TRIES {
+            let life = ChallengeLife::starting(self.clock.now(), self.policy.challenge_life);
+            let binding = NewBinding {
+                id,
+                person_id: wish.person_id.clone(),
+                number: cleared.number,
+                key_id,
+                public_key: wish.key.clone(),
+                key_purpose: wish.key_purpose,
+                name: wish.name.clone(),
+                otp_version: self.codes.current_version(),
+                life,
+            };
+            let challenge = Challenge { id, key_id, life };
+            let spend = cleared.spend;
+            if self
+                .store
+                .open_binding(attempt.partner, &binding, spend.as_ref(), &attempt.record(Ok(challenge)))
+                .await?
+            {
+                let language = wish.language.unwrap_or(self.policy.language);
+                if let Err(error) = self.send_code(&binding, language, wish.app_signature.as_ref()).await? {
+                    let (now, record) = (self.clock.now(), attempt.undone("sms_not_taken"));
+                    self.store.close_binding(attempt.partner, id, now, spend.as_ref(), &record).await?;
+                    return Err(BindDeviceError::SmsNotTaken(error));
+                }
+                tracing::info!(target: "audit", { challenge.id = %id }, "device binding asked for");
+                return Ok(challenge);
+            }
+            // Something came in between; if it is a reason to refuse, this finds it.
+            cleared = match self.clear(caller, &wish).await {
+                Ok(cleared) => cleared,
+                Err(refusal) => return Err(self.refuse(&attempt, refusal).await),
+            };
+        }
+        Err(Failure::Overtaken.into())
+    }
+
+    /// Looks at everything that decides before the fraud check.
+    async fn clear(&self, caller: &Caller, wish: &BindDevice) -> Result<Cleared, BindDeviceError> {
         let prospects = self
             .store
-            .binding_prospects(partner, &wish.person_id, &wish.key, self.clock.now())
+            .binding_prospects(&caller.partner, &wish.person_id, &wish.key, self.clock.now())
             .await?
             .ok_or(BindDeviceError::NoVerifiedNumber)?;
         if prospects.bound_devices >= i64::from(self.policy.device_limit) {
@@ -101,48 +192,21 @@ impl Service {
         if let Some(cooling) = prospects.cooling {
             return Err(BindDeviceError::CoolingOff { retry_after: self.wait(cooling) });
         }
-
-        let now = self.clock.now();
-        let binding = NewBinding {
-            id: ChallengeId::mint(now, self.entropy.bytes()),
-            person_id: wish.person_id,
-            key_id: KeyId::mint(now, self.entropy.bytes()),
-            public_key: wish.key,
-            key_purpose: wish.key_purpose,
-            name: wish.name,
-            otp_version: self.codes.current_version(),
-            life: ChallengeLife::starting(now, self.policy.challenge_life),
-        };
-        let record =
-            self.assess(FraudAction::DeviceBinding, &binding.person_id, binding.id, wish.device_data.as_ref()).await;
-        if let Some(record) = record.as_ref().filter(|record| !record.allowed) {
-            self.store.record_fraud_assessment(partner, record).await?;
-            return Err(BindDeviceError::Declined);
-        }
-
-        if !self.store.open_binding(partner, &binding, record.as_ref()).await? {
-            return Err(BindDeviceError::NoVerifiedNumber);
-        }
-        let language = wish.language.unwrap_or(self.policy.language);
-        if let Err(error) = self.send_code(&binding, prospects.number, language, wish.app_signature.as_ref()).await? {
-            self.store.close_binding(partner, binding.id, self.clock.now()).await?;
-            return Err(BindDeviceError::SmsNotTaken(error));
-        }
-        tracing::info!(target: "audit", { challenge.id = %binding.id }, "device binding asked for");
-        Ok(Challenge { id: binding.id, key_id: binding.key_id, life: binding.life })
+        let spend = self.may_send(&prospects.sms, &prospects.number, &wish.person_id);
+        let spend = spend.map_err(|refused| BindDeviceError::SmsLimit { retry_after: refused.retry_after })?;
+        Ok(Cleared { number: prospects.number, spend })
     }
 
     async fn send_code(
         &self,
         binding: &NewBinding,
-        to: MobileNumber,
         language: Language,
         app_signature: Option<&AppSignature>,
     ) -> Result<Result<(), SmsError>, Failure> {
         let version = binding.otp_version;
         let code = self.codes.code(version, binding.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
         let text = self.sms_template.text(language, &code, app_signature);
-        Ok(self.hand_over(Sms { to, text, reference: binding.id.uuid() }).await)
+        Ok(self.hand_over(Sms { to: binding.number.clone(), text, reference: binding.id.uuid() }).await)
     }
 
     /// Sends an SMS. A message that may have been taken counts as taken: the code may arrive, and if it does not, the
@@ -153,4 +217,10 @@ impl Service {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A wish that nothing stands against.
+struct Cleared {
+    number: MobileNumber,
+    spend: Option<SmsSpend>,
 }

@@ -10,13 +10,15 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
+use super::attempt::event;
 use super::{Failure, Service};
 use crate::clock::Clock;
+use crate::domain::audit::{AuditAction, OPERATOR};
 use crate::domain::client::{Caller, Permissions};
 use crate::domain::id::uuid_v7;
 use crate::domain::person::PartnerId;
 use crate::entropy::Entropy;
-use crate::store::{Client, SecretHash, Store, StoreError};
+use crate::store::{Client, Record, SecretHash, Store, StoreError};
 
 /// Why a client got no token.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +111,8 @@ impl ClientRegistry<'_> {
         let id: Uuid = uuid_v7(now, self.entropy.bytes());
         let client = Client { id: id.to_string(), partner, name, permissions, created_at: now, revoked_at: None };
         let secret = self.mint_secret();
-        self.store.create_client(&client, hash(&secret)).await?;
+        let record = self.record(AuditAction::ClientCreated, &client.id);
+        self.store.create_client(&client, hash(&secret), &record).await?;
         Ok(NewSecret { client_id: client.id, secret })
     }
 
@@ -122,13 +125,22 @@ impl ClientRegistry<'_> {
     pub async fn rotate(&self, client_id: &str, overlap: TimeDelta) -> Result<Option<NewSecret>, StoreError> {
         let now = self.clock.now();
         let secret = self.mint_secret();
-        let rotated = self.store.rotate_client_secret(client_id, hash(&secret), now, now + overlap).await?;
+        let record = self.record(AuditAction::ClientRotated, client_id);
+        let (hash, until) = (hash(&secret), now + overlap);
+        let rotated = self.store.rotate_client_secret(client_id, hash, now, until, &record).await?;
         Ok(rotated.then(|| NewSecret { client_id: client_id.to_owned(), secret }))
     }
 
     /// Stops a client from getting tokens. False when there is no such client.
     pub async fn revoke(&self, client_id: &str) -> Result<bool, StoreError> {
-        self.store.revoke_client(client_id, self.clock.now()).await
+        let record = self.record(AuditAction::ClientRevoked, client_id);
+        self.store.revoke_client(client_id, self.clock.now(), &record).await
+    }
+
+    fn record(&self, action: AuditAction, client_id: &str) -> Record {
+        let mut event = event(OPERATOR, action, self.clock.now(), self.entropy.bytes());
+        event.object_id = Uuid::try_parse(client_id).ok();
+        event.into()
     }
 
     /// 256 random bits as 64 hexadecimal characters.

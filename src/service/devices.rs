@@ -1,6 +1,8 @@
 //! Looks at devices and deletes them.
 
+use super::attempt::event;
 use super::{Failure, Service};
+use crate::domain::audit::AuditAction;
 use crate::domain::client::Caller;
 use crate::domain::device::{Device, DeviceWithKeys};
 use crate::domain::id::{DeviceId, KeyId};
@@ -47,7 +49,10 @@ impl Service {
 
     /// Deletes a device with all its keys, at once on every replica.
     pub async fn delete_device(&self, caller: &Caller, id: DeviceId) -> Result<(), DeviceError> {
-        match self.store.delete_device(&caller.partner, id, self.clock.now()).await? {
+        let now = self.clock.now();
+        let mut deletion = event(&caller.client_id, AuditAction::DeviceDeleted, now, self.entropy.bytes());
+        deletion.object_id = Some(id.uuid());
+        match self.store.delete_device(&caller.partner, id, now, &deletion.into()).await? {
             DeleteOutcome::Deleted => {
                 tracing::info!(target: "audit", { device.id = %id }, "device deleted");
                 Ok(())

@@ -1,7 +1,9 @@
 //! Adds a key to a device, vouched for by a key that the device already has.
 
+use super::attempt::{Attempt, Keeping, Refusal};
 use super::{Failure, Service};
 use crate::crypto::{DerSignature, PublicKey};
+use crate::domain::audit::AuditAction;
 use crate::domain::client::Caller;
 use crate::domain::device_data::DeviceData;
 use crate::domain::id::{DeviceId, KeyId};
@@ -67,7 +69,7 @@ impl From<StoreError> for AddKeyError {
     }
 }
 
-impl AddKeyError {
+impl Refusal for AddKeyError {
     fn outcome(&self) -> &'static str {
         match self {
             Self::DeviceNotFound => "not_found",
@@ -78,8 +80,12 @@ impl AddKeyError {
             Self::Declined => "declined",
             Self::KeyLimit => "key_limit",
             Self::KeyTaken => "key_taken",
-            Self::Failure(_) => "failure",
+            Self::Failure(failure) => failure.outcome(),
         }
+    }
+
+    fn is_worth_recording(&self) -> bool {
+        !matches!(self, Self::Malformed(_) | Self::Failure(_))
     }
 }
 
@@ -90,22 +96,32 @@ impl Service {
         caller: &Caller,
         device: DeviceId,
         wish: Result<AddKey, Faults>,
+        keeping: &Keeping<Result<KeyId, AddKeyError>>,
     ) -> Result<KeyId, AddKeyError> {
-        let outcome = self.vouch_and_add(caller, device, wish).await;
-        let label = outcome.as_ref().map_or_else(AddKeyError::outcome, |_| "accepted");
+        let mut attempt = self.attempt(caller, AuditAction::KeyAdded, keeping);
+        attempt.on(device.uuid());
+        let outcome = match self.vouch_and_add(device, wish, &mut attempt).await {
+            Ok(key) => Ok(key),
+            // Counted and written down already.
+            Err(AddKeyError::WrongSignature) => Err(AddKeyError::WrongSignature),
+            Err(refusal) => Err(self.refuse(&attempt, refusal).await),
+        };
+        let label = outcome.as_ref().map_or_else(Refusal::outcome, |_| "accepted");
         metrics::counter!("signature_verifications_total", "purpose" => "key", "outcome" => label).increment(1);
         outcome
     }
 
     async fn vouch_and_add(
         &self,
-        caller: &Caller,
         id: DeviceId,
         wish: Result<AddKey, Faults>,
+        attempt: &mut Attempt<'_, KeyId, AddKeyError>,
     ) -> Result<KeyId, AddKeyError> {
-        let partner = &caller.partner;
+        let partner = attempt.partner;
         let with_keys = self.store.device_with_keys(partner, id).await?;
         let with_keys = with_keys.filter(|it| it.device.deleted_at.is_none()).ok_or(AddKeyError::DeviceNotFound)?;
+        let person = &with_keys.device.person_id;
+        self.about(attempt, person);
         let wish = wish.map_err(AddKeyError::Malformed)?;
 
         let vouching: Vec<&DeviceKey> =
@@ -113,20 +129,20 @@ impl Service {
         if vouching.is_empty() {
             return Err(AddKeyError::NoKeyOfPurpose);
         }
-        let person = &with_keys.device.person_id;
         if let Some(cooling) = self.store.cooling_off(partner, person, self.clock.now()).await? {
             return Err(AddKeyError::CoolingOff { retry_after: self.wait(cooling) });
         }
         let signer = vouching.into_iter().find(|key| wish.is_signed_by(&key.public_key));
         let Some(signer) = signer else {
-            self.store.count_failure(partner, person, self.clock.now(), &self.policy.failure_budget).await?;
+            let (now, budget) = (self.clock.now(), &self.policy.failure_budget);
+            let record = attempt.record(Err(AddKeyError::WrongSignature));
+            self.store.count_failure(partner, person, now, budget, &record).await?;
             tracing::info!(target: "audit", { device.id = %id }, "wrong signature for a new key");
             return Err(AddKeyError::WrongSignature);
         };
 
         let record = self.assess(FraudAction::DeviceKeyCreation, person, id, wish.device_data.as_ref()).await;
-        if let Some(record) = record.as_ref().filter(|record| !record.allowed) {
-            self.store.record_fraud_assessment(partner, record).await?;
+        if !attempt.assessed(record) {
             return Err(AddKeyError::Declined);
         }
         let now = self.clock.now();
@@ -140,7 +156,8 @@ impl Service {
             at: now,
             key_limit: i64::from(self.policy.key_limit),
         };
-        match self.store.add_key(partner, &key, record.as_ref()).await? {
+        attempt.with_key(key.id);
+        match self.store.add_key(partner, &key, &attempt.record(Ok(key.id))).await? {
             AddedKey::Added => {
                 tracing::info!(target: "audit", { device.id = %id, key.id = %key.id, vouched.by = %signer.id }, "key added");
                 Ok(key.id)

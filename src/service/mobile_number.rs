@@ -1,12 +1,15 @@
 //! A person's mobile number: given, confirmed by a code, looked at, taken away.
 
+use super::attempt::{Attempt, Keeping, Refusal};
 use super::{Failure, Service};
 use crate::crypto::Otp;
+use crate::domain::audit::AuditAction;
 use crate::domain::client::{Caller, Permission};
 use crate::domain::id::{NumberId, TokenChallengeId};
 use crate::domain::language::Language;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::PersonId;
+use crate::domain::sms_limits::SmsSpend;
 use crate::sms::{Sms, SmsError};
 use crate::store::{NumberRecord, NumberVerification, StoreError, TokenAttempt, TokenChallenge};
 
@@ -28,6 +31,12 @@ pub enum MobileNumberError {
         /// For how long, in seconds.
         retry_after: u64,
     },
+    /// Too many messages were sent to the number, for the person or by the partner.
+    #[error("too many messages were sent of late")]
+    SmsLimit {
+        /// For how long to wait, in seconds.
+        retry_after: u64,
+    },
     /// The token is not the one that was sent, or no token is open.
     #[error("the token is wrong")]
     WrongToken,
@@ -45,6 +54,34 @@ impl From<StoreError> for MobileNumberError {
     }
 }
 
+impl Refusal for MobileNumberError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Exists => "exists",
+            Self::MayNotAssert => "may_not_assert",
+            Self::CoolingOff { .. } => "cooling_off",
+            Self::SmsLimit { .. } => "sms_limit",
+            Self::WrongToken => "wrong",
+            Self::SmsNotTaken(_) => "sms_not_taken",
+            Self::Failure(failure) => failure.outcome(),
+        }
+    }
+
+    fn is_worth_recording(&self) -> bool {
+        !matches!(self, Self::Failure(_))
+    }
+}
+
+/// How the outcome of a change to a number is kept.
+type KeepingNumber = Keeping<Result<NumberRecord, MobileNumberError>>;
+
+/// A change to a number under way.
+type Change<'a> = Attempt<'a, NumberRecord, MobileNumberError>;
+
+/// How often a code is opened anew when another request of the person has come in between.
+const TRIES: usize = 3;
+
 impl Service {
     /// The person's number.
     pub async fn mobile_number(&self, caller: &Caller, person: &PersonId) -> Result<NumberRecord, MobileNumberError> {
@@ -57,8 +94,11 @@ impl Service {
         caller: &Caller,
         person: &PersonId,
         number: MobileNumber,
+        keeping: &KeepingNumber,
     ) -> Result<NumberRecord, MobileNumberError> {
-        self.create(caller, person, number, NumberVerification::Pending).await
+        let mut attempt = self.attempt(caller, AuditAction::NumberCreated, keeping);
+        self.about(&mut attempt, person);
+        self.create(&mut attempt, person, number, NumberVerification::Pending).await
     }
 
     /// Gives the person a number that the partner has verified itself. Who said so, and when, is recorded.
@@ -67,28 +107,35 @@ impl Service {
         caller: &Caller,
         person: &PersonId,
         number: MobileNumber,
+        keeping: &KeepingNumber,
     ) -> Result<NumberRecord, MobileNumberError> {
+        let mut attempt = self.attempt(caller, AuditAction::NumberAsserted, keeping);
+        self.about(&mut attempt, person);
         if !caller.permissions.allow(Permission::AssertNumbers) {
-            return Err(MobileNumberError::MayNotAssert);
+            return Err(self.refuse(&attempt, MobileNumberError::MayNotAssert).await);
         }
-        self.create(caller, person, number, NumberVerification::AssertedBy(&caller.client_id)).await
+        self.create(&mut attempt, person, number, NumberVerification::AssertedBy(&caller.client_id)).await
     }
 
     async fn create(
         &self,
-        caller: &Caller,
+        attempt: &mut Change<'_>,
         person: &PersonId,
         number: MobileNumber,
         verification: NumberVerification<'_>,
     ) -> Result<NumberRecord, MobileNumberError> {
         let now = self.clock.now();
         let id = NumberId::mint(now, self.entropy.bytes());
-        if !self.store.create_mobile_number(&caller.partner, person, (id, &number), verification, now).await? {
-            return Err(MobileNumberError::Exists);
-        }
+        attempt.on(id.uuid());
         let verified = matches!(verification, NumberVerification::AssertedBy(_));
+        let created = NumberRecord { id, number, verified };
+        let record = attempt.record(Ok(created.clone()));
+        let number = (id, &created.number);
+        if !self.store.create_mobile_number(attempt.partner, person, number, verification, now, &record).await? {
+            return Err(self.refuse(attempt, MobileNumberError::Exists).await);
+        }
         tracing::info!(target: "audit", { number.id = %id, verified }, "mobile number created");
-        Ok(NumberRecord { id, number, verified })
+        Ok(created)
     }
 
     /// Sends a code to the number. An older code ends with this.
@@ -98,31 +145,57 @@ impl Service {
         person: &PersonId,
         number: &MobileNumber,
         language: Option<Language>,
+        keeping: &KeepingNumber,
     ) -> Result<NumberRecord, MobileNumberError> {
-        let now = self.clock.now();
-        if let Some(cooling) = self.store.cooling_off(&caller.partner, person, now).await? {
+        let mut attempt = self.attempt(caller, AuditAction::NumberCodeAsked, keeping);
+        self.about(&mut attempt, person);
+        for _ in 0..TRIES {
+            let (record, spend) = match self.clear_number(caller, person, number).await {
+                Ok(cleared) => cleared,
+                Err(refusal) => return Err(self.refuse(&attempt, refusal).await),
+            };
+            attempt.on(record.id.uuid());
+            let (now, version) = (self.clock.now(), self.codes.current_version());
+            let challenge = TokenChallenge {
+                id: TokenChallengeId::mint(now, self.entropy.bytes()),
+                otp_version: version,
+                expires_at: now + self.policy.challenge_life,
+            };
+            let kept = attempt.record(Ok(record.clone()));
+            let (partner, spend) = (attempt.partner, spend.as_ref());
+            if !self.store.open_token_challenge(partner, person, number, challenge, spend, &kept).await? {
+                // Something came in between; if it is a reason to refuse, the next round finds it.
+                continue;
+            }
+            let code = self.codes.code(version, challenge.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
+            let text = self.sms_template.text(language.unwrap_or(self.policy.language), &code, None);
+            let sms = Sms { to: record.number.clone(), text, reference: challenge.id.uuid() };
+            if let Err(error) = self.hand_over(sms).await {
+                let undone = attempt.undone("sms_not_taken");
+                self.store.close_token_challenge(partner, person, challenge.id, spend, &undone).await?;
+                return Err(MobileNumberError::SmsNotTaken(error));
+            }
+            tracing::info!(target: "audit", { number.id = %record.id }, "mobile number confirmation asked for");
+            return Ok(record);
+        }
+        Err(Failure::Overtaken.into())
+    }
+
+    /// Looks at everything that decides before a code is sent.
+    async fn clear_number(
+        &self,
+        caller: &Caller,
+        person: &PersonId,
+        number: &MobileNumber,
+    ) -> Result<(NumberRecord, Option<SmsSpend>), MobileNumberError> {
+        let prospects = self.store.number_prospects(&caller.partner, person, number, self.clock.now()).await?;
+        let prospects = prospects.ok_or(MobileNumberError::NotFound)?;
+        if let Some(cooling) = prospects.cooling {
             return Err(MobileNumberError::CoolingOff { retry_after: self.wait(cooling) });
         }
-        let version = self.codes.current_version();
-        let challenge = TokenChallenge {
-            id: TokenChallengeId::mint(now, self.entropy.bytes()),
-            otp_version: version,
-            expires_at: now + self.policy.challenge_life,
-        };
-        let record = self
-            .store
-            .open_token_challenge(&caller.partner, person, number, challenge)
-            .await?
-            .ok_or(MobileNumberError::NotFound)?;
-        let code = self.codes.code(version, challenge.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
-        let text = self.sms_template.text(language.unwrap_or(self.policy.language), &code, None);
-        let sms = Sms { to: record.number.clone(), text, reference: challenge.id.uuid() };
-        if let Err(error) = self.hand_over(sms).await {
-            self.store.close_token_challenge(&caller.partner, person, challenge.id).await?;
-            return Err(MobileNumberError::SmsNotTaken(error));
-        }
-        tracing::info!(target: "audit", { number.id = %record.id }, "mobile number confirmation asked for");
-        Ok(record)
+        let spend = self.may_send(&prospects.sms, number, person);
+        let spend = spend.map_err(|refused| MobileNumberError::SmsLimit { retry_after: refused.retry_after })?;
+        Ok((prospects.record, spend))
     }
 
     /// Marks the number as verified if the token is the code that was sent to it.
@@ -132,29 +205,41 @@ impl Service {
         person: &PersonId,
         number: &MobileNumber,
         token: &Otp,
+        keeping: &KeepingNumber,
     ) -> Result<NumberRecord, MobileNumberError> {
-        let partner = &caller.partner;
-        let cap = i64::from(self.policy.wrong_signatures_cap);
-        let now = self.clock.now();
-        let found = self.store.number_challenge(partner, person, number, now, cap).await?;
-        let found = found.ok_or(MobileNumberError::NotFound)?;
+        let mut attempt = self.attempt(caller, AuditAction::NumberConfirmed, keeping);
+        self.about(&mut attempt, person);
+        let (partner, cap, now) = (attempt.partner, i64::from(self.policy.wrong_signatures_cap), self.clock.now());
+        let Some(found) = self.store.number_challenge(partner, person, number, now, cap).await? else {
+            return Err(self.refuse(&attempt, MobileNumberError::NotFound).await);
+        };
+        attempt.on(found.record.id.uuid());
         if let Some(cooling) = found.cooling {
-            return Err(MobileNumberError::CoolingOff { retry_after: self.wait(cooling) });
+            let retry_after = self.wait(cooling);
+            return Err(self.refuse(&attempt, MobileNumberError::CoolingOff { retry_after }).await);
         }
-        let open = found.open.ok_or(MobileNumberError::WrongToken)?;
-        let attempt = TokenAttempt { id: open.id, at: now, cap };
+        let Some(open) = found.open else { return Err(self.refuse(&attempt, MobileNumberError::WrongToken).await) };
+        let tried = TokenAttempt { id: open.id, at: now, cap };
         let version = open.otp_version;
         let code = self.codes.code(version, open.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
-        if !code.matches(token) {
-            let wrong = self.store.count_wrong_token(partner, person, &attempt, &self.policy.failure_budget).await?;
+        if code.matches(token) {
+            let verified = NumberRecord { verified: true, ..found.record };
+            let record = attempt.record(Ok(verified.clone()));
+            if self.store.confirm_mobile_number(partner, person, &tried, &record).await? {
+                tracing::info!(target: "audit", { number.id = %verified.id }, "mobile number verified");
+                return Ok(verified);
+            }
+        } else {
+            let record = attempt.record(Err(MobileNumberError::WrongToken));
+            let budget = &self.policy.failure_budget;
+            let wrong = self.store.count_wrong_token(partner, person, &tried, budget, &record).await?;
             tracing::info!(target: "audit", { number.id = %found.record.id, wrong }, "wrong token");
-            return Err(MobileNumberError::WrongToken);
+            if wrong.is_some() {
+                return Err(MobileNumberError::WrongToken);
+            }
         }
-        if !self.store.confirm_mobile_number(partner, person, &attempt).await? {
-            return Err(MobileNumberError::WrongToken);
-        }
-        tracing::info!(target: "audit", { number.id = %found.record.id }, "mobile number verified");
-        Ok(NumberRecord { verified: true, ..found.record })
+        // The code was used up, replaced or ended meanwhile.
+        Err(self.refuse(&attempt, MobileNumberError::WrongToken).await)
     }
 
     /// Takes the number away; open challenges of the person die with it. With a number, only if it is that one.
@@ -164,9 +249,12 @@ impl Service {
         person: &PersonId,
         number: Option<&MobileNumber>,
     ) -> Result<NumberRecord, MobileNumberError> {
-        let now = self.clock.now();
-        let deleted = self.store.delete_mobile_number(&caller.partner, person, number, now).await?;
-        let deleted = deleted.ok_or(MobileNumberError::NotFound)?;
+        let keeping = Keeping::nothing();
+        let mut attempt: Change<'_> = self.attempt(caller, AuditAction::NumberDeleted, &keeping);
+        self.about(&mut attempt, person);
+        let (now, record) = (self.clock.now(), attempt.deed());
+        let deleted = self.store.delete_mobile_number(attempt.partner, person, number, now, &record).await?;
+        let Some(deleted) = deleted else { return Err(self.refuse(&attempt, MobileNumberError::NotFound).await) };
         tracing::info!(target: "audit", { number.id = %deleted.id }, "mobile number deleted");
         Ok(deleted)
     }

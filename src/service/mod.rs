@@ -4,32 +4,39 @@
 //! calls outside without holding a database connection; then one conditional, durable write settles the matter. A use case
 //! runs to its end even when the client hangs up: whoever calls it from a connection spawns it.
 
+mod attempt;
 mod bind_device;
 mod client_credentials;
 mod devices;
 mod failure;
 mod fraud_check;
+mod idempotency;
 mod keys;
 mod mobile_number;
 mod one_time_codes;
+mod sms_gate;
 mod verify_binding;
 
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 
+pub use attempt::Keeping;
 pub use bind_device::{BindDevice, BindDeviceError, Challenge};
 pub use client_credentials::{ClientCredentialsError, ClientRegistry, NewSecret, SandboxClient};
 pub use devices::DeviceError;
 pub use failure::Failure;
+pub use idempotency::RepeatableRequest;
 pub use keys::{AddKey, AddKeyError};
 pub use mobile_number::MobileNumberError;
 pub use one_time_codes::OneTimeCodes;
 pub use verify_binding::{BindingAnswer, VerifyBindingError};
 
 use crate::clock::Clock;
+use crate::domain::enforcement::Enforcement;
 use crate::domain::failure_budget::{CoolingOff, FailureBudget};
 use crate::domain::language::Language;
+use crate::domain::sms_limits::SmsLimits;
 use crate::entropy::Entropy;
 use crate::fraud::gate::FraudGate;
 use crate::sms::{SmsSender, SmsTemplate};
@@ -46,6 +53,10 @@ pub struct Policy {
     pub wrong_signatures_cap: u32,
     /// Failures per person, all challenges together.
     pub failure_budget: FailureBudget,
+    /// How far the SMS limits go.
+    pub sms_enforcement: Enforcement,
+    /// How many codes may be sent.
+    pub sms_limits: SmsLimits,
     /// How long a challenge is open.
     pub challenge_life: TimeDelta,
     /// The language of an SMS for which the caller names none.

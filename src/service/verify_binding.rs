@@ -3,11 +3,14 @@
 //! A verdict takes effect only if the write still finds the challenge open with attempts left. Those writes are put in an
 //! order by the database, so guesses in parallel have no better odds than guesses one after another.
 
+use super::attempt::{Attempt, Keeping, Refusal};
 use super::{Challenge, Failure, Service};
 use crate::crypto::DerSignature;
+use crate::domain::audit::AuditAction;
 use crate::domain::challenge::{Acceptance, OpenBinding, WrongSignature};
 use crate::domain::client::Caller;
 use crate::domain::device_data::DeviceData;
+use crate::domain::failure_budget::CoolingOff;
 use crate::domain::id::ChallengeId;
 use crate::domain::invalid::Faults;
 use crate::fraud::FraudAction;
@@ -59,8 +62,7 @@ impl From<StoreError> for VerifyBindingError {
     }
 }
 
-impl VerifyBindingError {
-    /// The outcome in metrics.
+impl Refusal for VerifyBindingError {
     fn outcome(&self) -> &'static str {
         match self {
             Self::NotOpen => "not_open",
@@ -70,8 +72,12 @@ impl VerifyBindingError {
             Self::Declined => "declined",
             Self::DeviceLimit => "device_limit",
             Self::KeyTaken => "key_taken",
-            Self::Failure(_) => "failure",
+            Self::Failure(failure) => failure.outcome(),
         }
+    }
+
+    fn is_worth_recording(&self) -> bool {
+        !matches!(self, Self::Malformed(_) | Self::Failure(_))
     }
 }
 
@@ -91,9 +97,12 @@ impl Service {
         caller: &Caller,
         id: ChallengeId,
         answer: Result<BindingAnswer, Faults>,
+        keeping: &Keeping<Result<(), VerifyBindingError>>,
     ) -> Result<(), VerifyBindingError> {
-        let outcome = self.verify(caller, id, answer).await;
-        let label = outcome.as_ref().map_or_else(VerifyBindingError::outcome, |verified| verified.outcome());
+        let mut attempt = self.attempt(caller, AuditAction::BindingAnswered, keeping);
+        attempt.on(id.uuid());
+        let outcome = self.verify(caller, id, answer, &mut attempt).await;
+        let label = outcome.as_ref().map_or_else(Refusal::outcome, |verified| verified.outcome());
         metrics::counter!("signature_verifications_total", "purpose" => "binding", "outcome" => label).increment(1);
         outcome.map(drop)
     }
@@ -103,22 +112,65 @@ impl Service {
         caller: &Caller,
         id: ChallengeId,
         answer: Result<BindingAnswer, Faults>,
+        attempt: &mut Answering<'_>,
     ) -> Result<Verified, VerifyBindingError> {
-        let Some(binding) = self.open_binding(caller, id).await? else {
-            return match answer {
-                Ok(answer) if self.is_repeat(caller, id, &answer.signature).await? => Ok(Verified::Again),
-                _ => Err(VerifyBindingError::NotOpen),
-            };
+        let Some(mut binding) = self.open_binding(caller, id).await? else {
+            return self.is_over(caller, id, answer.as_ref().ok(), attempt).await;
         };
+        self.about(attempt, &binding.person_id);
+        attempt.with_key(binding.key_id);
         let answer = answer.map_err(VerifyBindingError::Malformed)?;
         if let Some(cooling) = binding.cooling {
-            return Err(VerifyBindingError::CoolingOff { retry_after: self.wait(cooling) });
+            return Err(self.refuse(attempt, self.cooling_off(cooling)).await);
         }
-        if self.is_right(&binding, &answer.signature)? {
-            self.accept(caller, &binding, &answer).await
-        } else {
-            self.count_wrong_signature(caller, id).await
+        let is_right = self.is_right(&binding, &answer.signature)?;
+        if is_right {
+            let device_data = answer.device_data.as_ref();
+            let record = self.assess(FraudAction::DeviceVerification, &binding.person_id, id, device_data).await;
+            if !attempt.assessed(record) {
+                // Left open, the challenge could be met after all by leaving the payload out.
+                return self.close(id, attempt, || VerifyBindingError::Declined).await;
+            }
         }
+        for _ in 0..TRIES {
+            let verdict = if is_right {
+                self.accept(&binding, &answer, attempt).await?
+            } else {
+                self.count_wrong_signature(id, attempt).await?
+            };
+            if let Some(verdict) = verdict {
+                return verdict;
+            }
+            // Something came in between; if it is a reason to refuse, this finds it.
+            binding = match self.open_binding(caller, id).await? {
+                Some(binding) => binding,
+                None => return self.is_over(caller, id, Some(&answer), attempt).await,
+            };
+            if let Some(cooling) = binding.cooling {
+                return Err(self.refuse(attempt, self.cooling_off(cooling)).await);
+            }
+            if is_right && binding.bound_devices >= i64::from(self.policy.device_limit) {
+                return self.close(id, attempt, || VerifyBindingError::DeviceLimit).await;
+            }
+        }
+        Err(Failure::Overtaken.into())
+    }
+
+    /// The challenge is not open: a repeat of the answer that met it is answered like the first (contract section 4.5),
+    /// also when the two came at once.
+    async fn is_over(
+        &self,
+        caller: &Caller,
+        id: ChallengeId,
+        answer: Option<&BindingAnswer>,
+        attempt: &Answering<'_>,
+    ) -> Result<Verified, VerifyBindingError> {
+        if let Some(answer) = answer
+            && self.store.is_repeat(&caller.partner, id, answer.signature.fingerprint(), self.clock.now()).await?
+        {
+            return Ok(Verified::Again);
+        }
+        Err(self.refuse(attempt, VerifyBindingError::NotOpen).await)
     }
 
     fn is_right(&self, binding: &OpenBinding, signature: &DerSignature) -> Result<bool, Failure> {
@@ -127,70 +179,74 @@ impl Service {
         Ok(binding.public_key.verifies(code.expose().as_bytes(), signature))
     }
 
+    /// `None` when something came in between.
     async fn accept(
         &self,
-        caller: &Caller,
         binding: &OpenBinding,
         answer: &BindingAnswer,
-    ) -> Result<Verified, VerifyBindingError> {
-        let partner = &caller.partner;
-        let device_data = answer.device_data.as_ref();
-        let record = self.assess(FraudAction::DeviceVerification, &binding.person_id, binding.id, device_data).await;
-        if let Some(record) = record.as_ref().filter(|record| !record.allowed) {
-            // Left open, the challenge could be met after all by leaving the payload out.
-            self.store.close_binding(partner, binding.id, self.clock.now()).await?;
-            self.store.record_fraud_assessment(partner, record).await?;
-            return Err(VerifyBindingError::Declined);
-        }
-        let fingerprint = answer.signature.fingerprint();
+        attempt: &Answering<'_>,
+    ) -> Result<Option<Result<Verified, VerifyBindingError>>, Failure> {
         let acceptance = Acceptance {
             id: binding.id,
             person_id: binding.person_id.clone(),
-            fingerprint,
+            fingerprint: answer.signature.fingerprint(),
             at: self.clock.now(),
             wrong_signatures_cap: i64::from(self.policy.wrong_signatures_cap),
             device_limit: i64::from(self.policy.device_limit),
         };
-        match self.store.accept_binding(partner, &acceptance, record.as_ref()).await? {
+        Ok(match self.store.accept_binding(attempt.partner, &acceptance, &attempt.record(Ok(()))).await? {
             Accepted::Bound => {
                 tracing::info!(target: "audit", { device.id = %binding.id, key.id = %binding.key_id }, "device bound");
-                Ok(Verified::Bound)
+                Some(Ok(Verified::Bound))
             }
-            // The same right answer in parallel: whoever comes second sees what the first did.
-            Accepted::Gone if self.is_repeat(caller, binding.id, &answer.signature).await? => Ok(Verified::Again),
-            Accepted::Gone => Err(self.why_not(caller, binding.id).await?),
-            Accepted::DeviceLimit => Err(VerifyBindingError::DeviceLimit),
-            Accepted::KeyTaken => Err(VerifyBindingError::KeyTaken),
-        }
-    }
-
-    async fn count_wrong_signature(&self, caller: &Caller, id: ChallengeId) -> Result<Verified, VerifyBindingError> {
-        let cap = i64::from(self.policy.wrong_signatures_cap);
-        let attempt = WrongSignature { id, at: self.clock.now(), cap, budget: self.policy.failure_budget };
-        let counted = self.store.count_wrong_signature(&caller.partner, &attempt).await?;
-        let Some(wrong) = counted else { return Err(self.why_not(caller, id).await?) };
-        tracing::info!(target: "audit", { challenge.id = %id, wrong, left = cap - wrong }, "wrong signature");
-        Err(VerifyBindingError::WrongSignature)
-    }
-
-    /// What came in between, when a write no longer found what the read had seen.
-    async fn why_not(&self, caller: &Caller, id: ChallengeId) -> Result<VerifyBindingError, Failure> {
-        let cooling = self.open_binding(caller, id).await?.and_then(|binding| binding.cooling);
-        Ok(match cooling {
-            Some(cooling) => VerifyBindingError::CoolingOff { retry_after: self.wait(cooling) },
-            None => VerifyBindingError::NotOpen,
+            Accepted::KeyTaken => Some(self.close(binding.id, attempt, || VerifyBindingError::KeyTaken).await),
+            Accepted::Overtaken => None,
         })
+    }
+
+    /// `None` when something came in between.
+    async fn count_wrong_signature(
+        &self,
+        id: ChallengeId,
+        attempt: &Answering<'_>,
+    ) -> Result<Option<Result<Verified, VerifyBindingError>>, Failure> {
+        let cap = i64::from(self.policy.wrong_signatures_cap);
+        let wrong = WrongSignature { id, at: self.clock.now(), cap, budget: self.policy.failure_budget };
+        let record = attempt.record(Err(VerifyBindingError::WrongSignature));
+        let counted = self.store.count_wrong_signature(attempt.partner, &wrong, &record).await?;
+        Ok(counted.map(|wrong| {
+            tracing::info!(target: "audit", { challenge.id = %id, wrong, left = cap - wrong }, "wrong signature");
+            Err(VerifyBindingError::WrongSignature)
+        }))
+    }
+
+    /// Closes a challenge that can no longer be met, and says why.
+    async fn close(
+        &self,
+        id: ChallengeId,
+        attempt: &Answering<'_>,
+        refusal: impl Fn() -> VerifyBindingError,
+    ) -> Result<Verified, VerifyBindingError> {
+        let record = attempt.record(Err(refusal()));
+        self.store.close_binding(attempt.partner, id, self.clock.now(), None, &record).await?;
+        Err(refusal())
+    }
+
+    fn cooling_off(&self, cooling: CoolingOff) -> VerifyBindingError {
+        VerifyBindingError::CoolingOff { retry_after: self.wait(cooling) }
     }
 
     async fn open_binding(&self, caller: &Caller, id: ChallengeId) -> Result<Option<OpenBinding>, Failure> {
         let cap = i64::from(self.policy.wrong_signatures_cap);
         Ok(self.store.open_binding_with_id(&caller.partner, id, self.clock.now(), cap).await?)
     }
-
-    async fn is_repeat(&self, caller: &Caller, id: ChallengeId, signature: &DerSignature) -> Result<bool, Failure> {
-        Ok(self.store.is_repeat(&caller.partner, id, signature.fingerprint(), self.clock.now()).await?)
-    }
 }
+
+/// An answer under way.
+type Answering<'a> = Attempt<'a, (), VerifyBindingError>;
+
+/// How often a verdict is tried anew when another request of the person has come in between.
+const TRIES: usize = 3;
 
 /// How an answer was right.
 #[derive(Clone, Copy)]

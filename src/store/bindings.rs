@@ -9,16 +9,18 @@ use uuid::Uuid;
 
 use super::engine::Engine;
 use super::failures::cooling;
+use super::record::write_down;
 use super::rows::{column, person_id, public_key, purpose};
+use super::sms_use::{sms_use, take_back_sms};
 use super::sql_store::SqlStore;
-use super::{Result, StoreError};
+use super::{Record, Result, StoreError};
 use crate::crypto::PublicKey;
 use crate::domain::challenge::{ChallengeLife, NewBinding, OpenBinding};
 use crate::domain::failure_budget::CoolingOff;
-use crate::domain::fraud::FraudRecord;
 use crate::domain::id::ChallengeId;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
+use crate::domain::sms_limits::{SmsSpend, SmsUse, person_subject};
 
 /// What decides whether a person with a verified number may ask for another device.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct BindingProspects {
     pub key_is_taken: bool,
     /// Whether the person has to wait after too many failures.
     pub cooling: Option<CoolingOff>,
+    /// What was sent of late.
+    pub sms: SmsUse,
 }
 
 /// Pending bindings.
@@ -45,13 +49,15 @@ pub trait Bindings {
         now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>>;
 
-    /// Makes this attempt the person's only open one; an older one is superseded. False when the person has no verified
-    /// number.
+    /// Makes this attempt the person's only open one, an older one is superseded, and spends its message. False, and no
+    /// attempt opened, when something has come in between: the number is gone, a limit reached, or the claim of the
+    /// request lost.
     async fn open_binding(
         &self,
         partner: &PartnerId,
         binding: &NewBinding,
-        fraud: Option<&FraudRecord>,
+        sms: Option<&SmsSpend>,
+        record: &Record,
     ) -> Result<bool>;
 
     /// The open attempt with this id.
@@ -63,8 +69,16 @@ pub trait Bindings {
         wrong_signatures_cap: i64,
     ) -> Result<Option<OpenBinding>>;
 
-    /// Closes an attempt that can no longer succeed. Without effect on one that is closed already.
-    async fn close_binding(&self, partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>) -> Result<()>;
+    /// Closes an attempt that can no longer succeed, and takes back its message if nobody took it. Without effect on an
+    /// attempt that is closed already, but for the record.
+    async fn close_binding(
+        &self,
+        partner: &PartnerId,
+        id: ChallengeId,
+        now: DateTime<Utc>,
+        not_taken: Option<&SmsSpend>,
+        record: &Record,
+    ) -> Result<()>;
 }
 
 #[async_trait::async_trait]
@@ -82,8 +96,16 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
                   , case when p.cooling_until > $4 then p.cooling_until end as cooling_until
                   , (select count(*) from device_key k
                       where k.partner_id = $1 and k.public_key = $3 and k.deleted_at is null) as devices_with_key
+                  , hn.version as number_version
+                  , hn.sent_at as number_sent_at
+                  , hp.version as person_version
+                  , hp.sent_at as person_sent_at
+                  , r.ahead_to as partner_ahead_to
                from mobile_number n
                left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
+               left join sms_history hn on hn.partner_id = $1 and hn.subject = n.number
+               left join sms_history hp on hp.partner_id = $1 and hp.subject = $5
+               left join sms_partner_rate r on r.partner_id = $1
               where n.partner_id = $1
                 and n.person_id = $2
                 and n.verified_at is not null",
@@ -91,7 +113,8 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
         .bind(key.as_bytes().to_vec())
-        .bind(now);
+        .bind(now)
+        .bind(person_subject(person));
         self.row(query)
             .await?
             .map(|row| {
@@ -100,6 +123,7 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
                     bound_devices: column::<DB, _>(&row, "bound_devices")?,
                     key_is_taken: column::<DB, i64>(&row, "devices_with_key")? > 0,
                     cooling: cooling::<DB>(&row)?,
+                    sms: sms_use::<DB>(&row)?,
                 })
             })
             .transpose()
@@ -109,9 +133,10 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         &self,
         partner: &PartnerId,
         binding: &NewBinding,
-        fraud: Option<&FraudRecord>,
+        sms: Option<&SmsSpend>,
+        record: &Record,
     ) -> Result<bool> {
-        Ok(DB::open_binding(self.writer(), partner, binding, fraud).await?)
+        DB::open_binding(self.writer(), partner, binding, sms, record).await
     }
 
     async fn open_binding_with_id(
@@ -129,6 +154,7 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
                   , binding_otp_version
                   , binding_created_at
                   , binding_expires_at
+                  , bound_devices
                   , case when cooling_until > $3 then cooling_until end as cooling_until
                from person
               where binding_id = $1
@@ -144,8 +170,19 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         self.row(query).await?.map(|row| open_binding::<DB>(id, &row)).transpose()
     }
 
-    async fn close_binding(&self, partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>) -> Result<()> {
-        let query = sqlx::query(
+    async fn close_binding(
+        &self,
+        partner: &PartnerId,
+        id: ChallengeId,
+        now: DateTime<Utc>,
+        not_taken: Option<&SmsSpend>,
+        record: &Record,
+    ) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        if let Some(spend) = not_taken {
+            take_back_sms::<DB>(&mut transaction, partner, spend).await?;
+        }
+        sqlx::query(
             "update person
                 set binding_closed_at = $3
               where binding_id = $1
@@ -154,9 +191,11 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         )
         .bind(id.uuid())
         .bind(partner.as_str().to_owned())
-        .bind(now);
-        self.write(query).await?;
-        Ok(())
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        Ok(transaction.commit().await?)
     }
 }
 
@@ -173,6 +212,7 @@ fn open_binding<DB: Engine>(id: ChallengeId, row: &DB::Row) -> Result<OpenBindin
             created_at: column::<DB, _>(row, "binding_created_at")?,
             expires_at: column::<DB, _>(row, "binding_expires_at")?,
         },
+        bound_devices: column::<DB, _>(row, "bound_devices")?,
         cooling: cooling::<DB>(row)?,
     })
 }

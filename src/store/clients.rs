@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use super::engine::Engine;
-use super::rows::column;
+use super::record::write_down;
+use super::rows::{column, partner};
 use super::sql_store::SqlStore;
-use super::{Result, StoreError};
+use super::{Record, Result, StoreError};
 use crate::domain::client::Permissions;
 use crate::domain::person::PartnerId;
 
@@ -48,7 +49,7 @@ pub trait Clients {
     async fn clients(&self) -> Result<Vec<Client>>;
 
     /// Adds a client with its first secret.
-    async fn create_client(&self, client: &Client, secret: SecretHash) -> Result<()>;
+    async fn create_client(&self, client: &Client, secret: SecretHash, record: &Record) -> Result<()>;
 
     /// Gives a client a new secret; the one before it is accepted until `overlap_until`, older ones no more. False when
     /// there is no such client or it is revoked.
@@ -58,10 +59,11 @@ pub trait Clients {
         secret: SecretHash,
         now: DateTime<Utc>,
         overlap_until: DateTime<Utc>,
+        record: &Record,
     ) -> Result<bool>;
 
     /// Stops a client from getting tokens. False when there is no such client or it is revoked already.
-    async fn revoke_client(&self, id: &str, now: DateTime<Utc>) -> Result<bool>;
+    async fn revoke_client(&self, id: &str, now: DateTime<Utc>, record: &Record) -> Result<bool>;
 }
 
 #[async_trait::async_trait]
@@ -100,7 +102,7 @@ impl<DB: Engine> Clients for SqlStore<DB> {
         self.rows(query).await?.iter().map(client::<DB>).collect()
     }
 
-    async fn create_client(&self, client: &Client, secret: SecretHash) -> Result<()> {
+    async fn create_client(&self, client: &Client, secret: SecretHash, record: &Record) -> Result<()> {
         let mut transaction = self.begin().await?;
         sqlx::query(
             "insert into client (client_id, partner_id, name, permissions, created_at)
@@ -114,6 +116,7 @@ impl<DB: Engine> Clients for SqlStore<DB> {
         .execute(&mut *transaction)
         .await?;
         insert_secret::<DB>(&client.id, secret, client.created_at).execute(&mut *transaction).await?;
+        write_down::<DB>(&mut transaction, &client.partner, record).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -123,6 +126,7 @@ impl<DB: Engine> Clients for SqlStore<DB> {
         secret: SecretHash,
         now: DateTime<Utc>,
         overlap_until: DateTime<Utc>,
+        record: &Record,
     ) -> Result<bool> {
         let mut transaction = self.begin().await?;
         // The client's row puts rotations in an order.
@@ -131,15 +135,16 @@ impl<DB: Engine> Clients for SqlStore<DB> {
                 set revoked_at = null
               where client_id = $1
                 and revoked_at is null
-             returning client_id",
+             returning partner_id",
         )
         .bind(id.to_owned())
         .fetch_all(&mut *transaction)
         .await?;
-        if client.is_empty() {
+        let Some(row) = client.first() else {
             transaction.rollback().await?;
             return Ok(false);
-        }
+        };
+        let partner = partner::<DB>(row)?;
         sqlx::query("delete from client_secret where client_id = $1 and expires_at is not null")
             .bind(id.to_owned())
             .execute(&mut *transaction)
@@ -150,21 +155,31 @@ impl<DB: Engine> Clients for SqlStore<DB> {
             .execute(&mut *transaction)
             .await?;
         insert_secret::<DB>(id, secret, now).execute(&mut *transaction).await?;
+        write_down::<DB>(&mut transaction, &partner, record).await?;
         transaction.commit().await?;
         Ok(true)
     }
 
-    async fn revoke_client(&self, id: &str, now: DateTime<Utc>) -> Result<bool> {
-        let query = sqlx::query(
+    async fn revoke_client(&self, id: &str, now: DateTime<Utc>, record: &Record) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        let revoked = sqlx::query(
             "update client
                 set revoked_at = $2
               where client_id = $1
                 and revoked_at is null
-             returning client_id",
+             returning partner_id",
         )
         .bind(id.to_owned())
-        .bind(now);
-        Ok(self.write(query).await?.is_some())
+        .bind(now)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let Some(row) = revoked.first() else {
+            transaction.rollback().await?;
+            return Ok(false);
+        };
+        write_down::<DB>(&mut transaction, &partner::<DB>(row)?, record).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 }
 
@@ -180,10 +195,9 @@ fn insert_secret<DB: Engine>(
 }
 
 fn client<DB: Engine>(row: &DB::Row) -> Result<Client> {
-    let partner = column::<DB, String>(row, "partner_id")?;
     Ok(Client {
         id: column::<DB, _>(row, "client_id")?,
-        partner: PartnerId::parse(&partner).ok_or(StoreError::Corrupt { column: "partner_id" })?,
+        partner: partner::<DB>(row)?,
         name: column::<DB, _>(row, "name")?,
         permissions: Permissions::from_words(&column::<DB, String>(row, "permissions")?),
         created_at: column::<DB, _>(row, "created_at")?,

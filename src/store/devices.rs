@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use sqlx::Row;
 
-use super::Result;
 use super::engine::Engine;
+use super::record::write_down;
 use super::rows::{column, device};
 use super::sql_store::SqlStore;
+use super::{Record, Result};
 use crate::domain::device::Device;
 use crate::domain::id::DeviceId;
 use crate::domain::person::{PartnerId, PersonId};
@@ -61,7 +62,13 @@ pub trait Devices {
     async fn devices(&self, partner: &PartnerId, query: &DeviceQuery) -> Result<DevicePage>;
 
     /// Deletes a device with all its keys, and frees its place among the person's devices.
-    async fn delete_device(&self, partner: &PartnerId, id: DeviceId, now: DateTime<Utc>) -> Result<DeleteOutcome>;
+    async fn delete_device(
+        &self,
+        partner: &PartnerId,
+        id: DeviceId,
+        now: DateTime<Utc>,
+        record: &Record,
+    ) -> Result<DeleteOutcome>;
 }
 
 #[async_trait::async_trait]
@@ -100,7 +107,13 @@ impl<DB: Engine> Devices for SqlStore<DB> {
         Ok(DevicePage { total, devices })
     }
 
-    async fn delete_device(&self, partner: &PartnerId, id: DeviceId, now: DateTime<Utc>) -> Result<DeleteOutcome> {
+    async fn delete_device(
+        &self,
+        partner: &PartnerId,
+        id: DeviceId,
+        now: DateTime<Utc>,
+        record: &Record,
+    ) -> Result<DeleteOutcome> {
         // Person, device, keys: the order in which an acceptance takes its locks, so that the two cannot wait for each other.
         // Of two deletions at once, the one that waited for the person's row still sees the device as it was before. What it
         // subtracts is taken back below, when it finds the device deleted; it must only not fall below zero until then.
@@ -140,6 +153,7 @@ impl<DB: Engine> Devices for SqlStore<DB> {
             .bind(now)
             .execute(&mut *transaction)
             .await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
         Ok(DeleteOutcome::Deleted)
     }

@@ -1,5 +1,5 @@
 //! What the store needs of a database engine, written once: the types that it binds and reads, how a write begins, and the
-//! two hot statements that each engine does best in its own way.
+//! three hot statements that each engine does best in its own way.
 //!
 //! Rust takes a bound for granted only when it is on the trait itself or on its associated types. `Implies` turns a bound
 //! on any other type (`Uuid: Type<Self>`) into one on an associated type, so that `impl<DB: Engine>` is all that the
@@ -9,9 +9,10 @@ use chrono::{DateTime, Utc};
 use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Pool, Type};
 use uuid::Uuid;
 
-use crate::domain::challenge::{Acceptance, NewBinding};
-use crate::domain::fraud::FraudRecord;
+use super::{Record, Result};
+use crate::domain::challenge::{Acceptance, NewBinding, WrongSignature};
 use crate::domain::person::PartnerId;
+use crate::domain::sms_limits::SmsSpend;
 
 /// `T` under another name.
 pub(super) trait Is<T> {
@@ -49,6 +50,9 @@ pub(super) trait Engine:
     + Implies<Vec<u8>, Itself: Column<Self>>
     + Implies<DateTime<Utc>, Itself: Column<Self>>
     + Implies<Option<f64>, Itself: Column<Self>>
+    + Implies<Option<i64>, Itself: Column<Self>>
+    + Implies<Option<Uuid>, Itself: Column<Self>>
+    + Implies<Option<Vec<u8>>, Itself: Column<Self>>
     + Implies<Option<String>, Itself: Column<Self>>
     + Implies<Option<DateTime<Utc>>, Itself: Column<Self>>
     + Implies<<Self as Database>::Arguments, Itself: IntoArguments<Self>>
@@ -58,21 +62,34 @@ pub(super) trait Engine:
     /// How a transaction that will write begins.
     const BEGIN_WRITE: &'static str;
 
-    /// Makes this attempt the person's only open one and records the assessment, if any, in one commit. False when the
-    /// person has no verified number (any more).
+    /// Makes this attempt the person's only open one, spends the message and writes the record down, in one commit. False,
+    /// and no attempt opened, when the person has no verified number (any more), or not this one, when a limit stands
+    /// against the message by now, or when the claim is lost.
     async fn open_binding(
         writer: &Pool<Self>,
         partner: &PartnerId,
         binding: &NewBinding,
-        fraud: Option<&FraudRecord>,
-    ) -> sqlx::Result<bool>;
+        sms: Option<&SmsSpend>,
+        record: &Record,
+    ) -> Result<bool>;
 
-    /// Binds the device if the attempt is still open and a place is free, and records the assessment, in one commit.
-    /// False, and nothing changed, when it is not. A unique violation, and nothing changed, when the key is taken.
+    /// Binds the device if the attempt is still open and a place is free, and writes the record down, in one commit. False,
+    /// and nothing changed, when it is not, or when the claim is lost. A unique violation, and nothing changed, when the key
+    /// is taken.
     async fn accept_binding(
         writer: &Pool<Self>,
         partner: &PartnerId,
         acceptance: &Acceptance,
-        fraud: Option<&FraudRecord>,
-    ) -> sqlx::Result<bool>;
+        record: &Record,
+    ) -> Result<bool>;
+
+    /// Counts a wrong signature against the open attempt and against the person and writes the record down, in one commit.
+    /// Gives how many the challenge has had. `None`, and nothing changed, when it is not open, the person has to wait, or
+    /// the claim is lost.
+    async fn count_wrong_signature(
+        writer: &Pool<Self>,
+        partner: &PartnerId,
+        wrong: &WrongSignature,
+        record: &Record,
+    ) -> Result<Option<i64>>;
 }

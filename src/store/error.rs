@@ -18,6 +18,9 @@ pub enum StoreError {
     /// Anything else that the database refuses: our fault.
     #[error("the database refused a statement")]
     Driver(#[source] sqlx::Error),
+    /// Another run of the same request has taken over: this one must not take effect.
+    #[error("another request with the same idempotency key has taken over")]
+    ClaimLost,
     /// The database lacks a migration of this build.
     #[error("migrations are missing: run `device-management migrate`")]
     NotMigrated,
@@ -40,9 +43,13 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether a row was refused because another has the same unique value.
-pub(super) fn is_taken(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+/// Whether a key was refused because another device of the partner has it. Postgres names the index, SQLite its columns.
+pub(super) fn is_key_taken(error: &StoreError) -> bool {
+    let StoreError::Driver(error) = error else { return false };
+    error.as_database_error().is_some_and(|error| {
+        error.is_unique_violation()
+            && (error.constraint() == Some("device_key_taken") || error.message().contains("device_key.public_key"))
+    })
 }
 
 fn is_unavailable(error: &sqlx::Error) -> bool {

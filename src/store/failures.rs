@@ -6,10 +6,11 @@
 use chrono::{DateTime, Utc};
 use sqlx::query::Query;
 
-use super::Result;
 use super::engine::Engine;
+use super::record::write_down;
 use super::rows::column;
 use super::sql_store::SqlStore;
+use super::{Record, Result};
 use crate::domain::failure_budget::{CoolingOff, FailureBudget};
 use crate::domain::person::{PartnerId, PersonId};
 
@@ -73,6 +74,7 @@ pub trait Failures {
         person: &PersonId,
         now: DateTime<Utc>,
         budget: &FailureBudget,
+        record: &Record,
     ) -> Result<()>;
 }
 
@@ -103,9 +105,12 @@ impl<DB: Engine> Failures for SqlStore<DB> {
         person: &PersonId,
         now: DateTime<Utc>,
         budget: &FailureBudget,
+        record: &Record,
     ) -> Result<()> {
-        self.write(spend::<DB>(partner, person, now, budget)).await?;
-        Ok(())
+        let mut transaction = self.begin().await?;
+        spend::<DB>(partner, person, now, budget).execute(&mut *transaction).await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        Ok(transaction.commit().await?)
     }
 }
 

@@ -1,39 +1,12 @@
-//! The record of fraud checks that had no other write to ride on: refusals, and checks of requests that failed later.
+//! The record of fraud checks. It has no method of its own: an assessment is written down with whatever followed from it.
 
 use sqlx::query::Query;
 
-use super::Result;
 use super::engine::Engine;
-use super::sql_store::SqlStore;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
 
-/// Recorded fraud checks.
-#[async_trait::async_trait]
-pub trait FraudAssessments {
-    /// Records an assessment in its own commit.
-    async fn record_fraud_assessment(&self, partner: &PartnerId, record: &FraudRecord) -> Result<()>;
-}
-
-#[async_trait::async_trait]
-impl<DB: Engine> FraudAssessments for SqlStore<DB> {
-    async fn record_fraud_assessment(&self, partner: &PartnerId, record: &FraudRecord) -> Result<()> {
-        self.write(insert::<DB>(partner, record)).await?;
-        Ok(())
-    }
-}
-
-impl<DB: Engine> SqlStore<DB> {
-    /// Records an assessment whose own write was rolled back.
-    pub(super) async fn record_if_any(&self, partner: &PartnerId, record: Option<&FraudRecord>) -> Result<()> {
-        match record {
-            Some(record) => self.record_fraud_assessment(partner, record).await,
-            None => Ok(()),
-        }
-    }
-}
-
-/// The insertion of one record, to run alone or within a transaction.
+/// The insertion of one record, to run within a transaction.
 pub(super) fn insert<DB: Engine>(partner: &PartnerId, record: &FraudRecord) -> Query<'static, DB, DB::Arguments> {
     sqlx::query(
         "insert into fraud_assessment

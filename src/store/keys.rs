@@ -3,17 +3,16 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Result;
 use super::engine::Engine;
-use super::error::is_taken;
+use super::error::is_key_taken;
 use super::failures::{Failures, forgive};
-use super::fraud_assessments;
+use super::record::write_down;
 use super::rows::{column, device, device_key};
 use super::sql_store::SqlStore;
+use super::{Record, Result, StoreError};
 use crate::crypto::PublicKey;
 use crate::domain::device::DeviceWithKeys;
 use crate::domain::failure_budget::CoolingOff;
-use crate::domain::fraud::FraudRecord;
 use crate::domain::id::{DeviceId, KeyId};
 use crate::domain::key::{DeviceKey, KeyPurpose};
 use crate::domain::person::{PartnerId, PersonId};
@@ -64,7 +63,8 @@ pub trait Keys {
     async fn key(&self, partner: &PartnerId, device: DeviceId, key: KeyId) -> Result<Option<DeviceKey>>;
 
     /// Adds a key and notes that the one which vouched for it was used, in one commit.
-    async fn add_key(&self, partner: &PartnerId, key: &NewKey, fraud: Option<&FraudRecord>) -> Result<AddedKey>;
+    /// Nothing is written for a key that is not added.
+    async fn add_key(&self, partner: &PartnerId, key: &NewKey, record: &Record) -> Result<AddedKey>;
 }
 
 #[async_trait::async_trait]
@@ -108,18 +108,7 @@ impl<DB: Engine> Keys for SqlStore<DB> {
         self.row(query).await?.map(|row| device_key::<DB>(&row)).transpose()
     }
 
-    async fn add_key(&self, partner: &PartnerId, key: &NewKey, fraud: Option<&FraudRecord>) -> Result<AddedKey> {
-        let outcome = self.try_add_key(partner, key, fraud).await?;
-        if outcome != AddedKey::Added {
-            self.record_if_any(partner, fraud).await?;
-        }
-        Ok(outcome)
-    }
-}
-
-impl<DB: Engine> SqlStore<DB> {
-    /// Adds the key and records the assessment, or leaves everything as it was.
-    async fn try_add_key(&self, partner: &PartnerId, key: &NewKey, fraud: Option<&FraudRecord>) -> Result<AddedKey> {
+    async fn add_key(&self, partner: &PartnerId, key: &NewKey, record: &Record) -> Result<AddedKey> {
         let mut transaction = self.begin().await?;
         // Person, device, keys: the order in which everybody takes these locks.
         let forgiven = forgive::<DB>(partner, &key.person_id, key.at).fetch_all(&mut *transaction).await?;
@@ -160,19 +149,18 @@ impl<DB: Engine> SqlStore<DB> {
         .bind(key.purpose.as_str().to_owned())
         .bind(key.at)
         .execute(&mut *transaction)
-        .await;
+        .await
+        .map_err(StoreError::from);
         if let Err(error) = inserted {
             transaction.rollback().await?;
-            return if is_taken(&error) { Ok(AddedKey::KeyTaken) } else { Err(error.into()) };
+            return if is_key_taken(&error) { Ok(AddedKey::KeyTaken) } else { Err(error) };
         }
         sqlx::query("update device_key set used_at = $2 where key_id = $1")
             .bind(key.vouched_by.uuid())
             .bind(key.at)
             .execute(&mut *transaction)
             .await?;
-        if let Some(record) = fraud {
-            fraud_assessments::insert::<DB>(partner, record).execute(&mut *transaction).await?;
-        }
+        write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
         Ok(AddedKey::Added)
     }

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Result;
 use super::engine::Engine;
+use super::record::write_down;
 use super::rows::column;
 use super::sql_store::SqlStore;
+use super::{Record, Result};
 use crate::domain::id::NumberId;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
@@ -45,15 +46,18 @@ pub trait MobileNumbers {
         number: (NumberId, &MobileNumber),
         verification: NumberVerification<'_>,
         now: DateTime<Utc>,
+        record: &Record,
     ) -> Result<bool>;
 
-    /// Removes the person's number, if it is this one, and closes their open challenges with it.
+    /// Removes the person's number, if it is this one, and closes their open challenges with it. The recorded event gets
+    /// the number's id.
     async fn delete_mobile_number(
         &self,
         partner: &PartnerId,
         person: &PersonId,
         number: Option<&MobileNumber>,
         now: DateTime<Utc>,
+        record: &Record,
     ) -> Result<Option<NumberRecord>>;
 }
 
@@ -78,6 +82,7 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
         (id, number): (NumberId, &MobileNumber),
         verification: NumberVerification<'_>,
         now: DateTime<Utc>,
+        record: &Record,
     ) -> Result<bool> {
         let (verified_at, asserted_by) = match verification {
             NumberVerification::Pending => (None, None),
@@ -99,14 +104,19 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
         .bind(asserted_by)
         .fetch_all(&mut *transaction)
         .await?;
+        if created.is_empty() {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
         // The row that every attempt and every failure of the person is settled in.
         sqlx::query("insert into person (partner_id, person_id) values ($1, $2) on conflict do nothing")
             .bind(partner.as_str().to_owned())
             .bind(person.as_str().to_owned())
             .execute(&mut *transaction)
             .await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
-        Ok(!created.is_empty())
+        Ok(true)
     }
 
     async fn delete_mobile_number(
@@ -115,6 +125,7 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
         person: &PersonId,
         number: Option<&MobileNumber>,
         now: DateTime<Utc>,
+        record: &Record,
     ) -> Result<Option<NumberRecord>> {
         let mut transaction = self.begin().await?;
         let deleted = sqlx::query(
@@ -133,7 +144,7 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
             transaction.rollback().await?;
             return Ok(None);
         };
-        let record = number_record::<DB>(row)?;
+        let deleted = number_record::<DB>(row)?;
         sqlx::query(
             "update person
                 set binding_closed_at = $3
@@ -146,8 +157,11 @@ impl<DB: Engine> MobileNumbers for SqlStore<DB> {
         .bind(now)
         .execute(&mut *transaction)
         .await?;
+        let mut record = record.clone();
+        record.event.object_id = Some(deleted.id.uuid());
+        write_down::<DB>(&mut transaction, partner, &record).await?;
         transaction.commit().await?;
-        Ok(Some(record))
+        Ok(Some(deleted))
     }
 }
 

@@ -12,11 +12,14 @@ mod engine;
 mod error;
 mod failures;
 mod fraud_assessments;
+mod idempotent_requests;
 mod keys;
 mod mobile_numbers;
 mod number_challenges;
 mod postgres;
+mod record;
 mod rows;
+mod sms_use;
 mod sql_store;
 mod sqlite;
 mod verdicts;
@@ -27,10 +30,13 @@ pub use connect::{DatabaseSettings, DatabaseUrl, PoolUse, connect, migrate};
 pub use devices::{DeleteOutcome, DevicePage, DeviceQuery, Devices, Tombstones};
 pub use error::StoreError;
 pub use failures::Failures;
-pub use fraud_assessments::FraudAssessments;
+pub use idempotent_requests::IdempotentRequests;
 pub use keys::{AddedKey, Keys, NewKey};
 pub use mobile_numbers::{MobileNumbers, NumberRecord, NumberVerification};
-pub use number_challenges::{NumberChallenge, NumberChallenges, OpenToken, TokenAttempt, TokenChallenge};
+pub use number_challenges::{
+    NumberChallenge, NumberChallenges, NumberProspects, OpenToken, TokenAttempt, TokenChallenge,
+};
+pub use record::{Record, Records};
 pub use verdicts::{Accepted, Verdicts};
 
 /// What every method of the store returns.
@@ -47,7 +53,8 @@ pub trait Store:
     + NumberChallenges
     + Clients
     + Failures
-    + FraudAssessments
+    + IdempotentRequests
+    + Records
     + Send
     + Sync
 {

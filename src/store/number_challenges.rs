@@ -9,13 +9,16 @@ use uuid::Uuid;
 use super::engine::Engine;
 use super::failures::{cooling, forgive, spend};
 use super::mobile_numbers::{NumberRecord, number_record};
+use super::record::write_down;
 use super::rows::column;
+use super::sms_use::{sms_use, spend_sms, take_back_sms};
 use super::sql_store::SqlStore;
-use super::{Result, StoreError};
+use super::{Record, Result, StoreError};
 use crate::domain::failure_budget::{CoolingOff, FailureBudget};
 use crate::domain::id::TokenChallengeId;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
+use crate::domain::sms_limits::{SmsSpend, SmsUse, person_subject};
 
 /// A code that is about to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -59,20 +62,50 @@ pub struct NumberChallenge {
     pub cooling: Option<CoolingOff>,
 }
 
+/// What decides whether a code may be sent to a number.
+#[derive(Clone, Debug)]
+pub struct NumberProspects {
+    /// The number.
+    pub record: NumberRecord,
+    /// Whether the person has to wait after too many failures.
+    pub cooling: Option<CoolingOff>,
+    /// What was sent of late.
+    pub sms: SmsUse,
+}
+
 /// Codes that confirm a mobile number.
 #[async_trait::async_trait]
 pub trait NumberChallenges {
-    /// Makes this the number's only open code. `None` when the number is not this person's.
+    /// What there is to know before sending a code. `None` when the number is not this person's.
+    async fn number_prospects(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        now: DateTime<Utc>,
+    ) -> Result<Option<NumberProspects>>;
+
+    /// Makes this the number's only open code and spends its message. False, and no code opened, when something has come
+    /// in between: the number is gone or a limit reached.
     async fn open_token_challenge(
         &self,
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
         challenge: TokenChallenge,
-    ) -> Result<Option<NumberRecord>>;
+        sms: Option<&SmsSpend>,
+        record: &Record,
+    ) -> Result<bool>;
 
-    /// Ends an open code.
-    async fn close_token_challenge(&self, partner: &PartnerId, person: &PersonId, id: TokenChallengeId) -> Result<()>;
+    /// Ends an open code, and takes back its message if nobody took it.
+    async fn close_token_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        id: TokenChallengeId,
+        not_taken: Option<&SmsSpend>,
+        record: &Record,
+    ) -> Result<()>;
 
     /// The number with its open code. `None` when the number is not this person's.
     async fn number_challenge(
@@ -92,6 +125,7 @@ pub trait NumberChallenges {
         person: &PersonId,
         attempt: &TokenAttempt,
         budget: &FailureBudget,
+        record: &Record,
     ) -> Result<Option<i64>>;
 
     /// Uses the open code up, marks the number as verified and forgives the person's failures. False when the code is not
@@ -101,19 +135,68 @@ pub trait NumberChallenges {
         partner: &PartnerId,
         person: &PersonId,
         attempt: &TokenAttempt,
+        record: &Record,
     ) -> Result<bool>;
 }
 
 #[async_trait::async_trait]
 impl<DB: Engine> NumberChallenges for SqlStore<DB> {
+    async fn number_prospects(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        now: DateTime<Utc>,
+    ) -> Result<Option<NumberProspects>> {
+        let query = sqlx::query(
+            "select n.number_id
+                  , n.number
+                  , n.verified_at
+                  , case when p.cooling_until > $4 then p.cooling_until end as cooling_until
+                  , hn.version as number_version
+                  , hn.sent_at as number_sent_at
+                  , hp.version as person_version
+                  , hp.sent_at as person_sent_at
+                  , r.ahead_to as partner_ahead_to
+               from mobile_number n
+               left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
+               left join sms_history hn on hn.partner_id = $1 and hn.subject = n.number
+               left join sms_history hp on hp.partner_id = $1 and hp.subject = $5
+               left join sms_partner_rate r on r.partner_id = $1
+              where n.partner_id = $1
+                and n.person_id = $2
+                and n.number = $3",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(number.as_e164().to_owned())
+        .bind(now)
+        .bind(person_subject(person));
+        let Some(row) = self.row(query).await? else { return Ok(None) };
+        Ok(Some(NumberProspects {
+            record: number_record::<DB>(&row)?,
+            cooling: cooling::<DB>(&row)?,
+            sms: sms_use::<DB>(&row)?,
+        }))
+    }
+
     async fn open_token_challenge(
         &self,
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
         challenge: TokenChallenge,
-    ) -> Result<Option<NumberRecord>> {
-        let query = sqlx::query(
+        sms: Option<&SmsSpend>,
+        record: &Record,
+    ) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        if let Some(spend) = sms
+            && !spend_sms::<DB>(&mut transaction, partner, spend).await?
+        {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        let opened = sqlx::query(
             "update mobile_number
                 set challenge_id = $4
                   , challenge_otp_version = $5
@@ -122,19 +205,38 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
               where partner_id = $1
                 and person_id = $2
                 and number = $3
-             returning number_id, number, verified_at",
+             returning number_id",
         )
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
         .bind(number.as_e164().to_owned())
         .bind(challenge.id.uuid())
         .bind(i64::from(challenge.otp_version))
-        .bind(challenge.expires_at);
-        self.write(query).await?.map(|row| number_record::<DB>(&row)).transpose()
+        .bind(challenge.expires_at)
+        .fetch_all(&mut *transaction)
+        .await?;
+        if opened.is_empty() {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
-    async fn close_token_challenge(&self, partner: &PartnerId, person: &PersonId, id: TokenChallengeId) -> Result<()> {
-        let query = sqlx::query(
+    async fn close_token_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        id: TokenChallengeId,
+        not_taken: Option<&SmsSpend>,
+        record: &Record,
+    ) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        if let Some(spend) = not_taken {
+            take_back_sms::<DB>(&mut transaction, partner, spend).await?;
+        }
+        sqlx::query(
             "update mobile_number
                 set challenge_id = null
               where partner_id = $1
@@ -143,9 +245,11 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         )
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
-        .bind(id.uuid());
-        self.write(query).await?;
-        Ok(())
+        .bind(id.uuid())
+        .execute(&mut *transaction)
+        .await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        Ok(transaction.commit().await?)
     }
 
     async fn number_challenge(
@@ -184,6 +288,7 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         person: &PersonId,
         attempt: &TokenAttempt,
         budget: &FailureBudget,
+        record: &Record,
     ) -> Result<Option<i64>> {
         let mut transaction = self.begin().await?;
         let counted = sqlx::query(
@@ -209,6 +314,7 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         };
         let wrong = column::<DB, i64>(row, "challenge_wrong_tokens")?;
         spend::<DB>(partner, person, attempt.at, budget).execute(&mut *transaction).await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
         Ok(Some(wrong))
     }
@@ -218,6 +324,7 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         attempt: &TokenAttempt,
+        record: &Record,
     ) -> Result<bool> {
         let mut transaction = self.begin().await?;
         let confirmed = sqlx::query(
@@ -244,6 +351,7 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
             transaction.rollback().await?;
             return Ok(false);
         }
+        write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
         Ok(true)
     }

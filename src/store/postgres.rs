@@ -1,17 +1,79 @@
 //! Postgres' own way: each hot write is one statement, so one round trip and one commit.
 //!
-//! All parts of such a statement see the same snapshot, and the update of the person's row decides for all of them: when it
+//! All parts of such a statement see the same snapshot, and the write to the person's row decides for all of them: when it
 //! finds its conditions broken, also after having waited for another transaction, the rest has nothing to insert.
+//!
+//! The record takes the parameters $1 to $23, whatever the statement; what is its own begins at $24.
 
 use sqlx::query::Query;
-use sqlx::{Pool, Postgres};
+use sqlx::{Database, Pool, Postgres};
 
 use super::engine::Engine;
+use super::failures::spend_budget;
 use super::fraud_assessments::yes_or_no;
-use crate::domain::challenge::{Acceptance, NewBinding};
+use super::record::{AnswerColumns, EventColumns};
+use super::rows::column;
+use super::{Record, Result};
+use crate::domain::challenge::{Acceptance, NewBinding, WrongSignature};
 use crate::domain::device::DeviceName;
-use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
+use crate::domain::sms_limits::SmsSpend;
+
+type PostgresQuery<'q> = Query<'q, Postgres, <Postgres as Database>::Arguments>;
+
+/// Holds the claim of the request, if it has one, so that nobody takes it over before the commit.
+macro_rules! claim {
+    () => {
+        "claim as (
+             select claim_id
+               from idempotent_request
+              where claim_id = $20
+                for update
+         )"
+    };
+}
+
+/// True while the request's claim, if it has one, is in force.
+macro_rules! claim_holds {
+    () => {
+        "($20 is null or exists (select 1 from claim))"
+    };
+}
+
+/// Writes the record down if the named part of the statement has a row.
+macro_rules! record_with {
+    ($change:literal) => {
+        concat!(
+            "event as (
+                 insert into audit_pending
+                     ( partner_id, event_id, client_id, action, outcome, person_id, person_salt, person_digest
+                     , object_id, key_id, occurred_at )
+                 select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+                   from ",
+            $change,
+            "
+             ), assessed as (
+                 insert into fraud_assessment
+                     ( assessment_id, partner_id, person_id, device_id, action, state, score, provider_id
+                     , latency_ms, allowed, assessed_at )
+                 select $12, $1, $6, $9, $13, $14, $15, $16, $17, $18, $19
+                   from ",
+            $change,
+            "
+                  where $12 is not null
+             ), kept as (
+                 update idempotent_request
+                    set status = $21
+                      , body = $22
+                      , retry_after = $23
+                   from ",
+            $change,
+            "
+                  where claim_id = $20
+             )"
+        )
+    };
+}
 
 #[async_trait::async_trait]
 impl Engine for Postgres {
@@ -21,117 +83,210 @@ impl Engine for Postgres {
         writer: &Pool<Self>,
         partner: &PartnerId,
         binding: &NewBinding,
-        fraud: Option<&FraudRecord>,
-    ) -> sqlx::Result<bool> {
+        sms: Option<&SmsSpend>,
+        record: &Record,
+    ) -> Result<bool> {
         // The lock on the number keeps it from being deleted before the attempt is there to be closed with it.
-        let query = sqlx::query(
-            "with number as (
+        let statement = concat!(
+            "with ",
+            claim!(),
+            ", number as (
                  select partner_id, person_id
                    from mobile_number
                   where partner_id = $1
-                    and person_id = $2
+                    and person_id = $24
+                    and number = $33
                     and verified_at is not null
+                    and ",
+            claim_holds!(),
+            "
                     for key share
-             ), assessed as (
-                 insert into fraud_assessment
-                     ( assessment_id, partner_id, person_id, device_id, action, state, score, provider_id
-                     , latency_ms, allowed, assessed_at )
-                 select $11, $1, $2, $3, $12, $13, $14, $15, $16, $17, $18
-                  where $11 is not null
-             )
-             insert into person
-                 ( partner_id, person_id, binding_id, binding_key_id, binding_key, binding_key_purpose
-                 , binding_device_name, binding_otp_version, binding_created_at, binding_expires_at )
-             select partner_id, person_id, $3, $4, $5, $6, $7, $8, $9, $10
-               from number
-             on conflict (partner_id, person_id) do update
-                set binding_id = excluded.binding_id
-                  , binding_key_id = excluded.binding_key_id
-                  , binding_key = excluded.binding_key
-                  , binding_key_purpose = excluded.binding_key_purpose
-                  , binding_device_name = excluded.binding_device_name
-                  , binding_otp_version = excluded.binding_otp_version
-                  , binding_created_at = excluded.binding_created_at
-                  , binding_expires_at = excluded.binding_expires_at
-                  , binding_wrong_signatures = 0
-                  , binding_closed_at = null
-             returning binding_id",
-        )
-        .bind(partner.as_str())
-        .bind(binding.person_id.as_str())
-        .bind(binding.id.uuid())
-        .bind(binding.key_id.uuid())
-        .bind(&binding.public_key.as_bytes()[..])
-        .bind(binding.key_purpose.as_str())
-        .bind(binding.name.as_ref().map(DeviceName::as_str))
-        .bind(i64::from(binding.otp_version))
-        .bind(binding.life.created_at)
-        .bind(binding.life.expires_at);
-        Ok(bind_fraud(query, fraud).fetch_optional(writer).await?.is_some())
+             ), rate as (
+                 insert into sms_partner_rate as rate (partner_id, ahead_to)
+                 select partner_id, $34 + $35
+                   from number
+                  where $37 is not null
+                 on conflict (partner_id) do update
+                    set ahead_to = greatest(rate.ahead_to, $34) + $35
+                  where greatest(rate.ahead_to, $34) + $35 - $34 <= $36
+                 returning partner_id
+             ), history as (
+                 insert into sms_history as history (partner_id, subject, sent_at, version, last_sent_at)
+                 select rate.partner_id, spent.subject, spent.sent_at, spent.version, $43
+                   from rate, (values ($37, $38, $39), ($40, $41, $42)) as spent (subject, sent_at, version)
+                 on conflict (partner_id, subject) do update
+                    set sent_at = excluded.sent_at
+                      , version = excluded.version
+                      , last_sent_at = excluded.last_sent_at
+                  where history.version = excluded.version - 1
+                 returning subject
+             ), opened as (
+                 insert into person
+                     ( partner_id, person_id, binding_id, binding_key_id, binding_key, binding_key_purpose
+                     , binding_device_name, binding_otp_version, binding_created_at, binding_expires_at )
+                 select partner_id, person_id, $25, $26, $27, $28, $29, $30, $31, $32
+                   from number
+                  where $37 is null
+                     or (select count(*) from history) = 2
+                 on conflict (partner_id, person_id) do update
+                    set binding_id = excluded.binding_id
+                      , binding_key_id = excluded.binding_key_id
+                      , binding_key = excluded.binding_key
+                      , binding_key_purpose = excluded.binding_key_purpose
+                      , binding_device_name = excluded.binding_device_name
+                      , binding_otp_version = excluded.binding_otp_version
+                      , binding_created_at = excluded.binding_created_at
+                      , binding_expires_at = excluded.binding_expires_at
+                      , binding_wrong_signatures = 0
+                      , binding_closed_at = null
+                 returning partner_id
+             ), ",
+            record_with!("opened"),
+            " select partner_id from opened"
+        );
+        let query = bind_record(sqlx::query(statement), partner, record)
+            .bind(binding.person_id.as_str())
+            .bind(binding.id.uuid())
+            .bind(binding.key_id.uuid())
+            .bind(&binding.public_key.as_bytes()[..])
+            .bind(binding.key_purpose.as_str())
+            .bind(binding.name.as_ref().map(DeviceName::as_str))
+            .bind(i64::from(binding.otp_version))
+            .bind(binding.life.created_at)
+            .bind(binding.life.expires_at)
+            .bind(binding.number.as_e164())
+            .bind(sms.map(|sms| sms.at.timestamp_micros()))
+            .bind(sms.map(|sms| sms.interval))
+            .bind(sms.map(|sms| sms.horizon))
+            .bind(sms.map(|sms| sms.number.0.as_str()))
+            .bind(sms.map(|sms| sms.number.1.to_text()))
+            .bind(sms.map(|sms| sms.number.1.version()))
+            .bind(sms.map(|sms| sms.person.0.as_str()))
+            .bind(sms.map(|sms| sms.person.1.to_text()))
+            .bind(sms.map(|sms| sms.person.1.version()))
+            .bind(sms.map(|sms| sms.at));
+        Ok(query.fetch_optional(writer).await?.is_some())
     }
 
     async fn accept_binding(
         writer: &Pool<Self>,
         partner: &PartnerId,
         acceptance: &Acceptance,
-        fraud: Option<&FraudRecord>,
-    ) -> sqlx::Result<bool> {
-        let query = sqlx::query(
-            "with met as (
+        record: &Record,
+    ) -> Result<bool> {
+        let statement = concat!(
+            "with ",
+            claim!(),
+            ", met as (
                  update person
                     set bound_devices = bound_devices + 1
                       , failures = 0
                       , failures_since = null
-                      , binding_closed_at = $4
+                      , binding_closed_at = $26
                   where partner_id = $1
-                    and person_id = $2
-                    and binding_id = $3
+                    and person_id = $24
+                    and binding_id = $25
                     and binding_closed_at is null
-                    and binding_expires_at > $4
-                    and binding_wrong_signatures < $5
-                    and bound_devices < $6
-                    and (cooling_until is null or cooling_until <= $4)
+                    and binding_expires_at > $26
+                    and binding_wrong_signatures < $27
+                    and bound_devices < $28
+                    and (cooling_until is null or cooling_until <= $26)
+                    and ",
+            claim_holds!(),
+            "
                  returning *
              ), bound as (
                  insert into device
                      ( device_id, partner_id, person_id, name, created_at, bound_at, binding_fingerprint, live_keys )
-                 select binding_id, partner_id, person_id, binding_device_name, binding_created_at, $4, $7, 1
+                 select binding_id, partner_id, person_id, binding_device_name, binding_created_at, $26, $29, 1
                    from met
-             ), assessed as (
-                 insert into fraud_assessment
-                     ( assessment_id, partner_id, person_id, device_id, action, state, score, provider_id
-                     , latency_ms, allowed, assessed_at )
-                 select $8, $1, $2, $3, $9, $10, $11, $12, $13, $14, $15
-                  where $8 is not null
-             )
-             insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at, used_at)
-             select binding_key_id, binding_id, partner_id, binding_key, binding_key_purpose, binding_created_at, $4
-               from met
-             returning key_id",
-        )
-        .bind(partner.as_str())
-        .bind(acceptance.person_id.as_str())
-        .bind(acceptance.id.uuid())
-        .bind(acceptance.at)
-        .bind(acceptance.wrong_signatures_cap)
-        .bind(acceptance.device_limit)
-        .bind(&acceptance.fingerprint[..]);
-        Ok(bind_fraud(query, fraud).fetch_optional(writer).await?.is_some())
+             ), key as (
+                 insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at, used_at)
+                 select binding_key_id, binding_id, partner_id, binding_key, binding_key_purpose
+                      , binding_created_at, $26
+                   from met
+             ), ",
+            record_with!("met"),
+            " select partner_id from met"
+        );
+        let query = bind_record(sqlx::query(statement), partner, record)
+            .bind(acceptance.person_id.as_str())
+            .bind(acceptance.id.uuid())
+            .bind(acceptance.at)
+            .bind(acceptance.wrong_signatures_cap)
+            .bind(acceptance.device_limit)
+            .bind(&acceptance.fingerprint[..]);
+        Ok(query.fetch_optional(writer).await?.is_some())
+    }
+
+    async fn count_wrong_signature(
+        writer: &Pool<Self>,
+        partner: &PartnerId,
+        wrong: &WrongSignature,
+        record: &Record,
+    ) -> Result<Option<i64>> {
+        let statement = concat!(
+            "with ",
+            claim!(),
+            ", counted as (
+                 update person
+                    set binding_wrong_signatures = binding_wrong_signatures + 1
+                      , ",
+            spend_budget!("$25", "$27", "$28", "$29"),
+            "     where binding_id = $24
+                    and partner_id = $1
+                    and binding_closed_at is null
+                    and binding_expires_at > $25
+                    and binding_wrong_signatures < $26
+                    and (cooling_until is null or cooling_until <= $25)
+                    and ",
+            claim_holds!(),
+            "
+                 returning binding_wrong_signatures
+             ), ",
+            record_with!("counted"),
+            " select binding_wrong_signatures from counted"
+        );
+        let query = bind_record(sqlx::query(statement), partner, record)
+            .bind(wrong.id.uuid())
+            .bind(wrong.at)
+            .bind(wrong.cap)
+            .bind(wrong.budget.window_start(wrong.at))
+            .bind(wrong.budget.cap)
+            .bind(wrong.budget.cooling_until(wrong.at));
+        let row = query.fetch_optional(writer).await?;
+        row.map(|row| column::<Self, i64>(&row, "binding_wrong_signatures")).transpose()
     }
 }
 
-/// Binds the columns of an assessment, or as many nulls.
-fn bind_fraud<'q>(
-    query: Query<'q, Postgres, <Postgres as sqlx::Database>::Arguments>,
-    fraud: Option<&'q FraudRecord>,
-) -> Query<'q, Postgres, <Postgres as sqlx::Database>::Arguments> {
+/// Binds $1 to $23.
+fn bind_record<'q>(query: PostgresQuery<'q>, partner: &'q PartnerId, record: &'q Record) -> PostgresQuery<'q> {
+    let event = &record.event;
+    let subject = EventColumns::of(event);
+    let fraud = record.fraud.as_ref();
+    let answer = record.answer.as_ref().map(AnswerColumns::of).unwrap_or_default();
     query
-        .bind(fraud.map(|record| record.id))
-        .bind(fraud.map(|record| record.action))
-        .bind(fraud.map(|record| record.state))
-        .bind(fraud.and_then(|record| record.score))
-        .bind(fraud.and_then(|record| record.provider_id.as_deref()))
-        .bind(fraud.map(|record| record.latency_ms))
-        .bind(fraud.map(|record| yes_or_no(record.allowed)))
-        .bind(fraud.map(|record| record.assessed_at))
+        .bind(partner.as_str())
+        .bind(event.id)
+        .bind(event.client_id.as_str())
+        .bind(event.action.as_ref())
+        .bind(event.outcome.as_ref())
+        .bind(subject.person_id)
+        .bind(subject.person_salt)
+        .bind(subject.person_digest)
+        .bind(event.object_id)
+        .bind(event.key_id)
+        .bind(event.at)
+        .bind(fraud.map(|fraud| fraud.id))
+        .bind(fraud.map(|fraud| fraud.action))
+        .bind(fraud.map(|fraud| fraud.state))
+        .bind(fraud.and_then(|fraud| fraud.score))
+        .bind(fraud.and_then(|fraud| fraud.provider_id.as_deref()))
+        .bind(fraud.map(|fraud| fraud.latency_ms))
+        .bind(fraud.map(|fraud| yes_or_no(fraud.allowed)))
+        .bind(fraud.map(|fraud| fraud.assessed_at))
+        .bind(answer.claim)
+        .bind(answer.status)
+        .bind(answer.body)
+        .bind(answer.retry_after)
 }

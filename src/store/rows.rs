@@ -7,7 +7,7 @@ use super::{Result, StoreError};
 use crate::crypto::PublicKey;
 use crate::domain::device::{Device, DeviceName};
 use crate::domain::key::{DeviceKey, KeyPurpose};
-use crate::domain::person::PersonId;
+use crate::domain::person::{PartnerId, PersonId};
 
 /// Reads one column.
 pub(super) fn column<'r, DB: Engine, T>(row: &'r DB::Row, name: &'static str) -> Result<T>
@@ -15,6 +15,12 @@ where
     T: sqlx::Decode<'r, DB> + sqlx::Type<DB>,
 {
     row.try_get(name).map_err(|_| StoreError::Corrupt { column: name })
+}
+
+/// Reads `partner_id`.
+pub(super) fn partner<DB: Engine>(row: &DB::Row) -> Result<PartnerId> {
+    let text = column::<DB, String>(row, "partner_id")?;
+    PartnerId::parse(&text).ok_or(StoreError::Corrupt { column: "partner_id" })
 }
 
 pub(super) fn person_id(text: &str) -> Result<PersonId> {

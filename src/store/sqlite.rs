@@ -4,11 +4,14 @@
 use sqlx::{Pool, Sqlite};
 
 use super::engine::Engine;
-use super::fraud_assessments;
-use crate::domain::challenge::{Acceptance, NewBinding};
+use super::failures::spend_budget;
+use super::record::write_down;
+use super::sms_use::spend_sms;
+use super::{Record, Result};
+use crate::domain::challenge::{Acceptance, NewBinding, WrongSignature};
 use crate::domain::device::DeviceName;
-use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
+use crate::domain::sms_limits::SmsSpend;
 
 #[async_trait::async_trait]
 impl Engine for Sqlite {
@@ -18,9 +21,16 @@ impl Engine for Sqlite {
         writer: &Pool<Self>,
         partner: &PartnerId,
         binding: &NewBinding,
-        fraud: Option<&FraudRecord>,
-    ) -> sqlx::Result<bool> {
+        sms: Option<&SmsSpend>,
+        record: &Record,
+    ) -> Result<bool> {
         let mut transaction = writer.begin_with(Self::BEGIN_WRITE).await?;
+        if let Some(sms) = sms
+            && !spend_sms::<Self>(&mut transaction, partner, sms).await?
+        {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
         let opened = sqlx::query(
             "insert into person
                  ( partner_id, person_id, binding_id, binding_key_id, binding_key, binding_key_purpose
@@ -29,6 +39,7 @@ impl Engine for Sqlite {
                from mobile_number
               where partner_id = $1
                 and person_id = $2
+                and number = $11
                 and verified_at is not null
              on conflict (partner_id, person_id) do update
                 set binding_id = excluded.binding_id
@@ -52,21 +63,24 @@ impl Engine for Sqlite {
         .bind(i64::from(binding.otp_version))
         .bind(binding.life.created_at)
         .bind(binding.life.expires_at)
+        .bind(binding.number.as_e164())
         .execute(&mut *transaction)
         .await?;
-        if let Some(record) = fraud {
-            fraud_assessments::insert::<Self>(partner, record).execute(&mut *transaction).await?;
+        if opened.rows_affected() == 0 {
+            transaction.rollback().await?;
+            return Ok(false);
         }
+        write_down::<Self>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
-        Ok(opened.rows_affected() > 0)
+        Ok(true)
     }
 
     async fn accept_binding(
         writer: &Pool<Self>,
         partner: &PartnerId,
         acceptance: &Acceptance,
-        fraud: Option<&FraudRecord>,
-    ) -> sqlx::Result<bool> {
+        record: &Record,
+    ) -> Result<bool> {
         let mut transaction = writer.begin_with(Self::BEGIN_WRITE).await?;
         let met = sqlx::query(
             "update person
@@ -91,11 +105,8 @@ impl Engine for Sqlite {
         .bind(acceptance.device_limit)
         .execute(&mut *transaction)
         .await?;
-        if let Some(record) = fraud {
-            fraud_assessments::insert::<Self>(partner, record).execute(&mut *transaction).await?;
-        }
         if met.rows_affected() == 0 {
-            transaction.commit().await?;
+            transaction.rollback().await?;
             return Ok(false);
         }
         sqlx::query(
@@ -120,7 +131,46 @@ impl Engine for Sqlite {
         .bind(acceptance.at)
         .execute(&mut *transaction)
         .await?;
+        write_down::<Self>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
         Ok(true)
+    }
+
+    async fn count_wrong_signature(
+        writer: &Pool<Self>,
+        partner: &PartnerId,
+        wrong: &WrongSignature,
+        record: &Record,
+    ) -> Result<Option<i64>> {
+        let mut transaction = writer.begin_with(Self::BEGIN_WRITE).await?;
+        let counted: Option<i64> = sqlx::query_scalar(concat!(
+            "update person
+                set binding_wrong_signatures = binding_wrong_signatures + 1
+                  , ",
+            spend_budget!("$3", "$5", "$6", "$7"),
+            "where binding_id = $1
+               and partner_id = $2
+               and binding_closed_at is null
+               and binding_expires_at > $3
+               and binding_wrong_signatures < $4
+               and (cooling_until is null or cooling_until <= $3)
+             returning binding_wrong_signatures"
+        ))
+        .bind(wrong.id.uuid())
+        .bind(partner.as_str())
+        .bind(wrong.at)
+        .bind(wrong.cap)
+        .bind(wrong.budget.window_start(wrong.at))
+        .bind(wrong.budget.cap)
+        .bind(wrong.budget.cooling_until(wrong.at))
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if counted.is_none() {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        write_down::<Self>(&mut transaction, partner, record).await?;
+        transaction.commit().await?;
+        Ok(counted)
     }
 }

@@ -4,15 +4,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Result;
-use super::bindings::Bindings;
 use super::engine::Engine;
-use super::error::is_taken;
-use super::failures::spend_budget;
-use super::rows::column;
+use super::error::is_key_taken;
 use super::sql_store::SqlStore;
+use super::{Record, Result};
 use crate::domain::challenge::{Acceptance, REPEAT_WINDOW, WrongSignature};
-use crate::domain::fraud::FraudRecord;
 use crate::domain::id::ChallengeId;
 use crate::domain::person::PartnerId;
 
@@ -21,11 +17,10 @@ use crate::domain::person::PartnerId;
 pub enum Accepted {
     /// The device is bound.
     Bound,
-    /// The challenge was met, expired, superseded or closed meanwhile, or the person has to wait.
-    Gone,
-    /// The person has as many devices as allowed; the challenge is closed.
-    DeviceLimit,
-    /// A bound device already has the key; the challenge is closed.
+    /// Something has come in between, and nothing was changed: the challenge was met, expired, superseded or closed, the
+    /// person has to wait or has as many devices as allowed, or the claim of the request is lost.
+    Overtaken,
+    /// A bound device already has the key; nothing was changed.
     KeyTaken,
 }
 
@@ -33,16 +28,16 @@ pub enum Accepted {
 #[async_trait::async_trait]
 pub trait Verdicts {
     /// Counts a wrong signature against the open attempt and against the person. Gives how many the challenge has had;
-    /// `None`, and nothing counted, when it is not open or the person has to wait.
-    async fn count_wrong_signature(&self, partner: &PartnerId, wrong: &WrongSignature) -> Result<Option<i64>>;
-
-    /// Binds the device, unless something came in between.
-    async fn accept_binding(
+    /// `None`, and nothing counted, when something has come in between.
+    async fn count_wrong_signature(
         &self,
         partner: &PartnerId,
-        acceptance: &Acceptance,
-        fraud: Option<&FraudRecord>,
-    ) -> Result<Accepted>;
+        wrong: &WrongSignature,
+        record: &Record,
+    ) -> Result<Option<i64>>;
+
+    /// Binds the device, unless something has come in between.
+    async fn accept_binding(&self, partner: &PartnerId, acceptance: &Acceptance, record: &Record) -> Result<Accepted>;
 
     /// Whether this signature bound this device within the last minute, and the device is still there.
     async fn is_repeat(
@@ -56,47 +51,21 @@ pub trait Verdicts {
 
 #[async_trait::async_trait]
 impl<DB: Engine> Verdicts for SqlStore<DB> {
-    async fn count_wrong_signature(&self, partner: &PartnerId, wrong: &WrongSignature) -> Result<Option<i64>> {
-        let query = sqlx::query(concat!(
-            "update person
-                set binding_wrong_signatures = binding_wrong_signatures + 1
-                  , ",
-            spend_budget!("$3", "$5", "$6", "$7"),
-            "where binding_id = $1
-               and partner_id = $2
-               and binding_closed_at is null
-               and binding_expires_at > $3
-               and binding_wrong_signatures < $4
-               and (cooling_until is null or cooling_until <= $3)
-             returning binding_wrong_signatures"
-        ))
-        .bind(wrong.id.uuid())
-        .bind(partner.as_str().to_owned())
-        .bind(wrong.at)
-        .bind(wrong.cap)
-        .bind(wrong.budget.window_start(wrong.at))
-        .bind(wrong.budget.cap)
-        .bind(wrong.budget.cooling_until(wrong.at));
-        self.write(query).await?.map(|row| column::<DB, i64>(&row, "binding_wrong_signatures")).transpose()
-    }
-
-    async fn accept_binding(
+    async fn count_wrong_signature(
         &self,
         partner: &PartnerId,
-        acceptance: &Acceptance,
-        fraud: Option<&FraudRecord>,
-    ) -> Result<Accepted> {
-        match DB::accept_binding(self.writer(), partner, acceptance, fraud).await {
+        wrong: &WrongSignature,
+        record: &Record,
+    ) -> Result<Option<i64>> {
+        DB::count_wrong_signature(self.writer(), partner, wrong, record).await
+    }
+
+    async fn accept_binding(&self, partner: &PartnerId, acceptance: &Acceptance, record: &Record) -> Result<Accepted> {
+        match DB::accept_binding(self.writer(), partner, acceptance, record).await {
             Ok(true) => Ok(Accepted::Bound),
-            Ok(false) if self.close_for_device_limit(partner, acceptance).await? => Ok(Accepted::DeviceLimit),
-            Ok(false) => Ok(Accepted::Gone),
-            Err(error) if is_taken(&error) => {
-                // The statement had no effect at all, so the assessment is not recorded yet either.
-                self.close_binding(partner, acceptance.id, acceptance.at).await?;
-                self.record_if_any(partner, fraud).await?;
-                Ok(Accepted::KeyTaken)
-            }
-            Err(error) => Err(error.into()),
+            Ok(false) => Ok(Accepted::Overtaken),
+            Err(error) if is_key_taken(&error) => Ok(Accepted::KeyTaken),
+            Err(error) => Err(error),
         }
     }
 
@@ -121,28 +90,5 @@ impl<DB: Engine> Verdicts for SqlStore<DB> {
         .bind(fingerprint.to_vec())
         .bind(now - REPEAT_WINDOW);
         Ok(self.row(query).await?.is_some())
-    }
-}
-
-impl<DB: Engine> SqlStore<DB> {
-    /// Tells a full house from a lost race, and closes the challenge in the first case.
-    async fn close_for_device_limit(&self, partner: &PartnerId, acceptance: &Acceptance) -> Result<bool> {
-        let query = sqlx::query(
-            "update person
-                set binding_closed_at = $3
-              where binding_id = $1
-                and partner_id = $2
-                and binding_closed_at is null
-                and binding_expires_at > $3
-                and binding_wrong_signatures < $4
-                and bound_devices >= $5
-             returning bound_devices",
-        )
-        .bind(acceptance.id.uuid())
-        .bind(partner.as_str().to_owned())
-        .bind(acceptance.at)
-        .bind(acceptance.wrong_signatures_cap)
-        .bind(acceptance.device_limit);
-        Ok(self.write(query).await?.is_some())
     }
 }

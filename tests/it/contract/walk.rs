@@ -7,6 +7,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use device_management::domain::client::Permissions;
+use device_management::domain::idempotency::{Claim, Claimed, scope};
+use device_management::domain::person::PartnerId;
 use serde_json::{Value, json};
 
 use super::calls::{Call, PERSON, Scene, device_wish};
@@ -51,6 +53,7 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
     walk.see_who_is_refused(&scene, &bank).await;
     walk.see_bodies_that_are_refused(&scene, &acme).await;
     walk.see_a_panic(&scene, &acme, app.broken_replica(Broken::Clock, &[]).await).await;
+    walk.see_idempotency_keys(&scene, app).await;
     walk.see_numbers(app, &acme).await;
     walk.see_challenges(app, &acme, &scene).await;
     walk.see_devices_and_keys(app, &acme, &scene).await;
@@ -67,6 +70,19 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
     let unseen: Vec<(String, u16)> = documented.filter(|promise| !walk.seen.contains(promise)).collect();
     let expected: Vec<(String, u16)> = UNSEEN.iter().map(|(id, status, _)| ((*id).to_owned(), *status)).collect();
     assert_eq!(unseen, expected, "openapi.yaml promises what was not seen");
+}
+
+/// Claims a key as if the first request with it were under way.
+async fn claim_for_somebody_else(app: &TestApp, call: &Call, key: &str, body: &str) {
+    let claim = Claim {
+        id: uuid::Uuid::new_v4().into(),
+        scope: scope("client-of-acme", call.method, &call.path, key),
+        digests: app.app.request_digests.of(body.as_bytes()),
+        partner: PartnerId::parse("acme").unwrap(),
+        person: None,
+        at: app.app.service.clock.now(),
+    };
+    assert_eq!(app.store().claim_request(&claim).await.unwrap(), Claimed::Yes);
 }
 
 /// Goes on and remembers what it saw.
@@ -123,6 +139,23 @@ impl Walk {
             self.see_raw(acme, list, 400).await;
         }
         self.see(acme, "GET", "/v1/mfa/devices?page[size]=0", None, 400).await;
+    }
+
+    async fn see_idempotency_keys(&mut self, scene: &Scene, app: &TestApp) {
+        let acme = app.partner();
+        let repeatable = scene.calls().into_iter().filter(|call| matches!(call.method, "POST" | "PUT"));
+        for call in repeatable {
+            let request = |body: &'static str| {
+                let request = Request::builder().method(call.method).uri(&call.path).header("idempotency-key", "key");
+                request.body(Body::from(body)).unwrap()
+            };
+            self.see_raw(&acme, request("[]"), 400).await;
+            self.see_raw(&acme, request("[1]"), 422).await;
+            claim_for_somebody_else(app, &call, "busy", "[]").await;
+            let mut busy = request("[]");
+            busy.headers_mut().insert("idempotency-key", "busy".parse().unwrap());
+            self.see_raw(&acme, busy, 409).await;
+        }
     }
 
     async fn see_a_panic(&mut self, scene: &Scene, acme: &TestClient, broken: Router) {

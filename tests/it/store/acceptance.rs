@@ -6,15 +6,15 @@ use device_management::domain::device::{Device, DeviceName};
 use device_management::domain::key::KeyPurpose;
 use device_management::store::Accepted;
 
-use super::{CAP, TestStore, acceptance, acme, binding, device_id, globex, key, now, person, wrong_signature};
+use super::{CAP, TestStore, acceptance, acme, binding, device_id, globex, key, now, person, record, wrong_signature};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
     an_accepted_attempt_becomes_a_device_with_one_used_key,
     an_attempt_is_accepted_once,
     an_attempt_that_is_not_open_is_gone,
-    a_full_house_closes_the_attempt,
-    a_taken_key_closes_the_attempt,
+    a_full_house_leaves_the_attempt_as_it_is,
+    a_taken_key_leaves_the_attempt_as_it_is,
     the_same_key_is_free_at_another_partner,
     a_repeat_is_the_same_signature_within_a_minute_on_a_device_that_is_there,
 ];
@@ -27,7 +27,7 @@ async fn an_accepted_attempt_becomes_a_device_with_one_used_key(it: TestStore) {
     attempt.key_purpose = KeyPurpose::Restricted;
     it.open(&acme(), &attempt).await;
     let accepted = acceptance(&attempt);
-    assert_eq!(it.accept_binding(&acme(), &accepted, None).await.unwrap(), Accepted::Bound);
+    assert_eq!(it.accept_binding(&acme(), &accepted, &record()).await.unwrap(), Accepted::Bound);
 
     let found = it.device_with_keys(&acme(), attempt.id).await.unwrap().unwrap();
     let (id, name, created_at) = (attempt.id, attempt.name, attempt.life.created_at);
@@ -46,10 +46,10 @@ async fn an_attempt_is_accepted_once(it: TestStore) {
     it.verified(&acme(), &ada).await;
     let attempt = binding(&ada, 1);
     it.bind(&acme(), &attempt).await;
-    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), None).await.unwrap(), Accepted::Gone);
+    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
     // Nor once the device is gone again.
-    it.delete_device(&acme(), attempt.id, now()).await.unwrap();
-    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), None).await.unwrap(), Accepted::Gone);
+    it.delete_device(&acme(), attempt.id, now(), &record()).await.unwrap();
+    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
     books::assert_balanced(&it.database).await;
 }
 
@@ -65,23 +65,23 @@ async fn an_attempt_that_is_not_open_is_gone(it: TestStore) {
     for (partner, acceptance) in
         [(acme(), &acceptance(&superseded)), (globex(), &right), (acme(), &of_another), (acme(), &late)]
     {
-        let accepted = it.accept_binding(&partner, acceptance, None).await.unwrap();
-        assert_eq!(accepted, Accepted::Gone, "{partner} {acceptance:?}");
+        let accepted = it.accept_binding(&partner, acceptance, &record()).await.unwrap();
+        assert_eq!(accepted, Accepted::Overtaken, "{partner} {acceptance:?}");
     }
     assert!(it.is_open(&acme(), attempt.id).await);
 
     for _ in 0..CAP {
-        it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now())).await.unwrap();
+        it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap();
     }
-    assert_eq!(it.accept_binding(&acme(), &right, None).await.unwrap(), Accepted::Gone);
+    assert_eq!(it.accept_binding(&acme(), &right, &record()).await.unwrap(), Accepted::Overtaken);
     it.open(&acme(), &attempt).await;
-    it.close_binding(&acme(), attempt.id, now()).await.unwrap();
-    assert_eq!(it.accept_binding(&acme(), &right, None).await.unwrap(), Accepted::Gone);
+    it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
+    assert_eq!(it.accept_binding(&acme(), &right, &record()).await.unwrap(), Accepted::Overtaken);
     assert_eq!(books::count(&it.database, "select count(*) from device").await, 0);
     assert_eq!(books::count(&it.database, "select count(*) from device_key").await, 0);
 }
 
-async fn a_full_house_closes_the_attempt(it: TestStore) {
+async fn a_full_house_leaves_the_attempt_as_it_is(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     for seed in 1..=2 {
@@ -90,19 +90,21 @@ async fn a_full_house_closes_the_attempt(it: TestStore) {
     let attempt = binding(&ada, 3);
     it.open(&acme(), &attempt).await;
     let full = Acceptance { device_limit: 2, ..acceptance(&attempt) };
-    assert_eq!(it.accept_binding(&acme(), &full, None).await.unwrap(), Accepted::DeviceLimit);
-    assert!(!it.is_open(&acme(), attempt.id).await);
-    // A place that becomes free later does not open it again.
-    it.delete_device(&acme(), device_id(1), now()).await.unwrap();
-    assert_eq!(it.accept_binding(&acme(), &full, None).await.unwrap(), Accepted::Gone);
+    assert_eq!(it.accept_binding(&acme(), &full, &record()).await.unwrap(), Accepted::Overtaken);
+    let open = it.open_binding_with_id(&acme(), attempt.id, now(), CAP).await.unwrap().unwrap();
+    assert_eq!(open.bound_devices, 2, "this is the reason");
+    // Closed, it stays closed when a place becomes free.
+    it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
+    it.delete_device(&acme(), device_id(1), now(), &record()).await.unwrap();
+    assert_eq!(it.accept_binding(&acme(), &full, &record()).await.unwrap(), Accepted::Overtaken);
 
     it.open(&acme(), &binding(&ada, 4)).await;
     let last = Acceptance { device_limit: 2, ..acceptance(&binding(&ada, 4)) };
-    assert_eq!(it.accept_binding(&acme(), &last, None).await.unwrap(), Accepted::Bound);
+    assert_eq!(it.accept_binding(&acme(), &last, &record()).await.unwrap(), Accepted::Bound);
     books::assert_balanced(&it.database).await;
 }
 
-async fn a_taken_key_closes_the_attempt(it: TestStore) {
+async fn a_taken_key_leaves_the_attempt_as_it_is(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     it.verified(&acme(), &bob).await;
@@ -110,11 +112,12 @@ async fn a_taken_key_closes_the_attempt(it: TestStore) {
     attempt.public_key = key(2);
     it.open(&acme(), &attempt).await;
     it.bind(&acme(), &binding(&bob, 2)).await;
-    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), None).await.unwrap(), Accepted::KeyTaken);
-    assert!(!it.is_open(&acme(), attempt.id).await);
+    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::KeyTaken);
+    assert!(it.is_open(&acme(), attempt.id).await);
     assert!(it.device(&acme(), attempt.id).await.unwrap().is_none());
-    it.delete_device(&acme(), device_id(2), now()).await.unwrap();
-    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), None).await.unwrap(), Accepted::Gone);
+    it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
+    it.delete_device(&acme(), device_id(2), now(), &record()).await.unwrap();
+    assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
     // It took no place.
     let prospects = it.binding_prospects(&acme(), &ada, &key(2), now()).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
@@ -150,6 +153,6 @@ async fn a_repeat_is_the_same_signature_within_a_minute_on_a_device_that_is_ther
         let repeat = it.is_repeat(&partner, id, fingerprint, now).await.unwrap();
         assert_eq!(repeat, expected, "{partner} {id} {now}");
     }
-    it.delete_device(&acme(), attempt.id, at).await.unwrap();
+    it.delete_device(&acme(), attempt.id, at, &record()).await.unwrap();
     assert!(!it.is_repeat(&acme(), attempt.id, fingerprint, at).await.unwrap());
 }

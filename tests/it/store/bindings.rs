@@ -6,7 +6,9 @@ use device_management::domain::id::NumberId;
 use device_management::domain::key::KeyPurpose;
 use device_management::store::NumberVerification;
 
-use super::{CAP, TestStore, acme, binding, device_id, fresh_id, globex, key, now, number, person, wrong_signature};
+use super::{
+    CAP, TestStore, acme, binding, device_id, fresh_id, globex, key, now, number, person, record, wrong_signature,
+};
 use crate::harness::on_both_databases;
 
 on_both_databases![
@@ -25,7 +27,11 @@ async fn who_has_no_verified_number_has_no_prospects(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&globex(), &ada).await;
     let id = NumberId::from(fresh_id());
-    assert!(it.create_mobile_number(&acme(), &bob, (id, &number()), NumberVerification::Pending, now()).await.unwrap());
+    assert!(
+        it.create_mobile_number(&acme(), &bob, (id, &number()), NumberVerification::Pending, now(), &record())
+            .await
+            .unwrap()
+    );
     assert!(it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().is_none());
     assert!(it.binding_prospects(&acme(), &bob, &key(1), now()).await.unwrap().is_none());
 }
@@ -54,7 +60,7 @@ async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
         let prospects = it.binding_prospects(&partner, person, &key(seed), now()).await.unwrap().unwrap();
         assert_eq!((prospects.bound_devices, prospects.key_is_taken), expected, "{partner} {person} {seed}");
     }
-    it.delete_device(&acme(), device_id(1), now()).await.unwrap();
+    it.delete_device(&acme(), device_id(1), now(), &record()).await.unwrap();
     let prospects = it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
 }
@@ -63,9 +69,11 @@ async fn an_attempt_needs_a_verified_number(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&globex(), &ada).await;
     let id = NumberId::from(fresh_id());
-    it.create_mobile_number(&acme(), &bob, (id, &number()), NumberVerification::Pending, now()).await.unwrap();
+    it.create_mobile_number(&acme(), &bob, (id, &number()), NumberVerification::Pending, now(), &record())
+        .await
+        .unwrap();
     for (person, seed) in [(&ada, 1), (&bob, 2)] {
-        assert!(!it.open_binding(&acme(), &binding(person, seed), None).await.unwrap());
+        assert!(!it.open_binding(&acme(), &binding(person, seed), None, &record()).await.unwrap());
         assert!(!it.is_open(&acme(), device_id(seed)).await);
     }
 }
@@ -93,13 +101,16 @@ async fn the_newest_attempt_is_the_only_one(it: TestStore) {
     it.open(&acme(), &binding(&ada, 1)).await;
     it.open(&acme(), &binding(&bob, 2)).await;
     // Neither attempts that failed nor a closed one spoil the next.
-    it.count_wrong_signature(&acme(), &wrong_signature(device_id(1), now())).await.unwrap();
-    it.close_binding(&acme(), device_id(1), now()).await.unwrap();
+    it.count_wrong_signature(&acme(), &wrong_signature(device_id(1), now()), &record()).await.unwrap();
+    it.close_binding(&acme(), device_id(1), now(), None, &record()).await.unwrap();
     it.open(&acme(), &binding(&ada, 3)).await;
     let open = [it.is_open(&acme(), device_id(1)).await, it.is_open(&acme(), device_id(3)).await];
     assert_eq!(open, [false, true]);
     assert!(it.is_open(&acme(), device_id(2)).await);
-    assert_eq!(it.count_wrong_signature(&acme(), &wrong_signature(device_id(3), now())).await.unwrap(), Some(1));
+    assert_eq!(
+        it.count_wrong_signature(&acme(), &wrong_signature(device_id(3), now()), &record()).await.unwrap(),
+        Some(1)
+    );
 }
 
 async fn an_attempt_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: TestStore) {
@@ -111,10 +122,10 @@ async fn an_attempt_is_open_until_it_expires_is_closed_or_has_failed_too_often(i
     let just_before = end - TimeDelta::microseconds(1);
     assert!(it.open_binding_with_id(&acme(), attempt.id, just_before, CAP).await.unwrap().is_some());
     assert!(it.open_binding_with_id(&acme(), attempt.id, end, CAP).await.unwrap().is_none());
-    it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now())).await.unwrap();
+    it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap();
     assert!(it.open_binding_with_id(&acme(), attempt.id, now(), 2).await.unwrap().is_some());
     assert!(it.open_binding_with_id(&acme(), attempt.id, now(), 1).await.unwrap().is_none());
-    it.close_binding(&acme(), attempt.id, now()).await.unwrap();
+    it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
     assert!(!it.is_open(&acme(), attempt.id).await);
 }
 
@@ -124,11 +135,11 @@ async fn closing_touches_one_open_attempt_of_one_partner(it: TestStore) {
     it.verified(&acme(), &bob).await;
     it.open(&acme(), &binding(&ada, 1)).await;
     it.open(&acme(), &binding(&bob, 2)).await;
-    it.close_binding(&globex(), device_id(1), now()).await.unwrap();
-    it.close_binding(&acme(), device_id(3), now()).await.unwrap();
+    it.close_binding(&globex(), device_id(1), now(), None, &record()).await.unwrap();
+    it.close_binding(&acme(), device_id(3), now(), None, &record()).await.unwrap();
     assert!(it.is_open(&acme(), device_id(1)).await);
     for _ in 0..2 {
-        it.close_binding(&acme(), device_id(1), now()).await.unwrap();
+        it.close_binding(&acme(), device_id(1), now(), None, &record()).await.unwrap();
         assert!(!it.is_open(&acme(), device_id(1)).await);
     }
     assert!(it.is_open(&acme(), device_id(2)).await);
@@ -139,7 +150,10 @@ async fn wrong_signatures_count_up_to_the_cap(it: TestStore) {
     it.verified(&acme(), &ada).await;
     it.open(&acme(), &binding(&ada, 1)).await;
     for expected in [Some(1), Some(2), Some(3), None, None] {
-        assert_eq!(it.count_wrong_signature(&acme(), &wrong_signature(device_id(1), now())).await.unwrap(), expected);
+        assert_eq!(
+            it.count_wrong_signature(&acme(), &wrong_signature(device_id(1), now()), &record()).await.unwrap(),
+            expected
+        );
     }
     assert!(!it.is_open(&acme(), device_id(1)).await);
 }
@@ -157,12 +171,15 @@ async fn a_wrong_signature_counts_against_nothing_but_its_own_open_attempt(it: T
         (acme(), attempt.id, attempt.life.expires_at),
     ] {
         assert_eq!(
-            it.count_wrong_signature(&partner, &wrong_signature(id, at)).await.unwrap(),
+            it.count_wrong_signature(&partner, &wrong_signature(id, at), &record()).await.unwrap(),
             None,
             "{partner} {id} {at}"
         );
     }
-    assert_eq!(it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now())).await.unwrap(), Some(1));
-    it.close_binding(&acme(), attempt.id, now()).await.unwrap();
-    assert_eq!(it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now())).await.unwrap(), None);
+    assert_eq!(
+        it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap(),
+        Some(1)
+    );
+    it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
+    assert_eq!(it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap(), None);
 }

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use device_management::domain::client::Permissions;
 use device_management::store::{Client, SecretHash};
 
-use super::{TestStore, acme, globex, now};
+use super::{TestStore, acme, globex, now, record};
 use crate::harness::on_both_databases;
 
 on_both_databases![
@@ -26,9 +26,9 @@ fn client(id: &str) -> Client {
 }
 
 async fn a_client_is_found_as_it_was_made(it: TestStore) {
-    it.create_client(&client("one"), [1; 32]).await.unwrap();
+    it.create_client(&client("one"), [1; 32], &record()).await.unwrap();
     let other = Client { partner: globex(), name: None, permissions: Permissions::default(), ..client("two") };
-    it.create_client(&other, [2; 32]).await.unwrap();
+    it.create_client(&other, [2; 32], &record()).await.unwrap();
     for (wanted, hash) in [(client("one"), [1; 32]), (other, [2; 32])] {
         let (found, secrets) = it.client_with_secrets(&wanted.id, now()).await.unwrap().unwrap();
         assert_eq!((&found.id, &found.partner, &found.name), (&wanted.id, &wanted.partner, &wanted.name));
@@ -39,41 +39,41 @@ async fn a_client_is_found_as_it_was_made(it: TestStore) {
     }
     assert!(it.client_with_secrets("three", now()).await.unwrap().is_none());
     // An id is given once.
-    assert!(!it.create_client(&client("one"), [3; 32]).await.unwrap_err().is_transient());
+    assert!(!it.create_client(&client("one"), [3; 32], &record()).await.unwrap_err().is_transient());
     assert_eq!(hashes(&it, "one", now()).await, [[1; 32]]);
 }
 
 async fn clients_are_listed_oldest_first(it: TestStore) {
     for (id, seconds) in [("c", 0), ("a", 2), ("b", 1), ("d", 0)] {
         let client = Client { created_at: now() + TimeDelta::seconds(seconds), ..client(id) };
-        it.create_client(&client, [0; 32]).await.unwrap();
+        it.create_client(&client, [0; 32], &record()).await.unwrap();
     }
     let ids: Vec<String> = it.clients().await.unwrap().into_iter().map(|client| client.id).collect();
     assert_eq!(ids, ["c", "d", "b", "a"]);
 }
 
 async fn a_rotation_keeps_the_last_secret_for_a_while_and_no_older_one(it: TestStore) {
-    it.create_client(&client("one"), [1; 32]).await.unwrap();
-    it.create_client(&client("two"), [9; 32]).await.unwrap();
+    it.create_client(&client("one"), [1; 32], &record()).await.unwrap();
+    it.create_client(&client("two"), [9; 32], &record()).await.unwrap();
     let day = TimeDelta::days(1);
-    assert!(it.rotate_client_secret("one", [2; 32], now(), now() + day).await.unwrap());
+    assert!(it.rotate_client_secret("one", [2; 32], now(), now() + day, &record()).await.unwrap());
     assert_eq!(hashes(&it, "one", now()).await, [[1; 32], [2; 32]]);
     assert_eq!(hashes(&it, "one", now() + day - TimeDelta::microseconds(1)).await, [[1; 32], [2; 32]]);
     assert_eq!(hashes(&it, "one", now() + day).await, [[2; 32]]);
-    assert!(it.rotate_client_secret("one", [3; 32], now(), now() + day).await.unwrap());
+    assert!(it.rotate_client_secret("one", [3; 32], now(), now() + day, &record()).await.unwrap());
     assert_eq!(hashes(&it, "one", now()).await, [[2; 32], [3; 32]]);
     assert_eq!(hashes(&it, "two", now()).await, [[9; 32]]);
-    assert!(!it.rotate_client_secret("three", [4; 32], now(), now() + day).await.unwrap());
+    assert!(!it.rotate_client_secret("three", [4; 32], now(), now() + day, &record()).await.unwrap());
 }
 
 async fn a_revoked_client_has_no_secrets_and_stays_revoked(it: TestStore) {
-    it.create_client(&client("one"), [1; 32]).await.unwrap();
-    it.create_client(&client("two"), [2; 32]).await.unwrap();
-    assert!(!it.revoke_client("three", now()).await.unwrap());
-    assert!(it.revoke_client("one", now()).await.unwrap());
+    it.create_client(&client("one"), [1; 32], &record()).await.unwrap();
+    it.create_client(&client("two"), [2; 32], &record()).await.unwrap();
+    assert!(!it.revoke_client("three", now(), &record()).await.unwrap());
+    assert!(it.revoke_client("one", now(), &record()).await.unwrap());
     let later = now() + TimeDelta::seconds(1);
-    assert!(!it.revoke_client("one", later).await.unwrap());
-    assert!(!it.rotate_client_secret("one", [3; 32], later, later).await.unwrap());
+    assert!(!it.revoke_client("one", later, &record()).await.unwrap());
+    assert!(!it.rotate_client_secret("one", [3; 32], later, later, &record()).await.unwrap());
     let (revoked, secrets) = it.client_with_secrets("one", later).await.unwrap().unwrap();
     assert_eq!((revoked.revoked_at, secrets.len()), (Some(now()), 0));
     assert_eq!(hashes(&it, "two", later).await, [[2; 32]]);

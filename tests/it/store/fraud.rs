@@ -1,4 +1,4 @@
-//! Assessments are recorded whatever became of the request that they were made for, each exactly once.
+//! Assessments are recorded in the commit of what followed from them, or not at all.
 
 use chrono::TimeDelta;
 use device_management::domain::challenge::Acceptance;
@@ -6,14 +6,14 @@ use device_management::domain::fraud::FraudRecord;
 use device_management::domain::key::KeyPurpose;
 use device_management::store::{Accepted, AddedKey, NewKey};
 
-use super::{TestStore, acceptance, acme, assessment, binding, device_id, key, key_id, now, person};
+use super::{TestStore, acceptance, acme, assessed, assessment, binding, device_id, key, key_id, now, person};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
     an_assessment_is_recorded_as_it_was,
-    an_attempt_is_recorded_whether_it_opens_or_not,
-    an_acceptance_is_recorded_whatever_became_of_it,
-    an_added_key_is_recorded_whatever_became_of_it,
+    an_attempt_is_recorded_if_it_opens,
+    an_acceptance_is_recorded_if_it_binds,
+    an_added_key_is_recorded_if_it_is_added,
 ];
 
 async fn an_assessment_is_recorded_as_it_was(it: TestStore) {
@@ -26,8 +26,8 @@ async fn an_assessment_is_recorded_as_it_was(it: TestStore) {
         state: "timeout",
         ..assessment(&binding(&ada, 2))
     };
-    it.record_fraud_assessment(&acme(), &full).await.unwrap();
-    it.record_fraud_assessment(&acme(), &bare).await.unwrap();
+    it.record(&acme(), &assessed(full)).await.unwrap();
+    it.record(&acme(), &assessed(bare)).await.unwrap();
     let as_it_was = "select count(*) from fraud_assessment
                       where partner_id = 'acme' and person_id = 'ada' and action = 'device_verification'
                         and state = 'approve' and score = 12.5 and provider_id = 'assessment-1' and latency_ms = 42
@@ -38,45 +38,43 @@ async fn an_assessment_is_recorded_as_it_was(it: TestStore) {
     assert_eq!(books::count(&it.database, without_verdict).await, 1);
 }
 
-async fn an_attempt_is_recorded_whether_it_opens_or_not(it: TestStore) {
+async fn an_attempt_is_recorded_if_it_opens(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     for (person, seed, opens) in [(&ada, 1, true), (&ada, 2, true), (&bob, 3, false)] {
-        let attempt = binding(person, seed);
-        assert_eq!(it.open_binding(&acme(), &attempt, Some(&assessment(&attempt))).await.unwrap(), opens);
-        assert_eq!(recorded(&it).await, i64::from(seed));
+        let (attempt, before) = (binding(person, seed), recorded(&it).await);
+        let record = assessed(assessment(&attempt));
+        assert_eq!(it.open_binding(&acme(), &attempt, None, &record).await.unwrap(), opens);
+        assert_eq!(recorded(&it).await - before, i64::from(opens));
     }
 }
 
-async fn an_acceptance_is_recorded_whatever_became_of_it(it: TestStore) {
+async fn an_acceptance_is_recorded_if_it_binds(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     it.verified(&acme(), &bob).await;
     let accept = async |attempt: &_, acceptance: &Acceptance| {
-        it.accept_binding(&acme(), acceptance, Some(&assessment(attempt))).await.unwrap()
+        it.accept_binding(&acme(), acceptance, &assessed(assessment(attempt))).await.unwrap()
     };
 
     let first = binding(&ada, 1);
     it.open(&acme(), &first).await;
     assert_eq!(accept(&first, &acceptance(&first)).await, Accepted::Bound);
     assert_eq!(recorded(&it).await, 1);
-    assert_eq!(accept(&first, &acceptance(&first)).await, Accepted::Gone);
-    assert_eq!(recorded(&it).await, 2);
 
     let mut same_key = binding(&bob, 2);
     same_key.public_key = key(1);
     it.open(&acme(), &same_key).await;
-    assert_eq!(accept(&same_key, &acceptance(&same_key)).await, Accepted::KeyTaken);
-    assert_eq!(recorded(&it).await, 3);
-
     let one_too_many = binding(&ada, 3);
     it.open(&acme(), &one_too_many).await;
     let full = Acceptance { device_limit: 1, ..acceptance(&one_too_many) };
-    assert_eq!(accept(&one_too_many, &full).await, Accepted::DeviceLimit);
-    assert_eq!(recorded(&it).await, 4);
+    assert_eq!(accept(&first, &acceptance(&first)).await, Accepted::Overtaken);
+    assert_eq!(accept(&same_key, &acceptance(&same_key)).await, Accepted::KeyTaken);
+    assert_eq!(accept(&one_too_many, &full).await, Accepted::Overtaken);
+    assert_eq!(recorded(&it).await, 1);
 }
 
-async fn an_added_key_is_recorded_whatever_became_of_it(it: TestStore) {
+async fn an_added_key_is_recorded_if_it_is_added(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let device = binding(&ada, 1);
@@ -100,8 +98,8 @@ async fn an_added_key_is_recorded_whatever_became_of_it(it: TestStore) {
         (AddedKey::KeyLimit, new_key(14, 2)),
     ] {
         let before = recorded(&it).await;
-        assert_eq!(it.add_key(&acme(), &wanted, Some(&assessment(&device))).await.unwrap(), expected);
-        assert_eq!(recorded(&it).await, before + 1, "{expected:?}");
+        assert_eq!(it.add_key(&acme(), &wanted, &assessed(assessment(&device))).await.unwrap(), expected);
+        assert_eq!(recorded(&it).await - before, i64::from(expected == AddedKey::Added), "{expected:?}");
     }
 }
 

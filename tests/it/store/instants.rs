@@ -8,7 +8,8 @@ use device_management::domain::id::{DeviceId, NumberId, TokenChallengeId};
 use device_management::store::{Client, DeviceQuery, NumberVerification, TokenChallenge, Tombstones};
 
 use super::{
-    BUDGET, CAP, TestStore, acceptance, acme, binding, device_id, fresh_id, number, person, token, wrong_signature,
+    BUDGET, CAP, TestStore, acceptance, acme, binding, device_id, fresh_id, number, person, record, token,
+    wrong_signature,
 };
 use crate::harness::on_both_databases;
 
@@ -53,12 +54,12 @@ async fn a_challenge_ends_between_any_two_instants(it: TestStore) {
         assert_eq!(open.expect("open before it expires").life, attempt.life);
         assert!(it.open_binding_with_id(&acme(), attempt.id, pair[1], CAP).await.unwrap().is_none(), "{pair:?}");
         assert_eq!(
-            it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, pair[1])).await.unwrap(),
+            it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, pair[1]), &record()).await.unwrap(),
             None,
             "{pair:?}"
         );
         assert_eq!(
-            it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, pair[0])).await.unwrap(),
+            it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, pair[0]), &record()).await.unwrap(),
             Some(1),
             "{pair:?}"
         );
@@ -69,23 +70,29 @@ async fn a_code_ends_between_any_two_instants(it: TestStore) {
     let ada = person("ada");
     let id = NumberId::from(fresh_id());
     let pending = NumberVerification::Pending;
-    it.create_mobile_number(&acme(), &ada, (id, &number()), pending, instants()[0]).await.unwrap();
+    it.create_mobile_number(&acme(), &ada, (id, &number()), pending, instants()[0], &record()).await.unwrap();
     for pair in instants().windows(2) {
         let id = TokenChallengeId::from(fresh_id());
         let code = TokenChallenge { id, otp_version: 1, expires_at: pair[1] };
-        it.open_token_challenge(&acme(), &ada, &number(), code).await.unwrap();
+        it.open_token_challenge(&acme(), &ada, &number(), code, None, &record()).await.unwrap();
         assert_eq!(
-            it.count_wrong_token(&acme(), &ada, &token(id, pair[0], CAP), &BUDGET).await.unwrap(),
+            it.count_wrong_token(&acme(), &ada, &token(id, pair[0], CAP), &BUDGET, &record()).await.unwrap(),
             Some(1),
             "{pair:?}"
         );
         assert_eq!(
-            it.count_wrong_token(&acme(), &ada, &token(id, pair[1], CAP), &BUDGET).await.unwrap(),
+            it.count_wrong_token(&acme(), &ada, &token(id, pair[1], CAP), &BUDGET, &record()).await.unwrap(),
             None,
             "{pair:?}"
         );
-        assert!(!it.confirm_mobile_number(&acme(), &ada, &token(id, pair[1], CAP)).await.unwrap(), "{pair:?}");
-        assert!(it.confirm_mobile_number(&acme(), &ada, &token(id, pair[0], CAP)).await.unwrap(), "{pair:?}");
+        assert!(
+            !it.confirm_mobile_number(&acme(), &ada, &token(id, pair[1], CAP), &record()).await.unwrap(),
+            "{pair:?}"
+        );
+        assert!(
+            it.confirm_mobile_number(&acme(), &ada, &token(id, pair[0], CAP), &record()).await.unwrap(),
+            "{pair:?}"
+        );
     }
 }
 
@@ -98,7 +105,7 @@ async fn a_repeat_ends_a_minute_after_any_instant(it: TestStore) {
         attempt.life = ChallengeLife { created_at: pair[0], expires_at: pair[1] + minute };
         it.open(&acme(), &attempt).await;
         let met = Acceptance { at: pair[1], device_limit: 100, ..acceptance(&attempt) };
-        it.accept_binding(&acme(), &met, None).await.unwrap();
+        it.accept_binding(&acme(), &met, &record()).await.unwrap();
         for (now, expected) in [(pair[0] + minute, true), (pair[1] + minute, false)] {
             let repeat = it.is_repeat(&acme(), attempt.id, met.fingerprint, now).await.unwrap();
             assert_eq!(repeat, expected, "{pair:?} {now}");
@@ -116,8 +123,8 @@ async fn an_old_secret_ends_between_any_two_instants(it: TestStore) {
             created_at: pair[0],
             revoked_at: None,
         };
-        it.create_client(&client, [1; 32]).await.unwrap();
-        it.rotate_client_secret(&client.id, [2; 32], pair[0], pair[1]).await.unwrap();
+        it.create_client(&client, [1; 32], &record()).await.unwrap();
+        it.rotate_client_secret(&client.id, [2; 32], pair[0], pair[1], &record()).await.unwrap();
         for (at, expected) in [(pair[0], 2), (pair[1], 1)] {
             let (_, secrets) = it.client_with_secrets(&client.id, at).await.unwrap().unwrap();
             assert_eq!(secrets.len(), expected, "{pair:?} {at}");
@@ -138,7 +145,7 @@ async fn devices_are_in_the_order_of_any_instants(it: TestStore) {
         attempt.life = ChallengeLife { created_at, expires_at: created_at + TimeDelta::minutes(5) };
         it.open(&acme(), &attempt).await;
         let met = Acceptance { device_limit: 100, ..acceptance(&attempt) };
-        it.accept_binding(&acme(), &met, None).await.unwrap();
+        it.accept_binding(&acme(), &met, &record()).await.unwrap();
     }
     let query = DeviceQuery { person_id: Some(ada), tombstones: Tombstones::Excluded, offset: 0, limit: 100 };
     let page = it.devices(&acme(), &query).await.unwrap();

@@ -5,7 +5,7 @@ use device_management::domain::id::KeyId;
 use device_management::domain::key::KeyPurpose;
 use device_management::store::{AddedKey, NewKey};
 
-use super::{TestStore, acceptance, acme, binding, device_id, globex, key, key_id, now, person};
+use super::{TestStore, acceptance, acme, binding, device_id, globex, key, key_id, now, person, record};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -36,7 +36,7 @@ async fn an_added_key_can_sign_and_the_one_that_vouched_was_used(it: TestStore) 
     it.bind(&acme(), &binding(&ada, 1)).await;
     it.bind(&acme(), &binding(&ada, 2)).await;
     let wanted = new_key(1, 11);
-    assert_eq!(it.add_key(&acme(), &wanted, None).await.unwrap(), AddedKey::Added);
+    assert_eq!(it.add_key(&acme(), &wanted, &record()).await.unwrap(), AddedKey::Added);
     let added = it.key(&acme(), device_id(1), wanted.id).await.unwrap().unwrap();
     assert_eq!((added.id, added.purpose, added.used_at), (wanted.id, KeyPurpose::Restricted, None));
     assert_eq!(added.public_key, wanted.public_key);
@@ -54,7 +54,7 @@ async fn keys_are_found_oldest_first_and_only_under_their_device(it: TestStore) 
     it.bind(&acme(), &binding(&ada, 2)).await;
     for (seed, seconds) in [(13, 4), (11, 5), (12, 4)] {
         let wanted = NewKey { at: now() + TimeDelta::seconds(seconds), ..new_key(1, seed) };
-        assert_eq!(it.add_key(&acme(), &wanted, None).await.unwrap(), AddedKey::Added);
+        assert_eq!(it.add_key(&acme(), &wanted, &record()).await.unwrap(), AddedKey::Added);
     }
     let found = it.device_with_keys(&acme(), device_id(1)).await.unwrap().unwrap();
     let ids: Vec<KeyId> = found.keys.iter().map(|key| key.id).collect();
@@ -72,11 +72,11 @@ async fn nothing_is_added_to_a_device_that_is_not_there(it: TestStore) {
     it.verified(&acme(), &ada).await;
     it.bind(&acme(), &binding(&ada, 1)).await;
     it.open(&acme(), &binding(&ada, 2)).await;
-    assert_eq!(it.add_key(&globex(), &new_key(1, 11), None).await.unwrap(), AddedKey::Gone);
-    assert_eq!(it.add_key(&acme(), &new_key(2, 11), None).await.unwrap(), AddedKey::Gone);
-    assert_eq!(it.add_key(&acme(), &new_key(3, 11), None).await.unwrap(), AddedKey::Gone);
-    it.delete_device(&acme(), device_id(1), now()).await.unwrap();
-    assert_eq!(it.add_key(&acme(), &new_key(1, 11), None).await.unwrap(), AddedKey::Gone);
+    assert_eq!(it.add_key(&globex(), &new_key(1, 11), &record()).await.unwrap(), AddedKey::Gone);
+    assert_eq!(it.add_key(&acme(), &new_key(2, 11), &record()).await.unwrap(), AddedKey::Gone);
+    assert_eq!(it.add_key(&acme(), &new_key(3, 11), &record()).await.unwrap(), AddedKey::Gone);
+    it.delete_device(&acme(), device_id(1), now(), &record()).await.unwrap();
+    assert_eq!(it.add_key(&acme(), &new_key(1, 11), &record()).await.unwrap(), AddedKey::Gone);
     assert_eq!(books::count(&it.database, "select count(*) from device_key").await, 1);
     books::assert_balanced(&it.database).await;
 }
@@ -89,7 +89,7 @@ async fn a_device_has_no_more_keys_than_allowed(it: TestStore) {
     for (seed, expected) in
         [(11, AddedKey::Added), (12, AddedKey::Added), (13, AddedKey::KeyLimit), (14, AddedKey::KeyLimit)]
     {
-        assert_eq!(it.add_key(&acme(), &limited(seed), None).await.unwrap(), expected, "{seed}");
+        assert_eq!(it.add_key(&acme(), &limited(seed), &record()).await.unwrap(), expected, "{seed}");
     }
     assert!(it.key(&acme(), device_id(1), key_id(13)).await.unwrap().is_none());
     assert!(!it.binding_prospects(&acme(), &ada, &key(13), now()).await.unwrap().unwrap().key_is_taken);
@@ -107,11 +107,11 @@ async fn a_taken_key_is_not_added_and_takes_no_place(it: TestStore) {
     let limited = |seed, taken| NewKey { key_limit: 2, public_key: key(taken), ..new_key(1, seed) };
     // Its own key and another device's are taken; so is the limit not, by trying.
     for (seed, taken) in [(11, 1), (12, 2)] {
-        assert_eq!(it.add_key(&acme(), &limited(seed, taken), None).await.unwrap(), AddedKey::KeyTaken);
+        assert_eq!(it.add_key(&acme(), &limited(seed, taken), &record()).await.unwrap(), AddedKey::KeyTaken);
     }
     let vouching = it.key(&acme(), device_id(1), key_id(1)).await.unwrap().unwrap();
     assert_eq!(vouching.used_at, Some(acceptance(&binding(&ada, 1)).at));
     // Another partner's device does not count.
-    assert_eq!(it.add_key(&acme(), &limited(13, 3), None).await.unwrap(), AddedKey::Added);
+    assert_eq!(it.add_key(&acme(), &limited(13, 3), &record()).await.unwrap(), AddedKey::Added);
     books::assert_balanced(&it.database).await;
 }

@@ -7,7 +7,8 @@ use device_management::store::{NumberVerification, TokenChallenge};
 use uuid::Uuid;
 
 use super::{
-    BUDGET, CAP, TestStore, acme, binding, device_id, fresh_id, globex, now, number, other_number, person, token,
+    BUDGET, CAP, TestStore, acme, binding, device_id, fresh_id, globex, now, number, other_number, person, record,
+    token,
 };
 use crate::harness::{books, on_both_databases};
 
@@ -26,13 +27,17 @@ async fn a_person_has_one_number_at_each_partner(it: TestStore) {
     assert!(it.mobile_number(&acme(), &ada).await.unwrap().is_none());
     let id = pending(&it, &acme(), &ada).await;
     let second = (NumberId::from(fresh_id()), &other_number());
-    assert!(!it.create_mobile_number(&acme(), &ada, second, NumberVerification::Pending, now()).await.unwrap());
+    assert!(
+        !it.create_mobile_number(&acme(), &ada, second, NumberVerification::Pending, now(), &record()).await.unwrap()
+    );
     let found = it.mobile_number(&acme(), &ada).await.unwrap().unwrap();
     assert_eq!((found.id, &found.number, found.verified), (id, &number(), false));
 
     assert!(it.mobile_number(&globex(), &ada).await.unwrap().is_none());
     assert!(it.mobile_number(&acme(), &person("bob")).await.unwrap().is_none());
-    assert!(it.create_mobile_number(&globex(), &ada, second, NumberVerification::Pending, now()).await.unwrap());
+    assert!(
+        it.create_mobile_number(&globex(), &ada, second, NumberVerification::Pending, now(), &record()).await.unwrap()
+    );
 }
 
 async fn who_asserted_a_number_is_recorded(it: TestStore) {
@@ -46,12 +51,12 @@ async fn who_asserted_a_number_is_recorded(it: TestStore) {
 async fn a_code_is_opened_for_the_persons_own_number(it: TestStore) {
     let ada = person("ada");
     let id = pending(&it, &acme(), &ada).await;
-    let opened = it.open_token_challenge(&acme(), &ada, &number(), code(1)).await.unwrap().unwrap();
-    assert_eq!((opened.id, opened.number, opened.verified), (id, number(), false));
+    assert!(it.open_token_challenge(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap());
     for (partner, person, number) in
         [(globex(), &ada, number()), (acme(), &person("bob"), number()), (acme(), &ada, other_number())]
     {
-        assert!(it.open_token_challenge(&partner, person, &number, code(2)).await.unwrap().is_none());
+        assert!(!it.open_token_challenge(&partner, person, &number, code(2), None, &record()).await.unwrap());
+        assert!(it.number_prospects(&partner, person, &number, now()).await.unwrap().is_none());
         assert!(it.number_challenge(&partner, person, &number, now(), CAP).await.unwrap().is_none());
     }
     let found = it.number_challenge(&acme(), &ada, &number(), now(), CAP).await.unwrap().unwrap();
@@ -69,7 +74,7 @@ async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: T
     assert_eq!(open_code(&it, end - TimeDelta::microseconds(1), CAP).await, Some(code(1).id));
     assert_eq!(open_code(&it, end, CAP).await, None);
     let wrong = async |partner, seed, at| {
-        it.count_wrong_token(&partner, &ada, &token(code(seed).id, at, CAP), &BUDGET).await.unwrap()
+        it.count_wrong_token(&partner, &ada, &token(code(seed).id, at, CAP), &BUDGET, &record()).await.unwrap()
     };
     assert_eq!(wrong(acme(), 1, end).await, None);
     assert_eq!(wrong(acme(), 2, now()).await, None);
@@ -81,11 +86,11 @@ async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: T
 
     // The next code has all its attempts, and closing needs the right one.
     open(&it, 2).await;
-    it.close_token_challenge(&acme(), &ada, code(1).id).await.unwrap();
-    it.close_token_challenge(&globex(), &ada, code(2).id).await.unwrap();
+    it.close_token_challenge(&acme(), &ada, code(1).id, None, &record()).await.unwrap();
+    it.close_token_challenge(&globex(), &ada, code(2).id, None, &record()).await.unwrap();
     assert_eq!(open_code(&it, now(), CAP).await, Some(code(2).id));
     assert_eq!(wrong(acme(), 2, now()).await, Some(1));
-    it.close_token_challenge(&acme(), &ada, code(2).id).await.unwrap();
+    it.close_token_challenge(&acme(), &ada, code(2).id, None, &record()).await.unwrap();
     assert_eq!(open_code(&it, now(), CAP).await, None);
     assert_eq!(wrong(acme(), 2, now()).await, None);
 }
@@ -96,7 +101,7 @@ async fn a_code_confirms_its_number_once(it: TestStore) {
     open(&it, 1).await;
     open(&it, 2).await;
     let confirm = async |partner, seed, at, cap| {
-        it.confirm_mobile_number(&partner, &ada, &token(code(seed).id, at, cap)).await.unwrap()
+        it.confirm_mobile_number(&partner, &ada, &token(code(seed).id, at, cap), &record()).await.unwrap()
     };
     assert!(!confirm(acme(), 1, now(), CAP).await, "a superseded code");
     assert!(!confirm(globex(), 2, now(), CAP).await, "another partner");
@@ -112,9 +117,9 @@ async fn a_code_confirms_its_number_once(it: TestStore) {
 async fn a_verified_number_stays_verified_since_the_first_time(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
-    assert!(it.open_token_challenge(&acme(), &ada, &number(), code(1)).await.unwrap().unwrap().verified);
+    assert!(it.open_token_challenge(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap());
     let later = now() + TimeDelta::minutes(1);
-    assert!(it.confirm_mobile_number(&acme(), &ada, &token(code(1).id, later, CAP)).await.unwrap());
+    assert!(it.confirm_mobile_number(&acme(), &ada, &token(code(1).id, later, CAP), &record()).await.unwrap());
     let since = "select count(*) from mobile_number where verified_at = created_at";
     assert_eq!(books::count(&it.database, since).await, 1);
 }
@@ -129,19 +134,19 @@ async fn a_deleted_number_takes_the_persons_attempt_along(it: TestStore) {
     for (partner, person, number) in
         [(globex(), &ada, None), (acme(), &person("eve"), None), (acme(), &ada, Some(&other_number()))]
     {
-        assert!(it.delete_mobile_number(&partner, person, number, now()).await.unwrap().is_none());
+        assert!(it.delete_mobile_number(&partner, person, number, now(), &record()).await.unwrap().is_none());
     }
     assert!(it.is_open(&acme(), device_id(2)).await);
 
-    let deleted = it.delete_mobile_number(&acme(), &ada, Some(&number()), now()).await.unwrap().unwrap();
+    let deleted = it.delete_mobile_number(&acme(), &ada, Some(&number()), now(), &record()).await.unwrap().unwrap();
     assert_eq!((deleted.number, deleted.verified), (number(), true));
     assert!(it.mobile_number(&acme(), &ada).await.unwrap().is_none());
     assert!(!it.is_open(&acme(), device_id(2)).await);
     assert!(it.is_open(&acme(), device_id(3)).await);
     assert_eq!(it.device(&acme(), device_id(1)).await.unwrap().unwrap().deleted_at, None);
-    assert!(it.delete_mobile_number(&acme(), &ada, None, now()).await.unwrap().is_none());
+    assert!(it.delete_mobile_number(&acme(), &ada, None, now(), &record()).await.unwrap().is_none());
     // Whatever the number is.
-    assert!(it.delete_mobile_number(&acme(), &bob, None, now()).await.unwrap().is_some());
+    assert!(it.delete_mobile_number(&acme(), &bob, None, now(), &record()).await.unwrap().is_some());
     books::assert_balanced(&it.database).await;
 }
 
@@ -149,7 +154,7 @@ async fn a_deleted_number_takes_the_persons_attempt_along(it: TestStore) {
 async fn pending(it: &TestStore, partner: &PartnerId, person: &PersonId) -> NumberId {
     let id = NumberId::from(fresh_id());
     let verification = NumberVerification::Pending;
-    assert!(it.create_mobile_number(partner, person, (id, &number()), verification, now()).await.unwrap());
+    assert!(it.create_mobile_number(partner, person, (id, &number()), verification, now(), &record()).await.unwrap());
     id
 }
 
@@ -161,7 +166,8 @@ fn code(seed: u128) -> TokenChallenge {
 
 /// Opens a code for Ada's number.
 async fn open(it: &TestStore, seed: u128) {
-    assert!(it.open_token_challenge(&acme(), &person("ada"), &number(), code(seed)).await.unwrap().is_some());
+    let ada = person("ada");
+    assert!(it.open_token_challenge(&acme(), &ada, &number(), code(seed), None, &record()).await.unwrap());
 }
 
 /// The open code of Ada's number.

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::crypto::PublicKey;
+use device_management::domain::audit::{ACCEPTED, AuditAction, AuditEvent, AuditSubject};
 use device_management::domain::challenge::{Acceptance, ChallengeLife, NewBinding, WrongSignature};
 use device_management::domain::failure_budget::FailureBudget;
 use device_management::domain::fraud::FraudRecord;
@@ -26,7 +27,7 @@ use device_management::domain::key::KeyPurpose;
 use device_management::domain::mobile_number::MobileNumber;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{
-    Accepted, DatabaseSettings, DatabaseUrl, NumberVerification, Store, TokenAttempt, connect,
+    Accepted, DatabaseSettings, DatabaseUrl, NumberVerification, Record, Store, TokenAttempt, connect,
 };
 use uuid::Uuid;
 
@@ -65,19 +66,20 @@ impl TestStore {
     async fn verified(&self, partner: &PartnerId, person: &PersonId) {
         let id = NumberId::from(fresh_id());
         let verification = NumberVerification::AssertedBy("client");
-        let created = self.create_mobile_number(partner, person, (id, &number()), verification, now()).await.unwrap();
+        let created =
+            self.create_mobile_number(partner, person, (id, &number()), verification, now(), &record()).await.unwrap();
         assert!(created, "the person has no number yet");
     }
 
     /// Opens the attempt of a person who has a verified number.
     async fn open(&self, partner: &PartnerId, binding: &NewBinding) {
-        assert!(self.open_binding(partner, binding, None).await.unwrap());
+        assert!(self.open_binding(partner, binding, None, &record()).await.unwrap());
     }
 
     /// Opens the attempt and binds its device.
     async fn bind(&self, partner: &PartnerId, binding: &NewBinding) {
         self.open(partner, binding).await;
-        let accepted = self.accept_binding(partner, &acceptance(binding), None).await.unwrap();
+        let accepted = self.accept_binding(partner, &acceptance(binding), &record()).await.unwrap();
         assert_eq!(accepted, Accepted::Bound);
     }
 
@@ -139,6 +141,7 @@ fn binding(person_id: &PersonId, seed: u32) -> NewBinding {
     NewBinding {
         id: device_id(seed),
         person_id: person_id.clone(),
+        number: number(),
         key_id: key_id(seed),
         public_key: key(seed),
         key_purpose: KeyPurpose::Unrestricted,
@@ -168,6 +171,28 @@ fn acceptance(binding: &NewBinding) -> Acceptance {
         wrong_signatures_cap: CAP,
         device_limit: 5,
     }
+}
+
+/// What is written down with a change that nobody looks at.
+fn record() -> Record {
+    Record::from(AuditEvent {
+        id: fresh_id(),
+        client_id: "client".to_owned(),
+        action: AuditAction::BindingAsked.as_str().into(),
+        outcome: ACCEPTED.into(),
+        subject: None,
+        object_id: None,
+        key_id: None,
+        at: now(),
+    })
+}
+
+/// The same with an assessment.
+fn assessed(fraud: FraudRecord) -> Record {
+    let mut record = record();
+    record.event.subject = Some(AuditSubject::new(fraud.person_id.clone(), [7; 16]));
+    record.event.object_id = Some(fraud.device_id.uuid());
+    Record { fraud: Some(fraud), ..record }
 }
 
 /// An assessment of the attempt's device.

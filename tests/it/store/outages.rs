@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 
-use super::{TestStore, acceptance, acme, binding, device_id, person, settings};
+use super::{TestStore, acceptance, acme, binding, device_id, person, record, settings};
 use crate::harness::{Engine, PostgresServer, Schema, Start, TestDatabase, can_start_servers_for, on_both_databases};
 
 on_both_databases![a_closed_store_is_unavailable, a_database_without_tables_is_not_migrated];
@@ -20,8 +20,8 @@ async fn a_closed_store_is_unavailable(it: TestStore) {
     it.close().await;
     assert_transient(it.ready().await);
     assert_transient(it.device(&acme(), attempt.id).await);
-    assert_transient(it.accept_binding(&acme(), &acceptance(&attempt), None).await);
-    assert_transient(it.delete_device(&acme(), attempt.id, super::now()).await);
+    assert_transient(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await);
+    assert_transient(it.delete_device(&acme(), attempt.id, super::now(), &record()).await);
 }
 
 /// A database in which nobody has made a table yet.
@@ -79,7 +79,7 @@ async fn a_server_that_is_away_is_unavailable_until_it_is_back() {
     server.stop().unwrap();
     for _ in 0..2 {
         assert_transient(store.device(&acme(), device_id(1)).await);
-        assert_transient(store.close_binding(&acme(), device_id(1), super::now()).await);
+        assert_transient(store.close_binding(&acme(), device_id(1), super::now(), None, &record()).await);
         assert_transient(store.ready().await);
     }
     assert_transient(connect(&settings).await);
@@ -107,7 +107,7 @@ async fn a_statement_that_waits_too_long_for_a_lock_is_unavailable() {
     let mut other = PgConnection::connect(it.database.url()).await.unwrap();
     let mut lock = other.begin().await.unwrap();
     sqlx::query("select person_id from person for update").fetch_all(&mut *lock).await.unwrap();
-    assert_transient(impatient.accept_binding(&acme(), &acceptance(&binding(&ada, 1)), None).await);
+    assert_transient(impatient.accept_binding(&acme(), &acceptance(&binding(&ada, 1)), &record()).await);
     lock.rollback().await.unwrap();
     // Nothing had happened, and the same call succeeds a moment later.
     it.bind(&acme(), &binding(&ada, 1)).await;
@@ -130,7 +130,10 @@ async fn a_writer_that_waits_too_long_for_its_turn_is_unavailable() {
     for _ in 0..2 {
         let (impatient, report) = (impatient.clone(), report.clone());
         tokio::spawn(async move {
-            report.send(impatient.close_binding(&acme(), device_id(1), super::now()).await).await.unwrap();
+            report
+                .send(impatient.close_binding(&acme(), device_id(1), super::now(), None, &record()).await)
+                .await
+                .unwrap();
         });
     }
     assert_transient(reports.recv().await.unwrap());

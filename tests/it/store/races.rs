@@ -5,7 +5,7 @@ use std::sync::Arc;
 use device_management::store::Accepted;
 use tokio::sync::Barrier;
 
-use super::{TestStore, acceptance, acme, binding, device_id, number, person};
+use super::{TestStore, acceptance, acme, binding, device_id, number, person, record};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -25,8 +25,8 @@ async fn the_last_place_is_taken_once_however_many_attempts_come_and_go(it: Test
             let (store, start, attempt) = (it.store.clone(), start.clone(), binding(&ada, seed));
             tokio::spawn(async move {
                 start.wait().await;
-                assert!(store.open_binding(&acme(), &attempt, None).await.unwrap());
-                store.accept_binding(&acme(), &acceptance(&attempt), None).await.unwrap()
+                assert!(store.open_binding(&acme(), &attempt, None, &record()).await.unwrap());
+                store.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap()
             })
         })
         .collect();
@@ -34,7 +34,7 @@ async fn the_last_place_is_taken_once_however_many_attempts_come_and_go(it: Test
     for task in tasks {
         match task.await.unwrap() {
             Accepted::Bound => bound += 1,
-            Accepted::Gone | Accepted::DeviceLimit => {}
+            Accepted::Overtaken => {}
             Accepted::KeyTaken => panic!("every attempt has a key of its own"),
         }
     }
@@ -56,12 +56,12 @@ async fn no_attempt_outlives_the_number_it_was_opened_for(it: TestStore) {
             let (store, barrier) = (it.store.clone(), start.clone());
             let open = tokio::spawn(async move {
                 barrier.wait().await;
-                store.open_binding(&acme(), &attempt, None).await.unwrap();
+                store.open_binding(&acme(), &attempt, None, &record()).await.unwrap();
             });
             let (store, barrier) = (it.store.clone(), start.clone());
             let delete = tokio::spawn(async move {
                 barrier.wait().await;
-                let deleted = store.delete_mobile_number(&acme(), &ada, Some(&number()), super::now()).await;
+                let deleted = store.delete_mobile_number(&acme(), &ada, Some(&number()), super::now(), &record()).await;
                 assert!(deleted.unwrap().is_some());
             });
             [open, delete]

@@ -1,0 +1,146 @@
+//! Requests that came with an idempotency key: claimed before they run, answered in the commit of their work.
+//!
+//! Of several requests with one key one has the claim. It is lost when the lease is over and another takes over, and then
+//! its work must not take effect any more: every write that keeps an answer checks the claim.
+
+use chrono::{DateTime, Utc};
+
+use super::engine::Engine;
+use super::record::AnswerColumns;
+use super::rows::column;
+use super::sql_store::SqlStore;
+use super::{Result, StoreError};
+use crate::domain::idempotency::{ANSWERS_KEPT_FOR, Claim, ClaimId, Claimed, KeptAnswer, LEASE, StoredAnswer};
+
+/// How often a claim is tried anew when the row that was in its way has vanished.
+const TRIES: usize = 3;
+
+/// Requests with an idempotency key.
+#[async_trait::async_trait]
+pub trait IdempotentRequests {
+    /// Lets one request with this key run, and tells the others why not.
+    async fn claim_request(&self, claim: &Claim) -> Result<Claimed>;
+
+    /// Ends a run: this is its answer from now on. Without effect when the claim is lost.
+    async fn finish_request(&self, claim: ClaimId, answer: &StoredAnswer, now: DateTime<Utc>) -> Result<()>;
+
+    /// Ends a run without an answer that could be kept. What its work has kept stays; else a retry runs anew.
+    async fn release_request(&self, claim: ClaimId, now: DateTime<Utc>) -> Result<()>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Engine> IdempotentRequests for SqlStore<DB> {
+    async fn claim_request(&self, claim: &Claim) -> Result<Claimed> {
+        for _ in 0..TRIES {
+            if self.try_claim(claim).await? {
+                return Ok(Claimed::Yes);
+            }
+            if let Some(claimed) = self.claimed_before(claim).await? {
+                return Ok(claimed);
+            }
+        }
+        Ok(Claimed::Running { until: claim.at })
+    }
+
+    async fn finish_request(&self, claim: ClaimId, answer: &StoredAnswer, now: DateTime<Utc>) -> Result<()> {
+        let kept = KeptAnswer { claim, answer: Some(answer.clone()) };
+        let columns = AnswerColumns::of(&kept);
+        let query = sqlx::query(
+            "update idempotent_request
+                set status = $2
+                  , body = $3
+                  , retry_after = $4
+                  , finished_at = $5
+              where claim_id = $1",
+        )
+        .bind(claim.uuid())
+        .bind(columns.status)
+        .bind(columns.body.map(<[u8]>::to_vec))
+        .bind(columns.retry_after)
+        .bind(now);
+        self.write(query).await?;
+        Ok(())
+    }
+
+    async fn release_request(&self, claim: ClaimId, now: DateTime<Utc>) -> Result<()> {
+        let query = sqlx::query(
+            "update idempotent_request
+                set finished_at = case when status is null then null else $2 end
+                  , lease_until = $2
+              where claim_id = $1",
+        )
+        .bind(claim.uuid())
+        .bind(now);
+        self.write(query).await?;
+        Ok(())
+    }
+}
+
+impl<DB: Engine> SqlStore<DB> {
+    /// Takes a key that is new, or forgotten, or whose run died without an answer to the same request.
+    async fn try_claim(&self, claim: &Claim) -> Result<bool> {
+        let current = claim.digests.first().map(|digest| digest.to_vec()).unwrap_or_default();
+        let previous = claim.digests.last().map(|digest| digest.to_vec()).unwrap_or_default();
+        let query = sqlx::query(
+            "insert into idempotent_request
+                 (scope, claim_id, digest, partner_id, person_id, claimed_at, lease_until)
+             values ($1, $2, $3, $4, $5, $6, $7)
+             on conflict (scope) do update
+                set claim_id = excluded.claim_id
+                  , digest = excluded.digest
+                  , claimed_at = excluded.claimed_at
+                  , lease_until = excluded.lease_until
+                  , status = null
+                  , body = null
+                  , retry_after = null
+                  , finished_at = null
+              where idempotent_request.claimed_at <= $8
+                 or ( idempotent_request.status is null
+                      and idempotent_request.lease_until <= $6
+                      and idempotent_request.digest in ($3, $9) )
+             returning claim_id",
+        )
+        .bind(claim.scope.to_vec())
+        .bind(claim.id.uuid())
+        .bind(current)
+        .bind(claim.partner.as_str().to_owned())
+        .bind(claim.person.as_ref().map(|person| person.as_str().to_owned()))
+        .bind(claim.at)
+        .bind(claim.at + LEASE)
+        .bind(claim.at - ANSWERS_KEPT_FOR)
+        .bind(previous);
+        Ok(self.write(query).await?.is_some())
+    }
+
+    async fn claimed_before(&self, claim: &Claim) -> Result<Option<Claimed>> {
+        let query = sqlx::query(
+            "select digest, lease_until, status, body, retry_after, finished_at
+               from idempotent_request
+              where scope = $1",
+        )
+        .bind(claim.scope.to_vec());
+        let Some(row) = self.row(query).await? else { return Ok(None) };
+        let digest = column::<DB, Vec<u8>>(&row, "digest")?;
+        if !claim.digests.iter().any(|known| known[..] == digest[..]) {
+            return Ok(Some(Claimed::OtherRequest));
+        }
+        let until = column::<DB, DateTime<Utc>>(&row, "lease_until")?;
+        let is_over = column::<DB, Option<DateTime<Utc>>>(&row, "finished_at")?.is_some() || until <= claim.at;
+        Ok(match stored_answer::<DB>(&row)? {
+            Some(answer) if is_over => Some(Claimed::Answered(answer)),
+            // Free again since the attempt to take it: try anew.
+            None if is_over => None,
+            _ => Some(Claimed::Running { until }),
+        })
+    }
+}
+
+fn stored_answer<DB: Engine>(row: &DB::Row) -> Result<Option<StoredAnswer>> {
+    let Some(status) = column::<DB, Option<i64>>(row, "status")? else { return Ok(None) };
+    let retry_after = column::<DB, Option<i64>>(row, "retry_after")?;
+    Ok(Some(StoredAnswer {
+        status: u16::try_from(status).map_err(|_| StoreError::Corrupt { column: "status" })?,
+        body: column::<DB, Option<Vec<u8>>>(row, "body")?.unwrap_or_default(),
+        retry_after: retry_after.and_then(|seconds| u64::try_from(seconds).ok()),
+    }))
+}

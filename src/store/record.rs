@@ -1,0 +1,154 @@
+//! What is written down together with a change: the audit event, the fraud assessment, the answer for an idempotency key.
+//!
+//! All of it is in the commit of the change or none of it is. A request that changed nothing because it was refused is
+//! written down alone.
+
+use sqlx::Transaction;
+use sqlx::query::Query;
+use uuid::Uuid;
+
+use super::engine::Engine;
+use super::fraud_assessments;
+use super::sql_store::SqlStore;
+use super::{Result, StoreError};
+use crate::domain::audit::AuditEvent;
+use crate::domain::fraud::FraudRecord;
+use crate::domain::idempotency::KeptAnswer;
+use crate::domain::person::PartnerId;
+
+/// What is written down together with a change.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// What happened.
+    pub event: AuditEvent,
+    /// What the fraud check said, when it was asked.
+    pub fraud: Option<FraudRecord>,
+    /// The answer, when the request came with an idempotency key.
+    pub answer: Option<KeptAnswer>,
+}
+
+impl From<AuditEvent> for Record {
+    fn from(event: AuditEvent) -> Self {
+        Self { event, fraud: None, answer: None }
+    }
+}
+
+/// Records of what changed nothing else.
+#[async_trait::async_trait]
+pub trait Records {
+    /// Writes down a request that was refused.
+    ///
+    /// # Errors
+    /// `ClaimLost`, and nothing written, when another run of the same request has taken over.
+    async fn record(&self, partner: &PartnerId, record: &Record) -> Result<()>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Engine> Records for SqlStore<DB> {
+    async fn record(&self, partner: &PartnerId, record: &Record) -> Result<()> {
+        if record.fraud.is_none() && record.answer.is_none() {
+            self.write(insert_event::<DB>(partner, &record.event)).await?;
+            return Ok(());
+        }
+        let mut transaction = self.begin().await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+/// Writes a record down within the transaction of its change. To be called last: it holds no lock that others wait for.
+pub(super) async fn write_down<DB: Engine>(
+    transaction: &mut Transaction<'static, DB>,
+    partner: &PartnerId,
+    record: &Record,
+) -> Result<()> {
+    insert_event::<DB>(partner, &record.event).execute(&mut **transaction).await?;
+    if let Some(fraud) = &record.fraud {
+        fraud_assessments::insert::<DB>(partner, fraud).execute(&mut **transaction).await?;
+    }
+    if let Some(answer) = &record.answer {
+        let kept = keep_answer::<DB>(answer).fetch_all(&mut **transaction).await?;
+        if kept.is_empty() {
+            return Err(StoreError::ClaimLost);
+        }
+    }
+    Ok(())
+}
+
+fn insert_event<DB: Engine>(partner: &PartnerId, event: &AuditEvent) -> Query<'static, DB, DB::Arguments> {
+    let columns = EventColumns::of(event);
+    sqlx::query(
+        "insert into audit_pending
+             ( partner_id, event_id, client_id, action, outcome, person_id, person_salt, person_digest
+             , object_id, key_id, occurred_at )
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(partner.as_str().to_owned())
+    .bind(event.id)
+    .bind(event.client_id.clone())
+    .bind(event.action.clone().into_owned())
+    .bind(event.outcome.clone().into_owned())
+    .bind(columns.person_id.map(str::to_owned))
+    .bind(columns.person_salt.map(<[u8]>::to_vec))
+    .bind(columns.person_digest.map(<[u8]>::to_vec))
+    .bind(event.object_id)
+    .bind(event.key_id)
+    .bind(event.at)
+}
+
+/// The columns of an event's subject.
+pub(super) struct EventColumns<'a> {
+    pub(super) person_id: Option<&'a str>,
+    pub(super) person_salt: Option<&'a [u8]>,
+    pub(super) person_digest: Option<&'a [u8]>,
+}
+
+impl<'a> EventColumns<'a> {
+    pub(super) fn of(event: &'a AuditEvent) -> Self {
+        let subject = event.subject.as_ref();
+        let known = subject.and_then(|subject| subject.known.as_ref());
+        Self {
+            person_id: known.map(|(person, _)| person.as_str()),
+            person_salt: known.map(|(_, salt)| &salt[..]),
+            person_digest: subject.map(|subject| &subject.digest[..]),
+        }
+    }
+}
+
+/// Writes the answer under its claim, or takes one back that came to nothing.
+fn keep_answer<DB: Engine>(kept: &KeptAnswer) -> Query<'static, DB, DB::Arguments> {
+    let columns = AnswerColumns::of(kept);
+    sqlx::query(
+        "update idempotent_request
+            set status = $2
+              , body = $3
+              , retry_after = $4
+          where claim_id = $1
+         returning claim_id",
+    )
+    .bind(kept.claim.uuid())
+    .bind(columns.status)
+    .bind(columns.body.map(<[u8]>::to_vec))
+    .bind(columns.retry_after)
+}
+
+/// The columns of a kept answer; all null when there is none.
+#[derive(Default)]
+pub(super) struct AnswerColumns<'a> {
+    pub(super) claim: Option<Uuid>,
+    pub(super) status: Option<i64>,
+    pub(super) body: Option<&'a [u8]>,
+    pub(super) retry_after: Option<i64>,
+}
+
+impl<'a> AnswerColumns<'a> {
+    pub(super) fn of(kept: &'a KeptAnswer) -> Self {
+        let answer = kept.answer.as_ref();
+        Self {
+            claim: Some(kept.claim.uuid()),
+            status: answer.map(|answer| answer.status.into()),
+            body: answer.map(|answer| &answer.body[..]),
+            retry_after: answer.and_then(|answer| answer.retry_after).and_then(|seconds| i64::try_from(seconds).ok()),
+        }
+    }
+}
