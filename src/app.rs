@@ -131,7 +131,10 @@ fn sms_providers(settings: &SmsSettings, http: &reqwest::Client) -> Result<Provi
             }
         });
     }
-    let settings =
-        ProvidersSettings { attempt_deadline: settings.attempt_deadline, after_uncertain: settings.after_uncertain };
+    let settings = ProvidersSettings {
+        attempt_deadline: settings.attempt_deadline,
+        after_uncertain: settings.after_uncertain,
+        circuit: settings.circuit,
+    };
     Ok(Providers::new(list, settings)?)
 }

@@ -62,7 +62,8 @@ fn describe() {
     describe_counter!("http_requests_total", "Answered requests by method, route and status");
     describe_histogram!("http_request_duration_seconds", Unit::Seconds, "Time to answer by method, route and status");
     describe_counter!("signature_verifications_total", "Signature checks by purpose (binding, key) and outcome");
-    describe_counter!("sms_messages_total", "Messages handed to SMS providers by provider and outcome");
+    describe_counter!("sms_messages_total", "Messages by SMS provider and what became of them there");
+    describe_gauge!("sms_provider_open", "1 while an SMS provider is skipped after failures, by provider");
     describe_histogram!("sms_send_duration_seconds", Unit::Seconds, "Time that an SMS provider took");
     describe_counter!("fraud_checks_total", "Fraud checks by action and state");
     describe_histogram!("fraud_check_duration_seconds", Unit::Seconds, "Time that the fraud check took");

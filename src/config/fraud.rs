@@ -18,6 +18,13 @@ pub struct FraudSettings {
     pub policy: FraudPolicy,
 }
 
+impl FraudSettings {
+    /// How long an assessment may take at the longest.
+    pub(super) fn wait_max(&self) -> Duration {
+        self.seon.as_ref().map_or(Duration::ZERO, |seon| seon.deadline)
+    }
+}
+
 pub(super) fn settings(s: &mut Source<'_>, mode: Mode) -> FraudSettings {
     let api_key = s.secret("SEON_API_KEY");
     let api_key = api_key.and_then(|key| header_safe(s, "SEON_API_KEY", key));

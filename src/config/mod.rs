@@ -136,8 +136,20 @@ impl Config {
             shown: Vec::new(),
         };
         secrets::check_purposes(s, mode, &config.codes, &config.tokens);
+        check_deadlines(s, &config);
         let (shown, problems) = source.finish();
         if problems.is_empty() { Ok(Self { shown, ..config }) } else { Err(problems) }
+    }
+}
+
+/// A caller that is answered 503 while a provider still takes the message asks again, and the person gets two codes of
+/// which one works. In the sandbox that is something to try out.
+fn check_deadlines(s: &mut Source<'_>, config: &Config) {
+    let wait = config.sms.wait_max() + config.fraud.wait_max();
+    if config.mode == Mode::Production && config.limits.deadline <= wait {
+        let seconds = wait.as_secs_f64();
+        let message = format!("must be above {seconds}: SMS_TIMEOUT_MS for each provider, and SEON_TIMEOUT_MS");
+        s.problem("REQUEST_DEADLINE_SECONDS", message);
     }
 }
 

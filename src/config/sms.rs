@@ -5,9 +5,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Mode;
-use super::parse::{boolean, milliseconds, server};
+use super::parse::{boolean, milliseconds, seconds, server, whole};
 use super::source::Source;
 use crate::outbound::HttpUrl;
+use crate::sms::circuit::CircuitSettings;
 use crate::sms::ios_domain::IosDomain;
 use crate::sms::providers::AfterUncertain;
 use crate::sms::sender_name::SenderName;
@@ -37,8 +38,17 @@ pub struct SmsSettings {
     pub attempt_deadline: Duration,
     /// What follows when a provider may have taken the message.
     pub after_uncertain: AfterUncertain,
+    /// When a provider is skipped.
+    pub circuit: CircuitSettings,
     /// How the texts are worded.
     pub template: SmsTemplate,
+}
+
+impl SmsSettings {
+    /// How long a message may take at the longest: all providers, one after the other.
+    pub(super) fn wait_max(&self) -> Duration {
+        self.providers.iter().map(|_| self.attempt_deadline).sum()
+    }
 }
 
 pub(super) fn settings(s: &mut Source<'_>, mode: Mode) -> SmsSettings {
@@ -62,6 +72,10 @@ pub(super) fn settings(s: &mut Source<'_>, mode: Mode) -> SmsSettings {
         // More than the two seconds that a connection may take: see `outbound`.
         attempt_deadline: s.value("SMS_TIMEOUT_MS", "5000", milliseconds(2500..=60_000)),
         after_uncertain: if retry { AfterUncertain::TryNext } else { AfterUncertain::Stop },
+        circuit: CircuitSettings {
+            failures: s.value("SMS_BREAKER_FAILURES", "5", whole(0..=1000)),
+            cool_off: s.value("SMS_BREAKER_SECONDS", "10", seconds(1..=3600)),
+        },
         template: template(s),
     }
 }
@@ -160,5 +174,9 @@ fn provider_names(text: &str) -> Result<Vec<Name>, &'static str> {
         "twilio" => Some(Name::Twilio),
         _ => None,
     };
-    text.split(',').map(name).collect::<Option<_>>().ok_or("must list console, webhook or twilio, separated by commas")
+    let names: Option<Vec<Name>> = text.split(',').map(name).collect();
+    let names = names.ok_or("must list console, webhook or twilio, separated by commas")?;
+    // The second time it would be the same server again, right after it failed.
+    let repeats = names.iter().enumerate().any(|(index, name)| names[..index].contains(name));
+    if repeats { Err("must not list a provider twice") } else { Ok(names) }
 }

@@ -63,6 +63,9 @@ pub enum Fault {
         /// The provider's error number, when it gave one.
         code: Option<u32>,
     },
+    /// Nobody was asked: every provider failed too often of late, or wants to be left alone.
+    #[error("every provider is skipped for now")]
+    AllSkipped,
     /// The answer is not what this provider answers.
     #[error("unreadable answer with status {status}")]
     Unreadable {

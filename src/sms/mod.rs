@@ -5,6 +5,7 @@
 //! may have worked (contract section 8), so a failure always says whether it may have.
 
 mod answer;
+pub mod circuit;
 pub mod console;
 pub mod error;
 pub mod gsm7;

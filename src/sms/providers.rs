@@ -1,8 +1,8 @@
 //! Tries providers in the operator's order, and is a provider itself.
 //!
-//! The next one is asked only when the one before certainly did not take the message. Every hand-over has a deadline,
-//! a metric, and on failure one log line that names the provider and the message's reference, nothing else.
-//! All of an attempt is in `attempt`: that is where a circuit breaker per provider belongs when one is wanted.
+//! The next one is asked only when the one before certainly did not take the message, be it that it was not asked at all:
+//! `circuit` says who is skipped. Every hand-over has a deadline, a metric, and on failure one log line that names the
+//! provider and the message's reference, nothing else.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 
+use super::circuit::{Circuit, CircuitSettings, Permit};
 use super::{Accepted, Fault, Sms, SmsError, SmsSender};
 
 /// How the providers are tried.
@@ -21,6 +22,8 @@ pub struct ProvidersSettings {
     pub attempt_deadline: Duration,
     /// What follows when a provider may have taken the message.
     pub after_uncertain: AfterUncertain,
+    /// When a provider is skipped.
+    pub circuit: CircuitSettings,
 }
 
 /// What follows when a provider may have taken the message.
@@ -44,7 +47,7 @@ pub struct Provider {
 
 /// Providers in the order in which they are tried.
 pub struct Providers {
-    list: Vec<Provider>,
+    list: Vec<(Provider, Circuit)>,
     settings: ProvidersSettings,
 }
 
@@ -60,16 +63,24 @@ impl Providers {
     ///
     /// When it is empty.
     pub fn new(list: Vec<Provider>, settings: ProvidersSettings) -> Result<Self, NoProvider> {
-        if list.is_empty() { Err(NoProvider) } else { Ok(Self { list, settings }) }
+        if list.is_empty() {
+            return Err(NoProvider);
+        }
+        let with_circuit = |provider: Provider| {
+            let circuit = Circuit::new(provider.name, settings.circuit);
+            (provider, circuit)
+        };
+        Ok(Self { list: list.into_iter().map(with_circuit).collect(), settings })
     }
 
-    async fn attempt(&self, provider: &Provider, sms: &Sms) -> Result<Accepted, SmsError> {
+    async fn attempt(&self, provider: &Provider, permit: Permit<'_>, sms: &Sms) -> Result<Accepted, SmsError> {
         let started = Instant::now();
         let result = timeout(self.settings.attempt_deadline, provider.sender.send(sms)).await;
         let result = result.unwrap_or(Err(SmsError::Uncertain(Fault::Deadline)));
+        permit.settle(&result, Instant::now());
         let outcome = result.as_ref().map_or_else(SmsError::outcome, |_| "accepted");
         metrics::histogram!("sms_send_duration_seconds", "provider" => provider.name).record(started.elapsed());
-        metrics::counter!("sms_messages_total", "provider" => provider.name, "outcome" => outcome).increment(1);
+        count(provider.name, outcome);
         if let Err(error) = &result {
             log_failure(provider.name, sms, error);
         }
@@ -79,13 +90,17 @@ impl Providers {
 
 #[async_trait]
 impl SmsSender for Providers {
-    /// The error is the last one, except that doubt stays: once a provider may have taken the message, a later refusal
-    /// does not make it untaken.
+    /// The error is the last one of those who were asked, except that doubt stays: once a provider may have taken the
+    /// message, a later refusal does not make it untaken.
     async fn send(&self, sms: &Sms) -> Result<Accepted, SmsError> {
         let mut doubt = None;
         let mut last = None;
-        for provider in &self.list {
-            match self.attempt(provider, sms).await {
+        for (provider, circuit) in &self.list {
+            let Some(permit) = circuit.permit(Instant::now()) else {
+                count(provider.name, "skipped");
+                continue;
+            };
+            match self.attempt(provider, permit, sms).await {
                 Ok(accepted) => return Ok(accepted),
                 Err(error @ SmsError::Rejected(_)) => {
                     last = Some(error);
@@ -100,8 +115,12 @@ impl SmsSender for Providers {
                 Err(error @ (SmsError::Throttled { .. } | SmsError::Unavailable(_))) => last = Some(error),
             }
         }
-        Err(doubt.or(last).expect("the list is not empty, and every attempt ends in one of the two"))
+        Err(doubt.or(last).unwrap_or(SmsError::Unavailable(Fault::AllSkipped)))
     }
+}
+
+fn count(provider: &'static str, outcome: &'static str) {
+    metrics::counter!("sms_messages_total", "provider" => provider, "outcome" => outcome).increment(1);
 }
 
 /// One line per failed hand-over. An operator's own mistake is an error, the weather is a warning.

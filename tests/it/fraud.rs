@@ -205,8 +205,9 @@ async fn a_flood_is_cut_off_at_the_limit() {
 }
 
 #[tokio::test]
-async fn a_silent_server_meets_the_deadline() {
+async fn a_server_that_is_silent_or_never_finishes_its_head_meets_the_deadline() {
     assert!(matches!(assess_rude(Manners::Silent, IMPATIENCE).await, FraudError::Timeout));
+    assert!(matches!(assess_rude(Manners::DripHead, IMPATIENCE).await, FraudError::Timeout));
 }
 
 #[tokio::test]
@@ -219,11 +220,14 @@ async fn a_lost_connection_is_told_from_a_slow_answer() {
     for manners in [
         Manners::HangUp,
         Manners::HangUpAfterRequest,
+        Manners::Reset,
+        Manners::ResetAfterRequest,
         Manners::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
+        Manners::Say(vec![b'x'; 10 << 20]),
         Manners::Say(truncated()),
     ] {
         let error = assess_rude(manners.clone(), PATIENCE).await;
-        assert!(matches!(error, FraudError::Unreachable(_)), "{manners:?}: {error:?}");
+        assert!(matches!(error, FraudError::Unreachable(_)), "{:.60}: {error:?}", format!("{manners:?}"));
     }
     let closed = ClosedPort::take();
     let error = seon(&closed.url(), PATIENCE).assess(&binding()).await.unwrap_err();

@@ -26,6 +26,7 @@ mod mobile_numbers;
 mod openapi;
 mod races;
 mod round_trips;
+mod slow_upstreams;
 mod sms;
 mod store;
 mod strange_input;

@@ -77,6 +77,7 @@ async fn metrics_count_what_happened_by_labels_of_few_values() {
         (r#"signature_verifications_total{outcome="accepted",purpose="key"}"#.to_owned(), 1.0),
         (r#"sms_messages_total{outcome="accepted",provider="console"}"#.to_owned(), 1.0),
         (r#"sms_send_duration_seconds_count{provider="console"}"#.to_owned(), 1.0),
+        (r#"sms_provider_open{provider="console"}"#.to_owned(), 0.0),
         (r#"fraud_checks_total{action="device_binding",state="approve"}"#.to_owned(), 1.0),
         ("fraud_check_duration_seconds_count{}".to_owned(), 1.0),
         (r#"database_connections{state="used"}"#.to_owned(), 0.0),
@@ -111,6 +112,7 @@ async fn each_metric_is_explained_to_those_who_read_it() {
         "panics_total",
         "signature_verifications_total",
         "sms_messages_total",
+        "sms_provider_open",
         "sms_send_duration_seconds",
     ];
     assert_eq!(names("# TYPE "), all);

@@ -103,6 +103,28 @@ fn servers_are_talked_to_with_encryption_only() {
 }
 
 #[test]
+fn a_request_must_be_allowed_to_take_longer_than_its_providers_and_seon_together() {
+    let twilio = [
+        ("SMS_PROVIDERS", "webhook,twilio"),
+        ("TWILIO_ACCOUNT_SID", "AC1"),
+        ("TWILIO_AUTH_TOKEN", "a-token"),
+        ("TWILIO_FROM", "Bank"),
+    ];
+    let seon = [("SEON_API_KEY", "a-licence"), ("SEON_TIMEOUT_MS", "2500")];
+    let both = [&twilio[..], &seon].concat();
+    // One provider takes 5 seconds unless told otherwise.
+    for (others, longest, enough) in [(&[][..], "5", "6"), (&twilio, "10", "11"), (&both, "12.5", "13")] {
+        let with_deadline = |seconds| [others, &[("REQUEST_DEADLINE_SECONDS", seconds)]].concat();
+        let whole = longest.split('.').next().unwrap();
+        assert_refused(&with_deadline(whole), &[&format!("REQUEST_DEADLINE_SECONDS must be above {longest}:")]);
+        load(&production_but(&with_deadline(enough))).unwrap();
+    }
+    assert_refused(&[("SMS_TIMEOUT_MS", "15000")], &["REQUEST_DEADLINE_SECONDS must be above 15:"]);
+    // In the sandbox whoever tries that out may.
+    load(&[("REQUEST_DEADLINE_SECONDS", "1")]).unwrap();
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_at_once() {
     let changes = [
         ("SANDBOX_OTP", "212212"),

@@ -117,6 +117,8 @@ fn all_faults_are_told_at_once_and_each_names_its_setting() {
         ("SMS_PROVIDERS", "console,pigeon"),
         ("SMS_RETRY_UNCERTAIN", "maybe"),
         ("SMS_TIMEOUT_MS", "2499"),
+        ("SMS_BREAKER_FAILURES", "1001"),
+        ("SMS_BREAKER_SECONDS", "0"),
         ("SMS_SENDER_NAME", "Bank 24"),
         ("SMS_IOS_DOMAIN", "Bank.Example"),
         ("SEON_BASE_URL", "ftp://seon.example"),
@@ -157,6 +159,12 @@ fn a_provider_needs_its_settings_and_takes_one_of_two() {
         load(&[&variables[..], &senders].concat()).map(drop).map_err(|problems| problems.len())
     };
     assert_eq!([twilio("", ""), twilio("a", ""), twilio("", "b"), twilio("a", "b")], [Err(1), Ok(()), Ok(()), Err(1)]);
+}
+
+#[test]
+fn a_provider_is_listed_once() {
+    let found = problems(&[("SMS_PROVIDERS", "console, webhook,console")], "");
+    assert_eq!(found, ["SMS_PROVIDERS must not list a provider twice"]);
 }
 
 #[test]

@@ -3,13 +3,12 @@
 //! It takes connections on a free loopback port until it is dropped, and treats each as [`Manners`] say.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// What happens to a connection.
 #[derive(Clone, Debug)]
@@ -18,20 +17,28 @@ pub(crate) enum Manners {
     HangUp,
     /// Closed once the whole request is there.
     HangUpAfterRequest,
+    /// Reset without a look at the request.
+    Reset,
+    /// Reset once the whole request is there.
+    ResetAfterRequest,
+    /// The first request is answered with these very bytes, and the connection reset after the second.
+    SayThenReset(Vec<u8>),
     /// Kept open in silence.
     Silent,
     /// Answered with these very bytes, then closed.
     Say(Vec<u8>),
+    /// Answered with a head that comes one byte at a time and never ends.
+    DripHead,
     /// Answered with a head of this status and a body that comes one byte at a time and never ends.
     Drip(u16),
     /// Answered with a head of this status and a body of this many bytes that are no JSON.
     Flood(u16, usize),
 }
 
-/// The server.
+/// The server. Its connections end with it.
 pub(crate) struct RudeServer {
     address: SocketAddr,
-    requests: Arc<AtomicUsize>,
+    requests: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
 
@@ -40,11 +47,11 @@ impl RudeServer {
     pub(crate) async fn start(manners: Manners) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let requests = Arc::new(AtomicUsize::new(0));
-        let seen = requests.clone();
+        let (seen, requests) = watch::channel(0);
         let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(treat(stream, manners.clone(), seen.clone()));
+                connections.spawn(treat(stream, manners.clone(), seen.clone()));
             }
         });
         Self { address, requests, task }
@@ -57,7 +64,12 @@ impl RudeServer {
 
     /// How many whole requests it has read.
     pub(crate) fn requests(&self) -> usize {
-        self.requests.load(Ordering::SeqCst)
+        *self.requests.borrow()
+    }
+
+    /// Waits until it has read so many.
+    pub(crate) async fn has_read(&self, count: usize) {
+        self.requests.clone().wait_for(|read| *read >= count).await.expect("the server is there");
     }
 }
 
@@ -84,22 +96,38 @@ impl ClosedPort {
     }
 }
 
-async fn treat(mut stream: TcpStream, manners: Manners, requests: Arc<AtomicUsize>) {
-    if let Manners::HangUp = manners {
-        return;
+async fn treat(mut stream: TcpStream, manners: Manners, seen: watch::Sender<usize>) {
+    match manners {
+        Manners::HangUp => return,
+        Manners::Reset => return reset(&stream),
+        _ => {}
     }
     if !read_request(&mut stream).await {
         return;
     }
-    requests.fetch_add(1, Ordering::SeqCst);
+    seen.send_modify(|count| *count += 1);
     match manners {
         Manners::HangUp | Manners::HangUpAfterRequest => {}
+        Manners::Reset | Manners::ResetAfterRequest => reset(&stream),
+        Manners::SayThenReset(bytes) => {
+            stream.write_all(&bytes).await.unwrap();
+            if read_request(&mut stream).await {
+                seen.send_modify(|count| *count += 1);
+                reset(&stream);
+            }
+        }
         Manners::Silent => std::future::pending().await,
         // A client that has heard enough may be gone before the end.
         Manners::Say(bytes) => drop(stream.write_all(&bytes).await),
-        Manners::Drip(status) => drip(&mut stream, status).await,
+        Manners::DripHead => drip(&mut stream, "HTTP/1.1 200 OK\r\nx-drip: ").await,
+        Manners::Drip(status) => drip(&mut stream, &head(status, 1 << 20)).await,
         Manners::Flood(status, size) => drop(flood(&mut stream, status, size).await),
     }
+}
+
+/// The connection ends with RST instead of FIN when it is dropped.
+fn reset(stream: &TcpStream) {
+    stream.set_zero_linger().unwrap();
 }
 
 /// Reads a head and as much body as it announces; false when the client leaves before.
@@ -128,9 +156,9 @@ fn head(status: u16, length: usize) -> String {
     format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
 }
 
-async fn drip(stream: &mut TcpStream, status: u16) {
+async fn drip(stream: &mut TcpStream, beginning: &str) {
     let mut pace = tokio::time::interval(Duration::from_millis(5));
-    let mut sent = stream.write_all(head(status, 1 << 20).as_bytes()).await;
+    let mut sent = stream.write_all(beginning.as_bytes()).await;
     while sent.is_ok() {
         pace.tick().await;
         sent = stream.write_all(b" ").await;

@@ -1,7 +1,10 @@
 //! SMS providers behind their port: what is sent, what the answer means, and who is asked next.
 
 mod console;
+mod misbehaving;
 mod providers;
+mod scripted;
+mod skipping;
 mod twilio;
 mod webhook;
 

@@ -1,65 +1,25 @@
 //! Who is asked next, and who is not.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use async_trait::async_trait;
-use device_management::outbound::{self, HttpUrl};
-use device_management::sms::providers::{AfterUncertain, Provider, Providers, ProvidersSettings};
-use device_management::sms::webhook::{Webhook, WebhookAuth, WebhookSettings};
-use device_management::sms::{Accepted, Fault, Sms, SmsError, SmsSender};
+use device_management::sms::circuit::CircuitSettings;
+use device_management::sms::providers::{AfterUncertain, Providers, ProvidersSettings};
+use device_management::sms::{Accepted, SmsError, SmsSender};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use super::{CODE, IMPATIENCE, NUMBER, PATIENCE, REFERENCE, assert_shows_none_of, sms};
+use super::scripted::{Does, Scripted};
+use super::{CODE, IMPATIENCE, NUMBER, REFERENCE, assert_shows_none_of, sms};
 use crate::harness::log::Log;
-use crate::harness::provider::{ClosedPort, Manners, RudeServer};
 
-/// What a scripted provider does.
-#[derive(Clone, Copy, Debug)]
-enum Does {
-    Accept,
-    Reject,
-    Throttle,
-    Fail,
-    Refuse,
-    Doubt,
-    Hang,
-}
-
-struct Scripted {
-    name: &'static str,
-    does: Does,
-    asked: AtomicUsize,
-}
-
-#[async_trait]
-impl SmsSender for Scripted {
-    async fn send(&self, _sms: &Sms) -> Result<Accepted, SmsError> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let fault = |status| Fault::Status { status };
-        match self.does {
-            Does::Accept => Ok(Accepted { provider: self.name, provider_message_id: None }),
-            Does::Reject => Err(SmsError::Rejected(fault(400))),
-            Does::Throttle => Err(SmsError::Throttled { retry_after: None, fault: fault(429) }),
-            Does::Fail => Err(SmsError::Unavailable(fault(503))),
-            Does::Refuse => Err(SmsError::Unavailable(Fault::Misconfigured { status: 401, code: Some(20003) })),
-            Does::Doubt => Err(SmsError::Uncertain(fault(500))),
-            Does::Hang => std::future::pending().await,
-        }
-    }
-}
+/// Nobody is skipped here.
+const NEVER: CircuitSettings = CircuitSettings { failures: 0, cool_off: IMPATIENCE };
 
 /// Sends one message through providers that do as told; the outcome, and how often each was asked.
 async fn send(script: [Does; 3], after_uncertain: AfterUncertain) -> (Result<Accepted, SmsError>, [usize; 3]) {
     let mut names = ["first", "second", "third"].into_iter();
-    let scripted = script.map(|does| {
-        let name = names.next().unwrap();
-        Arc::new(Scripted { name, does, asked: AtomicUsize::new(0) })
-    });
-    let list = scripted.iter().map(|s| Provider { name: s.name, sender: s.clone() }).collect();
-    let settings = ProvidersSettings { attempt_deadline: IMPATIENCE, after_uncertain };
+    let scripted = script.map(|does| Scripted::new(names.next().unwrap(), does));
+    let list = scripted.iter().map(Scripted::provider).collect();
+    let settings = ProvidersSettings { attempt_deadline: IMPATIENCE, after_uncertain, circuit: NEVER };
     let outcome = Providers::new(list, settings).unwrap().send(&sms()).await;
-    (outcome, scripted.map(|s| s.asked.load(Ordering::SeqCst)))
+    (outcome, scripted.map(|double| double.asked()))
 }
 
 #[track_caller]
@@ -119,31 +79,9 @@ async fn when_nobody_takes_the_message_the_last_reason_is_told() {
 
 #[test]
 fn an_empty_list_is_refused() {
-    let settings = ProvidersSettings { attempt_deadline: IMPATIENCE, after_uncertain: AfterUncertain::Stop };
+    let after_uncertain = AfterUncertain::Stop;
+    let settings = ProvidersSettings { attempt_deadline: IMPATIENCE, after_uncertain, circuit: NEVER };
     assert!(Providers::new(Vec::new(), settings).is_err());
-}
-
-#[tokio::test]
-async fn over_the_wire_a_dead_gateway_is_passed_over_and_a_silent_one_is_not() {
-    let provider = |name: &'static str, url: &str| {
-        let url = HttpUrl::parse(url).unwrap();
-        let settings = WebhookSettings { url, auth: WebhookAuth::Bearer("token".to_owned().into()) };
-        Provider { name, sender: Arc::new(Webhook::new(settings, outbound::client().unwrap()).unwrap()) }
-    };
-    let dead = ClosedPort::take();
-    let silent = RudeServer::start(Manners::Silent).await;
-    let willing = RudeServer::start(Manners::Say(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec())).await;
-    let list = vec![provider("a", &dead.url()), provider("b", &silent.url()), provider("c", &willing.url())];
-    let settings = ProvidersSettings { attempt_deadline: IMPATIENCE, after_uncertain: AfterUncertain::Stop };
-
-    let error = Providers::new(list.clone(), settings).unwrap().send(&sms()).await.unwrap_err();
-    assert!(matches!(error, SmsError::Uncertain(Fault::Deadline)), "{error:?}");
-    assert_eq!((silent.requests(), willing.requests()), (1, 0));
-
-    let without_silent = vec![list[0].clone(), list[2].clone()];
-    let patient = ProvidersSettings { attempt_deadline: PATIENCE, ..settings };
-    Providers::new(without_silent, patient).unwrap().send(&sms()).await.unwrap();
-    assert_eq!(willing.requests(), 1);
 }
 
 #[tokio::test]

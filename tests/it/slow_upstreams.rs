@@ -1,0 +1,213 @@
+//! SMS providers and SEON that hang, fail or misbehave, seen by those who call the API meanwhile.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::harness::provider::{Manners, RudeServer};
+use crate::harness::{Answer, Phone, TestApp, TestClient, on_both_databases};
+
+on_both_databases![
+    while_an_sms_provider_hangs_others_are_answered_as_ever,
+    while_seon_hangs_others_are_answered_as_ever,
+    a_provider_that_fails_is_skipped_by_the_setting_and_the_next_one_sends,
+    with_every_provider_skipped_the_answer_is_502_and_nobody_is_asked,
+    whatever_seon_does_the_policy_decides_within_its_deadline,
+];
+
+/// Requests that hang at once, far more than there are connections to the database.
+const HANGING: u32 = 24;
+
+/// For how long nobody waits who needs nobody outside: half of what SEON is given here, a twelfth of what SMS is.
+const SOON: Duration = Duration::from_secs(5);
+
+const NOT_SENT: &str = "the SMS could not be sent; nothing of this attempt remains, please try again";
+const PAYLOAD: &str = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf";
+
+async fn while_an_sms_provider_hangs_others_are_answered_as_ever(app: TestApp) {
+    let gateway = RudeServer::start(Manners::Silent).await;
+    let url = gateway.url();
+    let settings = [
+        ("SMS_PROVIDERS", "webhook"),
+        ("SMS_WEBHOOK_URL", url.as_str()),
+        ("SMS_WEBHOOK_TOKEN", "a-token"),
+        ("SMS_TIMEOUT_MS", "60000"),
+        ("REQUEST_DEADLINE_SECONDS", "300"),
+        ("DATABASE_MAX_CONNECTIONS", "2"),
+    ];
+    let replica = app.partner().through(app.replica(&settings).await);
+    let hanging = ask_in_vain(&app, &replica, None).await;
+    gateway.has_read(HANGING as usize).await;
+    live_a_little(&app, &replica).await;
+    assert!(hanging.iter().all(|asking| !asking.is_finished()), "they hung all the while");
+
+    // Their messages may have been taken.
+    drop(gateway);
+    for asking in hanging {
+        asking.await.unwrap().assert_status(202);
+    }
+}
+
+async fn while_seon_hangs_others_are_answered_as_ever(app: TestApp) {
+    let seon = RudeServer::start(Manners::Silent).await;
+    let url = seon.url();
+    let settings = [
+        ("SEON_API_KEY", "a-licence"),
+        ("SEON_BASE_URL", url.as_str()),
+        ("SEON_TIMEOUT_MS", "10000"),
+        ("REQUEST_DEADLINE_SECONDS", "300"),
+        ("DATABASE_MAX_CONNECTIONS", "2"),
+    ];
+    let replica = app.partner().through(app.replica(&settings).await);
+    let hanging = ask_in_vain(&app, &replica, Some(PAYLOAD)).await;
+    seon.has_read(HANGING as usize).await;
+    live_a_little(&app, &replica).await;
+    assert!(hanging.iter().all(|asking| !asking.is_finished()), "they hung all the while");
+
+    drop(seon);
+    for asking in hanging {
+        asking.await.unwrap().assert_status(202);
+    }
+}
+
+async fn a_provider_that_fails_is_skipped_by_the_setting_and_the_next_one_sends(app: TestApp) {
+    let (gateway, twilio) = (RudeServer::start(Manners::ResetAfterRequest).await, MockServer::start().await);
+    let created = ResponseTemplate::new(201).set_body_json(json!({"sid": "SM42"}));
+    Mock::given(method("POST")).respond_with(created).mount(&twilio).await;
+    let (gateway_url, twilio_url) = (gateway.url(), twilio.uri());
+    let settings = [
+        ("SMS_PROVIDERS", "webhook,twilio"),
+        ("SMS_WEBHOOK_URL", gateway_url.as_str()),
+        ("SMS_WEBHOOK_TOKEN", "a-token"),
+        ("TWILIO_BASE_URL", twilio_url.as_str()),
+        ("TWILIO_ACCOUNT_SID", "AC1"),
+        ("TWILIO_AUTH_TOKEN", "a-token"),
+        ("TWILIO_FROM", "Sandbox"),
+        ("SMS_TIMEOUT_MS", "60000"),
+        ("SMS_BREAKER_FAILURES", "2"),
+        ("SMS_BREAKER_SECONDS", "3600"),
+    ];
+    let replica = app.partner().through(app.replica(&settings).await);
+    replica.verified_person("ada").await;
+    for sent_by_twilio in [0, 0, 1, 2] {
+        ask(&replica, "ada", 1, None).await.assert_status(202);
+        assert_eq!(twilio.received_requests().await.unwrap().len(), sent_by_twilio);
+    }
+    assert_eq!(gateway.requests(), 2);
+}
+
+async fn with_every_provider_skipped_the_answer_is_502_and_nobody_is_asked(app: TestApp) {
+    let gateway = RudeServer::start(Manners::ResetAfterRequest).await;
+    let url = gateway.url();
+    let settings = [
+        ("SMS_PROVIDERS", "webhook"),
+        ("SMS_WEBHOOK_URL", url.as_str()),
+        ("SMS_WEBHOOK_TOKEN", "a-token"),
+        ("SMS_TIMEOUT_MS", "60000"),
+        ("SMS_BREAKER_FAILURES", "1"),
+        ("SMS_BREAKER_SECONDS", "3600"),
+    ];
+    let replica = app.partner().through(app.replica(&settings).await);
+    replica.verified_person("ada").await;
+    ask(&replica, "ada", 1, None).await.assert_status(202);
+    for _ in 0..2 {
+        let answer = ask(&replica, "ada", 2, None).await;
+        answer.assert_error(502, "bad_gateway", NOT_SENT);
+    }
+    assert_eq!(gateway.requests(), 1, "nobody was asked again");
+
+    // Another replica finds out for itself.
+    let other = app.partner().through(app.replica(&settings).await);
+    ask(&other, "ada", 2, None).await.assert_status(202);
+    assert_eq!(gateway.requests(), 2);
+}
+
+async fn whatever_seon_does_the_policy_decides_within_its_deadline(app: TestApp) {
+    let manners = [
+        Manners::Silent,
+        Manners::DripHead,
+        Manners::Drip(200),
+        Manners::HangUp,
+        Manners::Reset,
+        Manners::ResetAfterRequest,
+        Manners::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
+        Manners::Say(vec![b'x'; 10 << 20]),
+        Manners::Flood(200, 10 << 20),
+    ];
+    for (index, manners) in (1..).zip(manners) {
+        let seon = RudeServer::start(manners.clone()).await;
+        let url = seon.url();
+        for (on_error, status) in [("allow", 202), ("deny", 403)] {
+            let settings = [
+                ("SEON_API_KEY", "a-licence"),
+                ("SEON_BASE_URL", url.as_str()),
+                ("SEON_TIMEOUT_MS", "100"),
+                ("SEON_ON_ERROR", on_error),
+            ];
+            let replica = app.partner().through(app.replica(&settings).await);
+            let person = format!("{on_error}-{index}");
+            replica.verified_person(&person).await;
+            let answer = timeout(SOON, ask(&replica, &person, index, Some(PAYLOAD))).await;
+            answer.unwrap_or_else(|_| panic!("no answer with {on_error} and {index}")).assert_status(status);
+        }
+    }
+}
+
+async fn ask(client: &TestClient, person: &str, phone: u32, device_data: Option<&str>) -> Answer {
+    let key = Phone::new(phone).key();
+    let body = json!({"person_id": person, "key_type": "ecdsa-p256", "key": key, "device_data": device_data});
+    client.post("/v1/mfa/devices", body).await
+}
+
+/// Asks for devices by way of a replica that gets no further with them.
+async fn ask_in_vain(
+    app: &TestApp,
+    replica: &TestClient,
+    device_data: Option<&'static str>,
+) -> Vec<JoinHandle<Answer>> {
+    let acme = app.partner();
+    let mut asking = Vec::new();
+    for index in 0..HANGING {
+        let person = format!("hangs-{index}");
+        acme.verified_person(&person).await;
+        let replica = replica.clone();
+        asking.push(tokio::spawn(async move { ask(&replica, &person, index, device_data).await }));
+    }
+    asking
+}
+
+/// Everything that needs nobody outside, by way of the same replica.
+async fn live_a_little(app: &TestApp, replica: &TestClient) {
+    let acme = app.partner();
+    let mut last = Instant::now();
+    let mut answered_soon = |what: &str| {
+        assert!(last.elapsed() < SOON, "{what} took {:?}", last.elapsed());
+        last = Instant::now();
+    };
+    for round in 0..3 {
+        let person = format!("lives-{round}");
+        replica.verified_person(&person).await;
+        answered_soon("giving a number");
+        let (phone, other) = (Phone::new(100 + round), Phone::new(200 + round));
+        // Only the code comes by another way, from a replica whose provider works.
+        let asked = acme.ask_for_device(&person, &phone).await.id;
+        let code = app.outbox().last().code();
+        answered_soon("asking elsewhere");
+        replica.answer(&asked, &phone.sign("wrong")).await.assert_status(403);
+        answered_soon("a wrong answer");
+        replica.answer(&asked, &phone.sign(&code)).await.assert_status(204);
+        answered_soon("a right answer");
+        let vouched = json!({"signature_key_purpose": "unrestricted", "signature": phone.sign(&other.key())});
+        let key = json!({"key_type": "ecdsa-p256", "key": other.key(), "device_signature": vouched});
+        replica.post(&format!("/v1/mfa/devices/{asked}/keys"), key).await.assert_status(201);
+        answered_soon("adding a key");
+        replica.get(&format!("/v1/mfa/devices/{asked}")).await.assert_status(200);
+        answered_soon("reading a device");
+        replica.delete(&format!("/v1/mfa/devices/{asked}")).await.assert_status(204);
+        answered_soon("deleting a device");
+    }
+}
