@@ -49,6 +49,9 @@ pub(super) trait Engine:
     + Implies<Vec<u8>, Itself: Column<Self>>
     + Implies<DateTime<Utc>, Itself: Column<Self>>
     + Implies<Option<f64>, Itself: Column<Self>>
+    + Implies<Option<i64>, Itself: Column<Self>>
+    + Implies<Option<Uuid>, Itself: Column<Self>>
+    + Implies<Option<Vec<u8>>, Itself: Column<Self>>
     + Implies<Option<String>, Itself: Column<Self>>
     + Implies<Option<DateTime<Utc>>, Itself: Column<Self>>
     + Implies<<Self as Database>::Arguments, Itself: IntoArguments<Self>>
