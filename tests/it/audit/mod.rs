@@ -64,7 +64,6 @@ impl Trail {
     }
 
     /// Asserts that every chain holds, and gives seals, events and waiting of each.
-    #[track_caller]
     async fn holds(&self) -> Vec<(String, [i64; 3])> {
         let verdicts = verdicts(&**self, &KeptHeads::default()).await;
         assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:#?}");
