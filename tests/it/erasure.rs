@@ -82,7 +82,7 @@ async fn leave_traces(app: &TestApp, id: &str, number: u8) {
             client_id: "client".to_owned(),
             action: "binding.asked".into(),
             outcome: "accepted".into(),
-            subject: Some(AuditSubject::new(person(id), [number; 16])),
+            subject: Some(AuditSubject::new(person(id), salt(number))),
             object_id: None,
             key_id: None,
             at: "2022-03-18T14:50:04Z".parse().unwrap(),
@@ -94,14 +94,18 @@ async fn leave_traces(app: &TestApp, id: &str, number: u8) {
     }
 }
 
+fn salt(number: u8) -> [u8; 16] {
+    b"a grain of salt!".map(|byte| byte ^ number)
+}
+
 /// Everything by which Ada could be known, as text and as it looks among bytes.
 fn needles() -> Vec<String> {
     let words = [ADA, ADAS_NUMBER, &ADAS_NUMBER[1..], ADAS_NAME, "seon-1"].map(str::to_lowercase);
     let as_bytes = words.each_ref().map(hex::encode);
     // The salt, without which nobody can guess the id from its digest; and the keys.
-    let salt = hex::encode([1; 16]);
+    let salt = hex::encode(salt(1));
     let keys = (1..=4).map(|seed| Phone::new(seed).key());
-    words.into_iter().chain(as_bytes).chain(keys).chain([format!("{salt}' "), format!("x{salt},")]).collect()
+    words.into_iter().chain(as_bytes).chain(keys).chain([salt]).collect()
 }
 
 async fn no_table_names_an_erased_person(app: TestApp) {
@@ -150,7 +154,7 @@ async fn what_stays_is_a_tombstone_of_nobody(app: TestApp) {
         assert!(tombstone["deleted_at"].is_string() && tombstone["name"].is_null(), "{tombstone}");
     }
     let keys = format!("/v1/mfa/devices/{}/keys", bound.id);
-    assert_eq!(partner.get(&keys).await.assert_status(200).json()["keys"], json!([]));
+    assert_eq!(partner.get(&keys).await.assert_status(200).json()[0]["keys"], json!([]));
     partner.get(&format!("{keys}/{}", bound.key_id)).await.assert_status(404);
     partner.get(&format!("/v1/mfa/devices/{}", pending.id)).await.assert_status(404);
     partner.get(&format!("/v1/persons/{ADA}/mobile_number")).await.assert_status(404);
