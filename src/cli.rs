@@ -1,9 +1,13 @@
 //! The command line: `serve` unless told otherwise. Data goes to standard output, logs and problems to standard error.
 
+mod audit;
+mod person;
+
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -11,6 +15,9 @@ use chrono::{SecondsFormat, TimeDelta};
 use clap::{Parser, Subcommand};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
+
+use audit::AuditCommand;
+use person::PersonCommand;
 
 use crate::app::{Surroundings, assemble};
 use crate::clock::SystemClock;
@@ -20,7 +27,7 @@ use crate::domain::person::PartnerId;
 use crate::entropy::SystemEntropy;
 use crate::server::{self, Listeners};
 use crate::service::{ClientRegistry, NewSecret};
-use crate::store::{self, DatabaseUrl};
+use crate::store::{self, DatabaseUrl, Store};
 use crate::telemetry;
 
 /// Binds phones to persons and proves later which device signed.
@@ -43,6 +50,12 @@ enum Command {
     /// Make, list and withdraw clients
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Verify or export the audit trail
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Erase a person
+    #[command(subcommand)]
+    Person(PersonCommand),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -107,6 +120,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve => serve(config).await,
         Command::Migrate => migrate(&config).await,
         Command::Client(command) => client(&config, command).await,
+        Command::Audit(command) => audit::run(&config, command).await,
+        Command::Person(command) => person::run(&config, command).await,
         Command::Config(ConfigCommand::Check) => say("the configuration is good"),
         Command::Config(ConfigCommand::Print) => print_config(&config),
         Command::Healthcheck => healthcheck(&config).await,
@@ -135,8 +150,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if config.migrate_on_start {
         store::migrate(&config.database).await.context("the database could not be migrated")?;
     }
-    let store = store::connect(&config.database).await.context("the database could not be opened")?;
-    store.ready().await?;
+    let store = open_store(&config).await?;
     let app = assemble(&config, Surroundings::real(store))?;
     let http = listen("HTTP_ADDR", config.http_addr).await?;
     let listeners = Listeners { http, metrics: listen("METRICS_ADDR", config.metrics_addr).await? };
@@ -177,9 +191,15 @@ async fn migrate(config: &Config) -> anyhow::Result<()> {
     say("the database is up to date")
 }
 
-async fn client(config: &Config, command: ClientCommand) -> anyhow::Result<()> {
+/// The database of a command, which must have all its tables.
+async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let store = store::connect(&config.database).await.context("the database could not be opened")?;
     store.ready().await?;
+    Ok(store)
+}
+
+async fn client(config: &Config, command: ClientCommand) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
     let clients = ClientRegistry { store: &*store, clock: &SystemClock, entropy: &SystemEntropy };
     let done = match command {
         ClientCommand::Create { partner, name, permissions } => {

@@ -5,12 +5,17 @@
 //! runs to its end even when the client hangs up: whoever calls it from a connection spawns it.
 
 mod attempt;
+mod audit_trail;
+mod audit_verification;
+mod audit_walk;
 mod bind_device;
 mod client_credentials;
 mod devices;
+mod erase_person;
 mod failure;
 mod fraud_check;
 mod idempotency;
+mod kept_heads;
 mod keys;
 mod mobile_number;
 mod one_time_codes;
@@ -22,11 +27,15 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 pub use attempt::Keeping;
+pub use audit_trail::AuditExport;
+pub use audit_verification::{AuditVerdict, AuditVerification};
 pub use bind_device::{BindDevice, BindDeviceError, Challenge};
 pub use client_credentials::{ClientCredentialsError, ClientRegistry, NewSecret, SandboxClient};
 pub use devices::DeviceError;
+pub use erase_person::PersonErasure;
 pub use failure::Failure;
 pub use idempotency::RepeatableRequest;
+pub use kept_heads::KeptHeads;
 pub use keys::{AddKey, AddKeyError};
 pub use mobile_number::MobileNumberError;
 pub use one_time_codes::OneTimeCodes;

@@ -4,11 +4,14 @@
 //! when it returns. Races are settled here, by conditions in the statements; nothing above this module locks or retries.
 //! Every method takes the partner: another partner's rows do not exist for it.
 
+mod audit_events;
+mod audit_trail;
 mod bindings;
 mod clients;
 mod connect;
 mod devices;
 mod engine;
+mod erasure;
 mod error;
 mod failures;
 mod fraud_assessments;
@@ -24,10 +27,12 @@ mod sql_store;
 mod sqlite;
 mod verdicts;
 
+pub use audit_trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent};
 pub use bindings::{BindingProspects, Bindings};
 pub use clients::{Client, ClientSecret, Clients, SecretHash};
 pub use connect::{DatabaseSettings, DatabaseUrl, PoolUse, connect, migrate};
 pub use devices::{DeleteOutcome, DevicePage, DeviceQuery, Devices, Tombstones};
+pub use erasure::{Erased, Erasure};
 pub use error::StoreError;
 pub use failures::Failures;
 pub use idempotent_requests::IdempotentRequests;
@@ -55,6 +60,8 @@ pub trait Store:
     + Failures
     + IdempotentRequests
     + Records
+    + AuditTrail
+    + Erasure
     + Send
     + Sync
 {

@@ -190,12 +190,6 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         record: &Record,
     ) -> Result<bool> {
         let mut transaction = self.begin().await?;
-        if let Some(spend) = sms
-            && !spend_sms::<DB>(&mut transaction, partner, spend).await?
-        {
-            transaction.rollback().await?;
-            return Ok(false);
-        }
         let opened = sqlx::query(
             "update mobile_number
                 set challenge_id = $4
@@ -215,7 +209,11 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         .bind(challenge.expires_at)
         .fetch_all(&mut *transaction)
         .await?;
-        if opened.is_empty() {
+        let may_send = match sms {
+            Some(spend) if !opened.is_empty() => spend_sms::<DB>(&mut transaction, partner, spend).await?,
+            _ => true,
+        };
+        if opened.is_empty() || !may_send {
             transaction.rollback().await?;
             return Ok(false);
         }
@@ -233,9 +231,6 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         record: &Record,
     ) -> Result<()> {
         let mut transaction = self.begin().await?;
-        if let Some(spend) = not_taken {
-            take_back_sms::<DB>(&mut transaction, partner, spend).await?;
-        }
         sqlx::query(
             "update mobile_number
                 set challenge_id = null
@@ -248,6 +243,9 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         .bind(id.uuid())
         .execute(&mut *transaction)
         .await?;
+        if let Some(spend) = not_taken {
+            take_back_sms::<DB>(&mut transaction, partner, spend).await?;
+        }
         write_down::<DB>(&mut transaction, partner, record).await?;
         Ok(transaction.commit().await?)
     }

@@ -8,10 +8,11 @@
 use sqlx::query::Query;
 use sqlx::{Database, Pool, Postgres};
 
+use super::audit_events::SubjectColumns;
 use super::engine::Engine;
 use super::failures::spend_budget;
 use super::fraud_assessments::yes_or_no;
-use super::record::{AnswerColumns, EventColumns};
+use super::record::AnswerColumns;
 use super::rows::column;
 use super::{Record, Result};
 use crate::domain::challenge::{Acceptance, NewBinding, WrongSignature};
@@ -262,7 +263,7 @@ impl Engine for Postgres {
 /// Binds $1 to $23.
 fn bind_record<'q>(query: PostgresQuery<'q>, partner: &'q PartnerId, record: &'q Record) -> PostgresQuery<'q> {
     let event = &record.event;
-    let subject = EventColumns::of(event);
+    let subject = SubjectColumns::of(event);
     let fraud = record.fraud.as_ref();
     let answer = record.answer.as_ref().map(AnswerColumns::of).unwrap_or_default();
     query

@@ -7,6 +7,7 @@ use sqlx::Transaction;
 use sqlx::query::Query;
 use uuid::Uuid;
 
+use super::audit_events::insert_event;
 use super::engine::Engine;
 use super::fraud_assessments;
 use super::sql_store::SqlStore;
@@ -73,46 +74,6 @@ pub(super) async fn write_down<DB: Engine>(
         }
     }
     Ok(())
-}
-
-fn insert_event<DB: Engine>(partner: &PartnerId, event: &AuditEvent) -> Query<'static, DB, DB::Arguments> {
-    let columns = EventColumns::of(event);
-    sqlx::query(
-        "insert into audit_pending
-             ( partner_id, event_id, client_id, action, outcome, person_id, person_salt, person_digest
-             , object_id, key_id, occurred_at )
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-    )
-    .bind(partner.as_str().to_owned())
-    .bind(event.id)
-    .bind(event.client_id.clone())
-    .bind(event.action.clone().into_owned())
-    .bind(event.outcome.clone().into_owned())
-    .bind(columns.person_id.map(str::to_owned))
-    .bind(columns.person_salt.map(<[u8]>::to_vec))
-    .bind(columns.person_digest.map(<[u8]>::to_vec))
-    .bind(event.object_id)
-    .bind(event.key_id)
-    .bind(event.at)
-}
-
-/// The columns of an event's subject.
-pub(super) struct EventColumns<'a> {
-    pub(super) person_id: Option<&'a str>,
-    pub(super) person_salt: Option<&'a [u8]>,
-    pub(super) person_digest: Option<&'a [u8]>,
-}
-
-impl<'a> EventColumns<'a> {
-    pub(super) fn of(event: &'a AuditEvent) -> Self {
-        let subject = event.subject.as_ref();
-        let known = subject.and_then(|subject| subject.known.as_ref());
-        Self {
-            person_id: known.map(|(person, _)| person.as_str()),
-            person_salt: known.map(|(_, salt)| &salt[..]),
-            person_digest: subject.map(|subject| &subject.digest[..]),
-        }
-    }
 }
 
 /// Writes the answer under its claim, or takes one back that came to nothing.

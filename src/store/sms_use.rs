@@ -26,8 +26,8 @@ pub(super) fn sms_use<DB: Engine>(row: &DB::Row) -> Result<SmsUse> {
 /// Writes a message down. False when a limit stands against it by now, or somebody has sent since the histories were read;
 /// then the transaction is to be rolled back.
 ///
-/// To be called first: partner, number, person is the order in which everybody takes these locks, before those of the
-/// person itself.
+/// To be called after the number's own row and before the person's: partner, number, person is the order in which
+/// everybody takes the locks in between.
 pub(super) async fn spend_sms<DB: Engine>(
     transaction: &mut Transaction<'static, DB>,
     partner: &PartnerId,
@@ -80,7 +80,7 @@ async fn write_history<DB: Engine>(
     Ok(!written.is_empty())
 }
 
-/// Takes back a message that nobody took, unless another was sent since. The partner's rate is not given back: it also
+/// Takes back a message that nobody took, unless another was sent since. The same order of locks. The partner's rate is not given back: it also
 /// bounds how often providers are asked in vain.
 pub(super) async fn take_back_sms<DB: Engine>(
     transaction: &mut Transaction<'static, DB>,

@@ -10,11 +10,13 @@
 mod harness;
 
 mod architecture;
+mod audit;
 mod binary;
 mod bindings;
 mod config;
 mod contract;
 mod devices;
+mod erasure;
 mod errors;
 mod failure_budget;
 mod fraud;

@@ -22,7 +22,7 @@ use crate::harness::{Process, Program, TestDatabase};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The sandbox on a database.
-fn sandbox_on(database: &TestDatabase) -> Program {
+pub(crate) fn sandbox_on(database: &TestDatabase) -> Program {
     Program::new().with("DATABASE_URL", database.url())
 }
 
@@ -39,18 +39,18 @@ fn production_on(database: &TestDatabase) -> Program {
 }
 
 /// Runs a command to its end: its exit code, and what it wrote to standard output.
-fn run(program: &Program, arguments: &[&str]) -> (i32, Vec<String>) {
+pub(crate) fn run(program: &Program, arguments: &[&str]) -> (i32, Vec<String>) {
     let process = program.start(arguments);
     (exit_code(&process), process.output())
 }
 
 /// Waits for the end.
-fn exit_code(process: &Process) -> i32 {
+pub(crate) fn exit_code(process: &Process) -> i32 {
     process.wait(PATIENCE).code().expect("it ends by itself, not by a signal")
 }
 
 /// Runs a command that fails: its exit code, and what it wrote to standard error.
-fn fail(program: &Program, arguments: &[&str]) -> (i32, String) {
+pub(crate) fn fail(program: &Program, arguments: &[&str]) -> (i32, String) {
     let process = program.start(arguments);
     (exit_code(&process), process.logs().join("\n"))
 }

@@ -20,6 +20,40 @@ pub(crate) async fn texts(url: &str, query: &str) -> Vec<String> {
     rows.expect("the test's query is good")
 }
 
+/// Runs statements on a connection of their own; the number of rows that they touched.
+pub(crate) async fn execute(url: &str, statements: &str) -> u64 {
+    let statements = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
+    if url.starts_with("sqlite:") {
+        let mut connection = SqliteConnection::connect(url).await.expect("the test's database is there");
+        statements.execute(&mut connection).await.expect("the test's statement is good").rows_affected()
+    } else {
+        let mut connection = PgConnection::connect(url).await.expect("the test's database is there");
+        statements.execute(&mut connection).await.expect("the test's statement is good").rows_affected()
+    }
+}
+
+/// Every value of every row, in lower case, bytes as hexadecimal digits.
+pub(crate) async fn every_value(database: &TestDatabase) -> String {
+    let url = database.url();
+    let sqlite = url.starts_with("sqlite:");
+    let tables = if sqlite {
+        "select name from sqlite_master where type = 'table'"
+    } else {
+        "select table_name::text from information_schema.tables where table_schema = 'public'"
+    };
+    let mut rows = Vec::new();
+    for table in texts(url, tables).await {
+        let columns = if sqlite {
+            let names = texts(url, &format!("select name from pragma_table_info('{table}')")).await;
+            names.iter().map(|name| format!("quote({name})")).collect::<Vec<_>>().join(" || ' ' || ")
+        } else {
+            format!("{table}::text")
+        };
+        rows.extend(texts(url, &format!("select {columns} from {table}")).await);
+    }
+    rows.join("\n").to_lowercase()
+}
+
 /// Everything that the database holds, as it is written down: whoever reads the disk sees no more.
 pub(crate) async fn everything(database: &TestDatabase) -> String {
     let url = database.url();

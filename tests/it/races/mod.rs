@@ -4,6 +4,7 @@
 mod answers;
 mod deletion;
 mod devices;
+mod erasure;
 mod keys;
 
 use std::sync::Arc;

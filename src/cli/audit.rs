@@ -1,0 +1,159 @@
+//! `audit`: holds the audit trail against itself, and writes it out.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{open_store, say};
+use crate::config::Config;
+use crate::domain::audit::AuditEvent;
+use crate::domain::person::PartnerId;
+use crate::service::{AuditExport, AuditVerification, KeptHeads};
+use crate::store::{SealedEvent, Store};
+
+#[derive(Subcommand, Debug)]
+pub(super) enum AuditCommand {
+    /// Compute every partner's chain anew and say what does not hold; the lines printed are worth keeping elsewhere
+    Verify {
+        /// Lines that were printed earlier: each must still be in its chain
+        #[arg(long, value_name = "FILE")]
+        kept: Option<PathBuf>,
+    },
+    /// Write sealed events as JSON lines, in the order of each chain
+    Export {
+        /// Batches sealed since then, which hold everything that happened since then
+        #[arg(long, value_name = "RFC3339")]
+        since: DateTime<Utc>,
+        /// Of this partner only
+        #[arg(long)]
+        partner: Option<String>,
+    },
+}
+
+pub(super) async fn run(config: &Config, command: AuditCommand) -> anyhow::Result<()> {
+    let kept = match &command {
+        AuditCommand::Verify { kept: Some(file) } => read_kept(file)?,
+        _ => KeptHeads::default(),
+    };
+    let store = open_store(config).await?;
+    let done = match command {
+        AuditCommand::Verify { .. } => verify(&*store, &kept).await,
+        AuditCommand::Export { since, partner } => export(&*store, since, partner.as_deref()).await,
+    };
+    store.close().await;
+    done
+}
+
+fn read_kept(file: &Path) -> anyhow::Result<KeptHeads> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("{name} cannot be read"))?;
+    KeptHeads::parse(&text).map_err(|line| anyhow!("{name}, line {line}: not a line that `audit verify` prints"))
+}
+
+/// A chain that does not hold gets no line: nobody should keep its head.
+async fn verify(store: &dyn Store, kept: &KeptHeads) -> anyhow::Result<()> {
+    say(KeptHeads::HEADER)?;
+    let mut broken = 0;
+    let mut verification = AuditVerification::new(store, kept);
+    while let Some(verdict) = verification.next().await? {
+        if verdict.faults.is_empty() {
+            let counts = [verdict.seals, verdict.events, verdict.waiting];
+            say(KeptHeads::line(&verdict.partner, counts, verdict.head))?;
+            continue;
+        }
+        broken += 1;
+        for fault in verdict.faults {
+            complain(fault);
+        }
+    }
+    match broken {
+        0 => Ok(()),
+        1 => bail!("the audit trail of 1 partner does not hold"),
+        more => bail!("the audit trails of {more} partners do not hold"),
+    }
+}
+
+/// One line of an export.
+#[derive(Serialize)]
+struct Line<'a> {
+    partner: &'a str,
+    seal: i64,
+    event_id: String,
+    at: String,
+    client_id: &'a str,
+    action: &'a str,
+    outcome: &'a str,
+    /// `null` when the event is about nobody, or about somebody who was erased.
+    person_id: Option<&'a str>,
+    object_id: Option<String>,
+    key_id: Option<String>,
+}
+
+impl<'a> Line<'a> {
+    fn new(partner: &'a PartnerId, seal: i64, event: &'a AuditEvent) -> Self {
+        let known = event.subject.as_ref().and_then(|subject| subject.known.as_ref());
+        Self {
+            partner: partner.as_str(),
+            seal,
+            event_id: event.id.to_string(),
+            at: event.at.to_rfc3339_opts(SecondsFormat::Micros, true),
+            client_id: &event.client_id,
+            action: &event.action,
+            outcome: &event.outcome,
+            person_id: known.map(|(person, _)| person.as_str()),
+            object_id: event.object_id.map(|id| id.to_string()),
+            key_id: event.key_id.map(|id| id.to_string()),
+        }
+    }
+}
+
+async fn export(store: &dyn Store, since: DateTime<Utc>, only: Option<&str>) -> anyhow::Result<()> {
+    let mut waiting = 0;
+    if let Some(name) = only {
+        waiting += export_partner(store, since, &partner_with_trail(store, name).await?).await?;
+    } else {
+        let mut next = store.next_partner_with_trail(None).await?;
+        while let Some(partner) = next {
+            waiting += export_partner(store, since, &partner).await?;
+            next = store.next_partner_with_trail(Some(&partner)).await?;
+        }
+    }
+    complain(format!("{waiting} events are still waiting to be sealed"));
+    Ok(())
+}
+
+/// A mistyped name must not pass for a quiet partner.
+async fn partner_with_trail(store: &dyn Store, name: &str) -> anyhow::Result<PartnerId> {
+    let nobody = || anyhow!("there is no audit trail of a partner {name}");
+    let partner = PartnerId::parse(name).ok_or_else(nobody)?;
+    let chain = store.audit_chain(&partner).await?;
+    if chain.seals > 0 || chain.waiting > 0 { Ok(partner) } else { Err(nobody()) }
+}
+
+/// Gives how many events of the partner are not in the export because they are not sealed.
+async fn export_partner(store: &dyn Store, since: DateTime<Utc>, partner: &PartnerId) -> anyhow::Result<i64> {
+    let mut export = AuditExport::since(store, partner, since).await?;
+    let mut output = io::BufWriter::new(io::stdout());
+    loop {
+        let page = export.page().await?;
+        if page.is_empty() {
+            break;
+        }
+        for SealedEvent { seal, id, event } in page {
+            let event = event.with_context(|| format!("{partner}: seal {seal}, event {id}"))?;
+            serde_json::to_writer(&mut output, &Line::new(partner, seal, &event))?;
+            output.write_all(b"\n")?;
+        }
+        output.flush().context("standard output is closed")?;
+    }
+    Ok(store.audit_chain(partner).await?.waiting)
+}
+
+fn complain(sentence: impl std::fmt::Display) {
+    // Whoever closed standard error does not want to know.
+    let _ = writeln!(io::stderr(), "{sentence}");
+}

@@ -1,0 +1,181 @@
+//! The audit trail: sealed once whoever seals, told when it was tampered with, written out for whoever must keep it.
+
+mod commands;
+mod kept;
+mod sealing;
+mod tampering;
+
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use device_management::domain::audit::{AuditEvent, AuditSubject};
+use device_management::domain::person::{PartnerId, PersonId};
+use device_management::service::{AuditVerdict, AuditVerification, KeptHeads};
+use device_management::store::{DatabaseSettings, DatabaseUrl, Store, connect};
+use uuid::Uuid;
+
+use crate::harness::{Engine, Start, TestDatabase, sql};
+
+/// A store on a database of its own, into whose trail the test writes what requests would.
+pub(crate) struct Trail {
+    store: Arc<dyn Store>,
+    pub(crate) database: TestDatabase,
+}
+
+impl Start for Trail {
+    async fn start(engine: Engine) -> Self {
+        let database = TestDatabase::start(engine).await;
+        Self { store: replica(&database).await, database }
+    }
+}
+
+impl Deref for Trail {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.store
+    }
+}
+
+impl Trail {
+    /// Three batches of five events and two that wait.
+    async fn with_three_batches(self) -> Self {
+        for batch in 0..3 {
+            self.leave(&acme(), batch * 5..batch * 5 + 5).await;
+            assert_eq!(self.seal_audit_events(&acme(), now(), 500).await.unwrap(), 5);
+        }
+        self.leave(&acme(), 15..17).await;
+        self
+    }
+
+    /// Leaves events behind, as requests do.
+    async fn leave(&self, partner: &PartnerId, numbers: Range<u32>) {
+        leave(&self.database, partner, numbers.map(event)).await;
+    }
+
+    async fn execute(&self, statements: &str) -> u64 {
+        sql::execute(self.database.url(), statements).await
+    }
+
+    /// What is wrong with all chains.
+    async fn faults(&self, kept: &KeptHeads) -> Vec<String> {
+        verdicts(&**self, kept).await.into_iter().flat_map(|verdict| verdict.faults).collect()
+    }
+
+    /// Asserts that every chain holds, and gives seals, events and waiting of each.
+    async fn holds(&self) -> Vec<(String, [i64; 3])> {
+        let verdicts = verdicts(&**self, &KeptHeads::default()).await;
+        assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:#?}");
+        verdicts.iter().map(|it| (it.partner.to_string(), [it.seals, it.events, it.waiting])).collect()
+    }
+}
+
+/// Another process's store on the same database.
+async fn replica(database: &TestDatabase) -> Arc<dyn Store> {
+    let url = DatabaseUrl::parse(database.url()).expect("the harness makes good URLs");
+    connect(&DatabaseSettings::new(url)).await.expect("the test's database is there")
+}
+
+/// The verdicts on all chains.
+pub(crate) async fn verdicts(store: &dyn Store, kept: &KeptHeads) -> Vec<AuditVerdict> {
+    let mut verification = AuditVerification::new(store, kept);
+    let mut verdicts = Vec::new();
+    while let Some(verdict) = verification.next().await.expect("the trail can be read") {
+        verdicts.push(verdict);
+    }
+    verdicts
+}
+
+fn acme() -> PartnerId {
+    PartnerId::parse("acme").expect("a partner's name")
+}
+
+fn globex() -> PartnerId {
+    PartnerId::parse("globex").expect("a partner's name")
+}
+
+fn now() -> DateTime<Utc> {
+    "2022-03-18T14:50:04.123456Z".parse().expect("an RFC 3339 instant")
+}
+
+fn event_id(number: u32) -> Uuid {
+    Uuid::from_u128(0xa000 << 64 | u128::from(number))
+}
+
+/// Every third is about nobody in particular, every second about a key.
+fn event(number: u32) -> AuditEvent {
+    let person = PersonId::parse(&format!("person-{}", number % 3)).expect("a person's id");
+    let salt = Uuid::from_u128(u128::from(number)).into_bytes();
+    AuditEvent {
+        id: event_id(number),
+        client_id: "client-1".to_owned(),
+        action: "binding.asked".into(),
+        outcome: "accepted".into(),
+        subject: (number % 3 > 0).then(|| AuditSubject::new(person, salt)),
+        object_id: Some(Uuid::from_u128(u128::from(number) + 1)),
+        key_id: (number % 2 > 0).then(|| Uuid::from_u128(u128::from(number) + 2)),
+        at: now() + TimeDelta::seconds(number.into()),
+    }
+}
+
+/// Writes events that wait to be sealed.
+pub(crate) async fn leave(database: &TestDatabase, partner: &PartnerId, events: impl IntoIterator<Item = AuditEvent>) {
+    let write = Literals(database.engine());
+    let rows: Vec<String> = events
+        .into_iter()
+        .map(|event| {
+            let known = event.subject.as_ref().and_then(|subject| subject.known.as_ref());
+            [
+                write.text(partner.as_str()),
+                write.uuid(event.id),
+                write.text(&event.client_id),
+                write.text(&event.action),
+                write.text(&event.outcome),
+                write.optional(known.map(|(person, _)| write.text(person.as_str()))),
+                write.optional(known.map(|(_, salt)| write.bytes(salt))),
+                write.optional(event.subject.as_ref().map(|subject| write.bytes(&subject.digest))),
+                write.optional(event.object_id.map(|id| write.uuid(id))),
+                write.optional(event.key_id.map(|id| write.uuid(id))),
+                write.instant(event.at),
+            ]
+            .join(", ")
+        })
+        .collect();
+    sql::execute(database.url(), &format!("insert into audit_pending values ({})", rows.join("), ("))).await;
+}
+
+/// How values are written in the SQL of an engine.
+#[derive(Clone, Copy)]
+pub(crate) struct Literals(pub(crate) Engine);
+
+impl Literals {
+    pub(crate) fn text(self, text: &str) -> String {
+        format!("'{text}'")
+    }
+
+    pub(crate) fn bytes(self, bytes: &[u8]) -> String {
+        match self.0 {
+            Engine::Sqlite => format!("x'{}'", hex::encode(bytes)),
+            Engine::Postgres => format!("decode('{}', 'hex')", hex::encode(bytes)),
+        }
+    }
+
+    pub(crate) fn uuid(self, id: Uuid) -> String {
+        match self.0 {
+            Engine::Sqlite => format!("x'{}'", id.simple()),
+            Engine::Postgres => format!("'{id}'::uuid"),
+        }
+    }
+
+    pub(crate) fn instant(self, at: DateTime<Utc>) -> String {
+        match self.0 {
+            Engine::Sqlite => format!("'{}'", at.to_rfc3339()),
+            Engine::Postgres => format!("'{}'::timestamptz", at.to_rfc3339()),
+        }
+    }
+
+    fn optional(self, literal: Option<String>) -> String {
+        literal.unwrap_or_else(|| "null".to_owned())
+    }
+}

@@ -1,0 +1,247 @@
+//! A person who is erased leaves nothing that names them, in any column of any table, and the audit trail still holds.
+
+use device_management::clock::SystemClock;
+use device_management::domain::audit::{AuditEvent, AuditSubject};
+use device_management::domain::person::{PartnerId, PersonId};
+use device_management::entropy::SystemEntropy;
+use device_management::service::{KeptHeads, PersonErasure};
+use device_management::store::Erased;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::audit::{Literals, leave, verdicts};
+use crate::binary::{fail, run, sandbox_on};
+use crate::harness::{Bound, Phone, TestApp, TestClient, books, on_both_databases, sql};
+
+on_both_databases![
+    no_table_names_an_erased_person,
+    what_stays_is_a_tombstone_of_nobody,
+    others_keep_what_is_theirs,
+    an_open_challenge_ends_with_the_person,
+    somebody_who_has_only_left_traces_can_be_erased,
+    nothing_happens_to_somebody_who_is_not_there,
+    the_command_says_what_it_erased_and_fails_the_second_time,
+];
+
+const ADA: &str = "Ada-Lovelace-1815";
+const ADAS_NUMBER: &str = "+4915187654321";
+const ADAS_NAME: &str = "Analytical Engine";
+
+fn acme() -> PartnerId {
+    PartnerId::parse("acme").unwrap()
+}
+
+fn person(id: &str) -> PersonId {
+    PersonId::parse(id).unwrap()
+}
+
+async fn erase(app: &TestApp, id: &str) -> Option<Erased> {
+    let erasure = PersonErasure { store: app.store(), clock: &SystemClock, entropy: &SystemEntropy };
+    erasure.erase(&acme(), &person(id)).await.unwrap()
+}
+
+/// Gives Ada a number, two devices with three keys of which one device is deleted, and an open challenge.
+async fn furnish(app: &TestApp, partner: &TestClient) -> [Bound; 3] {
+    let number = json!({"number": ADAS_NUMBER, "verified": true});
+    partner.post(&format!("/v1/persons/{ADA}/mobile_number"), number).await.assert_status(201);
+    let mut devices = Vec::new();
+    for seed in 1..=3 {
+        let phone = Phone::new(seed);
+        let body = json!({"person_id": ADA, "key_type": "ecdsa-p256", "key": phone.key(), "name": ADAS_NAME});
+        let answer = partner.post("/v1/mfa/devices", body).await.assert_status(202).json();
+        let [id, key_id] = ["id", "key_id"].map(|name| answer[name].as_str().unwrap().to_owned());
+        if seed < 3 {
+            partner.answer(&id, &phone.sign(&app.outbox().last().code())).await.assert_status(204);
+        }
+        devices.push(Bound { id, key_id });
+    }
+    let keys = format!("/v1/mfa/devices/{}/keys", devices[1].id);
+    partner.post(&keys, Phone::new(2).vouch_for(&Phone::new(4))).await.assert_status(201);
+    partner.delete(&format!("/v1/mfa/devices/{}", devices[0].id)).await.assert_status(204);
+    devices.try_into().unwrap()
+}
+
+/// What requests with a fraud check and an idempotency key leave, and events of which one is sealed.
+async fn leave_traces(app: &TestApp, id: &str, number: u8) {
+    let write = Literals(app.database.engine());
+    let at = write.instant("2022-03-18T14:50:04Z".parse().unwrap());
+    let [one, other] = [0, 100].map(|more| write.uuid(Uuid::from_bytes([number + more; 16])));
+    let bytes = write.bytes(&[number; 32]);
+    let body = write.bytes(format!("{{\"number\":\"{ADAS_NUMBER}\"}}").as_bytes());
+    let statements = format!(
+        "insert into fraud_assessment (assessment_id, partner_id, person_id, device_id, action, state, provider_id
+                                     , latency_ms, allowed, assessed_at)
+         values ({one}, 'acme', '{id}', {one}, 'device_verification', 'approve', 'seon-{number}', 1, 'yes', {at});
+         insert into idempotent_request (scope, claim_id, digest, partner_id, person_id, claimed_at, lease_until, body)
+         values ({bytes}, {other}, {bytes}, 'acme', '{id}', {at}, {at}, {body});"
+    );
+    sql::execute(app.database.url(), &statements).await;
+    for more in [0, 100] {
+        let event = AuditEvent {
+            id: Uuid::from_bytes([number + more; 16]),
+            client_id: "client".to_owned(),
+            action: "binding.asked".into(),
+            outcome: "accepted".into(),
+            subject: Some(AuditSubject::new(person(id), salt(number))),
+            object_id: None,
+            key_id: None,
+            at: "2022-03-18T14:50:04Z".parse().unwrap(),
+        };
+        leave(&app.database, &acme(), [event]).await;
+        if more == 0 {
+            app.app.service.seal_audit_trail().await.unwrap();
+        }
+    }
+}
+
+fn salt(number: u8) -> [u8; 16] {
+    b"a grain of salt!".map(|byte| byte ^ number)
+}
+
+/// Everything by which Ada could be known, as text and as it looks among bytes.
+fn needles() -> Vec<String> {
+    let words = [ADA, ADAS_NUMBER, &ADAS_NUMBER[1..], ADAS_NAME, "seon-1"].map(str::to_lowercase);
+    let as_bytes = words.each_ref().map(hex::encode);
+    // The salt, without which nobody can guess the id from its digest; and the keys.
+    let salt = hex::encode(salt(1));
+    let keys = (1..=4).map(|seed| Phone::new(seed).key());
+    words.into_iter().chain(as_bytes).chain(keys).chain([salt]).collect()
+}
+
+async fn no_table_names_an_erased_person(app: TestApp) {
+    furnish(&app, &app.partner()).await;
+    leave_traces(&app, ADA, 1).await;
+    let before = sql::every_value(&app.database).await;
+    let needles: Vec<String> = needles().into_iter().filter(|needle| before.contains(needle)).collect();
+    // Person, number with and without its sign, name, id at SEON; number in a kept answer, twice; keys; salt.
+    assert_eq!(needles.len(), 5 + 2 + 4 + 1, "{needles:?}");
+
+    let erased = erase(&app, ADA).await.unwrap();
+    let counts = (erased.numbers, erased.persons, erased.devices, erased.keys, erased.assessments, erased.answers);
+    assert_eq!(counts, (1, 1, 2, 3, 1, 1));
+    assert!(erased.events >= 2, "{erased:?}");
+    let after = sql::every_value(&app.database).await;
+    for needle in needles {
+        assert!(!after.contains(&needle), "{needle} is still there");
+    }
+    books::assert_balanced(&app.database).await;
+
+    // The trail holds, before and after the rest of it is sealed, and says that somebody was erased.
+    for waiting in [true, false] {
+        let verdicts = verdicts(app.store(), &KeptHeads::default()).await;
+        assert!(verdicts.iter().all(|it| it.faults.is_empty() && (it.waiting > 0) == waiting), "{verdicts:?}");
+        app.app.service.seal_audit_trail().await.unwrap();
+    }
+    let said =
+        "select client_id || ' ' || outcome from audit_event where action = 'person.erased' and person_digest is null";
+    assert_eq!(sql::texts(app.database.url(), said).await, ["operator accepted"]);
+}
+
+async fn what_stays_is_a_tombstone_of_nobody(app: TestApp) {
+    let partner = app.partner();
+    let [deleted, bound, pending] = furnish(&app, &partner).await;
+    let deleted_at = partner.get(&format!("/v1/mfa/devices/{}", deleted.id)).await.json()["deleted_at"].clone();
+    erase(&app, ADA).await.unwrap();
+
+    // The contract knows such ids of persons: the test's client holds every answer against it.
+    let show = async |id: &str| partner.get(&format!("/v1/mfa/devices/{id}")).await.assert_status(200).json();
+    let [deleted, bound_now] = [show(&deleted.id).await, show(&bound.id).await];
+    let nobody = bound_now["person_id"].as_str().unwrap().to_owned();
+    assert!(nobody.starts_with("erased-"), "{nobody}");
+    assert_eq!(deleted["person_id"], *nobody);
+    assert_eq!(deleted["deleted_at"], deleted_at, "what was deleted before was deleted then");
+    for tombstone in [&deleted, &bound_now] {
+        assert!(tombstone["deleted_at"].is_string() && tombstone["name"].is_null(), "{tombstone}");
+    }
+    let keys = format!("/v1/mfa/devices/{}/keys", bound.id);
+    assert_eq!(partner.get(&keys).await.assert_status(200).json()[0]["keys"], json!([]));
+    partner.get(&format!("{keys}/{}", bound.key_id)).await.assert_status(404);
+    partner.get(&format!("/v1/mfa/devices/{}", pending.id)).await.assert_status(404);
+    partner.get(&format!("/v1/persons/{ADA}/mobile_number")).await.assert_status(404);
+    let of = async |id: &str| -> Value {
+        partner.get(&format!("/v1/mfa/devices?person_id={id}&filter[include_deleted]=true")).await.json()
+    };
+    assert_eq!(of(ADA).await, json!([]));
+    assert_eq!(of(&nobody).await.as_array().map(Vec::len), Some(2));
+}
+
+async fn others_keep_what_is_theirs(app: TestApp) {
+    let partner = app.partner();
+    furnish(&app, &partner).await;
+    leave_traces(&app, ADA, 1).await;
+    leave_traces(&app, "Bob", 2).await;
+    partner.verified_person("Bob").await;
+    let bobs = partner.bind("Bob", &Phone::new(11)).await;
+    let namesake = app.other_partner();
+    namesake.verified_person(ADA).await;
+    let theirs = namesake.bind(ADA, &Phone::new(1)).await;
+    erase(&app, ADA).await.unwrap();
+
+    let device = partner.get(&format!("/v1/mfa/devices/{}", bobs.id)).await.json();
+    assert_eq!((device["person_id"].as_str(), device["deleted_at"].as_str()), (Some("Bob"), None));
+    partner.get("/v1/persons/Bob/mobile_number").await.assert_status(200);
+    let device = namesake.get(&format!("/v1/mfa/devices/{}", theirs.id)).await.json();
+    assert_eq!((device["person_id"].as_str(), device["deleted_at"].as_str()), (Some(ADA), None));
+    for (table, count) in [("fraud_assessment", "1"), ("idempotent_request", "1")] {
+        let left = format!("select cast(count(*) as text) from {table} where person_id = 'Bob'");
+        assert_eq!(sql::texts(app.database.url(), &left).await, [count], "{table}");
+    }
+    let events = "select count(*) from audit_event where person_id = 'Bob' and person_salt is not null";
+    assert!(books::count(&app.database, events).await >= 1);
+}
+
+async fn an_open_challenge_ends_with_the_person(app: TestApp) {
+    let partner = app.partner();
+    partner.verified_person(ADA).await;
+    let phone = Phone::new(1);
+    let asked = partner.ask_for_device(ADA, &phone).await;
+    let code = app.outbox().last().code();
+    erase(&app, ADA).await.unwrap();
+    partner.answer(&asked.id, &phone.sign(&code)).await.assert_status(404);
+    // Whoever comes back begins anew, with the same key if they like.
+    partner.verified_person(ADA).await;
+    partner.bind(ADA, &phone).await;
+    assert_eq!(erase(&app, ADA).await.unwrap().devices, 1);
+    partner.verified_person(ADA).await;
+    partner.bind(ADA, &phone).await;
+    books::assert_balanced(&app.database).await;
+}
+
+async fn somebody_who_has_only_left_traces_can_be_erased(app: TestApp) {
+    leave_traces(&app, ADA, 1).await;
+    let erased = erase(&app, ADA).await.unwrap();
+    let expected = Erased { assessments: 1, answers: 1, events: 2, ..Erased::default() };
+    assert_eq!(erased, expected);
+    assert!(!sql::every_value(&app.database).await.contains(&ADA.to_lowercase()));
+}
+
+async fn nothing_happens_to_somebody_who_is_not_there(app: TestApp) {
+    app.partner().verified_person("Bob").await;
+    let before = sql::every_value(&app.database).await;
+    assert_eq!(erase(&app, ADA).await, None);
+    assert_eq!(sql::every_value(&app.database).await, before);
+}
+
+async fn the_command_says_what_it_erased_and_fails_the_second_time(app: TestApp) {
+    leave_traces(&app, ADA, 1).await;
+    let program = sandbox_on(&app.database);
+    let lines = [
+        "mobile numbers\t0",
+        "persons\t0",
+        "devices\t0",
+        "keys\t0",
+        "fraud assessments\t1",
+        "kept answers\t1",
+        "audit events\t2",
+    ];
+    assert_eq!(run(&program, &["person", "erase", "acme", ADA]), (0, lines.map(str::to_owned).to_vec()));
+    assert_eq!(run(&program, &["audit", "verify"]).0, 0);
+    for (partner, id, message) in [
+        ("acme", ADA, "there is nothing of this person of acme: erased before, or never known"),
+        ("Acme", ADA, "PARTNER must be 1 to 64 characters of a-z 0-9 - _"),
+        ("acme", "Ada Lovelace", "PERSON must be 1 to 64 visible ASCII characters"),
+    ] {
+        let (code, logs) = fail(&program, &["person", "erase", partner, id]);
+        assert_eq!((code, logs), (1, format!("device-management: {message}")));
+    }
+}

@@ -1,0 +1,95 @@
+//! A person is erased while requests deal with them: each of these is done before, or finds that there is no such person.
+
+use device_management::clock::SystemClock;
+use device_management::domain::person::{PartnerId, PersonId};
+use device_management::entropy::SystemEntropy;
+use device_management::service::{KeptHeads, PersonErasure};
+use device_management::store::Erased;
+use serde_json::json;
+
+use super::{Crowd, Request, count};
+use crate::audit::verdicts;
+use crate::harness::{NUMBER, Phone, TestApp, books, on_both_databases};
+
+on_both_databases![
+    a_person_is_erased_before_or_after_each_request,
+    a_number_given_meanwhile_belongs_to_a_person_whose_failures_count,
+];
+
+/// Numbers without the row that failures are counted in.
+const UNSETTLED: &str = "select count(*) from mobile_number n
+                          where not exists (select 1 from person p
+                                             where p.partner_id = n.partner_id and p.person_id = n.person_id)";
+
+/// Erases a person, and seals what waits.
+async fn erase(crowd: &Crowd, number: u32) -> Option<Erased> {
+    let erasure = PersonErasure { store: crowd.app.store(), clock: &SystemClock, entropy: &SystemEntropy };
+    let person = PersonId::parse(&format!("person-{number}")).unwrap();
+    let erased = erasure.erase(&PartnerId::parse("acme").unwrap(), &person).await.unwrap();
+    crowd.app.app.service.seal_audit_trail().await.unwrap();
+    erased
+}
+
+async fn a_person_is_erased_before_or_after_each_request(app: TestApp) {
+    const PERSONS: u32 = 12;
+    let crowd = Crowd::new(app).await;
+    let partner = crowd.partner();
+    let mut requests = Vec::new();
+    for number in 0..PERSONS {
+        let person = format!("person-{number}");
+        partner.verified_person(&person).await;
+        let [old, new, added, late] = [0, 1, 2, 3].map(|seed| Phone::new(4 * number + seed));
+        let device = partner.bind(&person, &old).await;
+        let (asked, signature) = crowd.challenge(&person, &new).await;
+        let ask = json!({"person_id": person, "key_type": "ecdsa-p256", "key": late.key()});
+        let path = format!("/v1/persons/{person}/mobile_number");
+        requests.push(Request::answer(&asked, &signature));
+        requests.push(Request::add_key(&device, &old, &added));
+        requests.push(Request { method: "POST", path: "/v1/mfa/devices".to_owned(), body: Some(ask) });
+        requests.push(Request::delete(&device));
+        requests.push(Request { method: "POST", path, body: Some(json!({"number": NUMBER, "verified": true})) });
+    }
+    let erasures = async {
+        for number in 0..PERSONS {
+            assert!(erase(&crowd, number).await.is_some(), "person-{number} is there");
+        }
+    };
+    let (statuses, ()) = tokio::join!(crowd.send(requests), erasures);
+    for outcome in statuses.chunks(5) {
+        // Answered, or no such challenge; added, or no such device; asked, or no verified number; and so on.
+        assert!(matches!(outcome, [204 | 404, 201 | 404, 202 | 400 | 404 | 409, 204 | 404, 201 | 409]), "{outcome:?}");
+    }
+    let live = "select count(*) from device where deleted_at is null";
+    assert_eq!(books::count(&crowd.app.database, live).await, 0, "nobody answered a challenge that is younger");
+    assert_eq!(books::count(&crowd.app.database, UNSETTLED).await, 0);
+
+    // What came after the erasures can be erased as well.
+    for number in 0..PERSONS {
+        erase(&crowd, number).await;
+    }
+    let left = "select count(*) from device where person_id like 'person-%'";
+    assert_eq!(books::count(&crowd.app.database, left).await, 0);
+    let verdicts = verdicts(crowd.app.store(), &KeptHeads::default()).await;
+    assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
+}
+
+async fn a_number_given_meanwhile_belongs_to_a_person_whose_failures_count(app: TestApp) {
+    const PERSONS: u32 = 60;
+    let crowd = Crowd::new(app).await;
+    let mut requests = Vec::new();
+    for number in 0..PERSONS {
+        let path = format!("/v1/persons/person-{number}/mobile_number");
+        crowd.partner().verified_person(&format!("person-{number}")).await;
+        // The person's row stays, and is about to go; there is no number to wait for.
+        crowd.partner().delete(&path).await.assert_status(200);
+        requests.push(Request { method: "POST", path, body: Some(json!({"number": NUMBER, "verified": true})) });
+    }
+    let erasures = async {
+        for number in 0..PERSONS {
+            assert!(erase(&crowd, number).await.is_some(), "person-{number} is there");
+        }
+    };
+    let (statuses, ()) = tokio::join!(crowd.send(requests), erasures);
+    assert_eq!(count(&statuses, 201), PERSONS, "{statuses:?}");
+    assert_eq!(books::count(&crowd.app.database, UNSETTLED).await, 0);
+}
