@@ -67,6 +67,7 @@ fn describe() {
     describe_counter!("fraud_checks_total", "Fraud checks by action and state");
     describe_histogram!("fraud_check_duration_seconds", Unit::Seconds, "Time that the fraud check took");
     describe_gauge!("database_connections", "Connections of this process's pool by state (idle, used)");
+    describe_counter!("background_runs_total", "Work that no request asked for, by task and outcome (done, failed)");
     describe_counter!("panics_total", "Panics; anything but zero is a bug");
     metrics::counter!("panics_total").absolute(0);
 }
