@@ -15,12 +15,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::entropy::Entropy;
-use crate::service::{Failure, Service};
+use crate::service::{Failure, SETTLING_INTERVAL, Service};
 
 /// Everything that the service does by itself.
 #[must_use]
 pub fn duties() -> Vec<Duty<Service>> {
-    Vec::new()
+    vec![
+        Duty::new("sms_conversion", SETTLING_INTERVAL, |service: Arc<Service>| async move {
+            service.settle_conversion().await
+        })
+        .also_at_stop(),
+    ]
 }
 
 type Step<S> = Box<dyn Fn(Arc<S>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;

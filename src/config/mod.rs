@@ -8,6 +8,7 @@ mod fraud;
 mod parse;
 mod secrets;
 mod sms;
+mod sms_rules;
 mod source;
 
 use std::net::SocketAddr;
@@ -130,7 +131,7 @@ impl Config {
             sandbox_client: sandbox_client(s, mode),
             sms: sms::settings(s, mode),
             fraud: fraud::settings(s, mode),
-            policy: policy(s),
+            policy: policy(s, mode),
             shown: Vec::new(),
         };
         secrets::check_purposes(s, mode, &config.codes, &config.tokens);
@@ -155,7 +156,7 @@ fn database(s: &mut Source<'_>) -> DatabaseSettings {
     }
 }
 
-fn policy(s: &mut Source<'_>) -> Policy {
+fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
     Policy {
         device_limit: s.value("LIMIT_DEVICES_PER_PERSON", "5", whole(1..=100)),
         key_limit: s.value("LIMIT_KEYS_PER_DEVICE", "10", whole(1..=100)),
@@ -167,6 +168,9 @@ fn policy(s: &mut Source<'_>) -> Policy {
         wrong_signatures_cap: s.value("LIMIT_WRONG_SIGNATURES", "3", whole(1..=10)),
         challenge_life: delta(s.value("CHALLENGE_LIFE_SECONDS", "300", seconds(30..=600))),
         language: s.value("SMS_LANGUAGE", "de", from_words(Language::parse, "de, en or fr")),
+        sms_limits: sms_rules::enforcement(s, mode),
+        sms_countries: s.value("SMS_COUNTRIES", sms_rules::DEFAULT_COUNTRIES, sms_rules::countries),
+        sms_conversion: sms_rules::conversion(s),
     }
 }
 

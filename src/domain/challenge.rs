@@ -9,6 +9,7 @@ use super::device::DeviceName;
 use super::failure_budget::{CoolingOff, FailureBudget};
 use super::id::{ChallengeId, KeyId};
 use super::key::KeyPurpose;
+use super::mobile_number::MobileNumber;
 use super::person::PersonId;
 use crate::crypto::PublicKey;
 
@@ -71,6 +72,8 @@ pub struct OpenBinding {
     pub otp_version: u32,
     /// Its five minutes.
     pub life: ChallengeLife,
+    /// Where the code went; nothing but a number that was deleted meanwhile is missing.
+    pub number: Option<MobileNumber>,
     /// Whether the person has to wait after too many failures.
     pub cooling: Option<CoolingOff>,
 }

@@ -6,8 +6,10 @@
 pub mod app_signature;
 pub mod challenge;
 pub mod client;
+pub mod country;
 pub mod device;
 pub mod device_data;
+pub mod enforcement;
 pub mod failure_budget;
 pub mod fraud;
 pub mod id;
@@ -16,3 +18,4 @@ pub mod key;
 pub mod language;
 pub mod mobile_number;
 pub mod person;
+pub mod sms_conversion;

@@ -5,6 +5,7 @@ use crate::crypto::PublicKey;
 use crate::domain::app_signature::AppSignature;
 use crate::domain::challenge::{ChallengeLife, NewBinding};
 use crate::domain::client::Caller;
+use crate::domain::country::CountryNotServed;
 use crate::domain::device::DeviceName;
 use crate::domain::device_data::DeviceData;
 use crate::domain::id::{ChallengeId, KeyId};
@@ -52,6 +53,9 @@ pub enum BindDeviceError {
     /// Unknown person, no number, or an unverified one: nobody may tell which.
     #[error("the person has no verified mobile number")]
     NoVerifiedNumber,
+    /// Codes are not sent to the number's country (any more).
+    #[error("the number {0}")]
+    CountryNotServed(#[from] CountryNotServed),
     /// The person has as many devices as allowed.
     #[error("the person has as many devices as allowed")]
     DeviceLimit,
@@ -61,6 +65,12 @@ pub enum BindDeviceError {
     /// The person has failed too often and has to wait.
     #[error("the person has failed too often")]
     CoolingOff {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
+    /// Too few of the codes that were sent to the number's country are used.
+    #[error("sending to the country is stopped")]
+    SendingStopped {
         /// For how long, in seconds.
         retry_after: u64,
     },
@@ -92,6 +102,7 @@ impl Service {
             .binding_prospects(partner, &wish.person_id, &wish.key, self.clock.now())
             .await?
             .ok_or(BindDeviceError::NoVerifiedNumber)?;
+        self.admit_for_sms(&prospects.number)?;
         if prospects.bound_devices >= i64::from(self.policy.device_limit) {
             return Err(BindDeviceError::DeviceLimit);
         }
@@ -100,6 +111,9 @@ impl Service {
         }
         if let Some(cooling) = prospects.cooling {
             return Err(BindDeviceError::CoolingOff { retry_after: self.wait(cooling) });
+        }
+        if let Some(stopped) = self.stopped_sending(partner, &prospects.number) {
+            return Err(BindDeviceError::SendingStopped { retry_after: stopped.retry_after });
         }
 
         let now = self.clock.now();
@@ -124,10 +138,12 @@ impl Service {
             return Err(BindDeviceError::NoVerifiedNumber);
         }
         let language = wish.language.unwrap_or(self.policy.language);
-        if let Err(error) = self.send_code(&binding, prospects.number, language, wish.app_signature.as_ref()).await? {
+        let number = prospects.number;
+        if let Err(error) = self.send_code(&binding, number.clone(), language, wish.app_signature.as_ref()).await? {
             self.store.close_binding(partner, binding.id, self.clock.now()).await?;
             return Err(BindDeviceError::SmsNotTaken(error));
         }
+        self.count_sent(partner, &number, binding.life.created_at);
         tracing::info!(target: "audit", { challenge.id = %binding.id }, "device binding asked for");
         Ok(Challenge { id: binding.id, key_id: binding.key_id, life: binding.life })
     }

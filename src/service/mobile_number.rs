@@ -3,6 +3,7 @@
 use super::{Failure, Service};
 use crate::crypto::Otp;
 use crate::domain::client::{Caller, Permission};
+use crate::domain::country::CountryNotServed;
 use crate::domain::id::{NumberId, TokenChallengeId};
 use crate::domain::language::Language;
 use crate::domain::mobile_number::MobileNumber;
@@ -22,6 +23,15 @@ pub enum MobileNumberError {
     /// The client may not say that a number is verified.
     #[error("the client may not assert mobile numbers")]
     MayNotAssert,
+    /// Codes are not sent to the number's country.
+    #[error("the number {0}")]
+    CountryNotServed(#[from] CountryNotServed),
+    /// Too few of the codes that were sent to the country are used; nothing was sent.
+    #[error("sending to the country is stopped")]
+    SendingStopped {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
     /// The person has failed too often and has to wait; nothing was verified or sent.
     #[error("the person has failed too often")]
     CoolingOff {
@@ -81,6 +91,7 @@ impl Service {
         number: MobileNumber,
         verification: NumberVerification<'_>,
     ) -> Result<NumberRecord, MobileNumberError> {
+        self.policy.sms_countries.admit(&number)?;
         let now = self.clock.now();
         let id = NumberId::mint(now, self.entropy.bytes());
         if !self.store.create_mobile_number(&caller.partner, person, (id, &number), verification, now).await? {
@@ -99,9 +110,13 @@ impl Service {
         number: &MobileNumber,
         language: Option<Language>,
     ) -> Result<NumberRecord, MobileNumberError> {
+        self.admit_for_sms(number)?;
         let now = self.clock.now();
         if let Some(cooling) = self.store.cooling_off(&caller.partner, person, now).await? {
             return Err(MobileNumberError::CoolingOff { retry_after: self.wait(cooling) });
+        }
+        if let Some(stopped) = self.stopped_sending(&caller.partner, number) {
+            return Err(MobileNumberError::SendingStopped { retry_after: stopped.retry_after });
         }
         let version = self.codes.current_version();
         let challenge = TokenChallenge {
@@ -121,6 +136,7 @@ impl Service {
             self.store.close_token_challenge(&caller.partner, person, challenge.id).await?;
             return Err(MobileNumberError::SmsNotTaken(error));
         }
+        self.count_sent(&caller.partner, number, now);
         tracing::info!(target: "audit", { number.id = %record.id }, "mobile number confirmation asked for");
         Ok(record)
     }
@@ -152,6 +168,9 @@ impl Service {
         }
         if !self.store.confirm_mobile_number(partner, person, &attempt).await? {
             return Err(MobileNumberError::WrongToken);
+        }
+        if let Some(sent_at) = open.id.minted_at() {
+            self.count_used(partner, number, sent_at);
         }
         tracing::info!(target: "audit", { number.id = %found.record.id }, "mobile number verified");
         Ok(NumberRecord { verified: true, ..found.record })

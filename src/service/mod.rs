@@ -6,12 +6,14 @@
 
 mod bind_device;
 mod client_credentials;
+mod conversion;
 mod devices;
 mod failure;
 mod fraud_check;
 mod keys;
 mod mobile_number;
 mod one_time_codes;
+mod sms_rules;
 mod verify_binding;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use chrono::TimeDelta;
 
 pub use bind_device::{BindDevice, BindDeviceError, Challenge};
 pub use client_credentials::{ClientCredentialsError, ClientRegistry, NewSecret, SandboxClient};
+pub use conversion::{Conversion, ConversionBook, ConversionEntry, SETTLING_INTERVAL};
 pub use devices::DeviceError;
 pub use failure::Failure;
 pub use keys::{AddKey, AddKeyError};
@@ -28,8 +31,11 @@ pub use one_time_codes::OneTimeCodes;
 pub use verify_binding::{BindingAnswer, VerifyBindingError};
 
 use crate::clock::Clock;
+use crate::domain::country::Countries;
+use crate::domain::enforcement::Enforcement;
 use crate::domain::failure_budget::{CoolingOff, FailureBudget};
 use crate::domain::language::Language;
+use crate::domain::sms_conversion::ConversionRule;
 use crate::entropy::Entropy;
 use crate::fraud::gate::FraudGate;
 use crate::sms::{SmsSender, SmsTemplate};
@@ -50,6 +56,12 @@ pub struct Policy {
     pub challenge_life: TimeDelta,
     /// The language of an SMS for which the caller names none.
     pub language: Language,
+    /// Whether the limits of sending hold.
+    pub sms_limits: Enforcement,
+    /// To whose numbers codes are sent.
+    pub sms_countries: Countries,
+    /// When too few codes are used to send more.
+    pub sms_conversion: ConversionRule,
 }
 
 /// Everything that the use cases work with.
@@ -72,6 +84,8 @@ pub struct Service {
     pub sandbox_client: Option<SandboxClient>,
     /// The operator's rules.
     pub policy: Policy,
+    /// How many codes are used.
+    pub conversion: Conversion,
 }
 
 impl Service {

@@ -151,7 +151,11 @@ impl Service {
             wrong_signatures_cap: i64::from(self.policy.wrong_signatures_cap),
             device_limit: i64::from(self.policy.device_limit),
         };
-        match self.store.accept_binding(partner, &acceptance, record.as_ref()).await? {
+        let accepted = self.store.accept_binding(partner, &acceptance, record.as_ref()).await?;
+        if let Some(number) = binding.number.as_ref().filter(|_| accepted != Accepted::Gone) {
+            self.count_used(partner, number, binding.life.created_at);
+        }
+        match accepted {
             Accepted::Bound => {
                 tracing::info!(target: "audit", { device.id = %binding.id, key.id = %binding.key_id }, "device bound");
                 Ok(Verified::Bound)

@@ -17,6 +17,7 @@ mod mobile_numbers;
 mod number_challenges;
 mod postgres;
 mod rows;
+mod sms_conversion;
 mod sql_store;
 mod sqlite;
 mod verdicts;
@@ -31,6 +32,7 @@ pub use fraud_assessments::FraudAssessments;
 pub use keys::{AddedKey, Keys, NewKey};
 pub use mobile_numbers::{MobileNumbers, NumberRecord, NumberVerification};
 pub use number_challenges::{NumberChallenge, NumberChallenges, OpenToken, TokenAttempt, TokenChallenge};
+pub use sms_conversion::{ConversionSum, SentMinute, SmsConversion};
 pub use verdicts::{Accepted, Verdicts};
 
 /// What every method of the store returns.
@@ -48,6 +50,7 @@ pub trait Store:
     + Clients
     + Failures
     + FraudAssessments
+    + SmsConversion
     + Send
     + Sync
 {
