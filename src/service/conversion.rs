@@ -24,7 +24,7 @@ use crate::store::{ConversionSum, SentMinute, Store};
 pub const SETTLING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The shortest time that a refused caller is asked to wait, in seconds.
-const RETRY_AFTER_MIN: i64 = 60;
+const RETRY_AFTER_MIN: u64 = 60;
 
 /// Sending to the number's country is stopped for the partner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,8 +92,8 @@ impl Service {
         if !self.refuses_sms("conversion") {
             return None;
         }
-        let wait = (until - self.clock.now()).num_seconds().max(RETRY_AFTER_MIN);
-        Some(Stopped { retry_after: wait.unsigned_abs() })
+        let wait = u64::try_from((until - self.clock.now()).num_milliseconds()).unwrap_or(0).div_ceil(1000);
+        Some(Stopped { retry_after: wait.max(RETRY_AFTER_MIN) })
     }
 
     /// Counts a code that a provider took.

@@ -27,6 +27,7 @@ mod openapi;
 mod races;
 mod round_trips;
 mod sms;
+mod sms_conversion;
 mod store;
 mod strange_input;
 mod tokens;
