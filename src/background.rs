@@ -28,6 +28,10 @@ pub fn duties() -> Vec<Duty<Service>> {
     ]
 }
 
+/// Outcomes in the metrics.
+const DONE: &str = "done";
+const FAILED: &str = "failed";
+
 type Step<S> = Box<dyn Fn(Arc<S>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
 
 /// A piece of work on an `S`, and when it is due.
@@ -66,6 +70,10 @@ impl Background {
     pub fn start<S: Send + Sync + 'static>(subject: &Arc<S>, duties: Vec<Duty<S>>, entropy: &Arc<dyn Entropy>) -> Self {
         let background = Self { running: TaskTracker::new(), stop: CancellationToken::new() };
         for duty in duties {
+            // From the start, so that a rate over the first failure is seen.
+            for outcome in [DONE, FAILED] {
+                metrics::counter!("background_runs_total", "task" => duty.name, "outcome" => outcome).absolute(0);
+            }
             let run = Run { duty, subject: subject.clone(), entropy: entropy.clone(), failing: false };
             background.running.spawn(run.until(background.stop.clone()));
         }
@@ -108,7 +116,7 @@ impl<S: Send + Sync + 'static> Run<S> {
         // A task of its own, so that a panic ends the step and not the duty.
         let result = tokio::spawn((self.duty.step)(self.subject.clone())).await;
         let failure = result.map_err(Stumble::Panic).and_then(|done| done.map_err(Stumble::Failure)).err();
-        let (task, outcome) = (self.duty.name, if failure.is_some() { "failed" } else { "done" });
+        let (task, outcome) = (self.duty.name, if failure.is_some() { FAILED } else { DONE });
         metrics::counter!("background_runs_total", "task" => task, "outcome" => outcome).increment(1);
         match &failure {
             Some(failure) if !self.failing => {

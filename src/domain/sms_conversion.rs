@@ -1,4 +1,4 @@
-//! How many of the codes that were sent are used, per partner and country (contract section 7; issue of SMS pumping).
+//! How many of the codes that were sent are used, per partner and country.
 //!
 //! Whoever earns from messages to certain numbers asks for codes that nobody will ever enter. So where far fewer codes are
 //! used than sent, no more are sent. A code counts in the minute in which it was sent, and a minute is judged only when none

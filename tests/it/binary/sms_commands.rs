@@ -1,7 +1,9 @@
 //! What an operator sees and does about codes that nobody uses.
 
-use super::{PATIENCE, fail, run};
-use crate::harness::Program;
+use serde_json::json;
+
+use super::{PATIENCE, exit_code, fail, run};
+use crate::harness::{NUMBER, Program};
 
 const HEAD: &str = "partner\tcountry\tsent\tused\tpercent\tstate";
 
@@ -21,4 +23,18 @@ fn sending_is_shown_and_resumed() {
         assert_eq!(code, 1);
         assert!(logs.contains(message), "{logs}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_counted_last_is_in_the_database_when_the_process_has_stopped() {
+    let program = Program::new().with("SMS_LIMITS", "enforce");
+    let service = program.serve();
+    let client = service.sandbox_client().await;
+    client.post("/v1/persons/ada/mobile_number", json!({"number": NUMBER})).await.assert_status(201);
+    client.post("/v1/persons/ada/mobile_number/authorize", json!({"number": NUMBER})).await.assert_status(201);
+    service.terminate();
+    assert_eq!(exit_code(&service), 0);
+    // Known, and too young to be judged.
+    let line = "sandbox\tDE\t0\t0\t\tsending";
+    assert_eq!(run(&program, &["sms", "status"]).1, [HEAD, line]);
 }

@@ -3,6 +3,7 @@
 mod pausing;
 mod settling;
 mod status;
+mod telling;
 
 use axum::Router;
 use chrono::TimeDelta;

@@ -7,7 +7,7 @@ use super::{
     AUSTRIAN, FORGOTTEN, GERMAN, JUDGED, Watched, ask_for_code, ask_for_device, assert_paused, pump, settle, trip,
     use_code,
 };
-use crate::harness::{Engine, Network, Phone, TestApp, TestClient, on_both_databases};
+use crate::harness::{Network, Phone, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
     pumping_stops_the_partners_codes_to_that_country_and_nothing_else,
@@ -205,22 +205,4 @@ async fn a_minimum_of_zero_percent_turns_it_off(Watched(app): Watched) {
     let careless = app.another(&[&super::RULE[..3], &[("SMS_CONVERSION_MIN_PERCENT", "0")]].concat()).await;
     settle(&careless).await;
     ask_for_code(&app.partner().through(super::router(&careless)), "ada", GERMAN).await.assert_status(201);
-}
-
-#[tokio::test]
-async fn the_log_tells_when_sending_stops_and_goes_on_and_no_more() {
-    let app = TestApp::with(Engine::Sqlite, &super::RULE).await;
-    let log = crate::harness::log::Log::text();
-    trip(&app, &app.partner(), GERMAN).await;
-    settle(&app.app).await;
-    app.advance(FORGOTTEN);
-    settle(&app.app).await;
-    let contents = log.contents();
-    let lines: Vec<&str> = contents.lines().filter(|line| line.contains("service::conversion")).collect();
-    assert_eq!(lines.len(), 2, "{lines:#?}");
-    for (line, level, event) in [(lines[0], "WARN", "sending stops"), (lines[1], "INFO", "sent to the country again")] {
-        assert!(line.contains(level) && line.contains(event), "{line}");
-        assert!(line.ends_with("partner=acme country=DE"), "{line}");
-    }
-    assert!(!contents.contains("15112345678"), "{contents}");
 }
