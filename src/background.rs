@@ -24,6 +24,7 @@ pub fn duties() -> Vec<Duty<Service>> {
         Duty::new("sms_conversion", SETTLING_INTERVAL, |service: Arc<Service>| async move {
             service.settle_conversion().await
         })
+        .also_at_start()
         .also_at_stop(),
     ]
 }
@@ -38,6 +39,7 @@ type Step<S> = Box<dyn Fn(Arc<S>) -> Pin<Box<dyn Future<Output = Result<(), Fail
 pub struct Duty<S> {
     name: &'static str,
     every: Duration,
+    also_at_start: bool,
     also_at_stop: bool,
     step: Step<S>,
 }
@@ -48,7 +50,19 @@ impl<S> Duty<S> {
     where
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        Self { name, every, also_at_stop: false, step: Box::new(move |subject| Box::pin(step(subject))) }
+        Self {
+            name,
+            every,
+            also_at_start: false,
+            also_at_stop: false,
+            step: Box::new(move |subject| Box::pin(step(subject))),
+        }
+    }
+
+    /// Runs at once when the process starts: what it learns is needed from the first request on.
+    #[must_use]
+    pub fn also_at_start(self) -> Self {
+        Self { also_at_start: true, ..self }
     }
 
     /// Runs once more when the process stops: what it does must not wait for the next start.
@@ -98,6 +112,9 @@ struct Run<S> {
 
 impl<S: Send + Sync + 'static> Run<S> {
     async fn until(mut self, stop: CancellationToken) {
+        if self.duty.also_at_start {
+            self.step().await;
+        }
         while tokio::time::timeout(self.pause(), stop.cancelled()).await.is_err() {
             self.step().await;
         }
@@ -198,8 +215,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_must_not_wait_for_the_next_start_is_done_at_the_stop() {
-        for (duty, steps) in [(duty().also_at_stop(), 1), (duty(), 0)] {
+    async fn what_must_not_wait_is_done_at_the_start_and_at_the_stop() {
+        let cases = [(duty().also_at_start(), 1), (duty().also_at_stop(), 1), (duty(), 0)];
+        for (duty, steps) in cases.into_iter().chain([(duty().also_at_start().also_at_stop(), 2)]) {
             let desk = Desk::new();
             start(&desk, duty).finish().await;
             assert_eq!(desk.steps.load(Ordering::SeqCst), steps);

@@ -43,14 +43,13 @@ impl Country {
         // No calling code is the beginning of another, and none has more than three digits (E.164 section 6.2.1).
         let calling_code = |length| e164.get(1..=length)?.parse::<u16>().ok();
         let regions = (1..=3).filter_map(calling_code).find_map(|code| DATABASE.by_code(&code))?;
-        let region = match regions[..] {
-            [only] => only,
-            _ => {
-                let number = phonenumber::parse(None, e164).ok();
-                let own = number.as_ref().and_then(|number| number.metadata(&DATABASE));
-                // A number that a newer plan no longer tells apart stays with the country that the code is known for.
-                own.or_else(|| regions.into_iter().find(|region| region.is_main_country_for_code()))?
-            }
+        let region = if let [only] = regions[..] {
+            only
+        } else {
+            let number = phonenumber::parse(None, e164).ok();
+            let own = number.as_ref().and_then(|number| number.metadata(&DATABASE));
+            // A number that a newer plan no longer tells apart stays with the country that the code is known for.
+            own.or_else(|| regions.into_iter().find(|region| region.is_main_country_for_code()))?
         };
         Self::parse(region.id())
     }
