@@ -15,7 +15,7 @@ use crate::fraud::disabled::Disabled;
 use crate::fraud::gate::FraudGate;
 use crate::fraud::seon::{InvalidApiKey, Seon};
 use crate::outbound;
-use crate::service::{OneTimeCodes, SandboxClient, Service};
+use crate::service::{Conversion, OneTimeCodes, SandboxClient, Service};
 use crate::sms::SmsSender;
 use crate::sms::console::Console;
 use crate::sms::providers::{NoProvider, Provider, Providers, ProvidersSettings};
@@ -91,6 +91,7 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
         sms_template: config.sms.template.clone(),
         sandbox_client: config.sandbox_client.then(SandboxClient::new),
         policy: config.policy.clone(),
+        conversion: Conversion::default(),
     };
     Ok(App {
         service: Arc::new(service),

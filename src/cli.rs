@@ -23,10 +23,13 @@ use crate::app::{Surroundings, assemble};
 use crate::clock::SystemClock;
 use crate::config::{Config, Mode, Origin};
 use crate::domain::client::{Permission, Permissions};
+use crate::domain::country::Country;
+use crate::domain::enforcement::Enforcement;
 use crate::domain::person::PartnerId;
+use crate::domain::sms_conversion::Destination;
 use crate::entropy::SystemEntropy;
 use crate::server::{self, Listeners};
-use crate::service::{ClientRegistry, NewSecret};
+use crate::service::{ClientRegistry, ConversionBook, ConversionEntry, NewSecret};
 use crate::store::{self, DatabaseUrl, Store};
 use crate::telemetry;
 
@@ -56,6 +59,9 @@ enum Command {
     /// Erase a person
     #[command(subcommand)]
     Person(PersonCommand),
+    /// Look after the sending of SMS
+    #[command(subcommand)]
+    Sms(SmsCommand),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -95,6 +101,21 @@ enum ClientCommand {
 }
 
 #[derive(Subcommand, Debug)]
+enum SmsCommand {
+    /// Show how many of the codes sent of late were used, and where sending is stopped for that
+    Status,
+    /// Have codes sent before now count no more, so that sending goes on
+    Resume {
+        /// For which partner
+        #[arg(long)]
+        partner: String,
+        /// To which country, as an ISO 3166 code like DE
+        #[arg(long)]
+        country: String,
+    },
+}
+
+#[derive(Subcommand, Debug)]
 enum ConfigCommand {
     /// Say whether the service would start
     Check,
@@ -122,6 +143,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Client(command) => client(&config, command).await,
         Command::Audit(command) => audit::run(&config, command).await,
         Command::Person(command) => person::run(&config, command).await,
+        Command::Sms(command) => sms(&config, command).await,
         Command::Config(ConfigCommand::Check) => say("the configuration is good"),
         Command::Config(ConfigCommand::Print) => print_config(&config),
         Command::Healthcheck => healthcheck(&config).await,
@@ -249,6 +271,47 @@ async fn list_clients(clients: &ClientRegistry<'_>) -> anyhow::Result<()> {
             client.permissions.to_words(),
             instant(client.created_at),
             client.revoked_at.map(instant).unwrap_or_default(),
+        ]
+        .join("\t"))?;
+    }
+    Ok(())
+}
+
+async fn sms(config: &Config, command: SmsCommand) -> anyhow::Result<()> {
+    let store = store::connect(&config.database).await.context("the database could not be opened")?;
+    store.ready().await?;
+    let book = ConversionBook { store: &*store, clock: &SystemClock, policy: &config.policy };
+    let done = match command {
+        SmsCommand::Status => list_conversion(&book).await,
+        SmsCommand::Resume { partner, country } => {
+            let partner = PartnerId::parse(&partner).ok_or_else(|| anyhow!("{partner} is no partner's name"))?;
+            let country = Country::parse(&country)
+                .ok_or_else(|| anyhow!("{country} is no country: --country takes an ISO 3166 code like DE"))?;
+            let destination = Destination { partner, country };
+            book.resume(&destination).await?;
+            let Destination { partner, country } = destination;
+            say(format!("codes that {partner} sent to {country} before now count no more; it goes on within seconds"))
+        }
+    };
+    store.close().await;
+    done
+}
+
+async fn list_conversion(book: &ConversionBook<'_>) -> anyhow::Result<()> {
+    say("partner\tcountry\tsent\tused\tpercent\tstate")?;
+    for ConversionEntry { sum, stopped } in book.entries().await? {
+        say([
+            sum.destination.partner.to_string(),
+            sum.destination.country.to_string(),
+            sum.tally.sent.to_string(),
+            sum.tally.used.to_string(),
+            sum.tally.percent().map(|percent| percent.to_string()).unwrap_or_default(),
+            match (stopped, book.policy.sms_enforcement) {
+                (false, _) | (true, Enforcement::Off) => "sending",
+                (true, Enforcement::DryRun) => "would stop",
+                (true, Enforcement::Enforce) => "stopped",
+            }
+            .to_owned(),
         ]
         .join("\t"))?;
     }

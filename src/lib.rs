@@ -21,6 +21,7 @@ pub mod store;
 pub mod api;
 
 pub mod app;
+pub mod background;
 pub mod cli;
 pub mod config;
 pub mod server;

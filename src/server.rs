@@ -21,6 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, App};
+use crate::background::{Background, duties};
 
 /// How long a client may take over its request head.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
@@ -63,6 +64,7 @@ pub async fn serve(
     let stop = CancellationToken::new();
     let graceful = GracefulShutdown::new();
     let metrics_server = tokio::spawn(serve_metrics(listeners.metrics, app.clone(), metrics, stop.clone()));
+    let background = Background::start(&app.service, duties(), &app.service.entropy);
     let router = api::router(app.clone());
     let server = server();
     let mut closing = pin!(close_after_signal(signals, &app, shutdown.delay));
@@ -87,6 +89,7 @@ pub async fn serve(
         graceful.shutdown().await;
         app.running.close();
         app.running.wait().await;
+        background.finish().await;
         app.service.store.close().await;
     });
     let in_time = drained.await.is_ok();

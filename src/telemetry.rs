@@ -67,7 +67,16 @@ fn describe() {
     describe_histogram!("sms_send_duration_seconds", Unit::Seconds, "Time that an SMS provider took");
     describe_counter!("fraud_checks_total", "Fraud checks by action and state");
     describe_histogram!("fraud_check_duration_seconds", Unit::Seconds, "Time that the fraud check took");
+    describe_counter!(
+        "sms_refused_total",
+        "Messages not sent by reason and limits (enforce; dry-run: sent all the same)"
+    );
+    describe_gauge!(
+        "sms_conversion_open",
+        "Partners for which sending to the country is stopped: too few codes are used"
+    );
     describe_gauge!("database_connections", "Connections of this process's pool by state (idle, used)");
+    describe_counter!("background_runs_total", "Work that no request asked for, by task and outcome (done, failed)");
     describe_counter!("panics_total", "Panics; anything but zero is a bug");
     metrics::counter!("panics_total").absolute(0);
 }

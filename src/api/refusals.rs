@@ -4,6 +4,7 @@
 
 use super::error::{ApiError, ErrorCode};
 use crate::auth::TokenError;
+use crate::domain::country::CountryNotServed;
 use crate::domain::invalid::Invalid;
 use crate::service::{AddKeyError, BindDeviceError, DeviceError, Failure, MobileNumberError, VerifyBindingError};
 use crate::store::StoreError;
@@ -46,12 +47,14 @@ impl From<BindDeviceError> for ApiError {
             BindDeviceError::NoVerifiedNumber => {
                 Self::from(vec![Invalid::value("number", "telephone number not found")])
             }
+            BindDeviceError::CountryNotServed(fault) => country_not_served(fault),
             BindDeviceError::DeviceLimit => device_limit(),
             BindDeviceError::KeyTaken => key_taken(),
             BindDeviceError::Declined => declined(),
             BindDeviceError::SmsNotTaken(error) => sms_not_taken().caused_by(error),
             BindDeviceError::CoolingOff { retry_after } => cooling_off(retry_after),
             BindDeviceError::SmsLimit { retry_after } => sms_limit(retry_after),
+            BindDeviceError::SendingStopped { retry_after } => sending_stopped(retry_after),
             BindDeviceError::Failure(failure) => failure.into(),
         }
     }
@@ -116,8 +119,10 @@ impl From<Regarding<MobileNumberError>> for ApiError {
             ),
             MobileNumberError::WrongToken => Self::new(ErrorCode::InvalidTan, "the token is wrong or expired"),
             MobileNumberError::SmsNotTaken(error) => sms_not_taken().caused_by(error),
+            MobileNumberError::CountryNotServed(fault) => country_not_served(fault),
             MobileNumberError::CoolingOff { retry_after } => cooling_off(retry_after),
             MobileNumberError::SmsLimit { retry_after } => sms_limit(retry_after),
+            MobileNumberError::SendingStopped { retry_after } => sending_stopped(retry_after),
             MobileNumberError::Failure(failure) => failure.into(),
         }
     }
@@ -166,4 +171,12 @@ fn cooling_off(retry_after: u64) -> ApiError {
 
 fn sms_limit(retry_after: u64) -> ApiError {
     ApiError::too_many_requests("too many messages were sent of late; wait before you ask for another", retry_after)
+}
+
+fn country_not_served(fault: CountryNotServed) -> ApiError {
+    ApiError::from(vec![Invalid::value("number", fault.to_string())])
+}
+
+fn sending_stopped(retry_after: u64) -> ApiError {
+    ApiError::too_many_requests("too few of the codes sent to this country are used; sending is paused", retry_after)
 }

@@ -8,6 +8,7 @@ mod fraud;
 mod parse;
 mod secrets;
 mod sms;
+mod sms_rules;
 mod source;
 
 use std::net::SocketAddr;
@@ -24,7 +25,6 @@ use self::source::Source;
 pub use self::source::{Environment, Origin, Problem, Shown};
 use crate::api::RequestLimits;
 use crate::auth::ExternalIssuerSettings;
-use crate::domain::enforcement::Enforcement;
 use crate::domain::failure_budget::FailureBudget;
 use crate::domain::language::Language;
 use crate::domain::sms_limits::{PartnerRate, SmsLimits};
@@ -169,16 +169,6 @@ fn database(s: &mut Source<'_>) -> DatabaseSettings {
     }
 }
 
-/// Off in the sandbox, where limits would only hinder testers.
-fn sms_enforcement(s: &mut Source<'_>, mode: Mode) -> Enforcement {
-    let default = if mode == Mode::Sandbox { "off" } else { "enforce" };
-    let enforcement = s.value("SMS_LIMITS", default, from_words(Enforcement::parse, "enforce, dry-run or off"));
-    if enforcement == Enforcement::Off && mode == Mode::Production {
-        s.problem("SMS_LIMITS", "must not be off in production: anybody's phone could be flooded; try dry-run");
-    }
-    enforcement
-}
-
 fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
     Policy {
         device_limit: s.value("LIMIT_DEVICES_PER_PERSON", "5", whole(1..=100)),
@@ -189,7 +179,7 @@ fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
             cool_down: delta(s.value("COOL_DOWN_SECONDS", "1800", seconds(1..=86_400))),
         },
         wrong_signatures_cap: s.value("LIMIT_WRONG_SIGNATURES", "3", whole(1..=10)),
-        sms_enforcement: sms_enforcement(s, mode),
+        sms_enforcement: sms_rules::enforcement(s, mode),
         sms_limits: SmsLimits {
             per_number: s.value("LIMIT_SMS_PER_NUMBER", "1/30s,5/10m,60/1h", str::parse),
             per_person: s.value("LIMIT_SMS_PER_PERSON", "1/30s,5/10m,60/1h", str::parse),
@@ -200,6 +190,8 @@ fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
         },
         challenge_life: delta(s.value("CHALLENGE_LIFE_SECONDS", "300", seconds(30..=600))),
         language: s.value("SMS_LANGUAGE", "de", from_words(Language::parse, "de, en or fr")),
+        sms_countries: s.value("SMS_COUNTRIES", sms_rules::DEFAULT_COUNTRIES, sms_rules::countries),
+        sms_conversion: sms_rules::conversion(s),
     }
 }
 

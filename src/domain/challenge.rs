@@ -76,6 +76,8 @@ pub struct OpenBinding {
     pub life: ChallengeLife,
     /// How many devices the person has by now.
     pub bound_devices: i64,
+    /// Where the code went; nothing but a number that was deleted meanwhile is missing.
+    pub number: Option<MobileNumber>,
     /// Whether the person has to wait after too many failures.
     pub cooling: Option<CoolingOff>,
 }

@@ -1,24 +1,24 @@
-//! Whether a rule refuses, only tells what it would refuse, or is off.
+//! Whether limits hold, or are only watched.
 
-/// How far a rule goes.
+/// What a limit does about a request beyond it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Enforcement {
-    /// It refuses.
+    /// The request is refused.
     Enforce,
-    /// It counts and logs what it would refuse.
+    /// The request goes on; log and metrics tell that it would have been refused.
     DryRun,
-    /// It does nothing.
+    /// The limit is not looked at.
     Off,
 }
 
 impl Enforcement {
-    /// `None` for a word that is none of the three.
+    /// Reads a setting.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Enforce, Self::DryRun, Self::Off].into_iter().find(|it| it.as_str() == text)
+        [Self::Enforce, Self::DryRun, Self::Off].into_iter().find(|enforcement| enforcement.as_str() == text)
     }
 
-    /// Its word in settings, logs and metrics.
+    /// Its name in settings and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

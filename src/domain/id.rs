@@ -27,6 +27,13 @@ macro_rules! id {
                 Uuid::try_parse(text).ok().map(Self)
             }
 
+            /// When it was minted, to the millisecond. `None` for an id that is not ours.
+            #[must_use]
+            pub fn minted_at(self) -> Option<DateTime<Utc>> {
+                let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+                DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+            }
+
             /// The bare UUID, for the database and for derivations.
             #[must_use]
             pub fn uuid(self) -> Uuid {
@@ -92,6 +99,14 @@ mod tests {
         for text in ["", "1", "6642d15e-8f6b-4d28-9186-cdd61d80032", "6642d15e-8f6b-4d28-9186-cdd61d80032g", "é"] {
             assert_eq!(DeviceId::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_id_knows_when_it_was_minted() {
+        let at = DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap();
+        let minted = TokenChallengeId::mint(at, [7; 10]).minted_at().unwrap();
+        assert_eq!(minted.timestamp_micros(), 1_700_000_000_123_000);
+        assert_eq!(TokenChallengeId::parse("6642d15e-8f6b-4d28-9186-cdd61d80032a").unwrap().minted_at(), None);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::fmt;
 use phonenumber::metadata::DATABASE;
 use phonenumber::{PhoneNumber, Type};
 
+use super::country::Country;
+
 /// Longer input is refused unread. The longest number has 15 digits; the rest is room for what people put between them.
 const INPUT_MAX: usize = 64;
 
@@ -82,6 +84,12 @@ impl MobileNumber {
     #[must_use]
     pub fn as_e164(&self) -> &str {
         &self.0
+    }
+
+    /// The country whose network it is of.
+    #[must_use]
+    pub fn country(&self) -> Country {
+        Country::of_e164(&self.0)
     }
 }
 
@@ -186,6 +194,23 @@ mod tests {
         check("+49 30 12345678", Err(InvalidMobileNumber::NotMobile));
         check("+39 02 36618300", Err(InvalidMobileNumber::NotMobile));
         check("+242 22 212 3456", Err(InvalidMobileNumber::NotMobile));
+    }
+
+    #[test]
+    fn numbers_that_cost_more_than_a_message_are_refused() {
+        for number in [
+            "+49 900 1234567",   // premium rate
+            "+43 900 123456",    // premium rate
+            "+41 900 123456",    // premium rate
+            "+44 909 8790123",   // premium rate
+            "+33 8 91 12 34 56", // premium rate
+            "+1 900 234 5678",   // premium rate
+            "+49 180 5012345",   // shared cost
+            "+41 840 123456",    // shared cost
+            "+44 843 4012345",   // shared cost
+        ] {
+            check(number, Err(InvalidMobileNumber::NotMobile));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 /// A partner: the bank or fintech that a client belongs to. Everything is stored under one and visible to it alone.
 ///
 /// 1 to 64 characters of `a-z 0-9 - _`, chosen by the operator when the first client is created.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PartnerId(String);
 
 impl PartnerId {

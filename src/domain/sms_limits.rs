@@ -187,6 +187,14 @@ pub struct SmsLimitReached {
     pub wait: TimeDelta,
 }
 
+impl SmsLimitReached {
+    /// The wait in seconds, rounded up, at least one.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> u64 {
+        u64::try_from(self.wait.num_milliseconds().max(1)).unwrap_or(1).div_ceil(1000)
+    }
+}
+
 impl SmsLimits {
     /// The limit that keeps a message from being sent now.
     #[must_use]

@@ -7,6 +7,7 @@ use crate::domain::app_signature::AppSignature;
 use crate::domain::audit::AuditAction;
 use crate::domain::challenge::{ChallengeLife, NewBinding};
 use crate::domain::client::Caller;
+use crate::domain::country::CountryNotServed;
 use crate::domain::device::DeviceName;
 use crate::domain::device_data::DeviceData;
 use crate::domain::id::{ChallengeId, KeyId};
@@ -55,6 +56,9 @@ pub enum BindDeviceError {
     /// Unknown person, no number, or an unverified one: nobody may tell which.
     #[error("the person has no verified mobile number")]
     NoVerifiedNumber,
+    /// Codes are not sent to the number's country (any more).
+    #[error("the number {0}")]
+    CountryNotServed(#[from] CountryNotServed),
     /// The person has as many devices as allowed.
     #[error("the person has as many devices as allowed")]
     DeviceLimit,
@@ -71,6 +75,12 @@ pub enum BindDeviceError {
     #[error("too many messages were sent of late")]
     SmsLimit {
         /// For how long to wait, in seconds.
+        retry_after: u64,
+    },
+    /// Too few of the codes that were sent to the number's country are used.
+    #[error("sending to the country is stopped")]
+    SendingStopped {
+        /// For how long, in seconds.
         retry_after: u64,
     },
     /// The fraud check said no.
@@ -98,6 +108,8 @@ impl Refusal for BindDeviceError {
             Self::KeyTaken => "key_taken",
             Self::CoolingOff { .. } => "cooling_off",
             Self::SmsLimit { .. } => "sms_limit",
+            Self::SendingStopped { .. } => "sending_stopped",
+            Self::CountryNotServed(_) => "country_not_served",
             Self::Declined => "declined",
             Self::SmsNotTaken(_) => "sms_not_taken",
             Self::Failure(failure) => failure.outcome(),
@@ -164,6 +176,7 @@ impl Service {
                     self.store.close_binding(attempt.partner, id, now, spend.as_ref(), &record).await?;
                     return Err(BindDeviceError::SmsNotTaken(error));
                 }
+                self.count_sent(attempt.partner, &binding.number, life.created_at);
                 tracing::info!(target: "audit", { challenge.id = %id }, "device binding asked for");
                 return Ok(challenge);
             }
@@ -183,6 +196,7 @@ impl Service {
             .binding_prospects(&caller.partner, &wish.person_id, &wish.key, self.clock.now())
             .await?
             .ok_or(BindDeviceError::NoVerifiedNumber)?;
+        self.admit_for_sms(&prospects.number)?;
         if prospects.bound_devices >= i64::from(self.policy.device_limit) {
             return Err(BindDeviceError::DeviceLimit);
         }
@@ -191,6 +205,9 @@ impl Service {
         }
         if let Some(cooling) = prospects.cooling {
             return Err(BindDeviceError::CoolingOff { retry_after: self.wait(cooling) });
+        }
+        if let Some(stopped) = self.stopped_sending(&caller.partner, &prospects.number) {
+            return Err(BindDeviceError::SendingStopped { retry_after: stopped.retry_after });
         }
         let spend = self.may_send(&prospects.sms, &prospects.number, &wish.person_id);
         let spend = spend.map_err(|refused| BindDeviceError::SmsLimit { retry_after: refused.retry_after })?;

@@ -5,6 +5,7 @@ use super::{Failure, Service};
 use crate::crypto::Otp;
 use crate::domain::audit::AuditAction;
 use crate::domain::client::{Caller, Permission};
+use crate::domain::country::CountryNotServed;
 use crate::domain::id::{NumberId, TokenChallengeId};
 use crate::domain::language::Language;
 use crate::domain::mobile_number::MobileNumber;
@@ -25,6 +26,15 @@ pub enum MobileNumberError {
     /// The client may not say that a number is verified.
     #[error("the client may not assert mobile numbers")]
     MayNotAssert,
+    /// Codes are not sent to the number's country.
+    #[error("the number {0}")]
+    CountryNotServed(#[from] CountryNotServed),
+    /// Too few of the codes that were sent to the country are used; nothing was sent.
+    #[error("sending to the country is stopped")]
+    SendingStopped {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
     /// The person has failed too often and has to wait; nothing was verified or sent.
     #[error("the person has failed too often")]
     CoolingOff {
@@ -62,6 +72,8 @@ impl Refusal for MobileNumberError {
             Self::MayNotAssert => "may_not_assert",
             Self::CoolingOff { .. } => "cooling_off",
             Self::SmsLimit { .. } => "sms_limit",
+            Self::SendingStopped { .. } => "sending_stopped",
+            Self::CountryNotServed(_) => "country_not_served",
             Self::WrongToken => "wrong",
             Self::SmsNotTaken(_) => "sms_not_taken",
             Self::Failure(failure) => failure.outcome(),
@@ -124,6 +136,7 @@ impl Service {
         number: MobileNumber,
         verification: NumberVerification<'_>,
     ) -> Result<NumberRecord, MobileNumberError> {
+        self.policy.sms_countries.admit(&number)?;
         let now = self.clock.now();
         let id = NumberId::mint(now, self.entropy.bytes());
         attempt.on(id.uuid());
@@ -175,6 +188,7 @@ impl Service {
                 self.store.close_token_challenge(partner, person, challenge.id, spend, &undone).await?;
                 return Err(MobileNumberError::SmsNotTaken(error));
             }
+            self.count_sent(partner, number, now);
             tracing::info!(target: "audit", { number.id = %record.id }, "mobile number confirmation asked for");
             return Ok(record);
         }
@@ -188,10 +202,14 @@ impl Service {
         person: &PersonId,
         number: &MobileNumber,
     ) -> Result<(NumberRecord, Option<SmsSpend>), MobileNumberError> {
+        self.admit_for_sms(number)?;
         let prospects = self.store.number_prospects(&caller.partner, person, number, self.clock.now()).await?;
         let prospects = prospects.ok_or(MobileNumberError::NotFound)?;
         if let Some(cooling) = prospects.cooling {
             return Err(MobileNumberError::CoolingOff { retry_after: self.wait(cooling) });
+        }
+        if let Some(stopped) = self.stopped_sending(&caller.partner, number) {
+            return Err(MobileNumberError::SendingStopped { retry_after: stopped.retry_after });
         }
         let spend = self.may_send(&prospects.sms, number, person);
         let spend = spend.map_err(|refused| MobileNumberError::SmsLimit { retry_after: refused.retry_after })?;
@@ -226,6 +244,9 @@ impl Service {
             let verified = NumberRecord { verified: true, ..found.record };
             let record = attempt.record(Ok(verified.clone()));
             if self.store.confirm_mobile_number(partner, person, &tried, &record).await? {
+                if let Some(sent_at) = open.id.minted_at() {
+                    self.count_used(partner, number, sent_at);
+                }
                 tracing::info!(target: "audit", { number.id = %verified.id }, "mobile number verified");
                 return Ok(verified);
             }

@@ -10,6 +10,7 @@ mod audit_verification;
 mod audit_walk;
 mod bind_device;
 mod client_credentials;
+mod conversion;
 mod devices;
 mod erase_person;
 mod failure;
@@ -19,7 +20,7 @@ mod kept_heads;
 mod keys;
 mod mobile_number;
 mod one_time_codes;
-mod sms_gate;
+mod sms_rules;
 mod verify_binding;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use audit_trail::AuditExport;
 pub use audit_verification::{AuditVerdict, AuditVerification};
 pub use bind_device::{BindDevice, BindDeviceError, Challenge};
 pub use client_credentials::{ClientCredentialsError, ClientRegistry, NewSecret, SandboxClient};
+pub use conversion::{Conversion, ConversionBook, ConversionEntry, SETTLING_INTERVAL};
 pub use devices::DeviceError;
 pub use erase_person::PersonErasure;
 pub use failure::Failure;
@@ -42,9 +44,11 @@ pub use one_time_codes::OneTimeCodes;
 pub use verify_binding::{BindingAnswer, VerifyBindingError};
 
 use crate::clock::Clock;
+use crate::domain::country::Countries;
 use crate::domain::enforcement::Enforcement;
 use crate::domain::failure_budget::{CoolingOff, FailureBudget};
 use crate::domain::language::Language;
+use crate::domain::sms_conversion::ConversionRule;
 use crate::domain::sms_limits::SmsLimits;
 use crate::entropy::Entropy;
 use crate::fraud::gate::FraudGate;
@@ -70,6 +74,10 @@ pub struct Policy {
     pub challenge_life: TimeDelta,
     /// The language of an SMS for which the caller names none.
     pub language: Language,
+    /// To whose numbers codes are sent.
+    pub sms_countries: Countries,
+    /// When too few codes are used to send more.
+    pub sms_conversion: ConversionRule,
 }
 
 /// Everything that the use cases work with.
@@ -92,6 +100,8 @@ pub struct Service {
     pub sandbox_client: Option<SandboxClient>,
     /// The operator's rules.
     pub policy: Policy,
+    /// How many codes are used.
+    pub conversion: Conversion,
 }
 
 impl Service {

@@ -194,7 +194,11 @@ impl Service {
             wrong_signatures_cap: i64::from(self.policy.wrong_signatures_cap),
             device_limit: i64::from(self.policy.device_limit),
         };
-        Ok(match self.store.accept_binding(attempt.partner, &acceptance, &attempt.record(Ok(()))).await? {
+        let accepted = self.store.accept_binding(attempt.partner, &acceptance, &attempt.record(Ok(()))).await?;
+        if let Some(number) = binding.number.as_ref().filter(|_| accepted != Accepted::Overtaken) {
+            self.count_used(attempt.partner, number, binding.life.created_at);
+        }
+        Ok(match accepted {
             Accepted::Bound => {
                 tracing::info!(target: "audit", { device.id = %binding.id, key.id = %binding.key_id }, "device bound");
                 Some(Ok(Verified::Bound))

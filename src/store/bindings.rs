@@ -147,21 +147,23 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         wrong_signatures_cap: i64,
     ) -> Result<Option<OpenBinding>> {
         let query = sqlx::query(
-            "select person_id
-                  , binding_key_id
-                  , binding_key
-                  , binding_key_purpose
-                  , binding_otp_version
-                  , binding_created_at
-                  , binding_expires_at
-                  , bound_devices
-                  , case when cooling_until > $3 then cooling_until end as cooling_until
-               from person
-              where binding_id = $1
-                and partner_id = $2
-                and binding_closed_at is null
-                and binding_expires_at > $3
-                and binding_wrong_signatures < $4",
+            "select p.person_id
+                  , p.binding_key_id
+                  , p.binding_key
+                  , p.binding_key_purpose
+                  , p.binding_otp_version
+                  , p.binding_created_at
+                  , p.binding_expires_at
+                  , p.bound_devices
+                  , n.number
+                  , case when p.cooling_until > $3 then p.cooling_until end as cooling_until
+               from person p
+               left join mobile_number n on n.partner_id = p.partner_id and n.person_id = p.person_id
+              where p.binding_id = $1
+                and p.partner_id = $2
+                and p.binding_closed_at is null
+                and p.binding_expires_at > $3
+                and p.binding_wrong_signatures < $4",
         )
         .bind(id.uuid())
         .bind(partner.as_str().to_owned())
@@ -213,6 +215,7 @@ fn open_binding<DB: Engine>(id: ChallengeId, row: &DB::Row) -> Result<OpenBindin
             expires_at: column::<DB, _>(row, "binding_expires_at")?,
         },
         bound_devices: column::<DB, _>(row, "bound_devices")?,
+        number: column::<DB, Option<String>>(row, "number")?.map(MobileNumber::from_stored),
         cooling: cooling::<DB>(row)?,
     })
 }

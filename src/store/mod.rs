@@ -22,6 +22,7 @@ mod number_challenges;
 mod postgres;
 mod record;
 mod rows;
+mod sms_conversion;
 mod sms_use;
 mod sql_store;
 mod sqlite;
@@ -42,6 +43,7 @@ pub use number_challenges::{
     NumberChallenge, NumberChallenges, NumberProspects, OpenToken, TokenAttempt, TokenChallenge,
 };
 pub use record::{Record, Records};
+pub use sms_conversion::{ConversionSum, SentMinute, SmsConversion};
 pub use verdicts::{Accepted, Verdicts};
 
 /// What every method of the store returns.
@@ -62,6 +64,7 @@ pub trait Store:
     + Records
     + AuditTrail
     + Erasure
+    + SmsConversion
     + Send
     + Sync
 {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// What each part of `src` may name of the others.
-const PARTS: [(&str, &[&str]); 17] = [
+const PARTS: [(&str, &[&str]); 18] = [
     ("clock", &[]),
     ("entropy", &[]),
     ("outbound", &[]),
@@ -18,7 +18,8 @@ const PARTS: [(&str, &[&str]); 17] = [
     ("auth", &["clock", "domain", "outbound"]),
     ("service", &["clock", "crypto", "domain", "entropy", "fraud", "sms", "store"]),
     ("api", &["auth", "crypto", "domain", "service", "store"]),
-    ("server", &["api"]),
+    ("background", &["entropy", "service"]),
+    ("server", &["api", "background"]),
     // The top: these may name whatever they put together.
     ("config", &["api", "auth", "crypto", "domain", "fraud", "outbound", "server", "service", "sms", "store"]),
     ("app", &["api", "auth", "clock", "config", "crypto", "entropy", "fraud", "outbound", "service", "sms", "store"]),
@@ -36,8 +37,8 @@ const DOORS: [(&str, &[&str]); 17] = [
     ("tower_http", &["api"]),
     ("sqlx", &["store"]),
     ("reqwest", &["app", "auth", "cli", "fraud", "outbound", "sms"]),
-    ("tokio", &["api", "auth", "cli", "fraud", "main", "server", "sms", "store"]),
-    ("tokio_util", &["api", "app", "server"]),
+    ("tokio", &["api", "auth", "background", "cli", "fraud", "main", "server", "sms", "store"]),
+    ("tokio_util", &["api", "app", "background", "server"]),
     ("jsonwebtoken", &["auth"]),
     ("p256", &["crypto"]),
     ("aws_lc_rs", &["crypto"]),

@@ -30,6 +30,7 @@ mod races;
 mod round_trips;
 mod slow_upstreams;
 mod sms;
+mod sms_conversion;
 mod store;
 mod strange_input;
 mod tokens;

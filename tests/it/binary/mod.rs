@@ -11,6 +11,7 @@ mod readiness;
 mod replicas;
 mod secrets;
 mod shutdown;
+mod sms_commands;
 mod start;
 mod telemetry;
 

@@ -82,6 +82,7 @@ async fn metrics_count_what_happened_by_labels_of_few_values() {
         ("fraud_check_duration_seconds_count{}".to_owned(), 1.0),
         (r#"database_connections{state="used"}"#.to_owned(), 0.0),
         ("panics_total{}".to_owned(), 0.0),
+        (r#"background_runs_total{outcome="failed",task="sms_conversion"}"#.to_owned(), 0.0),
     ] {
         assert_eq!(metrics.get(&series), Some(&expected), "{series}: {metrics:#?}");
     }
@@ -104,6 +105,7 @@ async fn each_metric_is_explained_to_those_who_read_it() {
         names
     };
     let all = [
+        "background_runs_total",
         "database_connections",
         "fraud_check_duration_seconds",
         "fraud_checks_total",

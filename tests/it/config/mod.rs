@@ -2,6 +2,7 @@
 
 mod example;
 mod production;
+mod sms_rules;
 mod sources;
 
 use std::collections::HashMap;

@@ -15,13 +15,13 @@ pub(super) const PRODUCTION: [(&str, &str); 6] = [
 ];
 
 /// The same with other values for some variables; an empty one takes the variable away.
-fn production_but<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(super) fn production_but<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let kept = PRODUCTION.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     kept.chain(changes).copied().collect()
 }
 
 #[track_caller]
-fn assert_refused(changes: &[(&str, &str)], expected: &[&str]) {
+pub(super) fn assert_refused(changes: &[(&str, &str)], expected: &[&str]) {
     let problems = problems(&production_but(changes), "");
     let fits = problems.len() == expected.len() && problems.iter().zip(expected).all(|(p, e)| p.starts_with(e));
     assert!(fits, "expected {expected:#?}, got {problems:#?}");

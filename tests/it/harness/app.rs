@@ -53,9 +53,14 @@ impl TestApp {
 
     /// Another replica: the same database, clock and phones, nothing else in common.
     pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Router {
+        api::router(self.another(settings).await)
+    }
+
+    /// The same, for a test that calls what it does by itself.
+    pub(crate) async fn another(&self, settings: &[(&str, &str)]) -> App {
         let entropy = RepeatableEntropy::of_replica(self.replicas.fetch_add(1, Ordering::Relaxed));
         let parts = (self.clock.clone() as _, entropy, Some(self.outbox.clone() as _));
-        api::router(Self::assemble(self.database.url(), settings, parts).await)
+        Self::assemble(self.database.url(), settings, parts).await
     }
 
     /// The service on parts of the test's choice.

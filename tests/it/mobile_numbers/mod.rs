@@ -1,6 +1,7 @@
 //! A person's mobile number (contract section 5).
 
 mod confirming;
+mod countries;
 mod deleting;
 mod giving;
 

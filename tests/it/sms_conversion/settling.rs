@@ -1,0 +1,122 @@
+//! Counts of several processes add up, whenever and however often each settles its own.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use device_management::domain::country::Country;
+use device_management::domain::person::PartnerId;
+use device_management::domain::sms_conversion::{Destination, Tally};
+use device_management::store::SentMinute;
+
+use super::{AUSTRIAN, GERMAN, JUDGED, Watched, ask_for_code, assert_paused, pump, router, settle, trip};
+use crate::harness::sql::texts;
+use crate::harness::{TestApp, on_both_databases};
+
+on_both_databases![
+    replicas_judge_by_what_all_of_them_sent,
+    a_use_counts_on_whichever_replica_it_comes_in,
+    counts_that_could_not_be_settled_are_settled_later,
+    additions_in_parallel_lose_nothing,
+    old_minutes_are_removed_a_few_at_a_time_and_the_oldest_first,
+    a_replica_that_starts_learns_what_the_others_know,
+];
+
+async fn replicas_judge_by_what_all_of_them_sent(Watched(app): Watched) {
+    let here = app.partner();
+    let replica = app.another(&super::RULE).await;
+    let there = here.through(router(&replica));
+    pump(&here, GERMAN, 5).await;
+    pump(&there, GERMAN, 5).await;
+    for app in [&app.app, &replica] {
+        settle(app).await;
+    }
+    app.advance(JUDGED);
+    for (app, client) in [(&app.app, &here), (&replica, &there)] {
+        settle(app).await;
+        assert_paused(&ask_for_code(client, "ada", GERMAN).await);
+    }
+}
+
+async fn a_use_counts_on_whichever_replica_it_comes_in(Watched(app): Watched) {
+    let here = app.partner();
+    let replica = app.another(&super::RULE).await;
+    let there = here.through(router(&replica));
+    pump(&here, GERMAN, 8).await;
+    for person in ["ada", "bea"] {
+        ask_for_code(&here, person, GERMAN).await.assert_status(201);
+        let token = app.outbox().last().code();
+        // Minutes later, but it counts where its code does.
+        app.advance(TimeDelta::minutes(2));
+        let path = format!("/v1/persons/{person}/mobile_number/confirm");
+        there.post(&path, serde_json::json!({"number": GERMAN, "token": token})).await.assert_status(201);
+    }
+    settle(&app.app).await;
+    settle(&replica).await;
+    assert_eq!(tallies(&app).await, [(10, 2)]);
+    app.advance(JUDGED);
+    settle(&app.app).await;
+    ask_for_code(&here, "cyd", GERMAN).await.assert_status(201);
+}
+
+async fn counts_that_could_not_be_settled_are_settled_later(Watched(app): Watched) {
+    pump(&app.partner(), GERMAN, 10).await;
+    let table = |from: &str, to: &str| format!("alter table {from} rename to {to}");
+    texts(app.database.url(), &table("sms_conversion", "elsewhere")).await;
+    app.app.service.settle_conversion().await.expect_err("the table is away");
+    texts(app.database.url(), &table("elsewhere", "sms_conversion")).await;
+    settle(&app.app).await;
+    settle(&app.app).await;
+    assert_eq!(tallies(&app).await, [(10, 0)]);
+}
+
+async fn additions_in_parallel_lose_nothing(app: TestApp) {
+    let of_country = |country| [0, 1].map(|minute| (sent("acme", country, minute), Tally { sent: 3, used: 2 }));
+    let counts: Arc<Vec<_>> = Arc::new(["AT", "CH", "DE"].into_iter().flat_map(of_country).collect());
+    let flushes: Vec<_> = (0..40)
+        .map(|_| {
+            let (service, counts) = (app.app.service.clone(), counts.clone());
+            tokio::spawn(async move { service.store.add_sms_conversion(&counts).await })
+        })
+        .collect();
+    for flush in flushes {
+        flush.await.unwrap().unwrap();
+    }
+    // Two minutes of each country, forty times.
+    assert_eq!(tallies(&app).await, [(240, 160); 3]);
+}
+
+async fn old_minutes_are_removed_a_few_at_a_time_and_the_oldest_first(app: TestApp) {
+    let counts: Vec<_> = (0..5).map(|minute| (sent("acme", "DE", minute), Tally { sent: 1, used: 0 })).collect();
+    app.store().add_sms_conversion(&counts).await.unwrap();
+    let before = counts[3].0.minute;
+    let forget = async |limit| app.store().forget_sms_conversion(before, limit).await.unwrap();
+    assert_eq!(forget(2).await, 2);
+    let left = app.store().sms_conversion(counts[0].0.minute..counts[3].0.minute).await.unwrap();
+    assert_eq!(left[0].tally.sent, 1, "the third is left");
+    assert_eq!(forget(2).await, 1);
+    assert_eq!(forget(2).await, 0);
+    assert_eq!(tallies(&app).await, [(2, 0)]);
+}
+
+async fn a_replica_that_starts_learns_what_the_others_know(Watched(app): Watched) {
+    trip(&app, &app.partner(), GERMAN).await;
+    let replica = app.another(&super::RULE).await;
+    let client = app.partner().through(router(&replica));
+    settle(&replica).await;
+    assert_paused(&ask_for_code(&client, "ada", GERMAN).await);
+    ask_for_code(&client, "bea", AUSTRIAN).await.assert_status(201);
+}
+
+fn sent(partner: &str, country: &str, minute: i64) -> SentMinute {
+    let destination =
+        Destination { partner: PartnerId::parse(partner).unwrap(), country: Country::parse(country).unwrap() };
+    let beginning: chrono::DateTime<chrono::Utc> = "2022-03-18T14:50:00Z".parse().unwrap();
+    SentMinute { destination, minute: beginning + TimeDelta::minutes(minute) }
+}
+
+/// Codes sent and used in the table, of each partner and country, in their order.
+async fn tallies(app: &TestApp) -> Vec<(i64, i64)> {
+    let always = sent("acme", "DE", -100).minute..sent("acme", "DE", 100).minute;
+    let sums = app.store().sms_conversion(always).await.unwrap();
+    sums.into_iter().map(|sum| (sum.tally.sent, sum.tally.used)).collect()
+}
