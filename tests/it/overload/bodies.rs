@@ -21,8 +21,12 @@ on_both_databases![
 async fn with_room(app: &TestApp, bytes: &str) -> TestClient {
     let acme = app.partner();
     acme.verified_person("ada").await;
-    let settings =
-        [("REQUEST_BODY_LIMIT_BYTES", bytes), ("REQUEST_BODIES_TOTAL_BYTES", bytes), ("REQUEST_DEADLINE_SECONDS", "3")];
+    let settings = [
+        ("REQUEST_BODY_LIMIT_BYTES", bytes),
+        ("REQUEST_BODIES_TOTAL_BYTES", bytes),
+        ("REQUEST_DEADLINE_SECONDS", "3"),
+        ("REQUESTS_AT_ONCE", "8"),
+    ];
     acme.through(app.replica(&settings).await)
 }
 
@@ -112,6 +116,8 @@ async fn strangers_send_short_bodies_into_room_of_their_own(app: TestApp) {
         })
         .collect();
     assert!(fits(&client, 65536).await);
+    // Nor do they take the one place that there is for tokens.
+    client.request(form(100)).await.assert_status(200);
     for request in slow {
         request.await.unwrap().assert_status(400);
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -20,15 +21,21 @@ const CROWD: usize = 2000;
 const OTHER_FILES: usize = 500;
 const BODY: usize = 512 * 1024;
 /// Sent in so many pieces, each when everybody has sent the one before.
-const PIECES: usize = 8;
+const PIECES: usize = 16;
 const MEBIBYTE: u64 = 1024 * 1024;
-/// Bodies that are held (128 MiB), pieces in buffers of connections, and the service itself.
-const MEMORY_MAX: u64 = 400 * MEBIBYTE;
+const SERVED: &str = "202";
+const SHED: &str = "503 retry-after: 1";
+/// A place was found, but no connection of the pool in time.
+const DATABASE_BUSY: &str = "503 retry-after: 2";
+/// What `docs/operations.md` tells operators to reckon with: twice the room for bodies, 64 KiB for each connection, and
+/// 64 MiB for everything else. Bodies of all would be 1000 MiB before anything is done with them.
+const MEMORY_MAX: u64 = 2 * 128 * MEBIBYTE + CROWD as u64 * 64 * 1024 + 64 * MEBIBYTE;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_with_large_bodies_takes_bounded_memory_and_gets_documented_answers() {
     let database = TestDatabase::start(Engine::Sqlite).await;
-    let service = sandbox_on(&database).serve();
+    // Nobody is late on a busy machine: what bounds memory here is room, not time.
+    let service = sandbox_on(&database).with("REQUEST_DEADLINE_SECONDS", "60").serve();
     let client = service.sandbox_client().await;
     client.verified_person("ada").await;
     let before = peak_memory(&service);
@@ -39,9 +46,9 @@ async fn a_crowd_with_large_bodies_takes_bounded_memory_and_gets_documented_answ
     let step = Arc::new(Barrier::new(crowd));
     let started = Instant::now();
     let mut senders = JoinSet::new();
-    for _ in 0..crowd {
+    for number in 0..crowd {
         let (wire, request, step) = (Wire::to(&service).await, request.clone(), step.clone());
-        senders.spawn(send_in_step(wire, request, step));
+        senders.spawn(send_in_step(wire, request, step, number % 8 == 0));
     }
     // Whether it is ready does not depend on who finds a place.
     let mut probes = Vec::new();
@@ -68,8 +75,11 @@ async fn a_crowd_with_large_bodies_takes_bounded_memory_and_gets_documented_answ
 
     assert!(crowd > 100, "{figures}");
     assert!(peak < MEMORY_MAX, "{figures}");
-    assert!(answers.keys().all(|answer| ["202", "503 retry-after: 1"].contains(&answer.as_str())), "{figures}");
-    assert!(answers.len() == 2, "some are served and some are shed: {figures}");
+    let documented = [SERVED, SHED, DATABASE_BUSY];
+    assert!(answers.keys().all(|answer| documented.contains(&answer.as_str())), "{figures}");
+    let count = |answer| answers.get(answer).copied().unwrap_or_default();
+    // Places for 512, room for 256 whole bodies: as many as find room are served, whatever the order.
+    assert!(count(SERVED) >= 100 && count(SHED) >= crowd - 512, "{figures}");
     assert!(*slowest < Duration::from_secs(3), "{figures}");
     let metrics = service.metrics().await;
     let shed: usize = metrics
@@ -77,7 +87,7 @@ async fn a_crowd_with_large_bodies_takes_bounded_memory_and_gets_documented_answ
         .filter(|line| line.starts_with("requests_shed_total{"))
         .map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap())
         .sum();
-    assert_eq!(Some(&shed), answers.get("503 retry-after: 1"), "{figures}{metrics}");
+    assert_eq!(shed, count(SHED), "{figures}{metrics}");
     client.get("/v1/mfa/devices").await.assert_status(200);
     client.ask_for_device("ada", &Phone::new(2)).await;
 }
@@ -96,15 +106,18 @@ fn request(token: &str) -> Vec<u8> {
     [head.into_bytes(), body.into_bytes()].concat()
 }
 
-/// Sends piece by piece; the status, and when to come again.
-async fn send_in_step(wire: Wire, request: Arc<[u8]>, step: Arc<Barrier>) -> String {
+/// Sends piece by piece; the status, and when to come again. Whoever is stubborn goes on after a refusal.
+async fn send_in_step(wire: Wire, request: Arc<[u8]>, step: Arc<Barrier>, is_stubborn: bool) -> String {
     let Wire(stream) = wire;
     let (mut reader, writer) = stream.into_split();
+    let answered = AtomicBool::new(false);
     let sending = async {
         let mut writer = writer;
         for piece in request.chunks(request.len().div_ceil(PIECES)) {
-            // Whoever was refused may be cut off; the others must not wait for it.
-            let _ = tokio::io::AsyncWriteExt::write_all(&mut writer, piece).await;
+            if is_stubborn || !answered.load(Ordering::Relaxed) {
+                // Whoever was refused may be cut off; the others must not wait for it.
+                let _ = writer.write_all(piece).await;
+            }
             step.wait().await;
         }
         writer
@@ -117,6 +130,7 @@ async fn send_in_step(wire: Wire, request: Arc<[u8]>, step: Arc<Barrier>) -> Str
                 break;
             }
         }
+        answered.store(true, Ordering::Relaxed);
         String::from_utf8(answer).unwrap()
     };
     let (_writer, answer) = tokio::join!(sending, reading);
