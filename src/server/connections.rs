@@ -16,18 +16,31 @@ use axum::response::Response;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a client may take over its request head, and how long HTTP/1 stays open for another one.
-const HEADER_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a connection stays open without any request running; also how long an answer may take to be read.
-const IDLE_DEADLINE: Duration = Duration::from_secs(30);
-/// How long a connection that was told to end may take over it.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a connection may keep us waiting.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// For a request head, and on HTTP/1 for another request after one.
+    pub(super) head: Duration,
+    /// Without any request running. An answer may take as long to be read.
+    pub(super) idle: Duration,
+    /// Once it was told to end.
+    pub(super) farewell: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let (head, idle, farewell) = (Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(5));
+        Self { head, idle, farewell }
+    }
+}
+
 /// The largest request head, in bytes.
 const HEAD_MAX: usize = 32 * 1024;
 /// Streams at a time on one HTTP/2 connection.
@@ -46,23 +59,27 @@ const ERRORS_MAX: usize = 256;
 pub(super) struct Connections {
     server: auto::Builder<TokioExecutor>,
     router: Router,
+    patience: Patience,
     places: Arc<Semaphore>,
     open: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Connections {
-    pub(super) fn new(router: Router, max: usize) -> Self {
+    pub(super) fn new(router: Router, max: usize, patience: Patience) -> Self {
         let (open, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { server: server(), router, places: Arc::new(Semaphore::new(max)), open, stop }
+        Self { server: server(patience), router, patience, places: Arc::new(Semaphore::new(max)), open, stop }
     }
 
     /// Accepts for ever.
     pub(super) async fn accept(&self, listener: &TcpListener) {
         loop {
             let place = self.places.clone().acquire_owned().await.expect("nobody closes the semaphore");
-            let stream = accept(listener).await;
-            self.open.spawn(self.serve(stream, place));
+            let connection = self.serve(accept(listener).await);
+            self.open.spawn(async move {
+                connection.await;
+                drop(place);
+            });
         }
     }
 
@@ -78,23 +95,26 @@ impl Connections {
         self.open.wait().await;
     }
 
-    fn serve(&self, stream: TcpStream, place: OwnedSemaphorePermit) -> impl Future<Output = ()> + Send + 'static {
+    /// Serves one connection to its end.
+    pub(super) fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + Send + 'static
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (requests, running) = watch::channel(0);
         let router = Router::new()
             .fallback_service(self.router.clone())
             .layer(from_fn_with_state(Arc::new(requests), count_while_it_runs));
         let service = TowerToHyperService::new(router);
         let connection = self.server.serve_connection(TokioIo::new(stream), service).into_owned();
-        let stop = self.stop.clone();
+        let (stop, patience) = (self.stop.clone(), self.patience);
         async move {
-            let _place = place;
             let mut connection = pin!(connection);
             // A connection that breaks is the client's business; its requests were logged one by one.
             tokio::select! {
                 _ = connection.as_mut() => {}
-                () = idle(running) => {
+                () = idle(running, patience) => {
                     connection.as_mut().graceful_shutdown();
-                    let _ = timeout(FAREWELL, connection).await;
+                    let _ = timeout(patience.farewell, connection).await;
                 }
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
@@ -105,16 +125,16 @@ impl Connections {
     }
 }
 
-fn server() -> auto::Builder<TokioExecutor> {
+fn server(patience: Patience) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_DEADLINE)
+        .header_read_timeout(patience.head)
         .max_buf_size(HEAD_MAX)
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(HEADER_DEADLINE)
+        .keep_alive_interval(patience.head)
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -158,16 +178,16 @@ async fn count_while_it_runs(State(running): State<Arc<Running>>, request: Reque
 }
 
 /// Ends when no request has been running for too long. The first one has to come sooner.
-async fn idle(mut running: watch::Receiver<usize>) {
-    let mut patience = HEADER_DEADLINE;
+async fn idle(mut running: watch::Receiver<usize>, patience: Patience) {
+    let mut deadline = patience.head;
     loop {
         let is_busy = *running.borrow_and_update() > 0;
         let changed = running.changed();
         let goes_on =
-            if is_busy { changed.await.is_ok() } else { matches!(timeout(patience, changed).await, Ok(Ok(()))) };
+            if is_busy { changed.await.is_ok() } else { matches!(timeout(deadline, changed).await, Ok(Ok(()))) };
         if !goes_on {
             return;
         }
-        patience = IDLE_DEADLINE;
+        deadline = patience.idle;
     }
 }

@@ -5,6 +5,8 @@
 //! deadline.
 
 mod connections;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
@@ -18,7 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connections::Connections;
+use self::connections::{Connections, Patience};
 use crate::api::{self, App};
 
 /// How often histograms are folded when nobody asks for the metrics.
@@ -55,7 +57,7 @@ pub async fn serve(
     // Before the first request is served: from then on a signal must not end the process the hard way.
     let signals = StopSignals::catch()?;
     let stop = CancellationToken::new();
-    let connections = Connections::new(api::router(app.clone()), connections_max);
+    let connections = Connections::new(api::router(app.clone()), connections_max, Patience::default());
     let metrics_server =
         tokio::spawn(serve_metrics(listeners.metrics, app.clone(), metrics, connections.open(), stop.clone()));
     tokio::select! {
