@@ -181,7 +181,7 @@ async fn count_while_it_runs(State(running): State<Arc<Running>>, request: Reque
 async fn idle(mut running: watch::Receiver<usize>, patience: Patience) {
     let mut deadline = patience.head;
     loop {
-        let is_busy = *running.borrow_and_update() > 0;
+        let is_busy = *running.borrow() > 0;
         let changed = running.changed();
         let goes_on =
             if is_busy { changed.await.is_ok() } else { matches!(timeout(deadline, changed).await, Ok(Ok(()))) };

@@ -16,7 +16,7 @@ use super::connections::{Connections, Patience};
 const PIPE: usize = 1024;
 const LARGE: usize = 1024 * 1024;
 const SHORT: Duration = Duration::from_millis(100);
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 /// Much longer than a busy machine needs for what takes a moment.
 const DEADLINE: Duration = Duration::from_secs(20);
 
