@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use crate::api::App;
+use crate::api::{Admission, App};
 use crate::auth::{AccessTokens, BearerTokens, ExternalIssuer};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CodeSettings, Config, ProviderSettings, SmsSettings, TokenSettings};
@@ -98,6 +98,7 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
         tokens: Arc::new(tokens),
         request_digests: Arc::new(request_digests(&config.tokens)),
         limits: config.limits,
+        admission: Arc::new(Admission::new(&config.limits)),
         running: TaskTracker::new(),
         draining: Arc::default(),
     })

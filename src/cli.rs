@@ -179,7 +179,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let http_addr = listeners.http.local_addr()?;
     tracing::info!(http.addr = %http_addr, metrics.addr = %listeners.metrics.local_addr()?, mode = ?config.mode, "listening");
     warn_about_mode(&config, http_addr);
-    if server::serve(listeners, app, metrics, config.shutdown).await? {
+    if server::serve(listeners, app, metrics, config.connections_max, config.shutdown).await? {
         Ok(())
     } else {
         Err(anyhow!("requests were still running when the shutdown deadline passed"))

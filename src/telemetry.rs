@@ -61,6 +61,8 @@ fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("http_requests_total", "Answered requests by method, route and status");
     describe_histogram!("http_request_duration_seconds", Unit::Seconds, "Time to answer by method, route and status");
+    describe_counter!("requests_shed_total", "Requests refused because too much was going on, by class and reason");
+    describe_gauge!("http_connections", "Open connections to the API");
     describe_counter!("signature_verifications_total", "Signature checks by purpose (binding, key) and outcome");
     describe_counter!("sms_messages_total", "Messages by SMS provider and what became of them there");
     describe_gauge!("sms_provider_open", "1 while an SMS provider is skipped after failures, by provider");

@@ -1,9 +1,19 @@
-//! JSON bodies: the right media type, a bounded size, an object.
+//! Bodies: the right media type, a bounded size, a bounded time, and for JSON an object.
+//!
+//! They are read piece by piece, and each piece needs room among all that are held at the moment. Nothing is taken on
+//! announcement: who only says that much will come takes nothing away from others.
 
-use axum::body::Bytes;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http_body_util::BodyExt;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
+use super::App;
+use super::admission::{Gate, Visit};
 use super::error::{ApiError, ErrorCode};
 use super::fields::Fields;
 use crate::domain::invalid::Faults;
@@ -18,24 +28,24 @@ impl JsonBody {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for JsonBody {
+impl FromRequest<App> for JsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         require_json(&request)?;
-        Ok(Self(Fields::parse(&bytes(request, state).await?)))
+        Ok(Self(Fields::parse(&of_the_api(request, app).await?)))
     }
 }
 
 /// A JSON body, or none at all.
 pub(crate) struct OptionalJsonBody(pub(crate) Option<JsonBody>);
 
-impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
+impl FromRequest<App> for OptionalJsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let is_json = require_json(&request);
-        let body = bytes(request, state).await?;
+        let body = of_the_api(request, app).await?;
         if body.is_empty() {
             return Ok(Self(None));
         }
@@ -45,7 +55,7 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
 }
 
 /// Without a content type the body is taken for what it must be: some clients leave it out.
-fn require_json(request: &Request) -> Result<(), ApiError> {
+pub(crate) fn require_json(request: &Request) -> Result<(), ApiError> {
     let is_json = media_type(request).is_none_or(|essence| {
         essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
     });
@@ -69,14 +79,87 @@ fn media_type(request: &Request) -> Option<String> {
     Some(essence.trim().to_ascii_lowercase())
 }
 
-/// The whole body, if it keeps to the size limit that the router sets.
-pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection| {
-        if rejection.status() == ErrorCode::PayloadTooLarge.row().0 {
-            ApiError::new(ErrorCode::PayloadTooLarge, "the body is too large")
-        } else {
-            // The client broke off; nobody will read this.
-            ApiError::new(ErrorCode::InvalidJson, "the body broke off")
+/// A body that was read before its handler asks for it.
+#[derive(Clone)]
+pub(super) struct BodyRead(pub(super) Bytes);
+
+/// The body of a request to the API. Its room stays taken until the request has been dealt with.
+pub(super) async fn of_the_api(mut request: Request, app: &App) -> Result<Bytes, ApiError> {
+    if let Some(BodyRead(bytes)) = request.extensions_mut().remove() {
+        return Ok(bytes);
+    }
+    let bounds = Bounds { bytes: app.limits.body_bytes, deadline: app.limits.body_deadline() };
+    let (bytes, room) = read(request.into_body(), bounds, &app.admission.api).await?;
+    Visit::keep(room);
+    Ok(bytes.into())
+}
+
+/// How large and how slow a body may be.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) bytes: usize,
+    pub(crate) deadline: Duration,
+}
+
+/// Why there is no body.
+pub(crate) enum BodyError {
+    /// It is larger than allowed, or says that it will be.
+    TooLarge,
+    /// The client broke off, or what it sent is not framed as a body.
+    BrokeOff,
+    /// It was not there in time.
+    Late(Duration),
+    /// There is no room for it.
+    Shed(ApiError),
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::new(ErrorCode::PayloadTooLarge, "the body is too large"),
+            BodyError::BrokeOff => Self::new(ErrorCode::InvalidJson, "the body broke off"),
+            BodyError::Late(deadline) => {
+                let seconds = deadline.as_secs_f32();
+                let detail = format!("the body was not complete within {seconds:.0} s; send it without pauses");
+                // Whatever of it may still come is no request (RFC 9112 section 9.6).
+                Self::new(ErrorCode::InvalidJson, detail).with_header(CONNECTION, HeaderValue::from_static("close"))
+            }
+            BodyError::Shed(error) => error,
         }
-    })
+    }
+}
+
+/// The whole body, and the room that it takes.
+pub(crate) async fn read(
+    body: Body,
+    bounds: Bounds,
+    gate: &Gate,
+) -> Result<(Vec<u8>, OwnedSemaphorePermit), BodyError> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > bounds.bytes {
+        return Err(BodyError::TooLarge);
+    }
+    let in_time = timeout(bounds.deadline, collect(body, announced, bounds.bytes, gate)).await;
+    in_time.unwrap_or(Err(BodyError::Late(bounds.deadline)))
+}
+
+/// Copies what comes, so that no piece keeps the connection's whole buffer in memory.
+async fn collect(
+    mut body: Body,
+    announced: usize,
+    max: usize,
+    gate: &Gate,
+) -> Result<(Vec<u8>, OwnedSemaphorePermit), BodyError> {
+    let mut room = gate.hold(0).map_err(BodyError::Shed)?;
+    let mut bytes = Vec::with_capacity(announced);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| BodyError::BrokeOff)?;
+        let Some(data) = frame.data_ref() else { continue };
+        if data.len() > max - bytes.len() {
+            return Err(BodyError::TooLarge);
+        }
+        room.merge(gate.hold(Bytes::len(data)).map_err(BodyError::Shed)?);
+        bytes.extend_from_slice(data);
+    }
+    Ok((bytes, room))
 }

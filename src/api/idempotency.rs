@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use super::App;
-use super::body::bytes;
+use super::admission::Visit;
+use super::body::{BodyRead, of_the_api};
 use super::caller::Authenticated;
 use super::error::{ApiError, ErrorCode};
 use super::request_log::RequestId;
@@ -32,7 +33,8 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
     }
     // To its end, whoever hangs up: a claim without an answer would keep retries waiting.
     let running = app.running.clone();
-    let answer = running.spawn(once(app, request, next).in_current_span()).await;
+    let run = Visit::within(Visit::current(), once(app, request, next));
+    let answer = running.spawn(run.in_current_span()).await;
     answer.unwrap_or_else(|_| Err(ApiError::panicked())).into_response()
 }
 
@@ -41,7 +43,7 @@ async fn once(app: App, request: Request, next: Next) -> Result<Response, ApiErr
     let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, &app).await?;
     let key = idempotency_key(&parts.headers)?;
     let person = person_in_path(&mut parts).await;
-    let body = bytes(Request::from_parts(parts.clone(), body), &app).await?;
+    let body = of_the_api(Request::from_parts(parts.clone(), body), &app).await?;
     let request = RepeatableRequest {
         scope: scope(&caller.client_id, parts.method.as_str(), parts.uri.path(), &key),
         digests: app.request_digests.of(&body),
@@ -57,7 +59,8 @@ async fn once(app: App, request: Request, next: Next) -> Result<Response, ApiErr
 
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     parts.extensions.insert(InForce { claim, request_id: request_id.clone() });
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    parts.extensions.insert(BodyRead(body));
+    let response = next.run(Request::from_parts(parts, Body::empty())).await;
     let (response, answer) = keep(response, &request_id);
     if let Err(error) = app.service.end_request(claim, answer.as_ref()).await {
         // The caller gets the answer all the same; a retry waits until the lease is over.

@@ -3,6 +3,7 @@
 //! The only module that knows axum, status codes and JSON names. A handler extracts, calls one use case and wraps what
 //! comes back; it decides nothing.
 
+mod admission;
 mod body;
 mod caller;
 mod devices;
@@ -27,7 +28,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -35,6 +35,8 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
+pub use self::admission::Admission;
+use self::admission::Visit;
 use self::error::{ApiError, ErrorCode};
 use self::idempotency::Once;
 use crate::auth::BearerTokens;
@@ -52,6 +54,8 @@ pub struct App {
     pub request_digests: Arc<RequestDigests>,
     /// Bounds of a request.
     pub limits: RequestLimits,
+    /// Who may come in.
+    pub admission: Arc<Admission>,
     /// Use cases that are running, also for clients that hung up.
     pub running: TaskTracker,
     /// Set once the process has been told to stop.
@@ -65,6 +69,18 @@ pub struct RequestLimits {
     pub body_bytes: usize,
     /// The longest time until the answer.
     pub deadline: Duration,
+    /// How many requests of the API are worked on at a time.
+    pub requests_at_once: usize,
+    /// How many bytes of bodies are held at a time.
+    pub bodies_total_bytes: usize,
+}
+
+impl RequestLimits {
+    /// The longest time until a body is there: two thirds of the whole, so that the caller learns that it was too slow, and
+    /// a body that just makes it leaves time for the work.
+    pub(crate) fn body_deadline(&self) -> Duration {
+        self.deadline * 2 / 3
+    }
 }
 
 impl App {
@@ -75,7 +91,14 @@ impl App {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let use_case = use_case(self.service.clone()).in_current_span();
+        let visit = Visit::current();
+        let use_case = use_case(self.service.clone());
+        let use_case = async move {
+            let outcome = use_case.await;
+            drop(visit);
+            outcome
+        };
+        let use_case = use_case.in_current_span();
         self.running.spawn(use_case).await.map_err(|_| ApiError::panicked())
     }
 
@@ -117,7 +140,10 @@ pub fn router(app: App) -> Router {
         )
         .route("/v1/persons/{person_id}/mobile_number/authorize", post(mobile_numbers::authorize))
         .route("/v1/persons/{person_id}/mobile_number/confirm", post(mobile_numbers::confirm));
-    let repeatable = devices.merge(numbers).route_layer(from_fn_with_state(app.clone(), idempotency::around));
+    let api = devices
+        .merge(numbers)
+        .route_layer(from_fn_with_state(app.clone(), idempotency::around))
+        .route_layer(from_fn_with_state(app.clone(), admission::around));
     let tokens = Router::new()
         .route("/oauth2/token", post(tokens::issue_for_form))
         .route("/oauth/token", post(tokens::issue_for_json));
@@ -125,13 +151,12 @@ pub fn router(app: App) -> Router {
         Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready)).merge(docs::routes());
 
     Router::new()
-        .merge(repeatable)
+        .merge(api)
         .merge(tokens)
         .merge(operations)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(CatchPanicLayer::custom(|_| -> Response { ApiError::panicked().into_response() }))
-        .layer(DefaultBodyLimit::max(app.limits.body_bytes))
         .layer(from_fn_with_state(app.clone(), request_log::around))
         .with_state(app)
 }

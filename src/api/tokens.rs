@@ -10,7 +10,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::App;
-use super::body::{JsonBody, bytes, require_form};
+use super::admission::TOKEN_BODY_MAX;
+use super::body::{self, BodyError, Bounds, require_form, require_json};
 use super::caller::name_caller;
 use super::error::ApiError;
 use super::fields::Fields;
@@ -22,8 +23,7 @@ use crate::service::ClientCredentialsError;
 pub(super) async fn issue_for_form(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     require_form(&request)?;
     let basic = basic_credentials(request.headers());
-    let body = bytes(request, &app).await?;
-    let form = TokenRequest::from_form(&body);
+    let form = read(&app, request, TokenRequest::from_form).await?;
     Ok(match form.and_then(|form| form.with_credentials(basic)) {
         Ok(request) => issue(&app, request).await?,
         Err(refusal) => refusal.into_response(),
@@ -31,15 +31,33 @@ pub(super) async fn issue_for_form(State(app): State<App>, request: Request) -> 
 }
 
 /// Issues a token for credentials in a JSON body: a widely used client still sends it.
-pub(super) async fn issue_for_json(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
-    let request = body.read(TokenRequest::from_json).map_err(|_| OAuthError::InvalidRequest);
+pub(super) async fn issue_for_json(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    require_json(&request)?;
+    let json = |body: &[u8]| Fields::parse(body).and_then(TokenRequest::from_json);
+    let request = read(&app, request, |body| json(body).map_err(|_| OAuthError::InvalidRequest)).await?;
     Ok(match request.and_then(|request| request.with_credentials(None)) {
         Ok(request) => issue(&app, request).await?,
         Err(refusal) => refusal.into_response(),
     })
 }
 
+/// What stands in the body. RFC 6749 has its own words for one that cannot be read.
+async fn read(
+    app: &App,
+    request: Request,
+    parse: impl FnOnce(&[u8]) -> Result<TokenRequest, OAuthError>,
+) -> Result<Result<TokenRequest, OAuthError>, ApiError> {
+    let bounds = Bounds { bytes: app.limits.body_bytes.min(TOKEN_BODY_MAX), deadline: app.limits.body_deadline() };
+    match body::read(request.into_body(), bounds, &app.admission.tokens).await {
+        Ok((body, _room)) => Ok(parse(&body)),
+        Err(BodyError::BrokeOff | BodyError::Late(_)) => Ok(Err(OAuthError::InvalidRequest)),
+        Err(error @ (BodyError::TooLarge | BodyError::Shed(_))) => Err(error.into()),
+    }
+}
+
+/// Takes a place only now: anybody can send a body slowly, and must not keep others from their tokens by it.
 async fn issue(app: &App, request: GrantRequest) -> Result<Response, ApiError> {
+    let _place = app.admission.tokens.enter()?;
     let caller = match app.service.authenticate_client(&request.client_id, &request.client_secret).await {
         Ok(caller) => caller,
         Err(ClientCredentialsError::InvalidClient) => {

@@ -69,6 +69,8 @@ pub struct Config {
     pub log_filter: String,
     /// Bounds of a request.
     pub limits: RequestLimits,
+    /// How many connections may be open at a time.
+    pub connections_max: usize,
     /// How a process stops.
     pub shutdown: Shutdown,
     /// Where codes come from.
@@ -118,10 +120,8 @@ impl Config {
                 _ => Err("must be text or json"),
             }),
             log_filter: s.value("RUST_LOG", "info", log_filter),
-            limits: RequestLimits {
-                body_bytes: s.value("REQUEST_BODY_LIMIT_BYTES", "524288", whole(1024..=16 * 1024 * 1024)),
-                deadline: s.value("REQUEST_DEADLINE_SECONDS", "15", seconds(1..=300)),
-            },
+            limits: request_limits(s),
+            connections_max: s.value("CONNECTIONS_MAX", "4096", whole(1..=1_000_000)),
             shutdown: Shutdown {
                 delay: s.value("SHUTDOWN_DELAY_SECONDS", shutdown_delay, seconds(0..=60)),
                 deadline: s.value("SHUTDOWN_DEADLINE_SECONDS", "25", seconds(1..=300)),
@@ -167,6 +167,20 @@ fn database(s: &mut Source<'_>) -> DatabaseSettings {
         statement_timeout: s.value("DATABASE_STATEMENT_TIMEOUT_SECONDS", "5", seconds(1..=60)),
         ..DatabaseSettings::new(url)
     }
+}
+
+fn request_limits(s: &mut Source<'_>) -> RequestLimits {
+    const TOTAL: &str = "REQUEST_BODIES_TOTAL_BYTES";
+    let limits = RequestLimits {
+        body_bytes: s.value("REQUEST_BODY_LIMIT_BYTES", "524288", whole(1024..=16 * 1024 * 1024)),
+        deadline: s.value("REQUEST_DEADLINE_SECONDS", "15", seconds(1..=300)),
+        requests_at_once: s.value("REQUESTS_AT_ONCE", "512", whole(1..=100_000)),
+        bodies_total_bytes: s.value(TOTAL, "134217728", whole(1024..=64 * 1024 * 1024 * 1024)),
+    };
+    if limits.bodies_total_bytes < limits.body_bytes {
+        s.problem(TOTAL, "must be at least REQUEST_BODY_LIMIT_BYTES: else the largest bodies never find room");
+    }
+    limits
 }
 
 fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {

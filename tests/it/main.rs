@@ -26,6 +26,7 @@ mod harness_works;
 mod keys;
 mod mobile_numbers;
 mod openapi;
+mod overload;
 mod races;
 mod round_trips;
 mod slow_upstreams;

@@ -6,6 +6,7 @@ mod early_answers;
 mod examples;
 mod gateway;
 mod outage;
+mod overload;
 mod production;
 mod readiness;
 mod replicas;

@@ -109,6 +109,7 @@ async fn each_metric_is_explained_to_those_who_read_it() {
         "database_connections",
         "fraud_check_duration_seconds",
         "fraud_checks_total",
+        "http_connections",
         "http_request_duration_seconds",
         "http_requests_total",
         "panics_total",

@@ -75,6 +75,11 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// Where connections are accepted.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.http
+    }
+
     /// Where the interface of the contract is, without a slash at the end.
     pub(crate) fn base_url(&self) -> String {
         format!("http://{}", self.http)
@@ -110,6 +115,11 @@ impl Process {
         let logs = Lines::of(child.stderr.take().expect("stderr is piped"));
         let output = Lines::of(child.stdout.take().expect("stdout is piped"));
         Self { child: Mutex::new(child), logs, output }
+    }
+
+    /// By what the system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child().id()
     }
 
     /// The lines of stderr so far.

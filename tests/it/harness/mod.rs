@@ -35,7 +35,7 @@ pub(crate) use binary::{Process, Program, Service};
 pub(crate) use broken::Broken;
 pub(crate) use client::{Answer, Bound, NUMBER, TestClient};
 pub(crate) use database::{Engine, Schema, TestDatabase};
-pub(crate) use outbox::{Message, Network, Outbox};
+pub(crate) use outbox::{Hold, Message, Network, Outbox};
 pub(crate) use phone::Phone;
 pub(crate) use postgres::PostgresServer;
 

@@ -1,0 +1,193 @@
+//! Connections: how many, how long each may be idle, and what one peer can make us keep.
+//!
+//! At the cap no further connection is accepted: it waits in the system's queue, costs this process nothing, and comes in
+//! as soon as another ends, which is soon, because idle ones are closed. hyper bounds the time for an HTTP/1 head from its
+//! first byte on. Silent connections, halves of an HTTP/2 greeting, HTTP/2 without streams and answers that nobody reads
+//! are closed here: none of them has a request running.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a connection may keep us waiting.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// For a request head, and on HTTP/1 for another request after one.
+    pub(super) head: Duration,
+    /// Without any request running. An answer may take as long to be read.
+    pub(super) idle: Duration,
+    /// Once it was told to end.
+    pub(super) farewell: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let (head, idle, farewell) = (Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(5));
+        Self { head, idle, farewell }
+    }
+}
+
+/// The largest request head, in bytes.
+const HEAD_MAX: usize = 32 * 1024;
+/// Streams at a time on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 256;
+/// What a peer may send ahead of us on one HTTP/2 stream, and on all of a connection, in bytes.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// What we may have written ahead of the peer on one HTTP/2 stream, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that a peer may open and reset before we look at them (CVE-2023-44487), and that may end with an error of its
+/// making, until the connection is closed.
+const RESETS_MAX: usize = 20;
+const ERRORS_MAX: usize = 256;
+
+/// Accepts connections and serves them.
+pub(super) struct Connections {
+    server: auto::Builder<TokioExecutor>,
+    router: Router,
+    patience: Patience,
+    places: Arc<Semaphore>,
+    open: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Connections {
+    pub(super) fn new(router: Router, max: usize, patience: Patience) -> Self {
+        let (open, stop) = (TaskTracker::new(), CancellationToken::new());
+        Self { server: server(patience), router, patience, places: Arc::new(Semaphore::new(max)), open, stop }
+    }
+
+    /// Accepts for ever.
+    pub(super) async fn accept(&self, listener: &TcpListener) {
+        loop {
+            let place = self.places.clone().acquire_owned().await.expect("nobody closes the semaphore");
+            let connection = self.serve(accept(listener).await);
+            self.open.spawn(async move {
+                connection.await;
+                drop(place);
+            });
+        }
+    }
+
+    /// The open ones, for whoever counts them.
+    pub(super) fn open(&self) -> TaskTracker {
+        self.open.clone()
+    }
+
+    /// Ends idle connections at once and the others after the request that they are in.
+    pub(super) async fn shutdown(&self) {
+        self.stop.cancel();
+        self.open.close();
+        self.open.wait().await;
+    }
+
+    /// Serves one connection to its end.
+    pub(super) fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + Send + 'static
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (requests, running) = watch::channel(0);
+        let router = Router::new()
+            .fallback_service(self.router.clone())
+            .layer(from_fn_with_state(Arc::new(requests), count_while_it_runs));
+        let service = TowerToHyperService::new(router);
+        let connection = self.server.serve_connection(TokioIo::new(stream), service).into_owned();
+        let (stop, patience) = (self.stop.clone(), self.patience);
+        async move {
+            let mut connection = pin!(connection);
+            // A connection that breaks is the client's business; its requests were logged one by one.
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = idle(running, patience) => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = timeout(patience.farewell, connection).await;
+                }
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
+        }
+    }
+}
+
+fn server(patience: Patience) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience.head)
+        .max_buf_size(HEAD_MAX)
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(patience.head)
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(ERRORS_MAX)
+        .max_header_list_size(HEAD_MAX.try_into().unwrap_or(u32::MAX));
+    server
+}
+
+/// The next connection. Running out of file descriptors passes; until then others should have a chance to close theirs.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// How many requests a connection has running.
+type Running = watch::Sender<usize>;
+
+async fn count_while_it_runs(State(running): State<Arc<Running>>, request: Request, next: Next) -> Response {
+    /// Counts down also when the client resets the stream.
+    struct Counted(Arc<Running>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.send_modify(|running| *running -= 1);
+        }
+    }
+    running.send_modify(|running| *running += 1);
+    let _counted = Counted(running);
+    next.run(request).await
+}
+
+/// Ends when no request has been running for too long. The first one has to come sooner.
+async fn idle(mut running: watch::Receiver<usize>, patience: Patience) {
+    let mut deadline = patience.head;
+    loop {
+        let is_busy = *running.borrow() > 0;
+        let changed = running.changed();
+        let goes_on =
+            if is_busy { changed.await.is_ok() } else { matches!(timeout(deadline, changed).await, Ok(Ok(()))) };
+        if !goes_on {
+            return;
+        }
+        deadline = patience.idle;
+    }
+}

@@ -1,0 +1,71 @@
+//! Clients that take their time, come in crowds or do not speak at all, against the real executable.
+
+mod crowd;
+mod silence;
+mod streams;
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::harness::Service;
+
+/// A connection without an HTTP client's good manners.
+struct Wire(TcpStream);
+
+impl Wire {
+    async fn to(service: &Service) -> Self {
+        let stream = TcpStream::connect(service.address()).await.expect("it listens");
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write_all(bytes).await
+    }
+
+    /// Everything until the other side closes, and how long that took.
+    async fn until_closed(&mut self, patience: Duration) -> (String, Duration) {
+        let started = Instant::now();
+        let bytes = self.bytes_until_closed(patience).await;
+        (String::from_utf8_lossy(&bytes).into_owned(), started.elapsed())
+    }
+
+    async fn bytes_until_closed(&mut self, patience: Duration) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // A reset is an end, too.
+        let end = timeout(patience, self.0.read_to_end(&mut bytes)).await;
+        assert!(end.is_ok(), "still open after {patience:?}, having said {:?}", String::from_utf8_lossy(&bytes));
+        bytes
+    }
+
+    /// Sends one byte after the other until the connection is gone; everything that was said, and how long it took.
+    async fn drip(&mut self, byte: u8, every: Duration, patience: Duration) -> (String, Duration) {
+        let (mut said, started) = (Vec::new(), Instant::now());
+        let mut ticks = tokio::time::interval(every);
+        let (mut reader, mut writer) = self.0.split();
+        let mut buffer = [0; 1024];
+        let drip = async {
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => if writer.write_all(&[byte]).await.is_err() { break },
+                    read = reader.read(&mut buffer) => match read {
+                        Ok(0) | Err(_) => break,
+                        Ok(length) => said.extend_from_slice(&buffer[..length]),
+                    },
+                }
+            }
+        };
+        let end = timeout(patience, drip).await;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(end.is_ok(), "still open after {patience:?}, having said {said:?}");
+        (said, started.elapsed())
+    }
+}
+
+/// The status of a raw answer.
+fn status(answer: &str) -> Option<u16> {
+    answer.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok()
+}

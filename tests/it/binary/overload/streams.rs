@@ -1,0 +1,78 @@
+//! HTTP/2: what one connection may do with its streams.
+
+use std::time::Duration;
+
+use super::Wire;
+use crate::harness::Program;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS: u8 = 4;
+const GO_AWAY: u8 = 7;
+/// RFC 9113 section 7.
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// RFC 9113 section 4.1.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The frames of an answer: kind and payload.
+fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let Some((head, rest)) = bytes.split_at_checked(9) {
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let Some((payload, rest)) = rest.split_at_checked(length) else { break };
+        frames.push((head[3], payload.to_vec()));
+        bytes = rest;
+    }
+    frames
+}
+
+/// Opens a stream with `GET /`, all of it in the static table (RFC 7541 appendix A) but the authority.
+fn open(stream: u32) -> Vec<u8> {
+    const END_STREAM_AND_HEADERS: u8 = 0x5;
+    frame(1, END_STREAM_AND_HEADERS, stream, b"\x82\x86\x84\x41\x01a")
+}
+
+fn reset(stream: u32) -> Vec<u8> {
+    const CANCEL: [u8; 4] = [0, 0, 0, 8];
+    frame(3, 0, stream, &CANCEL)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_are_opened_and_reset_in_a_row_end_the_connection() {
+    let service = Program::new().serve();
+    let mut wire = Wire::to(&service).await;
+    let mut attack = [GREETING, &frame(SETTINGS, 0, 0, &[])].concat();
+    for stream in (1..20_000).step_by(2) {
+        attack.extend(open(stream));
+        attack.extend(reset(stream));
+    }
+    // The service may hang up before all of it is sent.
+    let _ = wire.send(&attack).await;
+    let answer = wire.bytes_until_closed(PATIENCE).await;
+    let farewells: Vec<Vec<u8>> =
+        frames(&answer).into_iter().filter(|(kind, _)| *kind == GO_AWAY).map(|(_, payload)| payload).collect();
+    let reasons: Vec<u32> =
+        farewells.iter().map(|payload| u32::from_be_bytes(payload[4..8].try_into().unwrap())).collect();
+    assert!(reasons.contains(&ENHANCE_YOUR_CALM), "{reasons:?}");
+    service.stranger().get("/readyz").await.assert_status(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_learns_how_much_it_may_send_ahead() {
+    let service = Program::new().serve();
+    let mut wire = Wire::to(&service).await;
+    wire.send(&[GREETING, &frame(SETTINGS, 0, 0, &[]), &frame(GO_AWAY, 0, 0, &[0; 8])].concat()).await.unwrap();
+    let answer = wire.bytes_until_closed(PATIENCE).await;
+    let (kind, settings) = frames(&answer).remove(0);
+    assert_eq!(kind, SETTINGS);
+    let setting = |wanted: u16| {
+        let mut entries = settings.chunks(6).filter(|entry| entry[..2] == wanted.to_be_bytes());
+        entries.next().map(|entry| u32::from_be_bytes(entry[2..].try_into().unwrap()))
+    };
+    // RFC 9113 section 6.5.2: streams at a time, window of a stream, size of a head.
+    assert_eq!((setting(3), setting(4), setting(6)), (Some(256), Some(64 * 1024), Some(32 * 1024)));
+}

@@ -1,0 +1,128 @@
+//! Places for requests.
+
+use std::time::Duration;
+
+use axum::Router;
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::{DEVICES, assert_shed, wish};
+use crate::harness::{Answer, Hold, TestApp, TestClient, on_both_databases};
+
+on_both_databases![
+    whoever_finds_no_place_is_told_to_come_again,
+    a_client_that_hangs_up_keeps_its_place_until_the_work_has_ended,
+    a_request_that_took_too_long_keeps_its_place_until_the_work_has_ended,
+    a_crowd_gets_as_many_places_as_there_are,
+];
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A request that waits for the SMS network.
+async fn held(app: &TestApp, client: &TestClient, person: &str, phone: u32) -> (Hold, JoinHandle<Answer>) {
+    let hold = app.outbox().hold();
+    let client = client.clone();
+    let wish = wish(person, phone);
+    let request = tokio::spawn(async move { client.post(DEVICES, wish).await });
+    hold.reached().await;
+    (hold, request)
+}
+
+/// A replica with so many places, and two persons who can ask for devices.
+async fn with_places(app: &TestApp, places: &str, settings: &[(&str, &str)]) -> Router {
+    for person in ["ada", "bob"] {
+        app.partner().verified_person(person).await;
+    }
+    app.replica(&[&[("REQUESTS_AT_ONCE", places)], settings].concat()).await
+}
+
+/// Comes again until it is served, as long as a test may take.
+async fn until_served(client: &TestClient) {
+    let served = async {
+        while client.get(DEVICES).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, served).await.expect("the place is free at last");
+}
+
+async fn whoever_finds_no_place_is_told_to_come_again(app: TestApp) {
+    let replica = with_places(&app, "2", &[]).await;
+    let (client, stranger) = (app.partner().through(replica.clone()), app.stranger().through(replica));
+    let (first, first_request) = held(&app, &client, "ada", 1).await;
+    client.get(DEVICES).await.assert_status(200);
+    let (second, second_request) = held(&app, &client, "bob", 2).await;
+
+    for _ in 0..20 {
+        assert_shed(&client.get(DEVICES).await);
+        assert_shed(&client.post(DEVICES, wish("ada", 3)).await);
+    }
+    // Without a place nobody looks at tokens either.
+    assert_shed(&stranger.get(DEVICES).await);
+    for path in ["/healthz", "/readyz", "/openapi.yaml", "/docs", "/docs/swagger-ui.css"] {
+        stranger.get(path).await.assert_status(200);
+    }
+    stranger.get("/v2").await.assert_status(404);
+    stranger.put(DEVICES, json!({})).await.assert_status(405);
+    let credentials = json!({"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox"});
+    stranger.post("/oauth/token", credentials).await.assert_status(200);
+
+    first.release();
+    first_request.await.unwrap().assert_status(202);
+    client.get(DEVICES).await.assert_status(200);
+    second.release();
+    second_request.await.unwrap().assert_status(202);
+}
+
+async fn a_client_that_hangs_up_keeps_its_place_until_the_work_has_ended(app: TestApp) {
+    let client = app.partner().through(with_places(&app, "1", &[]).await);
+    let (hold, request) = held(&app, &client, "ada", 1).await;
+    request.abort();
+    assert!(request.await.is_err_and(|error| error.is_cancelled()));
+    assert_shed(&client.get(DEVICES).await);
+    hold.release();
+    until_served(&client).await;
+}
+
+async fn a_request_that_took_too_long_keeps_its_place_until_the_work_has_ended(app: TestApp) {
+    let client = app.partner().through(with_places(&app, "1", &[("REQUEST_DEADLINE_SECONDS", "1")]).await);
+    let (hold, request) = held(&app, &client, "ada", 1).await;
+    let answer = request.await.unwrap();
+    answer.assert_status(503);
+    assert_eq!(answer.headers["retry-after"], "5");
+    assert_shed(&client.get(DEVICES).await);
+    hold.release();
+    until_served(&client).await;
+}
+
+async fn a_crowd_gets_as_many_places_as_there_are(app: TestApp) {
+    let client = app.partner().through(with_places(&app, "3", &[]).await);
+    let (hold, request) = held(&app, &client, "ada", 1).await;
+    let (other_hold, other_request) = held(&app, &client, "bob", 2).await;
+    // One place is left; who has it hangs for good, so that everybody else of the crowd finds none.
+    let (last_hold, last_request) = held(&app, &client, "bob", 3).await;
+    let crowd: Vec<_> = (0..50)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.get(DEVICES).await.status.as_u16() })
+        })
+        .collect();
+    for status in crowd {
+        assert_eq!(status.await.unwrap(), 503);
+    }
+    for (hold, request) in [(hold, request), (other_hold, other_request), (last_hold, last_request)] {
+        hold.release();
+        request.await.unwrap().assert_status(202);
+    }
+    // All three are back, no more and no fewer.
+    let (hold, request) = held(&app, &client, "ada", 4).await;
+    let (other_hold, other_request) = held(&app, &client, "bob", 5).await;
+    client.get(DEVICES).await.assert_status(200);
+    let (last_hold, last_request) = held(&app, &client, "bob", 6).await;
+    assert_shed(&client.get(DEVICES).await);
+    for (hold, request) in [(hold, request), (other_hold, other_request), (last_hold, last_request)] {
+        hold.release();
+        request.await.unwrap().assert_status(202);
+    }
+}
