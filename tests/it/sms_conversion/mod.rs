@@ -28,6 +28,9 @@ const RULE: [(&str, &str); 4] = [
 /// How long it takes until a code counts: its life, a minute in which its use may settle, and the rest of its own minute.
 const JUDGED: TimeDelta = TimeDelta::minutes(7);
 
+/// When people who take their time answer.
+const LATER: TimeDelta = TimeDelta::minutes(4);
+
 /// Until the codes of a minute count no more: that, and the window.
 const FORGOTTEN: TimeDelta = TimeDelta::minutes(17);
 

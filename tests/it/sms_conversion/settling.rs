@@ -7,14 +7,16 @@ use device_management::domain::country::Country;
 use device_management::domain::person::PartnerId;
 use device_management::domain::sms_conversion::{Destination, Tally};
 use device_management::store::SentMinute;
+use serde_json::json;
 
-use super::{AUSTRIAN, GERMAN, JUDGED, Watched, ask_for_code, assert_paused, pump, router, settle, trip};
+use super::{AUSTRIAN, GERMAN, JUDGED, LATER, Watched, ask_for_code, assert_paused, pump, router, settle, trip};
 use crate::harness::sql::texts;
-use crate::harness::{TestApp, on_both_databases};
+use crate::harness::{Phone, TestApp, on_both_databases};
 
 on_both_databases![
     replicas_judge_by_what_all_of_them_sent,
     a_use_counts_on_whichever_replica_it_comes_in,
+    an_answer_many_times_at_once_is_one_use,
     counts_that_could_not_be_settled_are_settled_later,
     additions_in_parallel_lose_nothing,
     old_minutes_are_removed_a_few_at_a_time_and_the_oldest_first,
@@ -42,20 +44,42 @@ async fn a_use_counts_on_whichever_replica_it_comes_in(Watched(app): Watched) {
     let replica = app.another(&super::RULE).await;
     let there = here.through(router(&replica));
     pump(&here, GERMAN, 8).await;
+    let mut tokens = Vec::new();
     for person in ["ada", "bea"] {
         ask_for_code(&here, person, GERMAN).await.assert_status(201);
-        let token = app.outbox().last().code();
-        // Minutes later, but it counts where its code does.
-        app.advance(TimeDelta::minutes(2));
+        tokens.push((person, app.outbox().last().code()));
+    }
+    app.advance(LATER);
+    for (person, token) in tokens {
         let path = format!("/v1/persons/{person}/mobile_number/confirm");
-        there.post(&path, serde_json::json!({"number": GERMAN, "token": token})).await.assert_status(201);
+        there.post(&path, json!({"number": GERMAN, "token": token})).await.assert_status(201);
     }
     settle(&app.app).await;
     settle(&replica).await;
     assert_eq!(tallies(&app).await, [(10, 2)]);
-    app.advance(JUDGED);
+    // The minute of the codes is judged now, that of the answers is not yet.
+    app.advance(JUDGED - LATER);
     settle(&app.app).await;
     ask_for_code(&here, "cyd", GERMAN).await.assert_status(201);
+}
+
+async fn an_answer_many_times_at_once_is_one_use(Watched(app): Watched) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let phone = Phone::new(1);
+    let asked = acme.ask_for_device("ada", &phone).await;
+    let signature = phone.sign(&app.outbox().last().code());
+    let answers: Vec<_> = (0..20)
+        .map(|_| {
+            let (client, challenge, signature) = (acme.clone(), asked.id.clone(), signature.clone());
+            tokio::spawn(async move { client.answer(&challenge, &signature).await })
+        })
+        .collect();
+    for answer in answers {
+        answer.await.unwrap().assert_status(204);
+    }
+    settle(&app.app).await;
+    assert_eq!(tallies(&app).await, [(1, 1)]);
 }
 
 async fn counts_that_could_not_be_settled_are_settled_later(Watched(app): Watched) {
