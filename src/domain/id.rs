@@ -1,7 +1,7 @@
 //! Ids that we mint: UUIDs, a distinct type for each kind of thing, so that a key's id is never taken for a device's.
 //!
 //! They are `UUIDv7` (RFC 9562 section 5.7): rows made together lie together in the index, and the random 74 bits keep them
-//! unguessable. Written lower-case with hyphens; read in any spelling (contract section 1).
+//! unguessable. Written lower-case with hyphens; read in two spellings, each in either case (contract section 1).
 
 use std::fmt;
 
@@ -21,10 +21,10 @@ macro_rules! id {
                 Self(uuid_v7(now, random))
             }
 
-            /// Reads any spelling of a UUID: hyphenated or not, upper or lower case.
+            /// Reads a UUID, hyphenated or not, in upper or lower case.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
-                Uuid::try_parse(text).ok().map(Self)
+                read_uuid(text).map(Self)
             }
 
             /// When it was minted, to the millisecond. `None` for an id that is not ours.
@@ -76,6 +76,13 @@ id! {
 /// The id of a signature challenge is the id of the device that it binds.
 pub type ChallengeId = DeviceId;
 
+/// The crate also reads UUIDs in braces and as URNs (RFC 9562 section 4), which are longer: no client was ever told of them.
+fn read_uuid(text: &str) -> Option<Uuid> {
+    const PLAIN: usize = 32;
+    const HYPHENATED: usize = 36;
+    matches!(text.len(), PLAIN | HYPHENATED).then(|| Uuid::try_parse(text).ok()).flatten()
+}
+
 /// A `UUIDv7` from an instant and ten random bytes.
 #[must_use]
 pub fn uuid_v7(now: DateTime<Utc>, random: [u8; 10]) -> Uuid {
@@ -88,9 +95,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_spelling_of_a_uuid_names_the_same_device() {
+    fn a_uuid_with_or_without_hyphens_in_either_case_names_the_same_device() {
         let id = DeviceId::parse("6642d15e-8f6b-4d28-9186-cdd61d80032a").unwrap();
         assert_eq!(DeviceId::parse("6642D15E8F6B4D289186CDD61D80032A"), Some(id));
+        assert_eq!(DeviceId::parse("6642D15E-8f6b-4D28-9186-CDD61d80032a"), Some(id));
         assert_eq!(id.to_string(), "6642d15e-8f6b-4d28-9186-cdd61d80032a");
     }
 
@@ -107,6 +115,20 @@ mod tests {
         let minted = TokenChallengeId::mint(at, [7; 10]).minted_at().unwrap();
         assert_eq!(minted.timestamp_micros(), 1_700_000_000_123_000);
         assert_eq!(TokenChallengeId::parse("6642d15e-8f6b-4d28-9186-cdd61d80032a").unwrap().minted_at(), None);
+    }
+
+    #[test]
+    fn other_spellings_of_a_uuid_name_no_device() {
+        for text in [
+            "{6642d15e-8f6b-4d28-9186-cdd61d80032a}",
+            "{6642d15e8f6b4d289186cdd61d80032a}",
+            "urn:uuid:6642d15e-8f6b-4d28-9186-cdd61d80032a",
+            "6642d15e8f6b-4d28-9186-cdd61d80032a",
+            "6642d15e-8f6b4d28-9186-cdd61d-80032a",
+            " 642d15e-8f6b-4d28-9186-cdd61d80032a",
+        ] {
+            assert_eq!(DeviceId::parse(text), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod errors;
 mod failure_budget;
 mod fraud;
 mod fraud_flow;
+mod fuzz_corpora;
 #[allow(clippy::disallowed_types, reason = "it looks into databases whose names are made up on the way")]
 mod harness_works;
 mod keys;

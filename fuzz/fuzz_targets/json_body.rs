@@ -1,0 +1,10 @@
+#![no_main]
+
+use std::sync::LazyLock;
+
+use device_management_fuzz::targets::{Edge, json_body};
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+static EDGE: LazyLock<Edge> = LazyLock::new(Edge::open);
+
+fuzz_target!(|data: &[u8]| -> Corpus { json_body::try_out(&EDGE, data).into_corpus() });

@@ -1,0 +1,46 @@
+//! The `Authorization` header.
+//!
+//! Nobody is let in without a token that says HS256 and bears the HMAC of our secret, both checked here by other means
+//! than the service's: no `none`, no other algorithm, no changed claim.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, header};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+
+use super::edge::TOKEN_SECRET;
+use super::{Edge, Verdict};
+
+/// Tries the header's value as it is, scheme and all.
+pub fn try_out(edge: &Edge, value: &[u8]) -> Verdict {
+    let Ok(header_value) = HeaderValue::from_bytes(value) else { return Verdict::Unsendable };
+    let request = Request::get("/v1/mfa/devices").header(header::AUTHORIZATION, header_value);
+    let answer = edge.request(request.body(Body::empty()).expect("a good request"));
+    match answer.status {
+        200 => {
+            let text = std::str::from_utf8(value).expect("who is let in has sent text");
+            assert!(is_of_our_making(text).is_some(), "let in with {text}");
+            Verdict::Taken
+        }
+        401 => Verdict::Refused,
+        status => panic!("a token is good or it is not, but the answer is {status}"),
+    }
+}
+
+/// RFC 7515 section 5.2, for the one algorithm there is.
+fn is_of_our_making(value: &str) -> Option<()> {
+    let (scheme, token) = value.split_once(' ')?;
+    let (signed, signature) = token.trim().rsplit_once('.')?;
+    let (head, claims) = signed.split_once('.')?;
+    let json = |part| serde_json::from_slice::<Value>(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+    let is_ours = scheme.eq_ignore_ascii_case("bearer")
+        && json(head)?["alg"] == "HS256"
+        && json(claims)?["iss"] == "device-management"
+        && json(claims)?["aud"] == "device-management";
+    let mut mac = Hmac::<Sha256>::new_from_slice(TOKEN_SECRET.as_bytes()).ok()?;
+    mac.update(signed.as_bytes());
+    mac.verify_slice(&BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
+    is_ours.then_some(())
+}

@@ -1,0 +1,65 @@
+//! Public keys, as hexadecimal text and as raw SEC 1 bytes.
+//!
+//! Points come in pairs: with (x, y) also (x, p-y) is on the curve, and no other y is.
+
+use device_management::crypto::{DerSignature, PublicKey};
+
+use super::Verdict;
+
+/// The field of P-256 (SEC 2 section 2.4.2).
+const FIELD: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+];
+
+/// The signature with r = s = 1, which nobody makes.
+const ABSURD_SIGNATURE: &str = "3006020101020101";
+
+/// Tries bytes as a raw point, and as text where they are text.
+pub fn try_out(data: &[u8]) -> Verdict {
+    let as_point = try_point(data);
+    let as_text = std::str::from_utf8(data).is_ok_and(try_text);
+    Verdict::taken_if(as_point || as_text)
+}
+
+fn try_text(text: &str) -> bool {
+    match PublicKey::from_hex(text) {
+        Ok(key) => {
+            assert_eq!(hex::encode(key.as_bytes()), text.to_ascii_lowercase(), "a key has one spelling but for case");
+            assert!(PublicKey::from_hex(&text.to_ascii_uppercase()).is_ok_and(|upper| upper == key));
+            try_point(key.as_bytes())
+        }
+        Err(fault) => {
+            let message = fault.to_string();
+            assert!(!message.is_empty() && (text.len() < 8 || !message.contains(text)), "no fault repeats the text");
+            false
+        }
+    }
+}
+
+fn try_point(bytes: &[u8]) -> bool {
+    let Ok(key) = PublicKey::from_sec1(bytes) else { return false };
+    assert_eq!(key.as_bytes(), bytes, "the bytes stay what they were");
+    assert_eq!(bytes[0], 4, "only uncompressed points are taken");
+
+    let mut twin = *key.as_bytes();
+    negate(&mut twin[33..]);
+    assert!(PublicKey::from_sec1(&twin).is_ok(), "what is on the curve has its mirror image there");
+    let mut beside = *key.as_bytes();
+    beside[64] ^= 1;
+    assert!(PublicKey::from_sec1(&beside).is_err(), "nothing beside the curve is taken");
+
+    let absurd = DerSignature::from_hex(ABSURD_SIGNATURE).expect("well-formed");
+    assert!(!key.verifies(b"212212", &absurd), "no key verifies what was not signed");
+    true
+}
+
+/// y becomes p-y. No point of P-256 has y = 0: its order is odd.
+fn negate(y: &mut [u8]) {
+    let mut borrow = 0;
+    for (octet, field) in y.iter_mut().zip(FIELD).rev() {
+        let difference = i16::from(field) - i16::from(*octet) - borrow;
+        borrow = i16::from(difference < 0);
+        *octet = u8::try_from(difference.rem_euclid(256)).expect("a remainder of 256 is an octet");
+    }
+}
