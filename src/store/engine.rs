@@ -6,9 +6,10 @@
 //! statements need to say. See `docs/decisions/0003-one-generic-store.md`.
 
 use chrono::{DateTime, Utc};
-use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Pool, Type};
+use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Type};
 use uuid::Uuid;
 
+use super::pool::Pool;
 use crate::domain::challenge::{Acceptance, NewBinding};
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;

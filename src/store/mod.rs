@@ -15,6 +15,7 @@ mod fraud_assessments;
 mod keys;
 mod mobile_numbers;
 mod number_challenges;
+mod pool;
 mod postgres;
 mod rows;
 mod sql_store;

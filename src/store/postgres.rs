@@ -3,11 +3,12 @@
 //! All parts of such a statement see the same snapshot, and the update of the person's row decides for all of them: when it
 //! finds its conditions broken, also after having waited for another transaction, the rest has nothing to insert.
 
+use sqlx::Postgres;
 use sqlx::query::Query;
-use sqlx::{Pool, Postgres};
 
 use super::engine::Engine;
 use super::fraud_assessments::yes_or_no;
+use super::pool::Pool;
 use crate::domain::challenge::{Acceptance, NewBinding};
 use crate::domain::device::DeviceName;
 use crate::domain::fraud::FraudRecord;
@@ -67,7 +68,7 @@ impl Engine for Postgres {
         .bind(i64::from(binding.otp_version))
         .bind(binding.life.created_at)
         .bind(binding.life.expires_at);
-        Ok(bind_fraud(query, fraud).fetch_optional(writer).await?.is_some())
+        Ok(bind_fraud(query, fraud).fetch_optional(&mut writer.acquire().await?).await?.is_some())
     }
 
     async fn accept_binding(
@@ -116,7 +117,7 @@ impl Engine for Postgres {
         .bind(acceptance.wrong_signatures_cap)
         .bind(acceptance.device_limit)
         .bind(&acceptance.fingerprint[..]);
-        Ok(bind_fraud(query, fraud).fetch_optional(writer).await?.is_some())
+        Ok(bind_fraud(query, fraud).fetch_optional(&mut writer.acquire().await?).await?.is_some())
     }
 }
 

@@ -1,10 +1,11 @@
 //! SQLite's own way: there is one writer at a time, so a write is a few plain statements in one transaction, and statements
 //! cost no round trip.
 
-use sqlx::{Pool, Sqlite};
+use sqlx::Sqlite;
 
 use super::engine::Engine;
 use super::fraud_assessments;
+use super::pool::Pool;
 use crate::domain::challenge::{Acceptance, NewBinding};
 use crate::domain::device::DeviceName;
 use crate::domain::fraud::FraudRecord;
