@@ -24,6 +24,7 @@ mod harness_works;
 mod keys;
 mod mobile_numbers;
 mod openapi;
+mod outages;
 mod races;
 mod round_trips;
 mod sms;

@@ -19,10 +19,12 @@ pub(crate) mod log;
 mod outbox;
 mod phone;
 mod postgres;
+mod processes;
 pub(crate) mod provider;
 mod remote;
 pub(crate) mod sql;
 mod surroundings;
+pub(crate) mod virtual_address;
 pub(crate) mod wire;
 
 use std::env;

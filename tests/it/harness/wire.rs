@@ -19,13 +19,7 @@ pub(crate) struct Wire {
 impl Wire {
     /// A wire to the server of this URL.
     pub(crate) async fn to(url: &str) -> Self {
-        let mut url = reqwest::Url::parse(url).expect("a Postgres URL");
-        let server = (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(5432));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let port = listener.local_addr().expect("a bound address").port();
-        url.set_host(Some("127.0.0.1")).expect("a host");
-        url.set_port(Some(port)).expect("a port");
-        url.set_query(Some("sslmode=disable"));
+        let (listener, url, server) = listen_for(url).await;
         let round_trips = Arc::new(AtomicUsize::new(0));
         let counter = round_trips.clone();
         tokio::spawn(async move {
@@ -37,7 +31,7 @@ impl Wire {
                 tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
             }
         });
-        Self { url: url.into(), round_trips }
+        Self { url, round_trips }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -48,6 +42,22 @@ impl Wire {
     pub(crate) fn round_trips(&self) -> usize {
         self.round_trips.swap(0, Ordering::SeqCst)
     }
+}
+
+/// Listens in the place of the server of this URL: the listener, the URL that leads to it, and the server itself.
+pub(super) async fn listen_for(url: &str) -> (TcpListener, String, (String, u16)) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let mut here = reqwest::Url::parse(url).expect("a Postgres URL");
+    here.set_host(Some("127.0.0.1")).expect("a host");
+    here.set_port(Some(listener.local_addr().expect("a bound address").port())).expect("a port");
+    here.set_query(Some("sslmode=disable"));
+    (listener, here.into(), server_of(url))
+}
+
+/// Host and port of a Postgres URL.
+pub(super) fn server_of(url: &str) -> (String, u16) {
+    let url = reqwest::Url::parse(url).expect("a Postgres URL");
+    (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(5432))
 }
 
 async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, round_trips: Arc<AtomicUsize>) -> Option<()> {
