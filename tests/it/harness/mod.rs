@@ -9,6 +9,7 @@ mod app;
 mod binary;
 pub(crate) mod books;
 mod broken;
+pub(crate) mod broken_wire;
 mod client;
 pub(crate) mod contract;
 mod database;

@@ -4,6 +4,7 @@
 //! "Message Flow"). A Sync alone is the pool trying a connection that was just given back; nobody waits for it. TLS must
 //! be off.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -60,25 +61,39 @@ pub(super) fn server_of(url: &str) -> (String, u16) {
     (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(5432))
 }
 
-async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, round_trips: Arc<AtomicUsize>) -> Option<()> {
-    // The startup message has no type byte.
-    let mut startup = vec![0; from.read_u32().await.ok()? as usize - 4];
-    from.read_exact(&mut startup).await.ok()?;
-    to.write_u32(u32::try_from(startup.len() + 4).ok()?).await.ok()?;
-    to.write_all(&startup).await.ok()?;
+async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, round_trips: Arc<AtomicUsize>) -> io::Result<()> {
+    pass_startup(&mut from, &mut to).await?;
     let mut executed = false;
     loop {
-        let kind = from.read_u8().await.ok()?;
-        let length = from.read_u32().await.ok()?;
-        let mut body = vec![0; length as usize - 4];
-        from.read_exact(&mut body).await.ok()?;
+        let (kind, body) = read_message(&mut from).await?;
         executed |= kind == b'E';
         if kind == b'Q' || (kind == b'S' && executed) {
             round_trips.fetch_add(1, Ordering::SeqCst);
             executed = false;
         }
-        to.write_u8(kind).await.ok()?;
-        to.write_u32(length).await.ok()?;
-        to.write_all(&body).await.ok()?;
+        write_message(&mut to, kind, &body).await?;
     }
+}
+
+/// Passes on the first message of a client, which has no type byte.
+pub(super) async fn pass_startup(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> io::Result<()> {
+    let length = from.read_u32().await?;
+    let mut body = vec![0; length as usize - 4];
+    from.read_exact(&mut body).await?;
+    to.write_u32(length).await?;
+    to.write_all(&body).await
+}
+
+/// Any later message, of a client or a server: its type and its content.
+pub(super) async fn read_message(from: &mut OwnedReadHalf) -> io::Result<(u8, Vec<u8>)> {
+    let kind = from.read_u8().await?;
+    let mut body = vec![0; from.read_u32().await? as usize - 4];
+    from.read_exact(&mut body).await?;
+    Ok((kind, body))
+}
+
+/// Writes such a message.
+pub(super) async fn write_message(to: &mut OwnedWriteHalf, kind: u8, body: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(body.len() + 4).map_err(io::Error::other)?;
+    to.write_all(&[&[kind], &length.to_be_bytes()[..], body].concat()).await
 }

@@ -4,7 +4,9 @@
 mod failover;
 mod ledger;
 mod load;
+mod lost_statements;
 mod postgres_away;
+mod use_cases;
 
 use std::time::Duration;
 
