@@ -4,7 +4,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::wire;
@@ -46,7 +45,7 @@ impl BrokenWire {
         let shared = plan.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(&server).await.expect("the server is there");
+                let server = wire::connect(&client, &server).await.expect("the server is there");
                 let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
                 let plan = shared.clone();
                 tokio::spawn(async move {

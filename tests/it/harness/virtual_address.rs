@@ -6,7 +6,6 @@
 use std::sync::{Arc, Mutex};
 
 use tokio::io::copy_bidirectional;
-use tokio::net::TcpStream;
 
 use super::wire;
 
@@ -26,7 +25,7 @@ impl VirtualAddress {
                 let server = current.lock().expect("nobody panics while holding it").clone();
                 tokio::spawn(async move {
                     // A server that is not there refuses, and so does its address.
-                    let mut server = TcpStream::connect(server).await?;
+                    let mut server = wire::connect(&client, &server).await?;
                     copy_bidirectional(&mut client, &mut server).await
                 });
             }

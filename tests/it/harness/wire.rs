@@ -25,7 +25,7 @@ impl Wire {
         let counter = round_trips.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(&server).await.expect("the server is there");
+                let server = connect(&client, &server).await.expect("the server is there");
                 let ((from_client, mut to_client), (mut from_server, to_server)) =
                     (client.into_split(), server.into_split());
                 tokio::spawn(pass_on(from_client, to_server, counter.clone()));
@@ -59,6 +59,14 @@ pub(super) async fn listen_for(url: &str) -> (TcpListener, String, (String, u16)
 pub(super) fn server_of(url: &str) -> (String, u16) {
     let url = reqwest::Url::parse(url).expect("a Postgres URL");
     (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(5432))
+}
+
+/// Connects to the server for a client. Neither waits for more to send: it would cost 40 ms at each turn.
+pub(super) async fn connect(client: &TcpStream, server: &(String, u16)) -> io::Result<TcpStream> {
+    client.set_nodelay(true)?;
+    let server = TcpStream::connect(server).await?;
+    server.set_nodelay(true)?;
+    Ok(server)
 }
 
 async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, round_trips: Arc<AtomicUsize>) -> io::Result<()> {
