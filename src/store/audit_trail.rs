@@ -5,12 +5,12 @@
 //! page by page, and what is sealed stays as it is. See `docs/decisions/0019-audit-chain.md`.
 
 use chrono::{DateTime, Utc};
-use sqlx::Transaction;
 use sqlx::query::Query;
 use uuid::Uuid;
 
 use super::audit_events::{audit_event, hash};
 use super::engine::Engine;
+use super::pool::Transaction;
 use super::rows::column;
 use super::sql_store::SqlStore;
 use super::{Result, StoreError};
@@ -272,7 +272,7 @@ impl<DB: Engine> SqlStore<DB> {
 /// Takes the partner's chain until the transaction ends, beginning it if need be: how many batches it has, and the hash of
 /// the last.
 pub(super) async fn hold_chain<DB: Engine>(
-    transaction: &mut Transaction<'static, DB>,
+    transaction: &mut Transaction<DB>,
     partner: &PartnerId,
 ) -> Result<(i64, Hash)> {
     let held = sqlx::query(

@@ -63,7 +63,8 @@ pub struct DatabaseSettings {
     pub max_connections: u32,
     /// How long a request waits for a free connection.
     pub acquire_timeout: Duration,
-    /// How long Postgres may work on one statement.
+    /// How long Postgres may work on one statement. A second later we no longer wait for the answer, whatever the database
+    /// is; a transaction has no longer than one statement.
     pub statement_timeout: Duration,
 }
 
@@ -97,11 +98,12 @@ pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
     Ok(match &settings.url {
         DatabaseUrl::Postgres(url) => {
             let pool = postgres_pool(url, settings).await?;
-            Arc::new(SqlStore::new(pool.clone(), pool))
+            Arc::new(SqlStore::new(pool.clone(), pool, settings.statement_timeout))
         }
         DatabaseUrl::Sqlite(file) => {
             let reader = sqlite_pool(file, settings, settings.max_connections).await?;
-            Arc::new(SqlStore::new(reader, sqlite_pool(file, settings, 1).await?))
+            let writer = sqlite_pool(file, settings, 1).await?;
+            Arc::new(SqlStore::new(reader, writer, settings.statement_timeout))
         }
     })
 }

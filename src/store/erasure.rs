@@ -5,7 +5,6 @@
 //! Whoever deals with the person meanwhile is done before, or finds that there is no such person.
 
 use chrono::{DateTime, Utc};
-use sqlx::Transaction;
 use sqlx::query::Query;
 use uuid::Uuid;
 
@@ -13,6 +12,7 @@ use super::Result;
 use super::audit_events::insert_event;
 use super::audit_trail::hold_chain;
 use super::engine::Engine;
+use super::pool::Transaction;
 use super::rows::column;
 use super::sql_store::SqlStore;
 use crate::domain::audit::AuditEvent;
@@ -88,7 +88,7 @@ impl<DB: Engine> Erasure for SqlStore<DB> {
 
 /// An erasure under way. Its steps run in the order in which they stand here, and each gives how many rows it found.
 struct Erasing<'a, DB: Engine> {
-    transaction: &'a mut Transaction<'static, DB>,
+    transaction: &'a mut Transaction<DB>,
     partner: &'a PartnerId,
     person: &'a PersonId,
     nobody: &'a PersonId,

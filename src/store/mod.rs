@@ -19,6 +19,7 @@ mod idempotent_requests;
 mod keys;
 mod mobile_numbers;
 mod number_challenges;
+mod pool;
 mod postgres;
 mod record;
 mod rows;

@@ -6,12 +6,13 @@
 //! The record takes the parameters $1 to $23, whatever the statement; what is its own begins at $24.
 
 use sqlx::query::Query;
-use sqlx::{Database, Pool, Postgres};
+use sqlx::{Database, Postgres};
 
 use super::audit_events::SubjectColumns;
 use super::engine::Engine;
 use super::failures::spend_budget;
 use super::fraud_assessments::yes_or_no;
+use super::pool::Pool;
 use super::record::AnswerColumns;
 use super::rows::column;
 use super::{Record, Result};
@@ -166,7 +167,7 @@ impl Engine for Postgres {
             .bind(sms.map(|sms| sms.person.1.to_text()))
             .bind(sms.map(|sms| sms.person.1.version()))
             .bind(sms.map(|sms| sms.at));
-        Ok(query.fetch_optional(writer).await?.is_some())
+        Ok(query.fetch_optional(&mut writer.acquire().await?).await?.is_some())
     }
 
     async fn accept_binding(
@@ -217,7 +218,7 @@ impl Engine for Postgres {
             .bind(acceptance.wrong_signatures_cap)
             .bind(acceptance.device_limit)
             .bind(&acceptance.fingerprint[..]);
-        Ok(query.fetch_optional(writer).await?.is_some())
+        Ok(query.fetch_optional(&mut writer.acquire().await?).await?.is_some())
     }
 
     async fn count_wrong_signature(
@@ -255,7 +256,7 @@ impl Engine for Postgres {
             .bind(wrong.budget.window_start(wrong.at))
             .bind(wrong.budget.cap)
             .bind(wrong.budget.cooling_until(wrong.at));
-        let row = query.fetch_optional(writer).await?;
+        let row = query.fetch_optional(&mut writer.acquire().await?).await?;
         row.map(|row| column::<Self, i64>(&row, "binding_wrong_signatures")).transpose()
     }
 }

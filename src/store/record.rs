@@ -3,13 +3,13 @@
 //! All of it is in the commit of the change or none of it is. A request that changed nothing because it was refused is
 //! written down alone.
 
-use sqlx::Transaction;
 use sqlx::query::Query;
 use uuid::Uuid;
 
 use super::audit_events::insert_event;
 use super::engine::Engine;
 use super::fraud_assessments;
+use super::pool::Transaction;
 use super::sql_store::SqlStore;
 use super::{Result, StoreError};
 use crate::domain::audit::AuditEvent;
@@ -59,7 +59,7 @@ impl<DB: Engine> Records for SqlStore<DB> {
 
 /// Writes a record down within the transaction of its change. To be called last: it holds no lock that others wait for.
 pub(super) async fn write_down<DB: Engine>(
-    transaction: &mut Transaction<'static, DB>,
+    transaction: &mut Transaction<DB>,
     partner: &PartnerId,
     record: &Record,
 ) -> Result<()> {

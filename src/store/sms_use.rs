@@ -1,9 +1,9 @@
 //! What was sent of late, for the limits: read, written back under a condition, taken back.
 
 use chrono::{DateTime, Utc};
-use sqlx::Transaction;
 
 use super::engine::Engine;
+use super::pool::Transaction;
 use super::rows::column;
 use super::{Result, StoreError};
 use crate::domain::person::PartnerId;
@@ -29,7 +29,7 @@ pub(super) fn sms_use<DB: Engine>(row: &DB::Row) -> Result<SmsUse> {
 /// To be called after the number's own row and before the person's: partner, number, person is the order in which
 /// everybody takes the locks in between.
 pub(super) async fn spend_sms<DB: Engine>(
-    transaction: &mut Transaction<'static, DB>,
+    transaction: &mut Transaction<DB>,
     partner: &PartnerId,
     spend: &SmsSpend,
 ) -> Result<bool> {
@@ -55,7 +55,7 @@ pub(super) async fn spend_sms<DB: Engine>(
 }
 
 async fn write_history<DB: Engine>(
-    transaction: &mut Transaction<'static, DB>,
+    transaction: &mut Transaction<DB>,
     partner: &PartnerId,
     (subject, history): &(String, SmsHistory),
     at: DateTime<Utc>,
@@ -83,7 +83,7 @@ async fn write_history<DB: Engine>(
 /// Takes back a message that nobody took, unless another was sent since. The same order of locks. The partner's rate is not given back: it also
 /// bounds how often providers are asked in vain.
 pub(super) async fn take_back_sms<DB: Engine>(
-    transaction: &mut Transaction<'static, DB>,
+    transaction: &mut Transaction<DB>,
     partner: &PartnerId,
     spend: &SmsSpend,
 ) -> Result<()> {

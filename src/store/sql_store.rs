@@ -1,9 +1,11 @@
 //! The store on any SQL engine that fits: the pools and what every statement goes through.
 
+use std::time::Duration;
+
 use sqlx::query::Query;
-use sqlx::{Pool, Transaction};
 
 use super::engine::Engine;
+use super::pool::{Pool, Transaction};
 use super::{PoolUse, Result};
 
 /// The store on the engine `DB`.
@@ -16,8 +18,9 @@ pub(super) struct SqlStore<DB: Engine> {
 }
 
 impl<DB: Engine> SqlStore<DB> {
-    pub(super) fn new(reader: Pool<DB>, writer: Pool<DB>) -> Self {
-        Self { reader, writer }
+    /// Lends the connections of two pools for a little longer than the server may work on a statement.
+    pub(super) fn new(reader: sqlx::Pool<DB>, writer: sqlx::Pool<DB>, statement_timeout: Duration) -> Self {
+        Self { reader: Pool::new(reader, statement_timeout), writer: Pool::new(writer, statement_timeout) }
     }
 
     pub(super) fn writer(&self) -> &Pool<DB> {
@@ -27,13 +30,13 @@ impl<DB: Engine> SqlStore<DB> {
     /// Reads at most one row.
     pub(super) async fn row(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Option<DB::Row>> {
         let mut connection = self.reader.acquire().await?;
-        Ok(query.fetch_optional(&mut *connection).await?)
+        Ok(query.fetch_optional(&mut connection).await?)
     }
 
     /// Reads all rows.
     pub(super) async fn rows(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Vec<DB::Row>> {
         let mut connection = self.reader.acquire().await?;
-        Ok(query.fetch_all(&mut *connection).await?)
+        Ok(query.fetch_all(&mut connection).await?)
     }
 
     /// Runs one statement in its own commit and gives the row that it returned.
@@ -42,16 +45,16 @@ impl<DB: Engine> SqlStore<DB> {
     /// yielded what it returns, and nobody may hear of a write that is not durable yet.
     pub(super) async fn write(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Option<DB::Row>> {
         let mut connection = self.writer.acquire().await?;
-        Ok(query.fetch_all(&mut *connection).await?.pop())
+        Ok(query.fetch_all(&mut connection).await?.pop())
     }
 
     /// Begins a transaction that will write. Dropped without commit, it is rolled back.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, DB>> {
+    pub(super) async fn begin(&self) -> Result<Transaction<DB>> {
         Ok(self.writer.begin_with(DB::BEGIN_WRITE).await?)
     }
 
     pub(super) fn usage(&self) -> PoolUse {
-        PoolUse { open: self.reader.size(), idle: self.reader.num_idle() }
+        self.reader.usage()
     }
 
     pub(super) async fn shut(&self) {

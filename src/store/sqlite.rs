@@ -1,10 +1,11 @@
 //! SQLite's own way: there is one writer at a time, so a write is a few plain statements in one transaction, and statements
 //! cost no round trip.
 
-use sqlx::{Pool, Sqlite};
+use sqlx::Sqlite;
 
 use super::engine::Engine;
 use super::failures::spend_budget;
+use super::pool::Pool;
 use super::record::write_down;
 use super::sms_use::spend_sms;
 use super::{Record, Result};

@@ -27,6 +27,7 @@ mod harness_works;
 mod keys;
 mod mobile_numbers;
 mod openapi;
+mod outages;
 mod overload;
 mod races;
 mod round_trips;

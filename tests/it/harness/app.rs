@@ -43,6 +43,11 @@ impl TestApp {
         Self::on(database, settings).await
     }
 
+    /// On a Postgres database that the test itself looks after, and has given its tables.
+    pub(crate) async fn at(url: &str, settings: &[(&str, &str)]) -> Self {
+        Self::on(TestDatabase::Own { url: url.to_owned() }, settings).await
+    }
+
     async fn on(database: TestDatabase, settings: &[(&str, &str)]) -> Self {
         let clock = Arc::new(ManualClock::new());
         let outbox = Arc::new(Outbox::default());

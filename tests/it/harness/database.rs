@@ -85,21 +85,32 @@ impl Schema {
 
 /// One test's database.
 pub(crate) enum TestDatabase {
-    Sqlite { url: String, _folder: TempDir },
-    Postgres { url: String, name: String, server: &'static Server },
+    Sqlite {
+        url: String,
+        _folder: TempDir,
+    },
+    Postgres {
+        url: String,
+        name: String,
+        server: &'static Server,
+    },
+    /// On a Postgres server that the test itself looks after.
+    Own {
+        url: String,
+    },
 }
 
 impl TestDatabase {
     /// What `DATABASE_URL` would say.
     pub(crate) fn url(&self) -> &str {
-        let (Self::Sqlite { url, .. } | Self::Postgres { url, .. }) = self;
+        let (Self::Sqlite { url, .. } | Self::Postgres { url, .. } | Self::Own { url }) = self;
         url
     }
 
     pub(crate) fn engine(&self) -> Engine {
         match self {
             Self::Sqlite { .. } => Engine::Sqlite,
-            Self::Postgres { .. } => Engine::Postgres,
+            Self::Postgres { .. } | Self::Own { .. } => Engine::Postgres,
         }
     }
 }

@@ -16,6 +16,12 @@ while read -r order; do
                 --auth=password --encoding=UTF8 --no-locale --no-sync
             ;;
         start) "$bin/pg_ctl" start --pgdata="$folder/data" --log="$folder/server.log" --wait --silent ;;
+        copy)
+            "$bin/pg_basebackup" --pgdata="$folder/data" --dbname="$(cat "$folder/primary")" --write-recovery-conf \
+                --wal-method=stream --checkpoint=fast --no-sync
+            ;;
+        promote) "$bin/pg_ctl" promote --pgdata="$folder/data" --wait --silent ;;
+        restart) "$bin/pg_ctl" restart --pgdata="$folder/data" --log="$folder/server.log" --mode=fast --wait --silent ;;
         stop) "$bin/pg_ctl" stop --pgdata="$folder/data" --mode=immediate --silent ;;
         *) false ;;
     esac </dev/null >>"$folder/guard.log" 2>&1

@@ -61,12 +61,35 @@ impl PostgresServer {
         let mut server = Self::prepare(&bin).map_err(|error| format!("cannot prepare a Postgres server: {error}"))?;
         server.order("initialise")?;
         server.configure(SETTINGS.iter().chain(settings))?;
+        server.listen()
+    }
+
+    /// Starts a copy of this server that follows it, on a port of its own. Blocks for about a second.
+    pub(crate) fn standby(&self) -> Result<Self, String> {
+        let bin = installed().ok_or("no Postgres is installed")?;
+        let prepare = || {
+            let mut standby = Self::prepare(&bin)?;
+            standby.password.clone_from(&self.password);
+            let primary = format!("host=127.0.0.1 port={} user=postgres password={}", self.port, self.password);
+            fs::write(standby.folder.join("primary"), primary).map(|()| standby)
+        };
+        let mut standby = prepare().map_err(|error| format!("cannot prepare a standby: {error}"))?;
+        standby.order("copy")?;
+        standby.listen()
+    }
+
+    /// Makes a standby follow nobody any more, and write.
+    pub(crate) fn promote(&mut self) -> Result<(), String> {
+        self.order("promote")
+    }
+
+    fn listen(mut self) -> Result<Self, String> {
         for _ in 0..PORT_ATTEMPTS {
-            server.port = free_port();
-            server.configure(iter::once(&("port", &*server.port.to_string())))?;
-            match server.order("start") {
+            self.port = free_port();
+            self.configure(iter::once(&("port", &*self.port.to_string())))?;
+            match self.order("start") {
                 Err(report) if report.contains("could not bind") => {}
-                outcome => return outcome.map(|()| server),
+                outcome => return outcome.map(|()| self),
             }
         }
         Err(format!("each of {PORT_ATTEMPTS} free ports was taken before Postgres could listen on it"))
@@ -91,6 +114,11 @@ impl PostgresServer {
     /// Starts the stopped or killed server again, on the same port and with the same data.
     pub(crate) fn start_again(&mut self) -> Result<(), String> {
         self.order("start")
+    }
+
+    /// Starts the server anew, with a farewell to its clients.
+    pub(crate) fn restart(&mut self) -> Result<(), String> {
+        self.order("restart")
     }
 
     fn prepare(bin: &Path) -> io::Result<Self> {

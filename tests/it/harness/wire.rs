@@ -4,6 +4,7 @@
 //! "Message Flow"). A Sync alone is the pool trying a connection that was just given back; nobody waits for it. TLS must
 //! be off.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,25 +20,19 @@ pub(crate) struct Wire {
 impl Wire {
     /// A wire to the server of this URL.
     pub(crate) async fn to(url: &str) -> Self {
-        let mut url = reqwest::Url::parse(url).expect("a Postgres URL");
-        let server = (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(5432));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let port = listener.local_addr().expect("a bound address").port();
-        url.set_host(Some("127.0.0.1")).expect("a host");
-        url.set_port(Some(port)).expect("a port");
-        url.set_query(Some("sslmode=disable"));
+        let (listener, url, server) = listen_for(url).await;
         let round_trips = Arc::new(AtomicUsize::new(0));
         let counter = round_trips.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(&server).await.expect("the server is there");
+                let server = connect(&client, &server).await.expect("the server is there");
                 let ((from_client, mut to_client), (mut from_server, to_server)) =
                     (client.into_split(), server.into_split());
                 tokio::spawn(pass_on(from_client, to_server, counter.clone()));
                 tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
             }
         });
-        Self { url: url.into(), round_trips }
+        Self { url, round_trips }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -50,25 +45,63 @@ impl Wire {
     }
 }
 
-async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, round_trips: Arc<AtomicUsize>) -> Option<()> {
-    // The startup message has no type byte.
-    let mut startup = vec![0; from.read_u32().await.ok()? as usize - 4];
-    from.read_exact(&mut startup).await.ok()?;
-    to.write_u32(u32::try_from(startup.len() + 4).ok()?).await.ok()?;
-    to.write_all(&startup).await.ok()?;
+/// Listens in the place of the server of this URL: the listener, the URL that leads to it, and the server itself.
+pub(super) async fn listen_for(url: &str) -> (TcpListener, String, (String, u16)) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let mut here = reqwest::Url::parse(url).expect("a Postgres URL");
+    here.set_host(Some("127.0.0.1")).expect("a host");
+    here.set_port(Some(listener.local_addr().expect("a bound address").port())).expect("a port");
+    here.set_query(Some("sslmode=disable"));
+    (listener, here.into(), server_of(url))
+}
+
+/// Host and port of a Postgres URL.
+pub(super) fn server_of(url: &str) -> (String, u16) {
+    let url = reqwest::Url::parse(url).expect("a Postgres URL");
+    (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(5432))
+}
+
+/// Connects to the server for a client. Neither waits for more to send: it would cost 40 ms at each turn.
+pub(super) async fn connect(client: &TcpStream, server: &(String, u16)) -> io::Result<TcpStream> {
+    client.set_nodelay(true)?;
+    let server = TcpStream::connect(server).await?;
+    server.set_nodelay(true)?;
+    Ok(server)
+}
+
+async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, round_trips: Arc<AtomicUsize>) -> io::Result<()> {
+    pass_startup(&mut from, &mut to).await?;
     let mut executed = false;
     loop {
-        let kind = from.read_u8().await.ok()?;
-        let length = from.read_u32().await.ok()?;
-        let mut body = vec![0; length as usize - 4];
-        from.read_exact(&mut body).await.ok()?;
+        let (kind, body) = read_message(&mut from).await?;
         executed |= kind == b'E';
         if kind == b'Q' || (kind == b'S' && executed) {
             round_trips.fetch_add(1, Ordering::SeqCst);
             executed = false;
         }
-        to.write_u8(kind).await.ok()?;
-        to.write_u32(length).await.ok()?;
-        to.write_all(&body).await.ok()?;
+        write_message(&mut to, kind, &body).await?;
     }
+}
+
+/// Passes on the first message of a client, which has no type byte.
+pub(super) async fn pass_startup(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> io::Result<()> {
+    let length = from.read_u32().await?;
+    let mut body = vec![0; length as usize - 4];
+    from.read_exact(&mut body).await?;
+    to.write_u32(length).await?;
+    to.write_all(&body).await
+}
+
+/// Any later message, of a client or a server: its type and its content.
+pub(super) async fn read_message(from: &mut OwnedReadHalf) -> io::Result<(u8, Vec<u8>)> {
+    let kind = from.read_u8().await?;
+    let mut body = vec![0; from.read_u32().await? as usize - 4];
+    from.read_exact(&mut body).await?;
+    Ok((kind, body))
+}
+
+/// Writes such a message.
+pub(super) async fn write_message(to: &mut OwnedWriteHalf, kind: u8, body: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(body.len() + 4).map_err(io::Error::other)?;
+    to.write_all(&[&[kind], &length.to_be_bytes()[..], body].concat()).await
 }

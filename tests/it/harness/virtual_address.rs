@@ -1,0 +1,44 @@
+//! An address that moves from one Postgres server to another, as a virtual address or a DNS name does in a failover.
+//!
+//! Moving it decides where new connections go. Old ones stay with the server that they were made to, even if it never
+//! answers again.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::copy_bidirectional;
+
+use super::wire;
+
+pub(crate) struct VirtualAddress {
+    url: String,
+    server: Arc<Mutex<(String, u16)>>,
+}
+
+impl VirtualAddress {
+    /// An address for the server of this URL.
+    pub(crate) async fn of(url: &str) -> Self {
+        let (listener, url, server) = wire::listen_for(url).await;
+        let server = Arc::new(Mutex::new(server));
+        let current = server.clone();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let server = current.lock().expect("nobody panics while holding it").clone();
+                tokio::spawn(async move {
+                    // A server that is not there refuses, and so does its address.
+                    let mut server = wire::connect(&client, &server).await?;
+                    copy_bidirectional(&mut client, &mut server).await
+                });
+            }
+        });
+        Self { url, server }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// From now on it leads to the server of this URL.
+    pub(crate) fn move_to(&self, url: &str) {
+        *self.server.lock().expect("nobody panics while holding it") = wire::server_of(url);
+    }
+}

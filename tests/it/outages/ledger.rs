@@ -1,0 +1,56 @@
+//! What callers were told during an outage, to be held against the database afterwards.
+
+use std::time::Duration;
+
+use crate::harness::TestDatabase;
+use crate::harness::books;
+use crate::harness::sql::texts;
+
+/// Everything that was acknowledged, and what it took.
+#[derive(Default)]
+pub(super) struct Ledger {
+    /// Devices whose right answer got 204, with what became of their wrong answers.
+    pub(super) bound: Vec<Bound>,
+    /// Devices whose deletion got 204.
+    pub(super) deleted: Vec<String>,
+    /// Stories told to their end.
+    pub(super) rounds: usize,
+    /// Answers with 503.
+    pub(super) refusals: usize,
+    /// The longest that anybody waited for an answer.
+    pub(super) slowest: Duration,
+}
+
+/// A device that was bound.
+pub(super) struct Bound {
+    pub(super) id: String,
+    /// Wrong answers to its challenge that got 403.
+    pub(super) wrong: i64,
+    /// Wrong answers that got 503: nobody knows whether they count.
+    pub(super) uncertain: i64,
+    /// Whether an earlier request for a device got 503, and may have come after all and begun another challenge.
+    pub(super) may_be_superseded: bool,
+}
+
+impl Ledger {
+    /// Holds what was acknowledged against what is there.
+    pub(super) async fn assert_kept(&self, database: &TestDatabase) {
+        let url = database.url();
+        let devices = texts(url, "select device_id::text from device").await;
+        let tombstones = texts(url, "select device_id::text from device where deleted_at is not null").await;
+        let counts =
+            "select binding_id::text || ' ' || binding_wrong_signatures from person where binding_id is not null";
+        let counts = texts(url, counts).await;
+        for Bound { id, wrong, uncertain, may_be_superseded } in &self.bound {
+            assert!(devices.contains(id), "device {id} was acknowledged and is lost");
+            let counted = counts.iter().find_map(|line| line.strip_prefix(id)?.trim_start().parse::<i64>().ok());
+            assert!(counted.is_some() || *may_be_superseded, "the challenge of device {id} is lost");
+            let in_order = counted.is_none_or(|counted| (*wrong..=wrong + uncertain).contains(&counted));
+            assert!(in_order, "device {id}: {wrong} wrong answers acknowledged, {counted:?} counted");
+        }
+        for id in &self.deleted {
+            assert!(tombstones.contains(id), "the deletion of device {id} was acknowledged and is lost");
+        }
+        books::assert_balanced(database).await;
+    }
+}

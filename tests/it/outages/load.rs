@@ -1,0 +1,201 @@
+//! A load of mixed requests that goes on through an outage: each request is repeated until it is answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::ledger::{Bound, Ledger};
+use super::{SLACK, STORE_DEADLINE};
+use crate::harness::{Answer, NUMBER, Phone, TestApp, TestClient};
+
+/// Partners' back ends that talk to the service at the same time.
+const WORKERS: u32 = 4;
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The code of every challenge, so that workers need not look for their own SMS.
+const CODE: &str = "212212";
+
+/// The load and what it was answered.
+pub(super) struct Load {
+    pub(super) app: TestApp,
+    ledger: watch::Receiver<Ledger>,
+    stop: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    pub(super) fn start(app: TestApp) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (report, ledger) = watch::channel(Ledger::default());
+        let report = Arc::new(report);
+        let workers = (0..WORKERS)
+            .map(|number| {
+                let worker = Worker { number, client: app.partner(), report: report.clone() };
+                let stop = stop.clone();
+                tokio::spawn(async move {
+                    let mut round = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        worker.round(round).await;
+                        round += 1;
+                    }
+                })
+            })
+            .collect();
+        Self { app, ledger, stop, workers }
+    }
+
+    /// Waits for this many more stories to be told to their end, and says how long that took.
+    pub(super) async fn rounds(&self, more: usize) -> Duration {
+        let goal = self.ledger.borrow().rounds + more;
+        self.wait_for(|ledger| ledger.rounds >= goal).await
+    }
+
+    /// Waits for this many more 503s.
+    pub(super) async fn refusals(&self, more: usize) -> Duration {
+        let goal = self.ledger.borrow().refusals + more;
+        self.wait_for(|ledger| ledger.refusals >= goal).await
+    }
+
+    async fn wait_for(&self, reached: impl FnMut(&Ledger) -> bool) -> Duration {
+        let started = Instant::now();
+        let mut ledger = self.ledger.clone();
+        let outcome = tokio::time::timeout(PATIENCE, ledger.wait_for(reached)).await;
+        outcome.expect("it happens in time").expect("no worker gives up");
+        started.elapsed()
+    }
+
+    /// Ends the load, and holds what was acknowledged against the database. Gives how many 503s there were, and the longest
+    /// wait for an answer.
+    pub(super) async fn end(self) -> (usize, Duration) {
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in self.workers {
+            worker.await.expect("every answer is right");
+        }
+        let ledger = self.ledger.borrow();
+        let (refusals, slowest) = (ledger.refusals, ledger.slowest);
+        assert!(slowest <= STORE_DEADLINE + SLACK, "somebody waited {slowest:?}");
+        assert!(ledger.bound.len() > ledger.deleted.len() && !ledger.deleted.is_empty());
+        ledger.assert_kept(&self.app.database).await;
+        (refusals, slowest)
+    }
+}
+
+struct Worker {
+    number: u32,
+    client: TestClient,
+    report: Arc<watch::Sender<Ledger>>,
+}
+
+/// What was answered at last, and how many 503s came before.
+struct Outcome {
+    answer: Answer,
+    refusals: i64,
+}
+
+impl Outcome {
+    fn status(&self) -> u16 {
+        self.answer.status.as_u16()
+    }
+}
+
+impl Worker {
+    /// A new person binds a device, with one wrong answer on the way, looks at it, and every second one deletes it.
+    async fn round(&self, round: u32) {
+        let person = format!("person-{}-{round}", self.number);
+        let number = json!({"number": NUMBER, "verified": true});
+        self.until_answered("POST", &format!("/v1/persons/{person}/mobile_number"), Some(number), &[201], &[409]).await;
+        let id = self.bind(&person, &Phone::new(self.number * 1_000_000 + round)).await;
+
+        let list = format!("/v1/mfa/devices?person_id={person}");
+        let device = format!("/v1/mfa/devices/{id}");
+        self.until_answered("GET", &device, None, &[200], &[]).await;
+        let devices = self.until_answered("GET", &list, None, &[200], &[]).await.answer.json();
+        assert_eq!((devices.as_array().map(Vec::len), devices[0]["id"].as_str()), (Some(1), Some(&*id)));
+        if round % 2 == 1 {
+            let deletion = self.until_answered("DELETE", &device, None, &[204], &[404]).await;
+            if deletion.status() == 204 {
+                self.report.send_modify(|ledger| ledger.deleted.push(id));
+            }
+            let devices = self.until_answered("GET", &list, None, &[200], &[]).await.answer.json();
+            assert_eq!(devices, json!([]));
+        }
+        self.report.send_modify(|ledger| ledger.rounds += 1);
+    }
+
+    /// Asks for a device until one is bound.
+    async fn bind(&self, person: &str, phone: &Phone) -> String {
+        let mut may_be_superseded = false;
+        loop {
+            let body = json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key()});
+            let asked = self.until_answered("POST", "/v1/mfa/devices", Some(body), &[202], &[]).await;
+            may_be_superseded |= asked.refusals > 0;
+            // A request that got 503 may come through later and supersede the challenge of one that got 202.
+            let superseded: &[u16] = if may_be_superseded { &[404] } else { &[] };
+            let id = asked.answer.json()["id"].as_str().expect("an id").to_owned();
+            let challenge = format!("/v1/mfa/challenges/signatures/{id}");
+
+            let wrong = self.send("PUT", &challenge, Some(json!({"signature": phone.sign("wrong")}))).await;
+            let (wrong, uncertain) = match wrong.status.as_u16() {
+                403 => (1, 0),
+                503 => (0, 1),
+                status => {
+                    assert!(superseded.contains(&status), "a wrong answer got {status}");
+                    continue;
+                }
+            };
+            let right = json!({"signature": phone.sign(CODE)});
+            let right = self.until_answered("PUT", &challenge, Some(right), &[&[204], superseded].concat(), &[]).await;
+            if right.status() == 204 {
+                let bound = Bound { id: id.clone(), wrong, uncertain, may_be_superseded };
+                self.report.send_modify(|ledger| ledger.bound.push(bound));
+                return id;
+            }
+        }
+    }
+
+    /// Repeats a request until it gets another answer than 503: one of `expected`, or one of `repeated` if an earlier one
+    /// may have taken effect.
+    async fn until_answered(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        expected: &[u16],
+        repeated: &[u16],
+    ) -> Outcome {
+        let started = Instant::now();
+        let mut refusals = 0;
+        loop {
+            let answer = self.send(method, path, body.clone()).await;
+            let status = answer.status.as_u16();
+            if status != 503 {
+                let right = expected.contains(&status) || (refusals > 0 && repeated.contains(&status));
+                assert!(right, "{method} {path}: {status} after {refusals} times 503");
+                return Outcome { answer, refusals };
+            }
+            refusals += 1;
+            assert!(started.elapsed() < PATIENCE, "{method} {path}: nothing but 503");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Sends one request, and notes how long the answer took.
+    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let started = Instant::now();
+        let answer = self.client.send(method, path, body).await;
+        let took = started.elapsed();
+        let refused = answer.status == 503;
+        assert!(!refused || answer.headers.contains_key("retry-after"), "{method} {path}: 503 without Retry-After");
+        self.report.send_modify(|ledger| {
+            ledger.slowest = ledger.slowest.max(took);
+            ledger.refusals += usize::from(refused);
+        });
+        answer
+    }
+}

@@ -1,0 +1,138 @@
+//! The use cases, each with every one of its statements lost once.
+
+use serde_json::json;
+
+use super::lost_statements::{Run, at_every_statement};
+use crate::harness::NUMBER;
+
+/// Makes a test on Postgres out of each `async fn name(run: &Run<'_>)` in this module.
+macro_rules! at_every_statement {
+    [$($name:ident),+ $(,)?] => {
+        mod lost {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::at_every_statement(concat!(module_path!(), "::", stringify!($name)), super::$name).await;
+                }
+            )+
+        }
+    };
+}
+
+at_every_statement![
+    a_device_is_asked_for,
+    a_challenge_is_met,
+    a_wrong_signature_is_counted,
+    a_key_is_added,
+    a_key_with_a_wrong_signature_is_counted,
+    a_device_is_deleted,
+    devices_are_listed,
+    a_number_is_given,
+    a_code_is_sent_to_a_number,
+    a_number_is_confirmed,
+    a_wrong_token_is_counted,
+    a_number_is_deleted,
+];
+
+async fn a_device_is_asked_for(run: &Run<'_>) {
+    run.acme.verified_person(&run.person).await;
+    let before = run.app.outbox().messages().len();
+    let body = json!({"person_id": run.person, "key_type": "ecdsa-p256", "key": run.phone().key()});
+    let asked = run.send(("POST", "/v1/mfa/devices", Some(body)), 202, &[]).await.answer.json();
+    // Whoever got 503 got no SMS: it goes out when the challenge is there.
+    assert_eq!(run.app.outbox().messages().len(), before + 1);
+    let signature = run.phone().sign(&run.app.outbox().last().code());
+    run.acme.answer(asked["id"].as_str().unwrap(), &signature).await.assert_status(204);
+}
+
+async fn a_challenge_is_met(run: &Run<'_>) {
+    let (asked, code) = run.challenge().await;
+    let path = format!("/v1/mfa/challenges/signatures/{}", asked.id);
+    run.send(("PUT", &path, Some(json!({"signature": run.phone().sign(&code)}))), 204, &[]).await;
+    run.acme.get(&format!("/v1/mfa/devices/{}/keys/{}", asked.id, asked.key_id)).await.assert_status(200);
+    run.acme.get(&path).await.assert_status(404);
+    assert_eq!(run.count("bound_devices").await, 1);
+}
+
+async fn a_wrong_signature_is_counted(run: &Run<'_>) {
+    let (asked, code) = run.challenge().await;
+    let path = format!("/v1/mfa/challenges/signatures/{}", asked.id);
+    let wrong = json!({"signature": run.phone().sign("wrong")});
+    let outcome = run.send(("PUT", &path, Some(wrong)), 403, &[]).await;
+    let counted = run.count("binding_wrong_signatures").await;
+    assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
+    assert_eq!(run.count("failures").await, counted);
+    run.acme.answer(&asked.id, &run.phone().sign(&code)).await.assert_status(204);
+}
+
+async fn a_key_is_added(run: &Run<'_>) {
+    let device = run.device().await;
+    let path = format!("/v1/mfa/devices/{}/keys", device.id);
+    run.send(("POST", &path, Some(run.phone().vouch_for(&run.other_phone()))), 201, &[409]).await;
+    let keys = run.acme.get(&path).await.json()[0]["keys"].clone();
+    assert_eq!(keys.as_array().map(Vec::len), Some(2));
+}
+
+async fn a_key_with_a_wrong_signature_is_counted(run: &Run<'_>) {
+    let device = run.device().await;
+    let path = format!("/v1/mfa/devices/{}/keys", device.id);
+    let by_itself = run.other_phone().vouch_for(&run.other_phone());
+    let outcome = run.send(("POST", &path, Some(by_itself)), 403, &[]).await;
+    let counted = run.count("failures").await;
+    assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
+    let keys = run.acme.get(&path).await.json()[0]["keys"].clone();
+    assert_eq!(keys.as_array().map(Vec::len), Some(1));
+}
+
+async fn a_device_is_deleted(run: &Run<'_>) {
+    let device = format!("/v1/mfa/devices/{}", run.device().await.id);
+    run.send(("DELETE", &device, None), 204, &[404]).await;
+    assert!(run.acme.get(&device).await.json()["deleted_at"].is_string());
+    assert_eq!(run.count("bound_devices").await, 0);
+}
+
+async fn devices_are_listed(run: &Run<'_>) {
+    let device = run.device().await;
+    let path = format!("/v1/mfa/devices?person_id={}", run.person);
+    let devices = run.send(("GET", &path, None), 200, &[]).await.answer.json();
+    assert_eq!((devices.as_array().map(Vec::len), devices[0]["id"].as_str()), (Some(1), Some(&*device.id)));
+}
+
+async fn a_number_is_given(run: &Run<'_>) {
+    run.send(("POST", &run.number_path(""), Some(json!({"number": NUMBER}))), 201, &[409]).await;
+    let number = run.acme.get(&run.number_path("")).await;
+    assert_eq!((&number.json()["number"], &number.json()["verified"]), (&json!(NUMBER), &json!(false)));
+}
+
+async fn a_code_is_sent_to_a_number(run: &Run<'_>) {
+    run.acme.post(&run.number_path(""), json!({"number": NUMBER})).await.assert_status(201);
+    let before = run.app.outbox().messages().len();
+    run.send(("POST", &run.number_path("/authorize"), Some(json!({"number": NUMBER}))), 201, &[]).await;
+    assert_eq!(run.app.outbox().messages().len(), before + 1);
+    let token = json!({"number": NUMBER, "token": run.app.outbox().last().code()});
+    run.acme.post(&run.number_path("/confirm"), token).await.assert_status(201);
+}
+
+async fn a_number_is_confirmed(run: &Run<'_>) {
+    let token = json!({"number": NUMBER, "token": run.token().await});
+    // A code works once; `docs/errors.md` says to look at the number first.
+    run.send(("POST", &run.number_path("/confirm"), Some(token)), 201, &[403]).await;
+    assert_eq!(run.acme.get(&run.number_path("")).await.json()["verified"], json!(true));
+    assert_eq!(run.count("failures").await, 0);
+}
+
+async fn a_wrong_token_is_counted(run: &Run<'_>) {
+    let token = run.token().await;
+    let wrong = if token == "000000" { "000001" } else { "000000" };
+    let path = run.number_path("/confirm");
+    let outcome = run.send(("POST", &path, Some(json!({"number": NUMBER, "token": wrong}))), 403, &[]).await;
+    let counted = run.count("failures").await;
+    assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
+    run.acme.post(&path, json!({"number": NUMBER, "token": token})).await.assert_status(201);
+}
+
+async fn a_number_is_deleted(run: &Run<'_>) {
+    run.acme.verified_person(&run.person).await;
+    run.send(("DELETE", &run.number_path(""), None), 200, &[404]).await;
+    run.acme.get(&run.number_path("")).await.assert_status(404);
+}
