@@ -85,10 +85,19 @@ impl Schema {
 
 /// One test's database.
 pub(crate) enum TestDatabase {
-    Sqlite { url: String, _folder: TempDir },
-    Postgres { url: String, name: String, server: &'static Server },
+    Sqlite {
+        url: String,
+        _folder: TempDir,
+    },
+    Postgres {
+        url: String,
+        name: String,
+        server: &'static Server,
+    },
     /// On a Postgres server that the test itself looks after.
-    Own { url: String },
+    Own {
+        url: String,
+    },
 }
 
 impl TestDatabase {

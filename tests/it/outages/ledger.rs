@@ -38,7 +38,8 @@ impl Ledger {
         let url = database.url();
         let devices = texts(url, "select device_id::text from device").await;
         let tombstones = texts(url, "select device_id::text from device where deleted_at is not null").await;
-        let counts = "select binding_id::text || ' ' || binding_wrong_signatures from person where binding_id is not null";
+        let counts =
+            "select binding_id::text || ' ' || binding_wrong_signatures from person where binding_id is not null";
         let counts = texts(url, counts).await;
         for Bound { id, wrong, uncertain, may_be_superseded } in &self.bound {
             assert!(devices.contains(id), "device {id} was acknowledged and is lost");

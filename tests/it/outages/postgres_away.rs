@@ -76,7 +76,8 @@ async fn a_server_that_freezes_keeps_nobody_waiting_for_ever() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_cut_cost_no_more_than_the_requests_on_them() {
-    if !can_start_servers_for("outages::postgres_away::connections_that_are_cut_cost_no_more_than_the_requests_on_them") {
+    if !can_start_servers_for("outages::postgres_away::connections_that_are_cut_cost_no_more_than_the_requests_on_them")
+    {
         return;
     }
     let server = server().await;
