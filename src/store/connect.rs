@@ -16,6 +16,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
 use super::engine::Engine;
+use super::pool::patience;
 use super::rows::column;
 use super::sql_store::SqlStore;
 use super::{Result, Store, StoreError};
@@ -176,8 +177,11 @@ fn postgres_options(url: &SecretString) -> Result<PgConnectOptions> {
 }
 
 async fn postgres_pool(url: &SecretString, settings: &DatabaseSettings) -> Result<PgPool> {
-    let timeout = settings.statement_timeout.as_millis().to_string();
-    let options = postgres_options(url)?.options([("statement_timeout", timeout)]);
+    let statement = settings.statement_timeout.as_millis().to_string();
+    // If a network fails so that the server does not learn of it, locks end when we have given up the transaction.
+    let idle = patience(settings.statement_timeout).as_millis().to_string();
+    let limits = [("statement_timeout", statement), ("idle_in_transaction_session_timeout", idle)];
+    let options = postgres_options(url)?.options(limits);
     Ok(pool_options(settings, settings.max_connections).connect_with(options).await?)
 }
 

@@ -68,8 +68,9 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
 
 /// Postgres' SQLSTATE classes (Postgres manual, appendix A) and SQLite's primary result codes.
 fn is_unavailable_code(code: &str) -> bool {
-    const SQLSTATE: [&str; 5] = [
+    const SQLSTATE: [&str; 6] = [
         "25006", // read-only transaction: a standby, or a failover in progress
+        "25P03", // the transaction stood still for too long
         "40001", // serialization failure
         "40P01", // deadlock
         "55P03", // lock not available

@@ -25,6 +25,11 @@ use super::engine::Engine;
 /// The server's own limit comes first when it can: it says for certain that nothing happened.
 const MARGIN: Duration = Duration::from_secs(1);
 
+/// How long a connection is lent, when the server gives up a statement after `statement_timeout`.
+pub(super) fn patience(statement_timeout: Duration) -> Duration {
+    statement_timeout + MARGIN
+}
+
 /// What one row, or the end of one statement, is to sqlx.
 type Step<DB> = sqlx::Result<Either<<DB as Database>::QueryResult, <DB as Database>::Row>>;
 
@@ -37,7 +42,7 @@ pub(super) struct Pool<DB: Engine> {
 impl<DB: Engine> Pool<DB> {
     /// Lends the connections of a pool. The server gives up a statement after `statement_timeout`.
     pub(super) fn new(connections: sqlx::Pool<DB>, statement_timeout: Duration) -> Self {
-        Self { connections, patience: statement_timeout + MARGIN }
+        Self { connections, patience: patience(statement_timeout) }
     }
 
     /// Lends a connection.

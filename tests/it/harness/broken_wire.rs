@@ -1,6 +1,7 @@
-//! A wire to Postgres that breaks at the round trip that a test names: before the server hears of it, or after it has
-//! done what it was asked and before the client hears of that.
+//! A wire to Postgres that breaks at the round trip that a test names: before the server hears of it, after it has done
+//! what it was asked and before the client hears of that, or so that neither side learns of the break.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -8,13 +9,15 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::wire;
 
-/// When the connection is cut.
+/// How the wire breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// The server never hears of it.
+    /// The connection is cut, and the server never hears of the round trip.
     Before,
-    /// The server has done it, and the client never hears of that.
+    /// The connection is cut when the server has done its part, and the client never hears of that.
     After,
+    /// Nothing comes through any more, as when a network drops what it should carry; both sides keep their end open.
+    Silence,
 }
 
 #[derive(Default)]
@@ -84,20 +87,28 @@ async fn ask(
     deaf: &AtomicBool,
 ) -> std::io::Result<()> {
     wire::pass_startup(&mut from, &mut to).await?;
-    let mut anything = false;
+    let mut held = Vec::new();
     loop {
         let (kind, body) = wire::read_message(&mut from).await?;
+        // What a client sends until its Sync goes out at once, and is lost at once.
+        if matches!(kind, b'P' | b'B' | b'D' | b'E' | b'C') {
+            held.push((kind, body));
+            continue;
+        }
         // A Sync alone is the pool trying a connection.
-        anything |= matches!(kind, b'P' | b'B' | b'E');
-        if kind == b'Q' || (kind == b'S' && anything) {
-            anything = false;
-            match plan.lock().expect("nobody panics while planning").begin() {
+        if kind == b'Q' || (kind == b'S' && !held.is_empty()) {
+            let fault = plan.lock().expect("nobody panics while planning").begin();
+            match fault {
                 Some(Moment::Before) => return Ok(()),
+                Some(Moment::Silence) => pending().await,
                 Some(Moment::After) => deaf.store(true, Ordering::SeqCst),
                 None => {}
             }
         }
-        wire::write_message(&mut to, kind, &body).await?;
+        held.push((kind, body));
+        for (kind, body) in held.drain(..) {
+            wire::write_message(&mut to, kind, &body).await?;
+        }
     }
 }
 

@@ -9,14 +9,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::ledger::{Bound, Ledger};
-use super::{SLACK, STORE_DEADLINE};
+use super::{PATIENCE, SLACK, STORE_DEADLINE};
 use crate::harness::{Answer, NUMBER, Phone, TestApp, TestClient};
 
 /// Partners' back ends that talk to the service at the same time.
 const WORKERS: u32 = 4;
-
-/// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The code of every challenge, so that workers need not look for their own SMS.
 const CODE: &str = "212212";

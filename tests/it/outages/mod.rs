@@ -5,6 +5,7 @@ mod failover;
 mod ledger;
 mod load;
 mod lost_statements;
+mod partition;
 mod postgres_away;
 mod use_cases;
 
@@ -29,6 +30,9 @@ const STORE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// What a machine that does something else at the same time may add.
 const SLACK: Duration = Duration::from_secs(2);
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server with the tables.
 async fn server() -> PostgresServer {
