@@ -145,7 +145,7 @@ impl<'a> Walk<'a> {
         });
     }
 
-    fn fault(&mut self, sentence: String) {
+    fn fault(&mut self, sentence: impl std::fmt::Display) {
         if self.faults.len() < FAULTS_TOLD {
             self.faults.push(format!("{}: {sentence}", self.partner));
         } else {

@@ -27,9 +27,9 @@ pub(super) fn insert_event<DB: Engine>(partner: &PartnerId, event: &AuditEvent) 
     .bind(event.client_id.clone())
     .bind(event.action.clone().into_owned())
     .bind(event.outcome.clone().into_owned())
-    .bind(subject.person_id.map(str::to_owned))
-    .bind(subject.person_salt.map(<[u8]>::to_vec))
-    .bind(subject.person_digest.map(<[u8]>::to_vec))
+    .bind(subject.id.map(str::to_owned))
+    .bind(subject.salt.map(<[u8]>::to_vec))
+    .bind(subject.digest.map(<[u8]>::to_vec))
     .bind(event.object_id)
     .bind(event.key_id)
     .bind(event.at)
@@ -37,9 +37,9 @@ pub(super) fn insert_event<DB: Engine>(partner: &PartnerId, event: &AuditEvent) 
 
 /// The columns of an event's subject.
 pub(super) struct SubjectColumns<'a> {
-    pub(super) person_id: Option<&'a str>,
-    pub(super) person_salt: Option<&'a [u8]>,
-    pub(super) person_digest: Option<&'a [u8]>,
+    pub(super) id: Option<&'a str>,
+    pub(super) salt: Option<&'a [u8]>,
+    pub(super) digest: Option<&'a [u8]>,
 }
 
 impl<'a> SubjectColumns<'a> {
@@ -47,9 +47,9 @@ impl<'a> SubjectColumns<'a> {
         let subject = event.subject.as_ref();
         let known = subject.and_then(|subject| subject.known.as_ref());
         Self {
-            person_id: known.map(|(person, _)| person.as_str()),
-            person_salt: known.map(|(_, salt)| &salt[..]),
-            person_digest: subject.map(|subject| &subject.digest[..]),
+            id: known.map(|(person, _)| person.as_str()),
+            salt: known.map(|(_, salt)| &salt[..]),
+            digest: subject.map(|subject| &subject.digest[..]),
         }
     }
 }

@@ -106,8 +106,8 @@ impl<DB: Engine> Erasing<'_, DB> {
                 set number = mobile_number.number
              returning number",
         );
-        let held = self.run(hold.bind(Uuid::nil()).bind(self.now)).await?;
-        let numbers: Vec<String> = held.iter().map(|row| column::<DB, _>(row, "number")).collect::<Result<_>>()?;
+        let rows = self.run(hold.bind(Uuid::nil()).bind(self.now)).await?;
+        let numbers: Vec<String> = rows.iter().map(|row| column::<DB, _>(row, "number")).collect::<Result<_>>()?;
         let delete = self.statement("delete from mobile_number where partner_id = $1 and person_id = $2");
         self.run(delete).await?;
         Ok(numbers.into_iter().filter(|number| !number.is_empty()).collect())

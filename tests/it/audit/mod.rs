@@ -112,9 +112,9 @@ fn event(number: u32) -> AuditEvent {
         client_id: "client-1".to_owned(),
         action: "binding.asked".into(),
         outcome: "accepted".into(),
-        subject: (number % 3 > 0).then(|| AuditSubject::new(person, salt)),
+        subject: (!number.is_multiple_of(3)).then(|| AuditSubject::new(person, salt)),
         object_id: Some(Uuid::from_u128(u128::from(number) + 1)),
-        key_id: (number % 2 > 0).then(|| Uuid::from_u128(u128::from(number) + 2)),
+        key_id: (!number.is_multiple_of(2)).then(|| Uuid::from_u128(u128::from(number) + 2)),
         at: now() + TimeDelta::seconds(number.into()),
     }
 }
@@ -127,16 +127,16 @@ pub(crate) async fn leave(database: &TestDatabase, partner: &PartnerId, events: 
         .map(|event| {
             let known = event.subject.as_ref().and_then(|subject| subject.known.as_ref());
             [
-                write.text(partner.as_str()),
+                quoted(partner.as_str()),
                 write.uuid(event.id),
-                write.text(&event.client_id),
-                write.text(&event.action),
-                write.text(&event.outcome),
-                write.optional(known.map(|(person, _)| write.text(person.as_str()))),
-                write.optional(known.map(|(_, salt)| write.bytes(salt))),
-                write.optional(event.subject.as_ref().map(|subject| write.bytes(&subject.digest))),
-                write.optional(event.object_id.map(|id| write.uuid(id))),
-                write.optional(event.key_id.map(|id| write.uuid(id))),
+                quoted(&event.client_id),
+                quoted(&event.action),
+                quoted(&event.outcome),
+                or_null(known.map(|(person, _)| quoted(person.as_str()))),
+                or_null(known.map(|(_, salt)| write.bytes(salt))),
+                or_null(event.subject.as_ref().map(|subject| write.bytes(&subject.digest))),
+                or_null(event.object_id.map(|id| write.uuid(id))),
+                or_null(event.key_id.map(|id| write.uuid(id))),
                 write.instant(event.at),
             ]
             .join(", ")
@@ -150,10 +150,6 @@ pub(crate) async fn leave(database: &TestDatabase, partner: &PartnerId, events: 
 pub(crate) struct Literals(pub(crate) Engine);
 
 impl Literals {
-    pub(crate) fn text(self, text: &str) -> String {
-        format!("'{text}'")
-    }
-
     pub(crate) fn bytes(self, bytes: &[u8]) -> String {
         match self.0 {
             Engine::Sqlite => format!("x'{}'", hex::encode(bytes)),
@@ -174,8 +170,12 @@ impl Literals {
             Engine::Postgres => format!("'{}'::timestamptz", at.to_rfc3339()),
         }
     }
+}
 
-    fn optional(self, literal: Option<String>) -> String {
-        literal.unwrap_or_else(|| "null".to_owned())
-    }
+fn quoted(text: &str) -> String {
+    format!("'{text}'")
+}
+
+fn or_null(literal: Option<String>) -> String {
+    literal.unwrap_or_else(|| "null".to_owned())
 }
