@@ -33,7 +33,8 @@ pub fn try_out(edge: &Edge, body: &[u8]) -> Verdict {
         } else if !is_object {
             assert_eq!(answer.status, 400, "{operation} takes nothing but objects");
             let errors = answer.body["errors"].as_array().expect("an error has the envelope");
-            let only_the_body = errors.len() == 1 && errors[0]["code"] == "invalid_json" && errors[0]["source"].is_null();
+            let only_the_body =
+                errors.len() == 1 && errors[0]["code"] == "invalid_json" && errors[0]["source"].is_null();
             assert!(only_the_body, "{operation}: {}", answer.body);
         } else if answer.status == 400 {
             answer.faulty_fields();
