@@ -24,6 +24,7 @@ mod fraud_flow;
 mod fuzz_corpora;
 #[allow(clippy::disallowed_types, reason = "it looks into databases whose names are made up on the way")]
 mod harness_works;
+mod idempotency;
 mod keys;
 mod mobile_numbers;
 mod openapi;
@@ -34,6 +35,7 @@ mod round_trips;
 mod slow_upstreams;
 mod sms;
 mod sms_conversion;
+mod sms_limits;
 mod store;
 mod strange_input;
 mod tokens;

@@ -1,0 +1,300 @@
+//! Requests that are sent twice with one `Idempotency-Key` (contract section 1.2): one effect, one SMS, one answer.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use chrono::TimeDelta;
+use device_management::domain::idempotency::{Claim, Claimed, scope};
+use device_management::domain::person::PartnerId;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, NUMBER, Network, Phone, TestApp, TestClient, books, on_both_databases};
+
+on_both_databases![
+    a_repetition_gets_the_same_answer_and_has_no_second_effect,
+    a_wrong_signature_that_is_repeated_counts_once,
+    another_body_under_the_same_key_is_refused,
+    a_repetition_waits_for_the_first_and_then_gets_its_answer,
+    twenty_at_once_over_two_replicas_send_one_sms,
+    keys_are_scoped_to_client_method_and_path,
+    an_answer_is_forgotten_after_a_day,
+    a_process_that_died_before_its_work_is_waited_for_a_minute,
+    a_process_that_died_after_its_work_left_the_answer,
+    a_run_that_was_taken_over_has_no_effect,
+    a_failure_is_not_kept,
+    a_key_is_one_to_255_visible_characters,
+    strangers_claim_nothing,
+    nothing_secret_is_kept,
+];
+
+const DEVICES: &str = "/v1/mfa/devices";
+
+async fn send(client: &TestClient, key: &str, method: &str, path: &str, body: &Value) -> Answer {
+    let request = Request::builder().method(method).uri(path).header("idempotency-key", key);
+    client.request(request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+fn wish(person: &str, phone: &Phone) -> Value {
+    json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key()})
+}
+
+fn assert_replays(first: &Answer, second: &Answer) {
+    assert_eq!(first.headers.get("idempotency-replayed"), None);
+    assert_eq!(second.headers["idempotency-replayed"], "true");
+    assert_eq!((second.status, &second.body), (first.status, &first.body));
+    assert_eq!(second.headers.get("content-type"), first.headers.get("content-type"));
+    assert_eq!(second.headers.get("retry-after"), first.headers.get("retry-after"));
+}
+
+/// Sends a request twice and gives the answer of both.
+async fn twice(client: &TestClient, method: &str, path: &str, body: Value, status: u16) -> Answer {
+    let first = send(client, "twice", method, path, &body).await;
+    first.assert_status(status);
+    assert_replays(&first, &send(client, "twice", method, path, &body).await);
+    first
+}
+
+async fn a_repetition_gets_the_same_answer_and_has_no_second_effect(app: TestApp) {
+    let (acme, phone, second) = (app.partner(), Phone::new(1), Phone::new(2));
+    let number = "/v1/persons/ada/mobile_number";
+    let sent = || app.outbox().messages().len();
+    twice(&acme, "POST", number, json!({"number": NUMBER}), 201).await;
+    twice(&acme, "POST", &format!("{number}/authorize"), json!({"number": NUMBER}), 201).await;
+    assert_eq!(sent(), 1);
+    let token = json!({"number": NUMBER, "token": app.outbox().last().code()});
+    twice(&acme, "POST", &format!("{number}/confirm"), token, 201).await;
+
+    let asked = twice(&acme, "POST", DEVICES, wish("ada", &phone), 202).await.json();
+    assert_eq!(sent(), 2);
+    let id = asked["id"].as_str().unwrap();
+    let answer = json!({"signature": phone.sign(&app.outbox().last().code())});
+    twice(&acme, "PUT", &format!("/v1/mfa/challenges/signatures/{id}"), answer, 204).await;
+    let vouched = json!({"signature_key_purpose": "unrestricted", "signature": phone.sign(&second.key())});
+    let new_key = json!({"key": second.key(), "key_type": "ecdsa-p256", "device_signature": vouched});
+    twice(&acme, "POST", &format!("{DEVICES}/{id}/keys"), new_key, 201).await;
+
+    for (table, rows) in [("device", 1), ("device_key", 2)] {
+        let statement =
+            if table == "device" { "select count(*) from device" } else { "select count(*) from device_key" };
+        assert_eq!(books::count(&app.database, statement).await, rows, "{table}");
+    }
+    // Refusals are answers too.
+    twice(&acme, "POST", "/v1/persons/bob/mobile_number", json!({"number": "+1"}), 400).await;
+    books::assert_balanced(&app.database).await;
+}
+
+async fn a_wrong_signature_that_is_repeated_counts_once(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    let path = format!("/v1/mfa/challenges/signatures/{}", acme.ask_for_device("ada", &phone).await.id);
+    let body = json!({"signature": phone.sign("wrong")});
+    let first = send(&acme, "key", "PUT", &path, &body).await;
+    first.assert_status(403);
+    for _ in 0..5 {
+        assert_replays(&first, &send(&acme, "key", "PUT", &path, &body).await);
+    }
+    let counted = "select failures * 10 + binding_wrong_signatures from person";
+    assert_eq!(books::count(&app.database, counted).await, 11);
+}
+
+async fn another_body_under_the_same_key_is_refused(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await.assert_status(202);
+    let other = send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(2))).await;
+    let detail = "this Idempotency-Key was used for another request; make a new key for each request";
+    other.assert_error(422, "idempotency_key_reused", detail);
+    assert_eq!(app.outbox().messages().len(), 1);
+}
+
+async fn a_repetition_waits_for_the_first_and_then_gets_its_answer(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let held = app.outbox().hold();
+    let first = {
+        let acme = acme.clone();
+        tokio::spawn(async move { send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await })
+    };
+    held.reached().await;
+    let early = send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await;
+    early.assert_error(409, "conflict", "the first request with this Idempotency-Key still runs; ask again later");
+    assert_eq!(early.headers["retry-after"], "60");
+    held.release();
+    let first = first.await.unwrap();
+    first.assert_status(202);
+    assert_replays(&first, &send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await);
+    assert_eq!(app.outbox().messages().len(), 1);
+}
+
+async fn twenty_at_once_over_two_replicas_send_one_sms(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let other = acme.through(app.replica(&[]).await);
+    let tasks: Vec<_> = (0..20)
+        .map(|number| {
+            let client = if number % 2 == 0 { acme.clone() } else { other.clone() };
+            tokio::spawn(async move { send(&client, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await })
+        })
+        .collect();
+    let mut accepted = Vec::new();
+    for task in tasks {
+        let answer = task.await.unwrap();
+        match answer.status.as_u16() {
+            202 => accepted.push(answer.body),
+            status => assert_eq!(status, 409),
+        }
+    }
+    assert!(!accepted.is_empty() && accepted.iter().all(|body| *body == accepted[0]));
+    assert_eq!(app.outbox().messages().len(), 1);
+}
+
+async fn keys_are_scoped_to_client_method_and_path(app: TestApp) {
+    let (acme, globex) = (app.partner(), app.other_partner());
+    for client in [&acme, &globex] {
+        client.verified_person("ada").await;
+        let answer = send(client, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await;
+        assert_eq!(answer.assert_status(202).headers.get("idempotency-replayed"), None);
+    }
+    let authorize = "/v1/persons/ada/mobile_number/authorize";
+    send(&acme, "key", "POST", authorize, &json!({"number": NUMBER})).await.assert_status(201);
+    assert_eq!(app.outbox().messages().len(), 3);
+}
+
+async fn an_answer_is_forgotten_after_a_day(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await.assert_status(202);
+    let router = |app: &TestApp| app.partner();
+    app.advance(TimeDelta::hours(24) - TimeDelta::seconds(1));
+    let kept = send(&router(&app), "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await;
+    assert_eq!(kept.headers["idempotency-replayed"], "true");
+    app.advance(TimeDelta::seconds(1));
+    let anew = send(&router(&app), "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await;
+    assert_eq!(anew.assert_status(202).headers.get("idempotency-replayed"), None);
+    assert_eq!(app.outbox().messages().len(), 2);
+}
+
+/// Claims a key as a process does that then dies.
+async fn claim(app: &TestApp, key: &str, body: &Value) -> Claimed {
+    let claim = Claim {
+        id: uuid::Uuid::from_bytes(app.app.service.entropy.bytes()).into(),
+        scope: scope("client-of-acme", "POST", DEVICES, key),
+        digests: app.app.request_digests.of(body.to_string().as_bytes()),
+        partner: PartnerId::parse("acme").unwrap(),
+        person: None,
+        at: app.app.service.clock.now(),
+    };
+    app.store().claim_request(&claim).await.unwrap()
+}
+
+async fn a_process_that_died_before_its_work_is_waited_for_a_minute(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let body = wish("ada", &Phone::new(1));
+    assert_eq!(claim(&app, "key", &body).await, Claimed::Yes);
+    app.advance(TimeDelta::seconds(59));
+    let early = send(&acme, "key", "POST", DEVICES, &body).await;
+    assert_eq!(early.assert_status(409).headers["retry-after"], "1");
+    app.advance(TimeDelta::seconds(1));
+    let other = send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(2))).await;
+    other.assert_status(422);
+    let answer = send(&acme, "key", "POST", DEVICES, &body).await;
+    assert_eq!(answer.assert_status(202).headers.get("idempotency-replayed"), None);
+    assert_eq!(app.outbox().messages().len(), 1);
+}
+
+/// A replica that commits its work and then never comes back from sending.
+async fn hanging(app: &TestApp) -> Router {
+    app.broken_replica(crate::harness::Broken::HangingSmsSender, &[("REQUEST_DEADLINE_SECONDS", "1")]).await
+}
+
+async fn a_process_that_died_after_its_work_left_the_answer(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let body = wish("ada", &Phone::new(1));
+    let lost = acme.through(hanging(&app).await);
+    // The caller gives up, and so would one whose process was killed now: the work is committed, the request not ended.
+    send(&lost, "key", "POST", DEVICES, &body).await.assert_status(503);
+    send(&acme, "key", "POST", DEVICES, &body).await.assert_status(409);
+    app.advance(TimeDelta::seconds(60));
+    let answer = send(&acme, "key", "POST", DEVICES, &body).await;
+    assert_eq!(answer.assert_status(202).headers["idempotency-replayed"], "true");
+    assert_eq!(app.outbox().messages().len(), 0, "no second SMS after one that may have been sent");
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    acme.get(&format!("/v1/mfa/challenges/signatures/{id}")).await.assert_status(200);
+}
+
+async fn a_run_that_was_taken_over_has_no_effect(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let held = app.outbox().hold();
+    let body = json!({"number": NUMBER});
+    let authorize = "/v1/persons/ada/mobile_number/authorize";
+    let slow = {
+        let (acme, body) = (acme.clone(), body.clone());
+        tokio::spawn(async move { send(&acme, "key", "POST", authorize, &body).await })
+    };
+    held.reached().await;
+    // It has kept its answer already, so nobody takes it over: a repetition after the lease is answered by it.
+    app.advance(TimeDelta::seconds(60));
+    let repeated = send(&app.partner(), "key", "POST", authorize, &body).await;
+    assert_eq!(repeated.assert_status(201).headers["idempotency-replayed"], "true");
+    held.release();
+    assert_replays(&slow.await.unwrap(), &repeated);
+    assert_eq!(app.outbox().messages().len(), 1);
+}
+
+async fn a_failure_is_not_kept(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    app.network(Network::IsDown);
+    send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await.assert_status(502);
+    app.network(Network::Works);
+    let sent = app.outbox().messages().len();
+    let anew = send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await;
+    assert_eq!(anew.assert_status(202).headers.get("idempotency-replayed"), None);
+    assert_eq!(app.outbox().messages().len(), sent + 1);
+}
+
+async fn a_key_is_one_to_255_visible_characters(app: TestApp) {
+    let acme = app.partner();
+    let detail = "Idempotency-Key must be one value of 1 to 255 visible ASCII characters";
+    for key in [String::new(), " ".to_owned(), "a b".to_owned(), "x".repeat(256)] {
+        let refused = send(&acme, &key, "POST", DEVICES, &json!({})).await;
+        refused.assert_error(400, "validation_error", detail);
+    }
+    let two = Request::post(DEVICES).header("idempotency-key", "a").header("idempotency-key", "b");
+    acme.request(two.body(Body::from("{}")).unwrap()).await.assert_error(400, "validation_error", detail);
+    assert_eq!(stored(&app).await, 0);
+    send(&acme, &"x".repeat(255), "POST", DEVICES, &json!({})).await.assert_status(400);
+    assert_eq!(stored(&app).await, 1);
+}
+
+async fn strangers_claim_nothing(app: TestApp) {
+    send(&app.stranger(), "key", "POST", DEVICES, &json!({})).await.assert_status(401);
+    send(&app.with_token(Some("x.y.z")), "key", "POST", DEVICES, &json!({})).await.assert_status(401);
+    assert_eq!(stored(&app).await, 0);
+}
+
+async fn nothing_secret_is_kept(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    let mut body = wish("ada", &phone);
+    body["device_data"] = json!("fingerprint-of-a-device");
+    let asked = send(&acme, "key", "POST", DEVICES, &body).await.json();
+    let code = app.outbox().last().code();
+    let path = format!("/v1/mfa/challenges/signatures/{}", asked["id"].as_str().unwrap());
+    send(&acme, "key", "PUT", &path, &json!({"signature": phone.sign(&code)})).await.assert_status(204);
+    assert_eq!(stored(&app).await, 2);
+    // The one answer with a body holds ids and instants; nothing else of the request or the answer is in clear.
+    let readable = "select count(*) from idempotent_request where body is not null and length(body) > 0";
+    assert_eq!(books::count(&app.database, readable).await, 1);
+    let answer = asked.to_string();
+    for needle in [&*phone.key(), "fingerprint-of-a-device", &*phone.sign(&code)] {
+        assert!(!answer.contains(needle));
+    }
+}
+
+async fn stored(app: &TestApp) -> i64 {
+    books::count(&app.database, "select count(*) from idempotent_request").await
+}
