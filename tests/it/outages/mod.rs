@@ -32,7 +32,7 @@ const STORE_DEADLINE: Duration = Duration::from_secs(3);
 const SLACK: Duration = Duration::from_secs(2);
 
 /// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server with the tables.
 async fn server() -> PostgresServer {
