@@ -20,7 +20,7 @@ on_both_databases![
     an_answer_is_forgotten_after_a_day,
     a_process_that_died_before_its_work_is_waited_for_a_minute,
     a_process_that_died_after_its_work_left_the_answer,
-    a_run_that_was_taken_over_has_no_effect,
+    a_run_that_outlives_its_lease_is_not_taken_over_once_its_work_is_done,
     a_failure_is_not_kept,
     a_key_is_one_to_255_visible_characters,
     strangers_claim_nothing,
@@ -224,7 +224,7 @@ async fn a_process_that_died_after_its_work_left_the_answer(app: TestApp) {
     acme.get(&format!("/v1/mfa/challenges/signatures/{id}")).await.assert_status(200);
 }
 
-async fn a_run_that_was_taken_over_has_no_effect(app: TestApp) {
+async fn a_run_that_outlives_its_lease_is_not_taken_over_once_its_work_is_done(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let held = app.outbox().hold();

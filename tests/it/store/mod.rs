@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod bindings;
+mod claims;
 mod clients;
 mod devices;
 mod fraud;

@@ -1,0 +1,104 @@
+//! The claim of a request with an idempotency key: held by one run, and whoever has lost it has no effect.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use device_management::domain::idempotency::{Claim, ClaimId, Claimed, KeptAnswer, LEASE, StoredAnswer};
+use device_management::store::{Accepted, Record, StoreError};
+use uuid::Uuid;
+
+use super::{TestStore, acceptance, acme, binding, device_id, now, person, record, wrong_signature};
+use crate::harness::{books, on_both_databases};
+
+on_both_databases![
+    one_of_many_runs_at_once_gets_the_claim,
+    a_run_that_was_taken_over_changes_nothing,
+    a_run_that_was_taken_over_does_not_end_the_other,
+    an_answer_that_was_taken_back_lets_a_retry_run,
+];
+
+fn claim(run: u128, at: DateTime<Utc>) -> Claim {
+    let id = ClaimId::from(Uuid::from_u128(run));
+    Claim { id, scope: [1; 32], digests: vec![[2; 32]], partner: acme(), person: None, at }
+}
+
+fn answer(status: u16) -> StoredAnswer {
+    StoredAnswer { status, body: b"{}".to_vec(), retry_after: None }
+}
+
+/// What is written down under the claim of this run.
+fn under(run: u128, status: Option<u16>) -> Record {
+    let claim = ClaimId::from(Uuid::from_u128(run));
+    Record { answer: Some(KeptAnswer { claim, answer: status.map(answer) }), ..record() }
+}
+
+async fn one_of_many_runs_at_once_gets_the_claim(it: TestStore) {
+    let tasks: Vec<_> = (1..=40)
+        .map(|run| {
+            let store = it.store.clone();
+            tokio::spawn(async move { store.claim_request(&claim(run, now())).await.unwrap() })
+        })
+        .collect();
+    let mut won = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Claimed::Yes => won += 1,
+            claimed => assert_eq!(claimed, Claimed::Running { until: now() + LEASE }),
+        }
+    }
+    assert_eq!(won, 1);
+}
+
+async fn a_run_that_was_taken_over_changes_nothing(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    let (attempt, late) = (binding(&ada, 1), now() + LEASE);
+    assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
+    assert_eq!(it.claim_request(&claim(2, late)).await.unwrap(), Claimed::Yes);
+
+    assert!(!it.open_binding(&acme(), &attempt, None, &under(1, Some(202))).await.unwrap_or(false));
+    assert!(!it.is_open(&acme(), attempt.id).await);
+    it.open(&acme(), &attempt).await;
+    let events = "select count(*) from audit_pending";
+    let before = books::count(&it.database, events).await;
+    let accepted = it.accept_binding(&acme(), &acceptance(&attempt), &under(1, Some(204))).await;
+    assert!(matches!(accepted, Ok(Accepted::Overtaken) | Err(StoreError::ClaimLost)), "{accepted:?}");
+    let counted = it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &under(1, Some(403))).await;
+    assert!(matches!(counted, Ok(None) | Err(StoreError::ClaimLost)), "{counted:?}");
+    let deleted = it.delete_device(&acme(), device_id(1), now(), &under(1, Some(204))).await;
+    assert!(deleted.is_ok(), "there is nothing to delete");
+    let refused = it.record(&acme(), &under(1, Some(404))).await;
+    assert!(matches!(refused, Err(StoreError::ClaimLost)), "{refused:?}");
+    assert_eq!(books::count(&it.database, events).await, before);
+    assert_eq!(books::count(&it.database, "select count(*) from device").await, 0);
+    let untouched = "select count(*) from person where binding_wrong_signatures = 0 and failures = 0";
+    assert_eq!(books::count(&it.database, untouched).await, 1);
+    books::assert_balanced(&it.database).await;
+
+    // The run that has the claim goes on.
+    let accepted = it.accept_binding(&acme(), &acceptance(&attempt), &under(2, Some(204))).await.unwrap();
+    assert_eq!(accepted, Accepted::Bound);
+    let over = it.claim_request(&claim(3, late + LEASE)).await.unwrap();
+    assert_eq!(over, Claimed::Answered(answer(204)));
+}
+
+async fn a_run_that_was_taken_over_does_not_end_the_other(it: TestStore) {
+    let late = now() + LEASE;
+    assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
+    assert_eq!(it.claim_request(&claim(2, late)).await.unwrap(), Claimed::Yes);
+    it.finish_request(claim(1, late).id, &answer(400), late).await.unwrap();
+    it.release_request(claim(1, late).id, late).await.unwrap();
+    let running = it.claim_request(&claim(3, late + TimeDelta::seconds(1))).await.unwrap();
+    assert_eq!(running, Claimed::Running { until: late + LEASE });
+    it.finish_request(claim(2, late).id, &answer(404), late).await.unwrap();
+    assert_eq!(it.claim_request(&claim(3, late)).await.unwrap(), Claimed::Answered(answer(404)));
+}
+
+async fn an_answer_that_was_taken_back_lets_a_retry_run(it: TestStore) {
+    let ada = person("ada");
+    it.verified(&acme(), &ada).await;
+    let attempt = binding(&ada, 1);
+    assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
+    assert!(it.open_binding(&acme(), &attempt, None, &under(1, Some(202))).await.unwrap());
+    it.close_binding(&acme(), attempt.id, now(), None, &under(1, None)).await.unwrap();
+    it.release_request(claim(1, now()).id, now()).await.unwrap();
+    assert_eq!(it.claim_request(&claim(2, now())).await.unwrap(), Claimed::Yes);
+}
