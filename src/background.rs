@@ -32,11 +32,19 @@ pub fn duties() -> Vec<Duty<Service>> {
             |service: Arc<Service>| async move { service.seal_audit_trail().await },
         )
         .also_at_stop(),
+        Duty::new(
+            "housekeeping",
+            HOUSEKEEPING_INTERVAL,
+            |service: Arc<Service>| async move { service.keep_house().await },
+        ),
     ]
 }
 
 /// How long an audit event waits to be sealed.
 const SEALING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often what nobody needs any more is looked for.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Outcomes in the metrics.
 const DONE: &str = "done";

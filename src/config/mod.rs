@@ -29,7 +29,7 @@ use crate::domain::failure_budget::FailureBudget;
 use crate::domain::language::Language;
 use crate::domain::sms_limits::{PartnerRate, SmsLimits};
 use crate::server::Shutdown;
-use crate::service::Policy;
+use crate::service::{Policy, Retention};
 use crate::store::{DatabaseSettings, DatabaseUrl};
 
 /// How the service presents itself.
@@ -202,10 +202,19 @@ fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
                 burst: s.value("LIMIT_SMS_PER_PARTNER_BURST", "600", whole(1..=100_000)),
             },
         },
+        retention: retention(s),
         challenge_life: delta(s.value("CHALLENGE_LIFE_SECONDS", "300", seconds(30..=600))),
         language: s.value("SMS_LANGUAGE", "de", from_words(Language::parse, "de, en or fr")),
         sms_countries: s.value("SMS_COUNTRIES", sms_rules::DEFAULT_COUNTRIES, sms_rules::countries),
         sms_conversion: sms_rules::conversion(s),
+    }
+}
+
+fn retention(s: &mut Source<'_>) -> Retention {
+    let days: u16 = s.value("FRAUD_ASSESSMENT_RETENTION_DAYS", "400", whole(0..=36_500));
+    Retention {
+        challenges: delta(s.value("CHALLENGE_RETENTION_SECONDS", "86400", seconds(0..=31_536_000))),
+        assessments: (days > 0).then(|| TimeDelta::days(days.into())),
     }
 }
 

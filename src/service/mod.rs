@@ -15,6 +15,7 @@ mod devices;
 mod erase_person;
 mod failure;
 mod fraud_check;
+mod housekeeping;
 mod idempotency;
 mod kept_heads;
 mod keys;
@@ -36,6 +37,7 @@ pub use conversion::{Conversion, ConversionBook, ConversionEntry, SETTLING_INTER
 pub use devices::DeviceError;
 pub use erase_person::PersonErasure;
 pub use failure::Failure;
+pub use housekeeping::Retention;
 pub use idempotency::RepeatableRequest;
 pub use kept_heads::KeptHeads;
 pub use keys::{AddKey, AddKeyError};
@@ -70,6 +72,8 @@ pub struct Policy {
     pub sms_enforcement: Enforcement,
     /// How many codes may be sent.
     pub sms_limits: SmsLimits,
+    /// For how long things are kept.
+    pub retention: Retention,
     /// How long a challenge is open.
     pub challenge_life: TimeDelta,
     /// The language of an SMS for which the caller names none.

@@ -15,6 +15,7 @@ mod erasure;
 mod error;
 mod failures;
 mod fraud_assessments;
+mod housekeeping;
 mod idempotent_requests;
 mod keys;
 mod mobile_numbers;
@@ -37,6 +38,7 @@ pub use devices::{DeleteOutcome, DevicePage, DeviceQuery, Devices, Tombstones};
 pub use erasure::{Erased, Erasure};
 pub use error::StoreError;
 pub use failures::Failures;
+pub use housekeeping::{Housekeeping, Litter};
 pub use idempotent_requests::IdempotentRequests;
 pub use keys::{AddedKey, Keys, NewKey};
 pub use mobile_numbers::{MobileNumbers, NumberRecord, NumberVerification};
@@ -62,6 +64,7 @@ pub trait Store:
     + Clients
     + Failures
     + IdempotentRequests
+    + Housekeeping
     + Records
     + AuditTrail
     + Erasure

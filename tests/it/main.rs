@@ -24,6 +24,7 @@ mod fraud_flow;
 mod fuzz_corpora;
 #[allow(clippy::disallowed_types, reason = "it looks into databases whose names are made up on the way")]
 mod harness_works;
+mod housekeeping;
 mod idempotency;
 mod keys;
 mod mobile_numbers;

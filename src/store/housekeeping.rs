@@ -1,0 +1,160 @@
+//! What nobody needs any more: removed in small batches, so that no request waits for it.
+//!
+//! Each kind is one statement of its own that looks for the oldest. Nothing that is alive is touched: the instant at which
+//! something ends is in the condition.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Result;
+use super::engine::Engine;
+use super::sql_store::SqlStore;
+
+/// A kind of thing that becomes useless with time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Litter {
+    /// Attempts to bind a device that have expired: the key and the name of a device that was never bound, or that has both
+    /// in a row of its own by now.
+    Attempts,
+    /// Codes for numbers that have expired.
+    Codes,
+    /// Answers kept for idempotency keys.
+    Answers,
+    /// Histories of sending in which nothing was sent of late.
+    Histories,
+    /// Secrets of clients that are no longer accepted.
+    Secrets,
+    /// Fraud assessments.
+    Assessments,
+}
+
+impl Litter {
+    /// Its name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attempts => "attempts",
+            Self::Codes => "codes",
+            Self::Answers => "answers",
+            Self::Histories => "histories",
+            Self::Secrets => "secrets",
+            Self::Assessments => "assessments",
+        }
+    }
+
+    fn statement(self) -> &'static str {
+        match self {
+            Self::Attempts => {
+                "update person
+                    set binding_id = null
+                      , binding_key_id = null
+                      , binding_key = null
+                      , binding_key_purpose = null
+                      , binding_device_name = null
+                      , binding_otp_version = null
+                      , binding_created_at = null
+                      , binding_expires_at = null
+                      , binding_wrong_signatures = 0
+                      , binding_closed_at = null
+                  where binding_expires_at < $1
+                    and binding_id in (select binding_id
+                                         from person
+                                        where binding_id is not null
+                                          and binding_expires_at < $1
+                                        order by binding_expires_at
+                                        limit $2)
+                 returning person_id"
+            }
+            Self::Codes => {
+                "update mobile_number
+                    set challenge_id = null
+                      , challenge_otp_version = null
+                      , challenge_expires_at = null
+                      , challenge_wrong_tokens = 0
+                  where challenge_expires_at < $1
+                    and challenge_id in (select challenge_id
+                                           from mobile_number
+                                          where challenge_id is not null
+                                            and challenge_expires_at < $1
+                                          order by challenge_expires_at
+                                          limit $2)
+                 returning person_id"
+            }
+            Self::Answers => {
+                "delete from idempotent_request
+                  where claimed_at < $1
+                    and scope in (select scope
+                                    from idempotent_request
+                                   where claimed_at < $1
+                                   order by claimed_at
+                                   limit $2)
+                 returning scope"
+            }
+            Self::Histories => {
+                "delete from sms_history
+                  where last_sent_at < $1
+                    and (partner_id, subject) in (select partner_id, subject
+                                                    from sms_history
+                                                   where last_sent_at < $1
+                                                   limit $2)
+                 returning subject"
+            }
+            Self::Secrets => {
+                "delete from client_secret
+                  where (client_id, secret_hash) in (select client_id, secret_hash
+                                                       from client_secret
+                                                      where expires_at < $1
+                                                      limit $2)
+                 returning client_id"
+            }
+            Self::Assessments => {
+                "delete from fraud_assessment
+                  where assessment_id in (select assessment_id
+                                            from fraud_assessment
+                                           where assessed_at < $1
+                                           order by assessed_at
+                                           limit $2)
+                 returning assessment_id"
+            }
+        }
+    }
+}
+
+/// Housekeeping.
+#[async_trait::async_trait]
+pub trait Housekeeping {
+    /// Takes or prolongs the lease of a task. False while somebody else has it.
+    async fn lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<bool>;
+
+    /// Removes what ended before this moment, the oldest first and not more than `limit`. Gives how much that was.
+    async fn sweep(&self, litter: Litter, before: DateTime<Utc>, limit: i64) -> Result<usize>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Engine> Housekeeping for SqlStore<DB> {
+    async fn lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<bool> {
+        let query = sqlx::query(
+            "insert into housekeeping_lease (task, holder, held_until)
+             values ($1, $2, $3)
+             on conflict (task) do update
+                set holder = excluded.holder
+                  , held_until = excluded.held_until
+              where housekeeping_lease.held_until <= $4
+                 or housekeeping_lease.holder = $2
+             returning task",
+        )
+        .bind(task.to_owned())
+        .bind(holder)
+        .bind(until)
+        .bind(now);
+        Ok(self.write(query).await?.is_some())
+    }
+
+    async fn sweep(&self, litter: Litter, before: DateTime<Utc>, limit: i64) -> Result<usize> {
+        let mut transaction = self.begin().await?;
+        let query = sqlx::query(litter.statement()).bind(before).bind(limit);
+        let swept = query.fetch_all(&mut *transaction).await?.len();
+        transaction.commit().await?;
+        Ok(swept)
+    }
+}

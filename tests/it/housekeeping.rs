@@ -1,0 +1,123 @@
+//! What nobody needs any more goes, in its time and not before; what is alive stays.
+
+use chrono::TimeDelta;
+use device_management::store::Litter;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::harness::{NUMBER, Phone, TestApp, books, on_both_databases};
+
+on_both_databases![
+    an_attempt_goes_a_day_after_it_expired_and_its_person_stays,
+    answers_go_after_a_day,
+    histories_go_when_no_window_reaches_them,
+    a_code_goes_and_its_number_stays,
+    a_batch_is_no_larger_than_asked_for,
+    one_replica_works_at_a_time,
+    a_thousand_repeated_requests_leave_no_heap,
+];
+
+const ATTEMPTS: &str = "select count(*) from person where binding_id is not null or binding_key is not null";
+
+async fn keep_house(app: &TestApp) {
+    app.app.service.keep_house().await.unwrap();
+}
+
+async fn an_attempt_goes_a_day_after_it_expired_and_its_person_stays(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    acme.verified_person("bob").await;
+    let bound = acme.bind("ada", &Phone::new(1)).await;
+    acme.ask_for_device("bob", &Phone::new(2)).await;
+    app.advance(TimeDelta::minutes(5) + TimeDelta::days(1));
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, ATTEMPTS).await, 2);
+    app.advance(TimeDelta::microseconds(1));
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, ATTEMPTS).await, 0);
+    let acme = app.partner();
+    acme.get(&format!("/v1/mfa/devices/{}", bound.id)).await.assert_status(200);
+    acme.bind("bob", &Phone::new(3)).await;
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, ATTEMPTS).await, 1, "this one is new");
+    books::assert_balanced(&app.database).await;
+}
+
+async fn answers_go_after_a_day(app: TestApp) {
+    let stored = "select count(*) from idempotent_request";
+    repeat(&app, 1).await;
+    app.advance(TimeDelta::hours(24));
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, stored).await, 1);
+    app.advance(TimeDelta::microseconds(1));
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, stored).await, 0);
+}
+
+async fn histories_go_when_no_window_reaches_them(app: TestApp) {
+    let limited = app.partner().through(app.replica(&[("SMS_LIMITS", "enforce")]).await);
+    limited.verified_person("ada").await;
+    limited.ask_for_device("ada", &Phone::new(1)).await;
+    let histories = "select count(*) from sms_history";
+    app.advance(TimeDelta::days(1));
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, histories).await, 2);
+    app.advance(TimeDelta::microseconds(1));
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, histories).await, 0);
+}
+
+async fn a_code_goes_and_its_number_stays(app: TestApp) {
+    let path = "/v1/persons/ada/mobile_number";
+    app.partner().post(path, json!({"number": NUMBER})).await.assert_status(201);
+    app.partner().post(&format!("{path}/authorize"), json!({"number": NUMBER})).await.assert_status(201);
+    let codes = "select count(*) from mobile_number where challenge_id is not null";
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, codes).await, 1);
+    app.advance(TimeDelta::days(2));
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, codes).await, 0);
+    app.partner().get(path).await.assert_status(200);
+}
+
+async fn a_batch_is_no_larger_than_asked_for(app: TestApp) {
+    repeat(&app, 5).await;
+    app.advance(TimeDelta::days(2));
+    let now = app.app.service.clock.now();
+    for swept in [2, 2, 1, 0] {
+        assert_eq!(app.store().sweep(Litter::Answers, now, 2).await.unwrap(), swept);
+    }
+}
+
+async fn one_replica_works_at_a_time(app: TestApp) {
+    repeat(&app, 1).await;
+    app.advance(TimeDelta::days(2));
+    let (now, until) = (app.app.service.clock.now(), app.app.service.clock.now() + TimeDelta::minutes(5));
+    let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    assert!(app.store().lease("housekeeping", one, now, until).await.unwrap());
+    assert!(!app.store().lease("housekeeping", other, now, until).await.unwrap());
+    assert!(app.store().lease("housekeeping", one, now, until).await.unwrap(), "its own");
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, "select count(*) from idempotent_request").await, 1, "not its turn");
+    app.advance(TimeDelta::minutes(5));
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, "select count(*) from idempotent_request").await, 0);
+    // It does not keep the lease after its work.
+    assert!(app.store().lease("housekeeping", one, app.app.service.clock.now(), until).await.unwrap());
+}
+
+async fn a_thousand_repeated_requests_leave_no_heap(app: TestApp) {
+    repeat(&app, 1000).await;
+    app.advance(TimeDelta::days(2));
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, "select count(*) from idempotent_request").await, 0);
+}
+
+/// Requests that each leave an answer behind.
+async fn repeat(app: &TestApp, times: usize) {
+    let acme = app.partner();
+    for number in 0..times {
+        let request = axum::http::Request::post("/v1/mfa/devices").header("idempotency-key", format!("key-{number}"));
+        acme.request(request.body(axum::body::Body::from("{}")).unwrap()).await.assert_status(400);
+    }
+}
