@@ -11,6 +11,7 @@ mod harness;
 
 mod architecture;
 mod audit;
+mod audit_events;
 mod binary;
 mod bindings;
 mod config;
