@@ -15,7 +15,7 @@ use tokio::sync::Barrier;
 use crate::harness::{Answer, Bound, Phone, TestApp, TestClient, books};
 
 /// How many requests are under way at once.
-const CROWD: u32 = 50;
+const CROWD: u32 = 200;
 
 /// A request that was written and not sent yet.
 struct Request {
