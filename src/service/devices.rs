@@ -52,12 +52,15 @@ impl Service {
         let now = self.clock.now();
         let mut deletion = event(&caller.client_id, AuditAction::DeviceDeleted, now, self.entropy.bytes());
         deletion.object_id = Some(id.uuid());
-        match self.store.delete_device(&caller.partner, id, now, &deletion.into()).await? {
+        match self.store.delete_device(&caller.partner, id, now, &deletion.clone().into()).await? {
             DeleteOutcome::Deleted => {
                 tracing::info!(target: "audit", { device.id = %id }, "device deleted");
                 Ok(())
             }
-            DeleteOutcome::NotFound => Err(DeviceError::NotFound),
+            DeleteOutcome::NotFound => {
+                self.store.record(&caller.partner, &deletion.with_outcome("not_found").into()).await?;
+                Err(DeviceError::NotFound)
+            }
         }
     }
 }

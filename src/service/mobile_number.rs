@@ -136,7 +136,9 @@ impl Service {
         number: MobileNumber,
         verification: NumberVerification<'_>,
     ) -> Result<NumberRecord, MobileNumberError> {
-        self.policy.sms_countries.admit(&number)?;
+        if let Err(refused) = self.policy.sms_countries.admit(&number) {
+            return Err(self.refuse(attempt, refused.into()).await);
+        }
         let now = self.clock.now();
         let id = NumberId::mint(now, self.entropy.bytes());
         attempt.on(id.uuid());
