@@ -34,24 +34,32 @@ pub(crate) async fn execute(url: &str, statements: &str) -> u64 {
 
 /// Every value of every row, in lower case, bytes as hexadecimal digits.
 pub(crate) async fn every_value(database: &TestDatabase) -> String {
-    let url = database.url();
-    let sqlite = url.starts_with("sqlite:");
-    let tables = if sqlite {
+    let tables = if is_sqlite(database) {
         "select name from sqlite_master where type = 'table'"
     } else {
         "select table_name::text from information_schema.tables where table_schema = 'public'"
     };
-    let mut rows = Vec::new();
-    for table in texts(url, tables).await {
-        let columns = if sqlite {
-            let names = texts(url, &format!("select name from pragma_table_info('{table}')")).await;
-            names.iter().map(|name| format!("quote({name})")).collect::<Vec<_>>().join(" || ' ' || ")
-        } else {
-            format!("{table}::text")
-        };
-        rows.extend(texts(url, &format!("select {columns} from {table}")).await);
+    let mut values = Vec::new();
+    for table in texts(database.url(), tables).await {
+        values.push(every_value_in(database, &table).await);
     }
-    rows.join("\n").to_lowercase()
+    values.join("\n")
+}
+
+/// The same of one table, a line for each row.
+pub(crate) async fn every_value_in(database: &TestDatabase, table: &str) -> String {
+    let url = database.url();
+    let columns = if is_sqlite(database) {
+        let names = texts(url, &format!("select name from pragma_table_info('{table}')")).await;
+        names.iter().map(|name| format!("quote({name})")).collect::<Vec<_>>().join(" || ' ' || ")
+    } else {
+        format!("{table}::text")
+    };
+    texts(url, &format!("select {columns} from {table}")).await.join("\n").to_lowercase()
+}
+
+fn is_sqlite(database: &TestDatabase) -> bool {
+    database.url().starts_with("sqlite:")
 }
 
 /// Everything that the database holds, as it is written down: whoever reads the disk sees no more.

@@ -38,7 +38,7 @@ const LATER: TimeDelta = TimeDelta::minutes(4);
 const FORGOTTEN: TimeDelta = TimeDelta::minutes(17);
 
 /// A service that watches.
-struct Watched(TestApp);
+pub(crate) struct Watched(pub(crate) TestApp);
 
 impl Start for Watched {
     async fn start(engine: Engine) -> Self {
@@ -78,7 +78,7 @@ async fn use_code(app: &TestApp, client: &TestClient, person: &str, number: &str
 }
 
 /// Pumps, and waits until that is held against the partner.
-async fn trip(app: &TestApp, client: &TestClient, number: &str) {
+pub(crate) async fn trip(app: &TestApp, client: &TestClient, number: &str) {
     pump(client, number, 10).await;
     settle(&app.app).await;
     app.advance(JUDGED);

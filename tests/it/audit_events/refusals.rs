@@ -1,0 +1,309 @@
+//! Every word that the service has for a refusal, provoked, and found in the trail once for each time.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use chrono::TimeDelta;
+use device_management::domain::client::Permissions;
+use serde_json::{Value, json};
+
+use super::{DEVICES, PAYLOAD, new_events, wish};
+use crate::harness::provider::{Manners, RudeServer};
+use crate::harness::{NUMBER, Network, Phone, TestApp, on_both_databases, sql};
+use crate::sms_conversion::{Watched, trip};
+
+on_both_databases![
+    a_number_that_is_refused_leaves_one_event,
+    a_binding_that_is_refused_leaves_one_event,
+    what_is_not_there_leaves_one_event,
+    want_of_room_leaves_one_event,
+    a_country_that_is_not_served_leaves_one_event,
+    a_country_where_sending_is_stopped_leaves_one_event,
+    too_many_messages_leave_one_event,
+    somebody_who_has_to_wait_leaves_one_event,
+    a_device_that_is_declined_leaves_one_event,
+];
+
+const NUMBER_REFUSED: [&str; 8] = [
+    "number.asserted accepted",
+    "number.asserted exists",
+    "number.asserted may_not_assert",
+    // Opened, and taken back when nobody took the message.
+    "number.code_asked accepted",
+    "number.code_asked sms_not_taken",
+    "number.confirmed wrong",
+    "number.confirmed wrong",
+    "number.created exists",
+];
+const BINDING_REFUSED: [&str; 10] = [
+    "binding.answered accepted",
+    "binding.answered not_open",
+    "binding.answered wrong",
+    "binding.asked accepted",
+    "binding.asked accepted",
+    "binding.asked accepted",
+    "binding.asked key_taken",
+    "binding.asked no_verified_number",
+    "binding.asked sms_not_taken",
+    "key.added wrong",
+];
+const NOT_THERE: [&str; 8] = [
+    "device.deleted accepted",
+    "device.deleted not_found",
+    "device.deleted not_found",
+    "device.deleted not_found",
+    "key.added not_found",
+    "number.code_asked not_found",
+    "number.confirmed not_found",
+    "number.deleted not_found",
+];
+const NO_ROOM: [&str; 6] = [
+    "binding.answered device_limit",
+    "binding.answered key_taken",
+    "binding.asked device_limit",
+    "key.added key_limit",
+    "key.added key_taken",
+    "key.added no_key_of_purpose",
+];
+const NOT_SERVED: [&str; 4] = [
+    "binding.asked country_not_served",
+    "number.asserted country_not_served",
+    "number.code_asked country_not_served",
+    "number.created country_not_served",
+];
+const SENDING_STOPPED: [&str; 2] = ["binding.asked sending_stopped", "number.code_asked sending_stopped"];
+const TOO_MANY_MESSAGES: [&str; 2] = ["binding.asked sms_limit", "number.code_asked sms_limit"];
+const COOLING_OFF: [&str; 5] = [
+    "binding.answered cooling_off",
+    "binding.asked cooling_off",
+    "key.added cooling_off",
+    "number.code_asked cooling_off",
+    "number.confirmed cooling_off",
+];
+const DECLINED: [&str; 3] = ["binding.answered declined", "binding.asked declined", "key.added declined"];
+
+/// Where the words stand, and what the events begin with whose outcomes they are.
+const WORDS: [(&str, &[&str]); 5] = [
+    ("bind_device.rs", &["binding.asked"]),
+    ("verify_binding.rs", &["binding.answered"]),
+    ("keys.rs", &["key.added"]),
+    ("mobile_number.rs", &["number."]),
+    ("devices.rs", &["device.deleted"]),
+];
+
+/// What is never recorded.
+const UNRECORDED: [&str; 2] = ["malformed", "failure"];
+
+#[test]
+fn every_word_for_a_refusal_is_provoked() {
+    let provoked: BTreeSet<&str> = [
+        &NUMBER_REFUSED[..],
+        &BINDING_REFUSED,
+        &NOT_THERE,
+        &NO_ROOM,
+        &NOT_SERVED,
+        &SENDING_STOPPED,
+        &TOO_MANY_MESSAGES,
+        &COOLING_OFF,
+        &DECLINED,
+    ]
+    .concat()
+    .into_iter()
+    .collect();
+    let service = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/service");
+    let mut with_words = BTreeSet::new();
+    for entry in fs::read_dir(&service).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let source = fs::read_to_string(&path).unwrap();
+        let words = words_of_refusals(&source);
+        if words.is_empty() {
+            continue;
+        }
+        let (_, actions) = WORDS.iter().find(|(known, _)| *known == file).unwrap_or_else(|| panic!("{file} has words"));
+        for word in words {
+            let is_provoked = actions.iter().any(|action| {
+                provoked.iter().any(|event| event.starts_with(action) && event.ends_with(&format!(" {word}")))
+            });
+            assert!(is_provoked, "no test provokes {word:?} of {file}");
+        }
+        with_words.insert(file);
+    }
+    assert_eq!(with_words, WORDS.map(|(file, _)| file.to_owned()).into());
+}
+
+/// The words that a `Refusal` has for its outcomes, and those of refusals that are words only.
+fn words_of_refusals(source: &str) -> Vec<&str> {
+    let source = source.split_once("#[cfg(test)]").map_or(source, |(source, _)| source);
+    let spelt_out = source.split("with_outcome(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let refusal = source.split_once("\nimpl Refusal for ").map_or("", |(_, rest)| rest);
+    let (refusal, _) = refusal.split_once("\n}\n").unwrap_or_default();
+    let words = refusal.split('"').skip(1).step_by(2).chain(spelt_out);
+    words.filter(|word| !UNRECORDED.contains(word)).collect()
+}
+
+async fn a_number_that_is_refused_leaves_one_event(app: TestApp) {
+    let acme = app.partner();
+    let number = "/v1/persons/ada/mobile_number";
+    let (given, asserted) = (json!({"number": NUMBER}), json!({"number": NUMBER, "verified": true}));
+    let clerk = app.client("acme", Permissions::default());
+    clerk.post(number, asserted.clone()).await.assert_status(403);
+    acme.post(number, asserted.clone()).await.assert_status(201);
+    acme.post(number, asserted).await.assert_status(409);
+    acme.post(number, given.clone()).await.assert_status(409);
+    let token = json!({"number": NUMBER, "token": "000000"});
+    // Nobody asked for a token; then nobody took its message; then it is another.
+    acme.post(&format!("{number}/confirm"), token.clone()).await.assert_status(403);
+    app.network(Network::IsDown);
+    acme.post(&format!("{number}/authorize"), given.clone()).await.assert_status(502);
+    app.network(Network::Works);
+    acme.post(&format!("{number}/confirm"), token).await.assert_status(403);
+    assert_eq!(new_events(&app).await, NUMBER_REFUSED);
+}
+
+async fn a_binding_that_is_refused_leaves_one_event(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    new_events(&app).await;
+    acme.post(DEVICES, wish("bob", 1)).await.assert_status(400);
+    let device = acme.bind("ada", &phone).await.id;
+    acme.post(DEVICES, wish("ada", 1)).await.assert_status(409);
+    app.network(Network::IsDown);
+    acme.post(DEVICES, wish("ada", 2)).await.assert_status(502);
+    app.network(Network::Works);
+    let asked = acme.ask_for_device("ada", &Phone::new(2)).await.id;
+    acme.answer(&asked, &Phone::new(2).sign("wrong")).await.assert_status(403);
+    acme.post(&format!("{DEVICES}/{device}/keys"), Phone::new(3).vouch_for(&Phone::new(4))).await.assert_status(403);
+    app.advance(TimeDelta::minutes(5));
+    app.partner().answer(&asked, &Phone::new(2).sign("late")).await.assert_status(404);
+    assert_eq!(new_events(&app).await, BINDING_REFUSED);
+}
+
+async fn what_is_not_there_leaves_one_event(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    let device = format!("{DEVICES}/{}", acme.bind("ada", &phone).await.id);
+    new_events(&app).await;
+    // Another partner's, somebody's that nobody has, and one's own that is gone.
+    app.other_partner().delete(&device).await.assert_status(404);
+    acme.delete(&format!("{DEVICES}/{}", uuid::Uuid::nil())).await.assert_status(404);
+    let whose = "select partner_id || ' ' || client_id from audit_pending order by 1";
+    let expected = ["acme client-of-acme", "globex client-of-globex"];
+    assert_eq!(sql::texts(app.database.url(), whose).await, expected);
+    acme.delete(&device).await.assert_status(204);
+    acme.delete(&device).await.assert_status(404);
+    acme.post(&format!("{device}/keys"), phone.vouch_for(&Phone::new(3))).await.assert_status(404);
+    let nobody = "/v1/persons/eve/mobile_number";
+    acme.delete(nobody).await.assert_status(404);
+    acme.post(&format!("{nobody}/authorize"), json!({"number": NUMBER})).await.assert_status(404);
+    let token = json!({"number": NUMBER, "token": "000000"});
+    acme.post(&format!("{nobody}/confirm"), token).await.assert_status(404);
+    assert_eq!(new_events(&app).await, NOT_THERE);
+}
+
+async fn want_of_room_leaves_one_event(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    acme.verified_person("bob").await;
+    let full = acme.through(app.replica(&[("LIMIT_DEVICES_PER_PERSON", "1"), ("LIMIT_KEYS_PER_DEVICE", "1")]).await);
+    // Asked for while there was room, and while nobody had the key.
+    let bobs = acme.ask_for_device("bob", &phone).await.id;
+    let bobs_answer = phone.sign(&app.outbox().last().code());
+    let device = acme.bind("ada", &phone).await.id;
+    let keys = format!("{DEVICES}/{device}/keys");
+    let adas = acme.ask_for_device("ada", &Phone::new(2)).await.id;
+    let adas_answer = Phone::new(2).sign(&app.outbox().last().code());
+    new_events(&app).await;
+
+    full.answer(&adas, &adas_answer).await.assert_status(409);
+    acme.answer(&bobs, &bobs_answer).await.assert_status(409);
+    full.post(DEVICES, wish("ada", 3)).await.assert_status(409);
+    full.post(&keys, phone.vouch_for(&Phone::new(3))).await.assert_status(409);
+    acme.post(&keys, phone.vouch_for(&phone)).await.assert_status(409);
+    let mut restricted = phone.vouch_for(&Phone::new(3));
+    restricted["device_signature"]["signature_key_purpose"] = json!("restricted");
+    acme.post(&keys, restricted).await.assert_status(400);
+    assert_eq!(new_events(&app).await, NO_ROOM);
+}
+
+async fn a_country_that_is_not_served_leaves_one_event(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let narrow = acme.through(app.replica(&[("SMS_COUNTRIES", "AT")]).await);
+    new_events(&app).await;
+    let bobs = "/v1/persons/bob/mobile_number";
+    narrow.post(bobs, json!({"number": NUMBER})).await.assert_status(400);
+    narrow.post(bobs, json!({"number": NUMBER, "verified": true})).await.assert_status(400);
+    narrow.post(DEVICES, wish("ada", 1)).await.assert_status(400);
+    let authorize = "/v1/persons/ada/mobile_number/authorize";
+    narrow.post(authorize, json!({"number": NUMBER})).await.assert_status(400);
+    assert_eq!(new_events(&app).await, NOT_SERVED);
+}
+
+async fn a_country_where_sending_is_stopped_leaves_one_event(Watched(app): Watched) {
+    let acme = app.partner();
+    trip(&app, &acme, NUMBER).await;
+    acme.verified_person("bob").await;
+    new_events(&app).await;
+    acme.post(DEVICES, wish("bob", 1)).await.assert_status(429);
+    acme.post("/v1/persons/bob/mobile_number/authorize", json!({"number": NUMBER})).await.assert_status(429);
+    assert_eq!(new_events(&app).await, SENDING_STOPPED);
+}
+
+async fn too_many_messages_leave_one_event(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let limited = acme.through(app.replica(&[("SMS_LIMITS", "enforce")]).await);
+    limited.ask_for_device("ada", &Phone::new(1)).await;
+    new_events(&app).await;
+    limited.post(DEVICES, wish("ada", 1)).await.assert_status(429);
+    limited.post("/v1/persons/ada/mobile_number/authorize", json!({"number": NUMBER})).await.assert_status(429);
+    assert_eq!(new_events(&app).await, TOO_MANY_MESSAGES);
+}
+
+async fn somebody_who_has_to_wait_leaves_one_event(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    let keys = format!("{DEVICES}/{}/keys", acme.bind("ada", &phone).await.id);
+    let asked = acme.ask_for_device("ada", &Phone::new(2)).await.id;
+    new_events(&app).await;
+    for _ in 0..5 {
+        acme.post(&keys, Phone::new(4).vouch_for(&Phone::new(5))).await.assert_status(403);
+    }
+    assert_eq!(new_events(&app).await, ["key.added wrong"; 5]);
+
+    acme.post(&keys, phone.vouch_for(&Phone::new(5))).await.assert_status(429);
+    acme.post(DEVICES, wish("ada", 3)).await.assert_status(429);
+    acme.answer(&asked, &phone.sign("wrong")).await.assert_status(429);
+    let number = "/v1/persons/ada/mobile_number";
+    acme.post(&format!("{number}/authorize"), json!({"number": NUMBER})).await.assert_status(429);
+    let token = json!({"number": NUMBER, "token": "000000"});
+    acme.post(&format!("{number}/confirm"), token).await.assert_status(429);
+    assert_eq!(new_events(&app).await, COOLING_OFF);
+}
+
+async fn a_device_that_is_declined_leaves_one_event(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    // A fraud check that fails, where the operator wants certainty.
+    let seon = RudeServer::start(Manners::ResetAfterRequest).await;
+    let url = seon.url();
+    let settings = [("SEON_API_KEY", "a-licence"), ("SEON_BASE_URL", url.as_str()), ("SEON_ON_ERROR", "deny")];
+    let guarded = acme.through(app.replica(&settings).await);
+    let with_payload = |mut body: Value| {
+        body["device_data"] = json!(PAYLOAD);
+        body
+    };
+    let device = acme.bind("ada", &phone).await.id;
+    let asked = acme.ask_for_device("ada", &Phone::new(2)).await.id;
+    let answer = json!({"signature": Phone::new(2).sign(&app.outbox().last().code())});
+    new_events(&app).await;
+
+    guarded.post(DEVICES, with_payload(wish("ada", 3))).await.assert_status(403);
+    let challenge = format!("/v1/mfa/challenges/signatures/{asked}");
+    guarded.put(&challenge, with_payload(answer)).await.assert_status(403);
+    let keys = format!("{DEVICES}/{device}/keys");
+    guarded.post(&keys, with_payload(phone.vouch_for(&Phone::new(3)))).await.assert_status(403);
+    assert_eq!(new_events(&app).await, DECLINED);
+}
