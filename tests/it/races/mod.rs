@@ -6,6 +6,7 @@ mod deletion;
 mod devices;
 mod erasure;
 mod keys;
+mod messages;
 
 use std::sync::Arc;
 
@@ -31,6 +32,12 @@ impl Request {
         Self { method: "PUT", path, body: Some(serde_json::json!({"signature": signature})) }
     }
 
+    /// The wish for a device.
+    fn ask(person: &str, phone: &Phone) -> Self {
+        let body = serde_json::json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key()});
+        Self { method: "POST", path: "/v1/mfa/devices".to_owned(), body: Some(body) }
+    }
+
     /// Another key for a device, vouched for by its own.
     fn add_key(device: &Bound, vouching: &Phone, key: &Phone) -> Self {
         let path = format!("/v1/mfa/devices/{}/keys", device.id);
@@ -54,8 +61,13 @@ struct Crowd {
 
 impl Crowd {
     async fn new(app: TestApp) -> Self {
+        Self::with(app, &[]).await
+    }
+
+    /// With the settings of the app.
+    async fn with(app: TestApp, settings: &[(&str, &str)]) -> Self {
         let here = app.partner();
-        let there = here.through(app.replica(&[]).await);
+        let there = here.through(app.replica(settings).await);
         Self { app, replicas: [here, there] }
     }
 
