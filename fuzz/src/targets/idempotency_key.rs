@@ -1,5 +1,5 @@
 //! The `Idempotency-Key` header (contract section 1.2): 1 to 255 visible ASCII characters never stand in the way of a good
-//! request, however often they come with it.
+//! request, however often they come with it, and anything else is refused.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, header};
@@ -19,8 +19,7 @@ pub fn try_out(edge: &Edge, value: &[u8]) -> Verdict {
     };
     let (first, second) = (send(), send());
     let is_a_key = (1..=255).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic);
-    if is_a_key {
-        assert_eq!((first, second), (202, 202), "a good key is no fault");
-    }
+    let expected = if is_a_key { 202 } else { 400 };
+    assert_eq!((first, second), (expected, expected), "a good key is no fault, and another is one");
     Verdict::taken_if(first == 202)
 }
