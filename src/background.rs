@@ -31,6 +31,7 @@ pub fn duties() -> Vec<Duty<Service>> {
             SEALING_INTERVAL,
             |service: Arc<Service>| async move { service.seal_audit_trail().await },
         )
+        .also_at_start()
         .also_at_stop(),
         Duty::new(
             "housekeeping",

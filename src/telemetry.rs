@@ -77,8 +77,12 @@ fn describe() {
         "sms_conversion_open",
         "Partners for which sending to the country is stopped: too few codes are used"
     );
+    describe_counter!("audit_events_sealed_total", "Audit events that were sealed into their partner's chain");
+    describe_gauge!("audit_events_waiting", "Audit events that wait to be sealed, of all partners, up to 100000");
+    describe_counter!("housekeeping_rows_total", "Rows that nobody needed any more and that were removed, by kind");
     describe_gauge!("database_connections", "Connections of this process's pool by state (idle, used)");
     describe_counter!("background_runs_total", "Work that no request asked for, by task and outcome (done, failed)");
     describe_counter!("panics_total", "Panics; anything but zero is a bug");
     metrics::counter!("panics_total").absolute(0);
+    metrics::counter!("audit_events_sealed_total").absolute(0);
 }

@@ -15,12 +15,27 @@ const BATCH: i64 = 500;
 /// So many batches of one partner in one turn. With more waiting, the other partners come first.
 const BATCHES_PER_TURN: usize = 40;
 
+/// How far waiting events are counted: enough to see that something is wrong, and quickly done.
+const WAITING_MAX: i64 = 100_000;
+
 /// So many events are read at once.
 const PAGE: i64 = 500;
 
 impl Service {
-    /// Seals what waits, of every partner. One whose events cannot be sealed keeps no other from it.
+    /// Seals what waits, and tells how much still does: nearly nothing, unless a sealer stands still.
     pub async fn seal_audit_trail(&self) -> Result<(), Failure> {
+        let sealed = self.seal_every_partner().await;
+        let waiting = self.store.waiting_audit_events(WAITING_MAX).await;
+        if let Ok(waiting) = waiting {
+            metrics::gauge!("audit_events_waiting").set(u32::try_from(waiting).unwrap_or(u32::MAX));
+        }
+        sealed?;
+        waiting?;
+        Ok(())
+    }
+
+    /// One whose events cannot be sealed keeps no other from it.
+    async fn seal_every_partner(&self) -> Result<(), Failure> {
         let mut failure = None;
         let mut partner = self.store.next_partner_with_pending_events(None).await?;
         while let Some(current) = partner {

@@ -68,6 +68,9 @@ pub trait AuditTrail {
     /// Seals the oldest waiting events of the partner, `batch` at most, in one commit. Gives how many.
     async fn seal_audit_events(&self, partner: &PartnerId, now: DateTime<Utc>, batch: i64) -> Result<i64>;
 
+    /// How many events of all partners wait to be sealed, counted up to `limit`.
+    async fn waiting_audit_events(&self, limit: i64) -> Result<i64>;
+
     /// The partner's chain as it is now.
     async fn audit_chain(&self, partner: &PartnerId) -> Result<AuditChain>;
 
@@ -155,6 +158,15 @@ impl<DB: Engine> AuditTrail for SqlStore<DB> {
             .await?;
         transaction.commit().await?;
         Ok(sealed)
+    }
+
+    async fn waiting_audit_events(&self, limit: i64) -> Result<i64> {
+        let query = sqlx::query(
+            "select count(*) as waiting
+               from (select event_id from audit_pending limit $1) counted",
+        );
+        let row = self.row(query.bind(limit)).await?.ok_or(StoreError::Corrupt { column: "waiting" })?;
+        column::<DB, _>(&row, "waiting")
     }
 
     async fn audit_chain(&self, partner: &PartnerId) -> Result<AuditChain> {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_management::domain::audit::{GENESIS, seal};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::Barrier;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{Literals, Trail, acme, event, event_id, globex, leave, now, replica};
-use crate::harness::{TestApp, books, on_both_databases};
+use crate::harness::{Engine, Start, TestApp, books, on_both_databases, sql};
 
 on_both_databases![
     a_batch_holds_the_oldest_events_and_follows_the_one_before,
@@ -158,4 +159,31 @@ async fn a_partner_whose_events_cannot_be_sealed_keeps_no_other_from_it(app: Tes
     assert_eq!(failure.to_string(), "the database holds an impossible person_salt");
     assert_eq!(app.store().audit_chain(&acme()).await.unwrap().waiting, 3);
     assert_eq!(app.store().audit_chain(&globex()).await.unwrap().waiting, 0);
+}
+
+#[tokio::test]
+async fn a_metric_tells_how_much_waits_behind_a_sealer_that_stands_still() {
+    // Only this thread's metrics, and this runtime has no other.
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let waiting = || -> Vec<String> {
+        let text = recorder.handle().render();
+        text.lines().filter_map(|line| line.strip_prefix("audit_events_waiting ")).map(str::to_owned).collect()
+    };
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        if !engine.is_there_for("a_metric_tells_how_much_waits_behind_a_sealer_that_stands_still").await {
+            return;
+        }
+        let app = TestApp::start(engine).await;
+        leave(&app.database, &acme(), (0..3).map(event)).await;
+        leave(&app.database, &globex(), (0..2).map(event)).await;
+        let spoilt = "update audit_pending set person_salt = null where partner_id = 'acme'";
+        sql::execute(app.database.url(), spoilt).await;
+        app.app.service.seal_audit_trail().await.unwrap_err();
+        assert_eq!(waiting(), ["3"]);
+        sql::execute(app.database.url(), "delete from audit_pending").await;
+        leave(&app.database, &acme(), (0..3).map(event)).await;
+        app.app.service.seal_audit_trail().await.unwrap();
+        assert_eq!(waiting(), ["0"]);
+    }
 }

@@ -105,6 +105,8 @@ async fn each_metric_is_explained_to_those_who_read_it() {
         names
     };
     let all = [
+        "audit_events_sealed_total",
+        "audit_events_waiting",
         "background_runs_total",
         "database_connections",
         "fraud_check_duration_seconds",
