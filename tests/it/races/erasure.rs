@@ -9,11 +9,13 @@ use serde_json::json;
 
 use super::{Crowd, Request, count};
 use crate::audit::verdicts;
-use crate::harness::{NUMBER, Phone, TestApp, books, on_both_databases};
+use crate::harness::provider::{Manners, RudeServer};
+use crate::harness::{NUMBER, Phone, TestApp, books, on_both_databases, sql};
 
 on_both_databases![
     a_person_is_erased_before_or_after_each_request,
     a_number_given_meanwhile_belongs_to_a_person_whose_failures_count,
+    what_a_request_under_way_leaves_of_the_person_goes_with_the_next_erasure,
 ];
 
 /// Numbers without the row that failures are counted in.
@@ -92,4 +94,40 @@ async fn a_number_given_meanwhile_belongs_to_a_person_whose_failures_count(app: 
     let (statuses, ()) = tokio::join!(crowd.send(requests), erasures);
     assert_eq!(count(&statuses, 201), PERSONS, "{statuses:?}");
     assert_eq!(books::count(&crowd.app.database, UNSETTLED).await, 0);
+}
+
+/// A request that has read who the person is, and then waits for its fraud check, still knows when it goes on.
+async fn what_a_request_under_way_leaves_of_the_person_goes_with_the_next_erasure(app: TestApp) {
+    let seon = RudeServer::start(Manners::Silent).await;
+    let url = seon.url();
+    let settings = [
+        ("SEON_API_KEY", "a-licence"),
+        ("SEON_BASE_URL", url.as_str()),
+        ("SEON_TIMEOUT_MS", "10000"),
+        ("REQUEST_DEADLINE_SECONDS", "300"),
+    ];
+    let crowd = Crowd::with(app, &settings).await;
+    let [here, slow] = &crowd.replicas;
+    here.verified_person("person-0").await;
+    let device = here.bind("person-0", &Phone::new(1)).await;
+    let mut request = Request::add_key(&device, &Phone::new(1), &Phone::new(2));
+    let payload = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf";
+    request.body.as_mut().unwrap()["device_data"] = json!(payload);
+    let adding = tokio::spawn(request.send(slow.clone()));
+    seon.has_read(1).await;
+    assert!(erase(&crowd, 0).await.is_some(), "the person is there");
+    drop(seon);
+    adding.await.unwrap().assert_status(404);
+
+    // The account of the attempt is all that it left, of the person and of the key.
+    let live = "select count(*) from device_key where deleted_at is null";
+    assert_eq!(books::count(&crowd.app.database, live).await, 0);
+    if let Some(erased) = erase(&crowd, 0).await {
+        let account = Erased { assessments: erased.assessments, events: erased.events, ..Erased::default() };
+        assert_eq!(erased, account);
+    }
+    assert!(!sql::every_value(&crowd.app.database).await.contains("person-0"));
+    assert_eq!(erase(&crowd, 0).await, None);
+    let verdicts = verdicts(crowd.app.store(), &KeptHeads::default()).await;
+    assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
 }
