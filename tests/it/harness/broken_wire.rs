@@ -3,48 +3,23 @@
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::fault::{Moment, Plan};
 use super::wire;
 
-/// How the wire breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
-    /// The connection is cut, and the server never hears of the round trip.
-    Before,
-    /// The connection is cut when the server has done its part, and the client never hears of that.
-    After,
-    /// Nothing comes through any more, as when a network drops what it should carry; both sides keep their end open.
-    Silence,
-}
-
-#[derive(Default)]
-struct Plan {
-    /// How many round trips pass unharmed, and what happens to the one after them.
-    next: Option<(usize, Moment)>,
-}
-
-impl Plan {
-    /// What happens to the round trip that begins now.
-    fn begin(&mut self) -> Option<Moment> {
-        let (left, moment) = self.next?;
-        self.next = left.checked_sub(1).map(|left| (left, moment));
-        (left == 0).then_some(moment)
-    }
-}
-
+/// Its steps are round trips.
 pub(crate) struct BrokenWire {
     url: String,
-    plan: Arc<Mutex<Plan>>,
+    plan: Plan,
 }
 
 impl BrokenWire {
     /// A wire to the server of this URL, without a fault so far.
     pub(crate) async fn to(url: &str) -> Self {
         let (listener, url, server) = wire::listen_for(url).await;
-        let plan = Arc::new(Mutex::new(Plan::default()));
+        let plan = Plan::default();
         let shared = plan.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -68,24 +43,13 @@ impl BrokenWire {
         &self.url
     }
 
-    /// Breaks once, after so many more round trips.
-    pub(crate) fn break_after(&self, round_trips: usize, moment: Moment) {
-        self.plan.lock().expect("nobody panics while planning").next = Some((round_trips, moment));
-    }
-
-    /// Calls off what is planned. False if it has happened already.
-    pub(crate) fn mend(&self) -> bool {
-        self.plan.lock().expect("nobody panics while planning").next.take().is_some()
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
 }
 
 /// Passes on what the client asks, until a fault.
-async fn ask(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    plan: &Mutex<Plan>,
-    deaf: &AtomicBool,
-) -> std::io::Result<()> {
+async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, deaf: &AtomicBool) -> std::io::Result<()> {
     wire::pass_startup(&mut from, &mut to).await?;
     let mut held = Vec::new();
     loop {
@@ -97,8 +61,7 @@ async fn ask(
         }
         // A Sync alone is the pool trying a connection.
         if kind == b'Q' || (kind == b'S' && !held.is_empty()) {
-            let fault = plan.lock().expect("nobody panics while planning").begin();
-            match fault {
+            match plan.begin() {
                 Some(Moment::Before) => return Ok(()),
                 Some(Moment::Silence) => pending().await,
                 Some(Moment::After) => deaf.store(true, Ordering::SeqCst),

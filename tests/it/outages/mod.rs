@@ -1,12 +1,14 @@
-//! Postgres goes away under load, in every way that it can: each answer is right or a 503 in time, nothing that was
-//! acknowledged is lost, and the service needs no help to recover.
+//! The database goes away, in every way that it can, under load and at every step of every use case: each answer is right
+//! or a 503 in time, nothing that was acknowledged is lost, and the service needs no help to recover.
 
 mod failover;
+mod faults;
 mod ledger;
 mod load;
-mod lost_statements;
 mod partition;
 mod postgres_away;
+mod run;
+mod trail;
 mod use_cases;
 
 use std::time::Duration;

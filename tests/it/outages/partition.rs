@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::{PATIENCE, SETTINGS, SLACK, STORE_DEADLINE};
-use crate::harness::broken_wire::{BrokenWire, Moment};
+use crate::harness::broken_wire::BrokenWire;
+use crate::harness::fault::Moment;
 use crate::harness::{Engine, Phone, TestApp, books};
 
 /// Transactions of the service that stand still.
@@ -29,7 +30,7 @@ async fn a_transaction_that_lost_its_client_leaves_no_lock_behind() {
     let settings = [&SETTINGS[..], &[("DATABASE_URL", wire.url())]].concat();
     let shaky = acme.through(app.replica(&settings).await);
 
-    wire.break_after(WITHIN_THE_TRANSACTION, Moment::Silence);
+    wire.plan().break_after(WITHIN_THE_TRANSACTION, Moment::Silence);
     let started = Instant::now();
     let deletion = tokio::spawn({
         let (shaky, device) = (shaky.clone(), device.clone());

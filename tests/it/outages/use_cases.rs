@@ -1,38 +1,56 @@
-//! The use cases, each with every one of its statements lost once.
+//! The use cases, with a fault at each of their steps once.
 
 use serde_json::json;
 
-use super::lost_statements::{Run, at_every_statement};
+use super::faults::{at_every_call, at_every_statement, at_every_write};
+use super::run::Run;
 use crate::harness::NUMBER;
 
-/// Makes a test on Postgres out of each `async fn name(run: &Run<'_>)` in this module.
-macro_rules! at_every_statement {
-    [$($name:ident),+ $(,)?] => {
-        mod lost {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    super::at_every_statement(concat!(module_path!(), "::", stringify!($name)), super::$name).await;
-                }
-            )+
+/// Makes a test with each fault out of each `async fn name(run: &Run<'_>)` in the module.
+macro_rules! at_every_step {
+    (changes: $changes:tt, reads: $reads:tt $(,)?) => {
+        mod postgres {
+            at_every_step!(at_every_statement: $changes $reads);
         }
+
+        mod sqlite {
+            at_every_step!(at_every_call: $changes $reads);
+        }
+
+        mod full_disk {
+            at_every_step!(at_every_write: $changes []);
+        }
+    };
+    ($driver:ident: [$($change:ident),* $(,)?] [$($read:ident),* $(,)?]) => {
+        at_every_step!($driver; $($change)* $($read)*);
+    };
+    ($driver:ident; $($name:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$driver(concat!(module_path!(), "::", stringify!($name)), super::$name).await;
+            }
+        )*
     };
 }
 
-at_every_statement![
-    a_device_is_asked_for,
-    a_challenge_is_met,
-    a_wrong_signature_is_counted,
-    a_key_is_added,
-    a_key_with_a_wrong_signature_is_counted,
-    a_device_is_deleted,
-    devices_are_listed,
-    a_number_is_given,
-    a_code_is_sent_to_a_number,
-    a_number_is_confirmed,
-    a_wrong_token_is_counted,
-    a_number_is_deleted,
-];
+at_every_step! {
+    changes: [
+        a_device_is_asked_for,
+        a_challenge_is_met,
+        a_wrong_signature_is_counted,
+        a_key_is_added,
+        a_key_with_a_wrong_signature_is_counted,
+        a_device_is_deleted,
+        a_number_is_given,
+        a_code_is_sent_to_a_number,
+        a_number_is_confirmed,
+        a_wrong_token_is_counted,
+        a_number_is_deleted,
+        a_refusal_is_written_down,
+    ],
+    reads: [devices_are_listed],
+}
 
 async fn a_device_is_asked_for(run: &Run<'_>) {
     run.acme.verified_person(&run.person).await;
@@ -62,6 +80,7 @@ async fn a_wrong_signature_is_counted(run: &Run<'_>) {
     let counted = run.count("binding_wrong_signatures").await;
     assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
     assert_eq!(run.count("failures").await, counted);
+    assert_eq!(run.told("wrong").await, counted);
     run.acme.answer(&asked.id, &run.phone().sign(&code)).await.assert_status(204);
 }
 
@@ -80,6 +99,7 @@ async fn a_key_with_a_wrong_signature_is_counted(run: &Run<'_>) {
     let outcome = run.send(("POST", &path, Some(by_itself)), 403, &[]).await;
     let counted = run.count("failures").await;
     assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
+    assert_eq!(run.told("wrong").await, counted);
     let keys = run.acme.get(&path).await.json()[0]["keys"].clone();
     assert_eq!(keys.as_array().map(Vec::len), Some(1));
 }
@@ -128,6 +148,7 @@ async fn a_wrong_token_is_counted(run: &Run<'_>) {
     let outcome = run.send(("POST", &path, Some(json!({"number": NUMBER, "token": wrong}))), 403, &[]).await;
     let counted = run.count("failures").await;
     assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
+    assert_eq!(run.told("wrong").await, counted);
     run.acme.post(&path, json!({"number": NUMBER, "token": token})).await.assert_status(201);
 }
 
@@ -135,4 +156,11 @@ async fn a_number_is_deleted(run: &Run<'_>) {
     run.acme.verified_person(&run.person).await;
     run.send(("DELETE", &run.number_path(""), None), 200, &[404]).await;
     run.acme.get(&run.number_path("")).await.assert_status(404);
+}
+
+async fn a_refusal_is_written_down(run: &Run<'_>) {
+    let body = json!({"person_id": run.person, "key_type": "ecdsa-p256", "key": run.phone().key()});
+    let outcome = run.send(("POST", "/v1/mfa/devices", Some(body)), 400, &[]).await;
+    let told = run.told("no_verified_number").await;
+    assert!((1..=outcome.effects_max).contains(&told), "told {told} times");
 }

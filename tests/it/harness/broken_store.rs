@@ -1,0 +1,202 @@
+//! A store that loses one of its calls: before the database hears of it, or after it took effect and before the caller
+//! hears of that. What a broken wire is to Postgres, for SQLite, which has none.
+
+use std::future::pending;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use axum::Router;
+use chrono::{DateTime, Utc};
+use device_management::api;
+use device_management::crypto::PublicKey;
+use device_management::domain::audit::AuditEvent;
+use device_management::domain::challenge::{Acceptance, NewBinding, OpenBinding, WrongSignature};
+use device_management::domain::device::{Device, DeviceWithKeys};
+use device_management::domain::failure_budget::{CoolingOff, FailureBudget};
+use device_management::domain::id::{ChallengeId, DeviceId, KeyId, NumberId, TokenChallengeId};
+use device_management::domain::idempotency::{Claim, ClaimId, Claimed, StoredAnswer};
+use device_management::domain::key::DeviceKey;
+use device_management::domain::mobile_number::MobileNumber;
+use device_management::domain::person::{PartnerId, PersonId};
+use device_management::domain::sms_conversion::{Destination, Tally};
+use device_management::domain::sms_limits::SmsSpend;
+use device_management::store::{
+    Accepted, AddedKey, AuditChain, AuditSeal, AuditTrail, BindingProspects, Bindings, Client, ClientSecret, Clients,
+    ConversionSum, DeleteOutcome, DevicePage, DeviceQuery, Devices, Erased, Erasure, Failures, Housekeeping,
+    IdempotentRequests, Keys, Litter, MobileNumbers, NewKey, NumberChallenge, NumberChallenges, NumberProspects,
+    NumberRecord, NumberVerification, PoolUse, Record, Records, Result, SealedEvent, SecretHash, SentMinute,
+    SmsConversion, Store, StoreError, TokenAttempt, TokenChallenge, Verdicts,
+};
+use uuid::Uuid;
+
+use super::TestApp;
+use super::fault::{Moment, Plan};
+
+impl TestApp {
+    /// Another replica, whose store loses the call that is planned.
+    pub(crate) async fn replica_with_broken_store(&self, plan: &Plan) -> Router {
+        let mut app = self.another(&[]).await;
+        let service = Arc::get_mut(&mut app.service).expect("nobody else has it yet");
+        service.store = Arc::new(BrokenStore { store: service.store.clone(), plan: plan.clone() });
+        api::router(app)
+    }
+}
+
+/// Its steps are calls.
+struct BrokenStore {
+    store: Arc<dyn Store>,
+    plan: Plan,
+}
+
+impl BrokenStore {
+    async fn lose_or_make<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.plan.begin() {
+            None => return call.await,
+            Some(Moment::Before) => {}
+            Some(Moment::After) => drop(call.await),
+            Some(Moment::Silence) => pending().await,
+        }
+        Err(StoreError::Unavailable(io::Error::from(io::ErrorKind::ConnectionReset).into()))
+    }
+}
+
+/// Makes each call on the store behind, unless it is the one to lose.
+macro_rules! may_lose {
+    [$($port:ident { $(fn $call:ident($($name:ident: $kind:ty),*) -> $outcome:ty;)+ })+] => {
+        $(
+            #[async_trait::async_trait]
+            impl $port for BrokenStore {
+                $(
+                    async fn $call(&self, $($name: $kind),*) -> Result<$outcome> {
+                        self.lose_or_make(self.store.$call($($name),*)).await
+                    }
+                )+
+            }
+        )+
+    };
+}
+
+#[async_trait::async_trait]
+impl Store for BrokenStore {
+    async fn ready(&self) -> Result<()> {
+        self.lose_or_make(self.store.ready()).await
+    }
+
+    fn pool_use(&self) -> PoolUse {
+        self.store.pool_use()
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+may_lose![
+    Bindings {
+        fn binding_prospects(
+            partner: &PartnerId, person: &PersonId, key: &PublicKey, now: DateTime<Utc>
+        ) -> Option<BindingProspects>;
+        fn open_binding(partner: &PartnerId, binding: &NewBinding, sms: Option<&SmsSpend>, record: &Record) -> bool;
+        fn open_binding_with_id(
+            partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>, wrong_signatures_cap: i64
+        ) -> Option<OpenBinding>;
+        fn close_binding(
+            partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>, not_taken: Option<&SmsSpend>, record: &Record
+        ) -> ();
+    }
+    Verdicts {
+        fn count_wrong_signature(partner: &PartnerId, wrong: &WrongSignature, record: &Record) -> Option<i64>;
+        fn accept_binding(partner: &PartnerId, acceptance: &Acceptance, record: &Record) -> Accepted;
+        fn is_repeat(partner: &PartnerId, id: ChallengeId, fingerprint: [u8; 32], now: DateTime<Utc>) -> bool;
+    }
+    Devices {
+        fn device(partner: &PartnerId, id: DeviceId) -> Option<Device>;
+        fn devices(partner: &PartnerId, query: &DeviceQuery) -> DevicePage;
+        fn delete_device(partner: &PartnerId, id: DeviceId, now: DateTime<Utc>, record: &Record) -> DeleteOutcome;
+    }
+    Keys {
+        fn device_with_keys(partner: &PartnerId, id: DeviceId) -> Option<DeviceWithKeys>;
+        fn key(partner: &PartnerId, device: DeviceId, key: KeyId) -> Option<DeviceKey>;
+        fn add_key(partner: &PartnerId, key: &NewKey, record: &Record) -> AddedKey;
+    }
+    MobileNumbers {
+        fn mobile_number(partner: &PartnerId, person: &PersonId) -> Option<NumberRecord>;
+        fn create_mobile_number(
+            partner: &PartnerId, person: &PersonId, number: (NumberId, &MobileNumber),
+            verification: NumberVerification<'_>, now: DateTime<Utc>, record: &Record
+        ) -> bool;
+        fn delete_mobile_number(
+            partner: &PartnerId, person: &PersonId, number: Option<&MobileNumber>, now: DateTime<Utc>, record: &Record
+        ) -> Option<NumberRecord>;
+    }
+    NumberChallenges {
+        fn number_prospects(
+            partner: &PartnerId, person: &PersonId, number: &MobileNumber, now: DateTime<Utc>
+        ) -> Option<NumberProspects>;
+        fn open_token_challenge(
+            partner: &PartnerId, person: &PersonId, number: &MobileNumber, challenge: TokenChallenge,
+            sms: Option<&SmsSpend>, record: &Record
+        ) -> bool;
+        fn close_token_challenge(
+            partner: &PartnerId, person: &PersonId, id: TokenChallengeId, not_taken: Option<&SmsSpend>,
+            record: &Record
+        ) -> ();
+        fn number_challenge(
+            partner: &PartnerId, person: &PersonId, number: &MobileNumber, now: DateTime<Utc>, wrong_tokens_cap: i64
+        ) -> Option<NumberChallenge>;
+        fn count_wrong_token(
+            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, budget: &FailureBudget, record: &Record
+        ) -> Option<i64>;
+        fn confirm_mobile_number(
+            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &Record
+        ) -> bool;
+    }
+    Clients {
+        fn client_with_secrets(id: &str, now: DateTime<Utc>) -> Option<(Client, Vec<ClientSecret>)>;
+        fn clients() -> Vec<Client>;
+        fn create_client(client: &Client, secret: SecretHash, record: &Record) -> ();
+        fn rotate_client_secret(
+            id: &str, secret: SecretHash, now: DateTime<Utc>, overlap_until: DateTime<Utc>, record: &Record
+        ) -> bool;
+        fn revoke_client(id: &str, now: DateTime<Utc>, record: &Record) -> bool;
+    }
+    Failures {
+        fn cooling_off(partner: &PartnerId, person: &PersonId, now: DateTime<Utc>) -> Option<CoolingOff>;
+        fn count_failure(
+            partner: &PartnerId, person: &PersonId, now: DateTime<Utc>, budget: &FailureBudget, record: &Record
+        ) -> ();
+    }
+    IdempotentRequests {
+        fn claim_request(claim: &Claim) -> Claimed;
+        fn finish_request(claim: ClaimId, answer: &StoredAnswer, now: DateTime<Utc>) -> ();
+        fn release_request(claim: ClaimId, now: DateTime<Utc>) -> ();
+    }
+    Housekeeping {
+        fn lease(task: &str, holder: Uuid, now: DateTime<Utc>, until: DateTime<Utc>) -> bool;
+        fn sweep(litter: Litter, before: DateTime<Utc>, limit: i64) -> usize;
+    }
+    Records {
+        fn record(partner: &PartnerId, record: &Record) -> ();
+    }
+    AuditTrail {
+        fn next_partner_with_pending_events(after: Option<&PartnerId>) -> Option<PartnerId>;
+        fn next_partner_with_trail(after: Option<&PartnerId>) -> Option<PartnerId>;
+        fn seal_audit_events(partner: &PartnerId, now: DateTime<Utc>, batch: i64) -> i64;
+        fn audit_chain(partner: &PartnerId) -> AuditChain;
+        fn audit_seals(partner: &PartnerId, after: i64, last: i64, limit: i64) -> Vec<AuditSeal>;
+        fn sealed_events(partner: &PartnerId, after: (i64, Uuid), last: i64, limit: i64) -> Vec<SealedEvent>;
+        fn first_seal_since(partner: &PartnerId, since: DateTime<Utc>) -> Option<i64>;
+    }
+    Erasure {
+        fn erase_person(
+            partner: &PartnerId, person: &PersonId, nobody: &PersonId, event: &AuditEvent, now: DateTime<Utc>
+        ) -> Option<Erased>;
+    }
+    SmsConversion {
+        fn add_sms_conversion(counts: &[(SentMinute, Tally)]) -> ();
+        fn sms_conversion(minutes: Range<DateTime<Utc>>) -> Vec<ConversionSum>;
+        fn reset_sms_conversion(destination: &Destination, at: DateTime<Utc>) -> ();
+        fn forget_sms_conversion(before: DateTime<Utc>, limit: i64) -> usize;
+    }
+];
