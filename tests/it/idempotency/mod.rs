@@ -26,7 +26,7 @@ on_both_databases![
 
 const DEVICES: &str = "/v1/mfa/devices";
 
-async fn send(client: &TestClient, key: &str, method: &str, path: &str, body: &Value) -> Answer {
+pub(crate) async fn send(client: &TestClient, key: &str, method: &str, path: &str, body: &Value) -> Answer {
     let request = Request::builder().method(method).uri(path).header("idempotency-key", key);
     client.request(request.body(Body::from(body.to_string())).unwrap()).await
 }

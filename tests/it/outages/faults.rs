@@ -14,6 +14,33 @@ use crate::harness::fault::{Moment, Plan};
 use crate::harness::full_disk::{FullDisk, PLENTY};
 use crate::harness::{Engine, TestApp, books};
 
+/// Makes a test with each fault out of each `async fn name(run: &Run<'_>)` in this module.
+macro_rules! at_every_step {
+    (changes: [$($change:ident),* $(,)?], reads: [$($read:ident),* $(,)?] $(,)?) => {
+        mod postgres {
+            $crate::outages::faults::at_every_step!(at_every_statement: $($change)* $($read)*);
+        }
+
+        mod sqlite {
+            $crate::outages::faults::at_every_step!(at_every_call: $($change)* $($read)*);
+        }
+
+        mod full_disk {
+            $crate::outages::faults::at_every_step!(at_every_write: $($change)*);
+        }
+    };
+    ($driver:ident: $($name:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let test = concat!(module_path!(), "::", stringify!($name));
+                $crate::outages::faults::$driver(test, super::$name).await;
+            }
+        )*
+    };
+}
+pub(super) use at_every_step;
+
 /// More steps than any use case takes.
 const STEPS_MAX: usize = 60;
 
@@ -55,7 +82,7 @@ pub(super) async fn at_every_statement(test: &str, use_case: impl AsyncFn(&Run))
     let app = TestApp::with(Engine::Postgres, &[]).await;
     let wire = BrokenWire::to(app.database.url()).await;
     let router = app.replica(&[("DATABASE_URL", wire.url()), ("DATABASE_MAX_CONNECTIONS", "1")]).await;
-    at_every_step(&app, &router, &Fault::Lost(wire.plan().clone()), use_case).await;
+    until_none_is_met(&app, &router, &Fault::Lost(wire.plan().clone()), use_case).await;
 }
 
 /// Loses each call of the store on SQLite once.
@@ -63,7 +90,7 @@ pub(super) async fn at_every_call(_test: &str, use_case: impl AsyncFn(&Run)) {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     let plan = Plan::default();
     let router = app.replica_with_broken_store(&plan).await;
-    at_every_step(&app, &router, &Fault::Lost(plan), use_case).await;
+    until_none_is_met(&app, &router, &Fault::Lost(plan), use_case).await;
 }
 
 /// Has the disk under SQLite run full at each write of a row, before and after the row has changed.
@@ -71,11 +98,11 @@ pub(super) async fn at_every_write(_test: &str, use_case: impl AsyncFn(&Run)) {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     let fault = Fault::Disk(FullDisk::under(&app.database).await);
     let router = app.replica(&[]).await;
-    at_every_step(&app, &router, &fault, use_case).await;
+    until_none_is_met(&app, &router, &fault, use_case).await;
 }
 
 /// Runs a use case until a run meets no fault any more, because all its steps have had theirs.
-async fn at_every_step(app: &TestApp, router: &Router, fault: &Fault, use_case: impl AsyncFn(&Run)) {
+async fn until_none_is_met(app: &TestApp, router: &Router, fault: &Fault, use_case: impl AsyncFn(&Run)) {
     for (moment, first_seed) in [(Moment::Before, 0), (Moment::After, 1000)] {
         // With room for everything, to know what everything is. Twice: rows that runs share are only there from then on.
         let rehearsals = if matches!(fault, Fault::Disk(_)) { 2 } else { 0 };

@@ -7,6 +7,7 @@ mod ledger;
 mod load;
 mod partition;
 mod postgres_away;
+mod repetitions;
 mod run;
 mod trail;
 mod use_cases;

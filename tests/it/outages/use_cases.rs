@@ -2,37 +2,9 @@
 
 use serde_json::json;
 
-use super::faults::{at_every_call, at_every_statement, at_every_write};
+use super::faults::at_every_step;
 use super::run::Run;
 use crate::harness::NUMBER;
-
-/// Makes a test with each fault out of each `async fn name(run: &Run<'_>)` in the module.
-macro_rules! at_every_step {
-    (changes: $changes:tt, reads: $reads:tt $(,)?) => {
-        mod postgres {
-            at_every_step!(at_every_statement: $changes $reads);
-        }
-
-        mod sqlite {
-            at_every_step!(at_every_call: $changes $reads);
-        }
-
-        mod full_disk {
-            at_every_step!(at_every_write: $changes []);
-        }
-    };
-    ($driver:ident: [$($change:ident),* $(,)?] [$($read:ident),* $(,)?]) => {
-        at_every_step!($driver; $($change)* $($read)*);
-    };
-    ($driver:ident; $($name:ident)*) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$driver(concat!(module_path!(), "::", stringify!($name)), super::$name).await;
-            }
-        )*
-    };
-}
 
 at_every_step! {
     changes: [
