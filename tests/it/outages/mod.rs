@@ -5,6 +5,7 @@ mod failover;
 mod faults;
 mod ledger;
 mod load;
+mod locked_file;
 mod partition;
 mod postgres_away;
 mod repetitions;
@@ -14,6 +15,7 @@ mod use_cases;
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use device_management::store::{DatabaseSettings, DatabaseUrl, migrate};
 
 use crate::harness::{PostgresServer, TestApp};
@@ -36,6 +38,9 @@ const SLACK: Duration = Duration::from_secs(2);
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long a request with a key that does not come back keeps others with that key waiting.
+const LEASE: TimeDelta = TimeDelta::minutes(1);
 
 /// A server with the tables.
 async fn server() -> PostgresServer {

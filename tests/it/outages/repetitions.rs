@@ -1,9 +1,9 @@
 //! Requests with an `Idempotency-Key`, with a fault at each of their steps once: whatever was lost, the same request under
 //! the same key ends with the one right answer, as if nothing had happened. One effect, one event, never a second SMS.
 
-use chrono::TimeDelta;
 use serde_json::{Value, json};
 
+use super::LEASE;
 use super::faults::at_every_step;
 use super::run::Run;
 use crate::harness::{Answer, NUMBER};
@@ -23,9 +23,6 @@ at_every_step! {
     ],
     reads: [],
 }
-
-/// Longer than anybody waits for a request that does not come back.
-const LEASE: TimeDelta = TimeDelta::minutes(1);
 
 /// What was answered at last, and the SMS that went out meanwhile.
 struct Told {

@@ -1,0 +1,54 @@
+//! A SQLite file that somebody else keeps locked: whoever writes is told to come again, whoever reads need not.
+
+use std::time::Instant;
+
+use serde_json::json;
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+
+use super::{LEASE, PATIENCE, SETTINGS, SLACK, STORE_DEADLINE, trail};
+use crate::harness::{Engine, Phone, TestApp, books};
+use crate::idempotency::send;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_come_again_and_readers_are_served() {
+    let app = TestApp::with(Engine::Sqlite, &SETTINGS).await;
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let device = format!("/v1/mfa/devices/{}", acme.bind("ada", &Phone::new(1)).await.id);
+    let asked = format!("/v1/mfa/challenges/signatures/{}", acme.ask_for_device("ada", &Phone::new(2)).await.id);
+    let signature = json!({"signature": Phone::new(2).sign(&app.outbox().last().code())});
+
+    let mut other = SqliteConnection::connect(app.database.url()).await.unwrap();
+    let lock = other.begin_with("begin immediate").await.unwrap();
+    let started = Instant::now();
+    let (deletion, answer, list) =
+        tokio::join!(acme.delete(&device), send(&acme, "key", "PUT", &asked, &signature), acme.get("/v1/mfa/devices"));
+    assert!(started.elapsed() < STORE_DEADLINE + SLACK, "the answers took {:?}", started.elapsed());
+    list.assert_status(200);
+    for refused in [deletion, answer] {
+        assert!(refused.assert_status(503).headers.contains_key("retry-after"));
+    }
+    acme.get(&device).await.assert_status(200);
+    assert_eq!(app.outbox().messages().len(), 2);
+    lock.rollback().await.unwrap();
+
+    // A deletion that had begun to wait for the file comes to nothing, a claim may still get its way and be nobody's.
+    let deletion = loop {
+        let answer = acme.delete(&device).await;
+        if answer.status != 503 {
+            break answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "the lock stays for ever");
+    };
+    deletion.assert_status(204);
+    let mut answer = send(&acme, "key", "PUT", &asked, &signature).await;
+    if answer.status == 409 {
+        app.advance(LEASE);
+        answer = send(&acme, "key", "PUT", &asked, &signature).await;
+    }
+    answer.assert_status(204);
+    books::assert_balanced(&app.database).await;
+    trail::assert_tells_all(&app.database).await;
+    trail::assert_holds(&app).await;
+}
