@@ -151,9 +151,14 @@ impl<DB: Engine> Keys for SqlStore<DB> {
         .execute(&mut *transaction)
         .await
         .map_err(StoreError::from);
-        if let Err(error) = inserted {
-            transaction.rollback().await?;
-            return if is_key_taken(&error) { Ok(AddedKey::KeyTaken) } else { Err(error) };
+        match inserted {
+            Ok(_) => {}
+            Err(error) if is_key_taken(&error) => {
+                transaction.rollback().await?;
+                return Ok(AddedKey::KeyTaken);
+            }
+            // After some errors SQLite has rolled back by itself, and would refuse to do it again.
+            Err(error) => return Err(error),
         }
         sqlx::query("update device_key set used_at = $2 where key_id = $1")
             .bind(key.vouched_by.uuid())
