@@ -2,7 +2,8 @@
 //! a disk.
 //!
 //! Triggers take the room. Where none is left they write to a table whose row numbers are used up, and of that SQLite says
-//! what it says of a full disk: the same code, and the same rollback of its own.
+//! what it says of a full disk (`SQLITE_FULL`). It then undoes the statement; on a disk that is full, or broken, it may undo
+//! the whole transaction by itself, and that no trigger can bring about.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 

@@ -78,6 +78,8 @@ async fn a_device_is_asked_for_once(run: &Run<'_>) {
     run.acme.verified_person(&run.person).await;
     let body = json!({"person_id": run.person, "key_type": "ecdsa-p256", "key": run.phone().key()});
     let told = run.insist("POST", "/v1/mfa/devices", body, 202).await;
+    // The number and the challenge.
+    assert_eq!(run.told("accepted").await, 2);
     let asked = told.answer.json();
     let challenge = format!("/v1/mfa/challenges/signatures/{}", asked["id"].as_str().unwrap());
     run.acme.get(&challenge).await.assert_status(200);
@@ -119,6 +121,7 @@ async fn a_number_is_given_once(run: &Run<'_>) {
 async fn a_code_is_sent_once(run: &Run<'_>) {
     run.acme.post(&run.number_path(""), json!({"number": NUMBER})).await.assert_status(201);
     let told = run.insist("POST", &run.number_path("/authorize"), json!({"number": NUMBER}), 201).await;
+    // The number and its code.
     assert_eq!(run.told("accepted").await, 2);
     if told.assert_sent() {
         let token = json!({"number": NUMBER, "token": run.app.outbox().last().code()});
