@@ -187,6 +187,7 @@ may_lose![
         fn audit_seals(partner: &PartnerId, after: i64, last: i64, limit: i64) -> Vec<AuditSeal>;
         fn sealed_events(partner: &PartnerId, after: (i64, Uuid), last: i64, limit: i64) -> Vec<SealedEvent>;
         fn first_seal_since(partner: &PartnerId, since: DateTime<Utc>) -> Option<i64>;
+        fn waiting_audit_events(limit: i64) -> i64;
     }
     Erasure {
         fn erase_person(
