@@ -59,6 +59,13 @@ impl Load {
         self.wait_for(|ledger| ledger.refusals >= goal).await
     }
 
+    /// Waits for the service to call itself ready.
+    pub(super) async fn readiness(&self) {
+        let probe = self.app.stranger();
+        let ready = async { while probe.get("/readyz").await.status != 200 {} };
+        tokio::time::timeout(PATIENCE, ready).await.expect("it is ready in time");
+    }
+
     async fn wait_for(&self, reached: impl FnMut(&Ledger) -> bool) -> Duration {
         let started = Instant::now();
         let mut ledger = self.ledger.clone();
