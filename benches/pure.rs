@@ -1,0 +1,25 @@
+//! The time of the pure parts: `cargo bench --bench pure`, with a filter as its argument.
+//!
+//! The log is off here; `bench/instructions` has it on.
+
+mod cases;
+
+use std::time::Instant;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+
+fn pure(criterion: &mut Criterion) {
+    for case in cases::all() {
+        assert!(case.comes_out_right(), "{} comes out wrong", case.name);
+        criterion.bench_function(case.name, |bencher| {
+            bencher.iter_custom(|times| {
+                let started = Instant::now();
+                case.repeat(times);
+                started.elapsed()
+            });
+        });
+    }
+}
+
+criterion_group!(benches, pure);
+criterion_main!(benches);
