@@ -5,6 +5,7 @@ mod commands;
 mod early_answers;
 mod examples;
 mod gateway;
+mod killed;
 mod outage;
 mod overload;
 mod production;

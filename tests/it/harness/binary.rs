@@ -148,6 +148,12 @@ impl Process {
         }
     }
 
+    /// Ends it as a crash does, at once and in the middle of whatever it does: SIGKILL.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child();
+        child.kill().and_then(|()| child.wait()).expect("a child can be killed and waited for");
+    }
+
     /// Waits until it has ended and all that it wrote has been read.
     pub(crate) fn wait(&self, deadline: Duration) -> ExitStatus {
         let end = Instant::now() + deadline;

@@ -34,6 +34,7 @@ pub(crate) mod wire;
 use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use app::TestApp;
@@ -96,6 +97,12 @@ pub(crate) fn can_start_servers_for(test: &str) -> bool {
         report_not_run(test, "install Postgres (apt-get install postgresql)");
     }
     can
+}
+
+/// A number that whoever runs the tests may choose.
+pub(crate) fn number_from_environment<T: FromStr>(name: &str, usual: T) -> T {
+    let chosen = env::var(name).ok();
+    chosen.map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 /// Says on the real stderr, past the capture of test output, that `test` did not run for want of Postgres.

@@ -10,7 +10,7 @@ mod partition;
 mod postgres_away;
 mod repetitions;
 mod run;
-mod trail;
+pub(crate) mod trail;
 mod use_cases;
 
 use std::time::Duration;

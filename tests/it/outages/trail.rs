@@ -56,7 +56,7 @@ const FAULTS: [(&str, &str); 6] = [
 ];
 
 /// Holds the events against what they tell of.
-pub(super) async fn assert_tells_all(database: &TestDatabase) {
+pub(crate) async fn assert_tells_all(database: &TestDatabase) {
     for (meaning, statement) in FAULTS {
         assert_eq!(books::count(database, statement).await, 0, "{meaning}");
     }

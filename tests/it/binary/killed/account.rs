@@ -1,0 +1,119 @@
+//! What callers were told, to be held against the database afterwards, and what it took.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Everything that one person's bank knows of them.
+pub(super) struct Account {
+    pub(super) person: String,
+    pub(super) number: String,
+    /// Whether each of the person's requests had an idempotency key.
+    pub(super) careful: bool,
+    /// How often a device was asked for: with a key each key counts once, without one each request.
+    pub(super) asks: usize,
+    pub(super) challenges: Vec<Challenge>,
+    pub(super) devices: Vec<Device>,
+}
+
+/// A challenge whose id was told.
+pub(super) struct Challenge {
+    pub(super) id: String,
+    pub(super) wrong: Wrong,
+}
+
+/// A device whose right answer got 204, or that was found bound after an answer that was lost.
+pub(super) struct Device {
+    pub(super) id: String,
+    /// The public keys.
+    pub(super) keys: Vec<String>,
+    /// Wrong signatures for further keys.
+    pub(super) wrong: Wrong,
+    /// Whether its deletion was answered.
+    pub(super) deleted: bool,
+}
+
+/// Wrong signatures.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wrong {
+    /// Those that got 403.
+    pub(super) answered: i64,
+    /// Those whose answer was lost: nobody knows whether they count.
+    pub(super) unknown: i64,
+}
+
+impl Wrong {
+    pub(super) fn most(self) -> i64 {
+        self.answered + self.unknown
+    }
+}
+
+/// How many requests were answered, and how many answers were lost.
+#[derive(Default)]
+pub(super) struct Figures {
+    by_kind: BTreeMap<(&'static str, bool), Count>,
+    /// Answers that were the first one's, given again.
+    pub(super) replayed: usize,
+    /// Claims of killed processes that were waited for.
+    pub(super) outwaited: usize,
+}
+
+#[derive(Default)]
+pub(super) struct Count {
+    pub(super) answered: usize,
+    pub(super) cut: usize,
+}
+
+/// What is asked, with a key and without.
+const KINDS: [(&str, &[bool]); 7] = [
+    ("number", &[false, true]),
+    ("device", &[false, true]),
+    ("wrong answer", &[false, true]),
+    ("right answer", &[false, true]),
+    ("wrong key", &[false, true]),
+    ("key", &[false, true]),
+    ("deletion", &[false]),
+];
+
+impl Figures {
+    pub(super) fn count(&mut self, kind: &'static str, has_key: bool) -> &mut Count {
+        self.by_kind.entry((kind, has_key)).or_default()
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        for ((kind, has_key), count) in other.by_kind {
+            let sum = self.count(kind, has_key);
+            sum.answered += count.answered;
+            sum.cut += count.cut;
+        }
+        self.replayed += other.replayed;
+        self.outwaited += other.outwaited;
+    }
+
+    /// A test of kills that hit nobody would show nothing.
+    pub(super) fn assert_real(&self, kills: usize) {
+        for (kind, with_key) in KINDS {
+            for has_key in with_key {
+                let answered = self.by_kind.get(&(kind, *has_key)).map_or(0, |count| count.answered);
+                assert!(answered > 0, "no {kind} (with a key: {has_key}) was answered: {self}");
+            }
+        }
+        assert!(self.cut() >= kills, "hardly a request was cut: {self}");
+        assert!(self.replayed > 0 && self.outwaited > 0, "no key was of use: {self}");
+    }
+
+    fn cut(&self) -> usize {
+        self.by_kind.values().map(|count| count.cut).sum()
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answered: usize = self.by_kind.values().map(|count| count.answered).sum();
+        write!(f, "{answered} requests answered and {} cut (", self.cut())?;
+        for ((kind, has_key), count) in &self.by_kind {
+            let with_key = if *has_key { " with a key" } else { "" };
+            write!(f, "{kind}{with_key} {}/{}, ", count.answered, count.cut)?;
+        }
+        write!(f, "replayed {}, claims outwaited {})", self.replayed, self.outwaited)
+    }
+}

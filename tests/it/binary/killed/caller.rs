@@ -1,0 +1,103 @@
+//! A partner's back end that loses answers and asks again.
+
+use std::sync::Arc;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::account::Figures;
+use super::fleet::{Fleet, Request};
+use super::phones::Phones;
+use crate::harness::Answer;
+
+pub(super) struct Caller {
+    pub(super) number: u32,
+    pub(super) phones: Arc<Phones>,
+    pub(super) random: StdRng,
+    pub(super) figures: Figures,
+    fleet: Arc<Fleet>,
+    /// How many persons, phones and keys there were, so that no two are the same.
+    made: u32,
+}
+
+/// What was answered at last.
+pub(super) struct Outcome {
+    pub(super) answer: Answer,
+    /// How many answers were lost before.
+    pub(super) cut: usize,
+}
+
+impl Outcome {
+    pub(super) fn status(&self) -> u16 {
+        self.answer.status.as_u16()
+    }
+
+    pub(super) fn is_replayed(&self) -> bool {
+        self.answer.headers.contains_key("idempotency-replayed")
+    }
+}
+
+impl Caller {
+    pub(super) fn new(number: u32, fleet: Arc<Fleet>, phones: Arc<Phones>, random: StdRng) -> Self {
+        Self { number, phones, random, figures: Figures::default(), fleet, made: 0 }
+    }
+
+    /// A number that no other call of any caller gives.
+    pub(super) fn unique(&mut self) -> u32 {
+        self.made += 1;
+        assert!(self.made < 1_000_000, "callers do not share numbers");
+        self.number * 1_000_000 + self.made
+    }
+
+    /// Sends a request to one of the replicas; `None` when the answer is lost.
+    pub(super) async fn once(&mut self, request: &Request) -> Option<Answer> {
+        let replica = self.random.random_range(0..self.fleet.size());
+        let answer = self.fleet.send(request, replica).await;
+        let count = self.figures.count(request.kind, request.key.is_some());
+        match &answer {
+            Some(_) => count.answered += 1,
+            None => count.cut += 1,
+        }
+        answer
+    }
+
+    /// Repeats a request until its answer arrives: `right`, or one of `again` if an earlier one may have taken effect and
+    /// there is no key to tell by. Now and then, with a key, it asks once more, and must get the same.
+    pub(super) async fn until_answered(&mut self, request: &Request, right: &[u16], again: &[u16]) -> Outcome {
+        let outcome = self.repeat(request).await;
+        let status = outcome.status();
+        let is_right = right.contains(&status) || (outcome.cut > 0 && request.key.is_none() && again.contains(&status));
+        let Request { method, path, .. } = request;
+        assert!(is_right, "{method} {path}: {status} after {} lost answers: {:?}", outcome.cut, outcome.answer.body);
+        if request.key.is_some() && self.random.random_ratio(1, 4) {
+            let repeated = self.repeat(request).await;
+            assert!(repeated.is_replayed(), "{method} {path} ran again");
+            assert_eq!((repeated.status(), &repeated.answer.body), (status, &outcome.answer.body), "{method} {path}");
+        }
+        outcome
+    }
+
+    async fn repeat(&mut self, request: &Request) -> Outcome {
+        let mut cut = 0;
+        loop {
+            let Some(answer) = self.once(request).await else {
+                cut += 1;
+                continue;
+            };
+            if request.key.is_some() && is_still_running(&answer) {
+                self.figures.outwaited += 1;
+                self.fleet.outwait_claim(request).await;
+                continue;
+            }
+            let outcome = Outcome { answer, cut };
+            self.figures.replayed += usize::from(outcome.is_replayed());
+            return outcome;
+        }
+    }
+}
+
+/// Whether another request holds the key. Nobody else uses it, so that one lost its process.
+fn is_still_running(answer: &Answer) -> bool {
+    let still_runs = "the first request with this Idempotency-Key still runs; ask again later";
+    answer.status == 409 && answer.json()["errors"][0]["detail"] == still_runs
+}

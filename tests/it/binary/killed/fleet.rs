@@ -1,0 +1,146 @@
+//! The processes that are killed and started again, and the way to them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_management::domain::idempotency::scope;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::phones::Phones;
+use crate::audit::Literals;
+use crate::binary::{PATIENCE, exit_code};
+use crate::harness::contract::CONTRACT;
+use crate::harness::{Answer, Program, Service, TestDatabase, sql};
+
+/// No answer takes as long.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A request that can be sent again.
+pub(super) struct Request {
+    /// For the figures.
+    pub(super) kind: &'static str,
+    pub(super) method: &'static str,
+    pub(super) path: String,
+    pub(super) body: Option<Value>,
+    pub(super) key: Option<String>,
+}
+
+/// One or more replicas on one database.
+pub(super) struct Fleet {
+    replicas: Vec<Arc<Replica>>,
+    http: reqwest::Client,
+    token: String,
+    events: watch::Sender<u64>,
+    database: (String, Literals),
+}
+
+struct Replica {
+    program: Program,
+    /// None between a kill and the next start.
+    service: watch::Sender<Option<Arc<Service>>>,
+}
+
+impl Fleet {
+    pub(super) async fn start(programs: Vec<Program>, database: &TestDatabase, phones: &Phones) -> Self {
+        let replicas = programs.into_iter().map(|program| {
+            let service = Arc::new(program.serve());
+            Arc::new(Replica { program, service: watch::Sender::new(Some(service)) })
+        });
+        let replicas: Vec<_> = replicas.collect();
+        let service = replicas[0].service.borrow().clone().expect("it has just started");
+        let token = service.sandbox_client().await.token().expect("a token").to_owned();
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().expect("a client can be made");
+        let database = (database.url().to_owned(), Literals(database.engine()));
+        Self { replicas, http, token, events: phones.events().clone(), database }
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.replicas.len()
+    }
+
+    /// Sends a request. `None` when the process was killed before its answer was there, be it on the way.
+    pub(super) async fn send(&self, request: &Request, replica: usize) -> Option<Answer> {
+        let Request { method, path, body, key, .. } = request;
+        loop {
+            let url = format!("http://{}{path}", self.replicas[replica].address().await);
+            let mut sent = self.http.request(method.parse().expect("a method"), url).bearer_auth(&self.token);
+            if let Some(body) = body {
+                sent = sent.json(body);
+            }
+            if let Some(key) = key {
+                sent = sent.header("idempotency-key", key);
+            }
+            self.happened();
+            match sent.send().await {
+                Ok(response) => {
+                    let (status, headers) = (response.status(), response.headers().clone());
+                    let body = response.bytes().await.ok()?;
+                    let verdict = CONTRACT.check(method, path, status.as_u16(), &headers, &body);
+                    verdict.unwrap_or_else(|fault| panic!("{method} {path} against openapi.yaml: {fault}"));
+                    self.happened();
+                    return Some(Answer { status, headers, body });
+                }
+                // Nobody was there to hear it.
+                Err(error) if error.is_connect() => tokio::task::yield_now().await,
+                Err(error) if error.is_timeout() => panic!("{method} {path}: no answer"),
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Waits until so many more requests, answers and messages were sent.
+    pub(super) async fn events(&self, more: u64) {
+        let mut events = self.events.subscribe();
+        let goal = *events.borrow() + more;
+        events.wait_for(|events| *events >= goal).await.expect("the sender is ours");
+    }
+
+    fn happened(&self) {
+        self.events.send_modify(|events| *events += 1);
+    }
+
+    /// Kills a replica in the middle of whatever it does, and starts it again.
+    pub(super) async fn kill_and_start(&self, replica: usize) {
+        let replica = self.replicas[replica].clone();
+        let done = spawn_blocking(move || {
+            let service = replica.service.send_replace(None).expect("only we kill it");
+            service.kill();
+            replica.service.send_replace(Some(Arc::new(replica.program.serve())));
+        });
+        done.await.expect("it starts again");
+    }
+
+    /// Lets a minute pass for the claim of a request whose process was killed, and for nothing else.
+    pub(super) async fn outwait_claim(&self, request: &Request) {
+        let (url, literals) = &self.database;
+        let key = request.key.as_deref().expect("a claim is for a key");
+        let scope = literals.bytes(&scope("sandbox", request.method, &request.path, key));
+        let age = format!("update idempotent_request set lease_until = claimed_at where scope = {scope}");
+        assert_eq!(sql::execute(url, &age).await, 1, "there is a claim to wait for");
+    }
+
+    /// Stops all replicas as an operator does.
+    pub(super) async fn stop(&self) {
+        for replica in &self.replicas {
+            let service = replica.service.send_replace(None).expect("nobody kills any more");
+            let stopped = spawn_blocking(move || {
+                service.terminate();
+                exit_code(&service)
+            });
+            assert_eq!(stopped.await.expect("it ends"), 0);
+        }
+    }
+}
+
+impl Replica {
+    /// Where it listens, as soon as it does.
+    async fn address(&self) -> SocketAddr {
+        let mut service = self.service.subscribe();
+        let service = tokio::time::timeout(2 * PATIENCE, service.wait_for(Option::is_some)).await;
+        let service = service.expect("it starts in time").expect("the sender is ours");
+        service.as_ref().expect("waited for").address()
+    }
+}

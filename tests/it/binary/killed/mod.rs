@@ -1,0 +1,114 @@
+//! The process is killed at random moments under mixed load: what was answered is kept, what was not answered happened as a
+//! whole or not at all, and nothing happened twice. On Postgres two replicas serve, and either may be killed.
+//!
+//! `KILLS` says how often. `SEED` gives other moments and requests; how threads and processes take turns is up to the
+//! machine, so a seed repeats what was chosen, not the whole run.
+
+mod account;
+mod caller;
+mod fleet;
+mod phones;
+mod reckoning;
+mod story;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::task::JoinSet;
+
+use super::sandbox_on;
+use crate::harness::{Engine, TestDatabase, number_from_environment, on_both_databases};
+use account::{Account, Figures};
+use caller::Caller;
+use fleet::Fleet;
+use phones::Phones;
+
+on_both_databases![what_was_answered_is_kept_and_nothing_happens_twice];
+
+/// As often as the suite has time for.
+const KILLS: usize = 10;
+
+/// Partners' back ends that talk to the service at the same time.
+const CALLERS: u32 = 8;
+
+/// How many requests, answers and messages come between a start and the next kill, at most.
+const EVENTS_MAX: u64 = 300;
+
+async fn what_was_answered_is_kept_and_nothing_happens_twice(database: TestDatabase) {
+    let (kills, seed) = (number_from_environment("KILLS", KILLS), number_from_environment("SEED", 1));
+    let _on_failure = Hint(format!("to choose the same again: KILLS={kills} SEED={seed}\n"));
+    let started = Instant::now();
+    let phones = Arc::new(Phones::start().await);
+    let program = || phones.used_by(sandbox_on(&database).with("SANDBOX_OTP", "random"));
+    let replicas = if database.engine() == Engine::Postgres { 2 } else { 1 };
+    let fleet = Arc::new(Fleet::start((0..replicas).map(|_| program()).collect(), &database, &phones).await);
+
+    let (accounts, figures) = load(&fleet, &phones, kills, seed).await;
+    fleet.stop().await;
+    reckoning::assert_sealed(&program());
+    reckoning::assert_right(&database, &accounts, &phones.messages()).await;
+    figures.assert_real(kills);
+    let took = started.elapsed();
+    let report = format!("{:?}: {kills} kills, {} persons, {figures}, {took:.1?}\n", database.engine(), accounts.len());
+    std::io::stderr().write_all(report.as_bytes()).unwrap();
+}
+
+/// Lets callers go on until there were enough kills, and each of them is at the end of a story then.
+async fn load(fleet: &Arc<Fleet>, phones: &Arc<Phones>, kills: usize, seed: u64) -> (Vec<Account>, Figures) {
+    let enough = Arc::new(AtomicBool::new(false));
+    let mut seeds = StdRng::seed_from_u64(seed);
+    let mut callers = JoinSet::new();
+    for number in 0..CALLERS {
+        let random = StdRng::seed_from_u64(seeds.random());
+        let mut caller = Caller::new(number, fleet.clone(), phones.clone(), random);
+        let enough = enough.clone();
+        callers.spawn(async move {
+            let mut accounts = Vec::new();
+            while !enough.load(Ordering::Relaxed) {
+                accounts.push(caller.story().await);
+            }
+            (accounts, caller.figures)
+        });
+    }
+    let mut killers = JoinSet::new();
+    let replicas = fleet.size();
+    for replica in 0..replicas {
+        let (fleet, mut random) = (fleet.clone(), StdRng::seed_from_u64(seeds.random()));
+        killers.spawn(async move {
+            for _ in 0..(kills + replica) / replicas {
+                fleet.events(random.random_range(0..=EVENTS_MAX)).await;
+                fleet.kill_and_start(replica).await;
+            }
+        });
+    }
+    while !killers.is_empty() {
+        tokio::select! {
+            Some(killed) = killers.join_next() => killed.expect("whatever was killed starts again"),
+            Some(ended) = callers.join_next() => drop(ended.expect("every answer is right")),
+        }
+    }
+    enough.store(true, Ordering::Relaxed);
+    let (mut accounts, mut figures) = (Vec::new(), Figures::default());
+    while let Some(ended) = callers.join_next().await {
+        let (more, counted) = ended.expect("every answer is right");
+        accounts.extend(more);
+        figures.add(counted);
+    }
+    (accounts, figures)
+}
+
+/// Says how to repeat a run that fails.
+struct Hint(String);
+
+impl Drop for Hint {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = std::io::stderr().write_all(self.0.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Holds what was told, and what was sent, against the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::account::{Account, Wrong};
+use super::phones::Sms;
+use crate::binary::run;
+use crate::harness::sql::{execute, texts};
+use crate::harness::{Engine, Program, TestDatabase, books};
+use crate::outages::trail;
+
+/// What must not be, and what it would mean.
+const FAULTS: [(&str, &str); 4] = [
+    (
+        "a device is bound, and its challenge open",
+        "select count(*) from person p join device d on d.device_id = p.binding_id where p.binding_closed_at is null",
+    ),
+    (
+        "a challenge was met, and its device is not there",
+        "select count(*) from person p
+          where p.binding_closed_at is not null
+            and not exists (select 1 from device d where d.device_id = p.binding_id)",
+    ),
+    (
+        "a device's person has no verified number",
+        "select count(*) from device d
+          where not exists (select 1 from mobile_number n
+                             where n.person_id = d.person_id and n.verified_at is not null)",
+    ),
+    ("an idempotency key never got its answer", "select count(*) from idempotent_request where status is null"),
+];
+
+/// The chain of audit events holds, with nothing left to be sealed.
+pub(super) fn assert_sealed(program: &Program) {
+    let (code, lines) = run(program, &["audit", "verify"]);
+    assert_eq!((code, lines.len()), (0, 2), "{lines:#?}");
+    let fields: Vec<&str> = lines[1].split('\t').collect();
+    assert_eq!((fields[0], fields[3]), ("sandbox", "0"), "{lines:#?}");
+}
+
+/// Everything else. Afterwards no event is sealed any more.
+pub(super) async fn assert_right(database: &TestDatabase, accounts: &[Account], messages: &[Sms]) {
+    books::assert_balanced(database).await;
+    for (meaning, statement) in FAULTS {
+        assert_eq!(books::count(database, statement).await, 0, "{meaning}");
+    }
+    let columns = "partner_id, event_id, client_id, action, outcome, person_id, person_salt, person_digest, object_id,
+                   key_id, occurred_at";
+    let unseal = format!("insert into audit_pending ({columns}) select {columns} from audit_event");
+    execute(database.url(), &unseal).await;
+    trail::assert_tells_all(database).await;
+
+    let tables = Tables(database);
+    assert_devices(&tables, accounts).await;
+    assert_failures(&tables, accounts).await;
+    assert_messages(accounts, messages);
+}
+
+/// Reads tables as lines of words.
+struct Tables<'a>(&'a TestDatabase);
+
+impl Tables<'_> {
+    /// An id or a key as the API writes it, but without hyphens.
+    fn hex(&self, column: &str) -> String {
+        match self.0.engine() {
+            Engine::Sqlite => format!("lower(hex({column}))"),
+            Engine::Postgres if column.ends_with("_id") => format!("encode(uuid_send({column}), 'hex')"),
+            Engine::Postgres => format!("encode({column}, 'hex')"),
+        }
+    }
+
+    async fn lines(&self, columns: &[&str], rest: &str) -> Vec<Vec<String>> {
+        let lines = texts(self.0.url(), &format!("select {} from {rest}", columns.join(" || ' ' || "))).await;
+        lines.iter().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+    }
+}
+
+fn plain(id: &str) -> String {
+    id.replace('-', "")
+}
+
+/// The devices are those that were told of, each with its keys, or as a tombstone without.
+async fn assert_devices(tables: &Tables<'_>, accounts: &[Account]) {
+    let state = "case when deleted_at is null then 'bound' else 'deleted' end";
+    let rows = tables.lines(&[&tables.hex("device_id"), "person_id", state], "device").await;
+    let rows: BTreeSet<Vec<String>> = rows.into_iter().collect();
+    let key_columns = [tables.hex("device_id"), tables.hex("public_key")];
+    let [device, key] = &key_columns;
+    let keys = tables.lines(&[device, key], "device_key where deleted_at is null").await;
+    let keys: BTreeSet<Vec<String>> = keys.into_iter().collect();
+
+    let (mut devices_told, mut keys_told) = (BTreeSet::new(), BTreeSet::new());
+    for account in accounts {
+        for device in &account.devices {
+            let state = if device.deleted { "deleted" } else { "bound" };
+            devices_told.insert(vec![plain(&device.id), account.person.clone(), state.to_owned()]);
+            let live = device.keys.iter().filter(|_| !device.deleted);
+            keys_told.extend(live.map(|key| vec![plain(&device.id), key.clone()]));
+        }
+    }
+    assert_same("device", &devices_told, &rows);
+    assert_same("key", &keys_told, &keys);
+}
+
+fn assert_same(what: &str, told: &BTreeSet<Vec<String>>, there: &BTreeSet<Vec<String>>) {
+    let lost: Vec<_> = told.difference(there).collect();
+    let unknown: Vec<_> = there.difference(told).collect();
+    assert!(lost.is_empty() && unknown.is_empty(), "{what}: lost {lost:#?}, never told of {unknown:#?}");
+}
+
+/// Each wrong signature that was answered is written down, and no other but those whose answer was lost; and the counts in
+/// the rows are those of the trail.
+async fn assert_failures(tables: &Tables<'_>, accounts: &[Account]) {
+    let columns = ["outcome", "coalesce(person_id, '-')", &tables.hex("object_id")];
+    let answers = "audit_pending where action in ('binding.answered', 'key.added') order by occurred_at, event_id";
+    let (mut wrong, mut in_a_row) = (BTreeMap::<String, i64>::new(), BTreeMap::<String, i64>::new());
+    for event in tables.lines(&columns, answers).await {
+        let [outcome, person, object] = &event[..] else { panic!("{event:?}") };
+        match outcome.as_str() {
+            "wrong" => {
+                *wrong.entry(object.clone()).or_default() += 1;
+                *in_a_row.entry(person.clone()).or_default() += 1;
+            }
+            "accepted" => drop(in_a_row.insert(person.clone(), 0)),
+            _ => {}
+        }
+    }
+
+    let mut told: BTreeMap<String, Wrong> = BTreeMap::new();
+    for account in accounts {
+        let challenges = account.challenges.iter().map(|challenge| (&challenge.id, challenge.wrong));
+        let devices = account.devices.iter().map(|device| (&device.id, device.wrong));
+        for (id, more) in challenges.chain(devices) {
+            // A device has the id of its challenge.
+            let sum = told.entry(plain(id)).or_default();
+            *sum = Wrong { answered: sum.answered + more.answered, unknown: sum.unknown + more.unknown };
+        }
+    }
+    for (id, told) in &told {
+        let counted = wrong.get(id).copied().unwrap_or_default();
+        let in_order = (told.answered..=told.most()).contains(&counted);
+        assert!(in_order, "{id}: {} failures answered, {} unknown, {counted} there", told.answered, told.unknown);
+    }
+    let unknown: Vec<_> = wrong.keys().filter(|id| !told.contains_key(*id)).collect();
+    assert!(unknown.is_empty(), "failures that nobody had: {unknown:?}");
+
+    for line in tables.lines(&["person_id", "failures"], "person").await {
+        let there: i64 = line[1].parse().expect("a number");
+        assert_eq!(there, in_a_row.get(&line[0]).copied().unwrap_or_default(), "failures of {} in a row", line[0]);
+    }
+    let columns = [&tables.hex("object_id"), "count(*)"];
+    let of_challenges = "audit_pending where action = 'binding.answered' and outcome = 'wrong' group by object_id";
+    let of_challenges: BTreeMap<String, String> = tables
+        .lines(&columns, of_challenges)
+        .await
+        .into_iter()
+        .map(|line| (line[0].clone(), line[1].clone()))
+        .collect();
+    let columns = [&tables.hex("binding_id"), "binding_wrong_signatures"];
+    for line in tables.lines(&columns, "person where binding_id is not null").await {
+        let written = of_challenges.get(&line[0]).map_or("0", String::as_str);
+        assert_eq!(line[1], written, "wrong signatures of challenge {}", line[0]);
+    }
+}
+
+/// No challenge has a second SMS, and no key a second challenge; without a key each request has one at most.
+fn assert_messages(accounts: &[Account], messages: &[Sms]) {
+    let mut challenges = BTreeSet::new();
+    for sms in messages {
+        assert!(challenges.insert(&sms.challenge), "a second SMS for challenge {}", sms.challenge);
+    }
+    for account in accounts {
+        let sent: Vec<_> = messages.iter().filter(|sms| sms.message.to == account.number).collect();
+        assert!(sent.len() <= account.asks, "{}: {} SMS for {}", account.person, sent.len(), account.asks);
+        if account.careful {
+            let told: BTreeSet<_> = account.challenges.iter().map(|challenge| &challenge.id).collect();
+            assert_eq!(told.len(), account.asks, "{}: a challenge for each key", account.person);
+            let second = sent.iter().find(|sms| !told.contains(&sms.challenge));
+            assert!(second.is_none(), "{}: an SMS of a challenge that no answer names", account.person);
+        }
+    }
+}

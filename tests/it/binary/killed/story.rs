@@ -1,0 +1,181 @@
+//! What a caller does for one person: a number, one device or two, wrong answers on the way, further keys, deletions.
+
+use rand::RngExt;
+use serde_json::{Value, json};
+
+use super::account::{Account, Challenge, Device, Wrong};
+use super::caller::Caller;
+use super::fleet::Request;
+use crate::harness::Phone;
+
+/// So many wrong signatures close a challenge.
+const WRONG_MAX: i64 = 3;
+
+/// What became of a challenge.
+enum Answered {
+    Bound,
+    /// It was closed, or superseded, or its SMS lost.
+    Over,
+}
+
+impl Caller {
+    /// Tells one story to its end. Whoever is careful has a key for each request.
+    pub(super) async fn story(&mut self) -> Account {
+        let unique = self.unique();
+        let mut account = Account {
+            person: format!("person-{unique}"),
+            number: format!("+491511{unique:07}"),
+            careful: self.random.random_bool(0.5),
+            asks: 0,
+            challenges: Vec::new(),
+            devices: Vec::new(),
+        };
+        let path = format!("/v1/persons/{}/mobile_number", account.person);
+        let number = json!({"number": account.number, "verified": true});
+        let request = self.request(&account, "number", "POST", path, number);
+        self.until_answered(&request, &[201], &[409]).await;
+        for _ in 0..self.random.random_range(1..=2) {
+            let phone = Phone::new(self.unique());
+            self.bind(&mut account, &phone).await;
+            for _ in 0..self.random.random_range(0..=2) {
+                self.add_key(&mut account, &phone).await;
+            }
+            if self.random.random_ratio(1, 3) {
+                self.delete_device(&mut account).await;
+            }
+        }
+        account
+    }
+
+    fn request(
+        &mut self,
+        account: &Account,
+        kind: &'static str,
+        method: &'static str,
+        path: String,
+        body: Value,
+    ) -> Request {
+        let key = account.careful.then(|| format!("key-{}", self.unique()));
+        Request { kind, method, path, body: Some(body), key }
+    }
+
+    /// Asks for a device until one is bound.
+    async fn bind(&mut self, account: &mut Account, phone: &Phone) {
+        loop {
+            let body = json!({"person_id": account.person, "key_type": "ecdsa-p256", "key": phone.key()});
+            let request = self.request(account, "device", "POST", "/v1/mfa/devices".to_owned(), body);
+            let asked = self.until_answered(&request, &[202], &[]).await;
+            account.asks += if account.careful { 1 } else { 1 + asked.cut };
+            let id = asked.answer.json()["id"].as_str().expect("an id").to_owned();
+            account.challenges.push(Challenge { id: id.clone(), wrong: Wrong::default() });
+            let code = self.phones.code(&id);
+            assert!(code.is_some() || asked.is_replayed(), "no SMS for challenge {id}, which was answered at once");
+            // A message that a killed process did not send is not sent later; the person asks anew.
+            let Some(code) = code else { continue };
+            // The statement of a killed process may still reach Postgres, and supersede this challenge.
+            let may_be_superseded = !account.careful && asked.cut > 0;
+            if let Answered::Bound = self.answer(account, phone, &code, may_be_superseded).await {
+                let device = Device { id, keys: vec![phone.key()], wrong: Wrong::default(), deleted: false };
+                account.devices.push(device);
+                return;
+            }
+        }
+    }
+
+    /// Answers the newest challenge, wrongly at first.
+    async fn answer(&mut self, account: &mut Account, phone: &Phone, code: &str, may_be_superseded: bool) -> Answered {
+        let id = account.challenges.last().expect("there is one").id.clone();
+        let path = format!("/v1/mfa/challenges/signatures/{id}");
+        let mut wrong = Wrong::default();
+        for guess in 0..self.random.random_range(0..=WRONG_MAX) {
+            let body = json!({"signature": phone.sign(&format!("wrong {guess}"))});
+            let request = self.request(account, "wrong answer", "PUT", path.clone(), body);
+            if !self.fail(&request, &mut wrong).await {
+                assert!(may_be_superseded, "{path}: 404 with {} wrong answers", wrong.most());
+                return Answered::Over;
+            }
+            account.challenges.last_mut().expect("there is one").wrong = wrong;
+        }
+
+        let mut right: Vec<u16> = Vec::new();
+        if wrong.answered < WRONG_MAX {
+            right.push(204);
+        }
+        if wrong.most() >= WRONG_MAX || may_be_superseded {
+            right.push(404);
+        }
+        let body = json!({"signature": phone.sign(code)});
+        let request = self.request(account, "right answer", "PUT", path, body);
+        if !account.careful && self.random.random_bool(0.5) {
+            return self.answer_anew(&request, phone, code, &id, &right).await;
+        }
+        match self.until_answered(&request, &right, &[]).await.status() {
+            204 => Answered::Bound,
+            _ => Answered::Over,
+        }
+    }
+
+    /// Answers rightly, and when that answer is lost, with another signature: it must not bind a second time, and is no
+    /// repeat of the first.
+    async fn answer_anew(&mut self, first: &Request, phone: &Phone, code: &str, id: &str, right: &[u16]) -> Answered {
+        if let Some(answer) = self.once(first).await {
+            let status = answer.status.as_u16();
+            assert!(right.contains(&status), "{}: {status}", first.path);
+            return if status == 204 { Answered::Bound } else { Answered::Over };
+        }
+        let body = json!({"signature": phone.sign_anew(code, 1)});
+        let (path, kind) = (first.path.clone(), first.kind);
+        let request = Request { kind, method: "PUT", path, body: Some(body), key: None };
+        let again = [right, &[404]].concat();
+        if self.until_answered(&request, &again, &[]).await.status() == 204 {
+            return Answered::Bound;
+        }
+        let device = format!("/v1/mfa/devices/{id}");
+        let request = Request { kind: "look", method: "GET", path: device, body: None, key: None };
+        let bound = self.until_answered(&request, &[200, 404], &[]).await.status() == 200;
+        assert!(bound || right.contains(&404), "challenge {id} is neither open nor met");
+        if bound { Answered::Bound } else { Answered::Over }
+    }
+
+    /// Sends a wrong signature: with a key until it is answered, without one just once. False if it is not even looked at.
+    async fn fail(&mut self, request: &Request, wrong: &mut Wrong) -> bool {
+        let may_be_closed = wrong.most() >= WRONG_MAX;
+        let status = if request.key.is_some() {
+            Some(self.until_answered(request, &[403], &[]).await.status())
+        } else {
+            self.once(request).await.map(|answer| answer.status.as_u16())
+        };
+        match status {
+            Some(403) => wrong.answered += 1,
+            None => wrong.unknown += 1,
+            Some(404) => return may_be_closed,
+            Some(status) => panic!("{}: a wrong signature got {status}", request.path),
+        }
+        true
+    }
+
+    /// Adds a key to the newest device, in every second case after a wrong signature.
+    async fn add_key(&mut self, account: &mut Account, phone: &Phone) {
+        let new = Phone::new(self.unique());
+        let path = format!("/v1/mfa/devices/{}/keys", account.devices.last().expect("there is one").id);
+        if self.random.random_bool(0.5) {
+            let mut body = phone.vouch_for(&new);
+            body["device_signature"]["signature"] = json!(phone.sign("another key"));
+            let request = self.request(account, "wrong key", "POST", path.clone(), body);
+            let mut wrong = account.devices.last().expect("there is one").wrong;
+            assert!(self.fail(&request, &mut wrong).await, "{path} is not there");
+            account.devices.last_mut().expect("there is one").wrong = wrong;
+        }
+        let request = self.request(account, "key", "POST", path, phone.vouch_for(&new));
+        self.until_answered(&request, &[201], &[409]).await;
+        account.devices.last_mut().expect("there is one").keys.push(new.key());
+    }
+
+    async fn delete_device(&mut self, account: &mut Account) {
+        let device = account.devices.last_mut().expect("there is one");
+        let path = format!("/v1/mfa/devices/{}", device.id);
+        let request = Request { kind: "deletion", method: "DELETE", path, body: None, key: None };
+        self.until_answered(&request, &[204], &[404]).await;
+        device.deleted = true;
+    }
+}
