@@ -128,14 +128,21 @@ impl<DB: Engine> AuditTrail for SqlStore<DB> {
         events.sort_unstable_by_key(|event| event.id);
         let hash = seal(head, number, events.iter().map(|event| event.digest(partner)));
         let sealed = i64::try_from(events.len()).unwrap_or(i64::MAX);
-        // What was moved, and not what may have come in since.
+        // What was moved, and not what may have come in since. Each row looks itself up: as a join, Postgres would compare
+        // all with all, since for its statistics the table of waiting events is always next to empty.
         sqlx::query(
             "delete from audit_pending
               where partner_id = $1
-                and event_id in (select event_id from audit_event where partner_id = $1 and seal = $2)",
+                and event_id <= $3
+                and (select true
+                       from audit_event moved
+                      where moved.partner_id = $1
+                        and moved.seal = $2
+                        and moved.event_id = audit_pending.event_id)",
         )
         .bind(partner.as_str().to_owned())
         .bind(number)
+        .bind(events.last().map(|event| event.id))
         .execute(&mut *transaction)
         .await?;
         sqlx::query(

@@ -90,20 +90,22 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         key: &PublicKey,
         now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>> {
+        // The number's history by subqueries: after a quiet night Postgres would join all that a partner has.
         let query = sqlx::query(
             "select n.number
                   , coalesce(p.bound_devices, 0) as bound_devices
                   , case when p.cooling_until > $4 then p.cooling_until end as cooling_until
                   , (select count(*) from device_key k
                       where k.partner_id = $1 and k.public_key = $3 and k.deleted_at is null) as devices_with_key
-                  , hn.version as number_version
-                  , hn.sent_at as number_sent_at
+                  , (select hn.version from sms_history hn
+                      where hn.partner_id = $1 and hn.subject = n.number) as number_version
+                  , (select hn.sent_at from sms_history hn
+                      where hn.partner_id = $1 and hn.subject = n.number) as number_sent_at
                   , hp.version as person_version
                   , hp.sent_at as person_sent_at
                   , r.ahead_to as partner_ahead_to
                from mobile_number n
                left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
-               left join sms_history hn on hn.partner_id = $1 and hn.subject = n.number
                left join sms_history hp on hp.partner_id = $1 and hp.subject = $5
                left join sms_partner_rate r on r.partner_id = $1
               where n.partner_id = $1
