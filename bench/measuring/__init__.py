@@ -1,0 +1,1 @@
+"""What bench/run measures with: the programs that it starts, what it asks of them, and what it makes of the answers."""

@@ -1,0 +1,30 @@
+"""Orders to the callers (benches/load), which are a process of their own."""
+
+import json
+import subprocess
+import sys
+
+from . import programs
+
+
+class Load:
+    def __init__(self, executable):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen([executable], text=True, bufsize=1, **pipes)
+        self.gateway = self._answer()["gateway"]
+
+    def order(self, what, services, token, connections, seconds, **more):
+        terms = {"services": services, "token": token, "connections": connections, "seconds": seconds}
+        print(json.dumps({"do": what, "terms": terms, **more}), file=self.process.stdin, flush=True)
+        report = self._answer()
+        if "error" in report:
+            sys.exit(f"error: a wrong answer to `{what}` with {connections} connections: {report['error']}")
+        return report
+
+    def stop(self):
+        self.process.stdin.close()
+        programs.end(self.process)
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else sys.exit("error: the callers are gone")

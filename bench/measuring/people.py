@@ -1,0 +1,70 @@
+"""Persons and devices by their number; benches/load/people.rs knows them by the same ids."""
+
+import uuid
+
+PARTNER = "acme"
+
+
+def person(number):
+    return f"person-{number:012}"
+
+
+def mobile_number(number):
+    return f"+49151{number:08}"
+
+
+def device(number):
+    return uuid.UUID(int=0x01900000_0000_7000_8000_000000000000 | number)
+
+
+def uuid_sql(kind, number=":n"):
+    """The id of a number, as SQL; `kind` keeps ids of different things apart."""
+    return f"('019000{kind:02x}-0000-7000-8000-' || lpad(to_hex({number}::bigint), 12, '0'))::uuid"
+
+
+DEVICE_SQL = uuid_sql(0)
+
+
+def number_sql(first, last):
+    return f"generate_series({first}::bigint, {last}::bigint) as number(n)"
+
+
+def fill(postgres, devices, already=0):
+    """Persons with a verified number and one bound device each, up to so many."""
+    step = 500_000
+    for first in range(already + 1, devices + 1, step):
+        last = min(first + step - 1, devices)
+        numbers(postgres, first, last)
+        postgres.ask(
+            f"""
+            insert into person (partner_id, person_id, bound_devices)
+            select '{PARTNER}', 'person-' || lpad(n::text, 12, '0'), 1 from {number_sql(first, last)};
+            insert into device (device_id, partner_id, person_id, name, created_at, bound_at, binding_fingerprint, live_keys)
+            select {uuid_sql(0, "n")}, '{PARTNER}', 'person-' || lpad(n::text, 12, '0'), 'A phone like any other'
+                 , now() - interval '1 day', now() - interval '1 day', {random_bytes("n")}, 1
+              from {number_sql(first, last)};
+            insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at, used_at)
+            select {uuid_sql(1, "n")}, {uuid_sql(0, "n")}, '{PARTNER}'
+                 , '\\x04'::bytea || {random_bytes("n")} || {random_bytes("-n")}
+                 , 'unrestricted', now() - interval '1 day', now() - interval '1 day'
+              from {number_sql(first, last)};
+            """
+        )
+    postgres.ask("vacuum analyze; checkpoint;")
+
+
+def numbers(postgres, first, last):
+    """Persons who have a verified number and nothing else."""
+    postgres.ask(
+        f"""
+        insert into mobile_number (partner_id, person_id, number_id, number, created_at, verified_at, asserted_by)
+        select '{PARTNER}', 'person-' || lpad(n::text, 12, '0'), {uuid_sql(2, "n")}, '+49151' || lpad(n::text, 8, '0')
+             , now(), now(), 'bench'
+          from {number_sql(first, last)};
+        """
+    )
+
+
+def random_bytes(seed):
+    """32 bytes that look like any others, and are the same in each run."""
+    return f"sha256(({seed})::text::bytea)"

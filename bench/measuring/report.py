@@ -1,0 +1,57 @@
+"""What was found, as a table for readers."""
+
+import os
+import pathlib
+import platform
+import subprocess
+
+from .rounds import OPERATIONS
+
+COLUMNS = "devices | connections | request | per second | rounds from to | p50 ms | p95 ms | p99 ms | pgbench | of it | service us | Postgres us"
+
+
+def machine(postgres_version):
+    info = pathlib.Path("/proc/cpuinfo").read_text() if platform.system() == "Linux" else ""
+    names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
+    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "cores": os.cpu_count(),
+        "processor": names[0] if names else platform.processor(),
+        "memory_gib": round(memory, 1),
+        "kernel": platform.release(),
+        "postgres": postgres_version,
+        "rustc": rustc,
+    }
+
+
+def markdown(found):
+    lines = [", ".join(f"{name}: {value}" for name, value in found["machine"].items()), ""]
+    lines += [f"| {COLUMNS} |", "|" + " --- |" * (COLUMNS.count("|") + 1)]
+    for size in found["sizes"]:
+        for level in size["levels"]:
+            for operation, name in {"alive": "GET /healthz", **OPERATIONS}.items():
+                lines.append(row(size["devices"], level["connections"], name, level[operation]))
+    one, two = found["replicas"]["one"], found["replicas"]["two"]
+    lines += ["", f"Two replicas, {found['replicas']['connections']} connections:", "", "| request | one | two | two of one |", "| --- | --- | --- | --- |"]
+    for operation, name in OPERATIONS.items():
+        rates = one[operation]["rate"], two[operation]["rate"]
+        lines.append(f"| {name} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[1] / rates[0]:.2f} |")
+    top = found["sizes"][-1]["levels"][-1]
+    lines += [
+        "",
+        f"Resident memory after {top['connections']} connections: {top['memory_mib']:.0f} MiB, at most {top['memory_most_mib']:.0f} MiB.",
+        f"From start to ready: {found['boot_ms']:.0f} ms.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def row(devices, connections, name, figures):
+    beside = (f"{figures['limit']:,.0f}", f"{figures['ratio']:.2f}") if "limit" in figures else ("", "")
+    cells = [
+        f"{devices:,}", connections, name, f"{figures['rate']:,.0f}",
+        f"{figures['lowest_rate']:,.0f} {figures['highest_rate']:,.0f}",
+        *(f"{figures[wait]:.1f}" for wait in ("p50_ms", "p95_ms", "p99_ms")),
+        *beside, f"{figures['service_cpu_us']:.0f}", f"{figures['postgres_cpu_us']:.0f}",
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |"

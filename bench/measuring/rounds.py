@@ -1,0 +1,169 @@
+"""The measurements, round after round: the service, and right after it the database alone with the same work."""
+
+import statistics
+
+from . import people, programs
+from .service import Service
+from .statements import Walk
+from .wire import Wire
+
+# A person for each request that makes something, far from those who have a device.
+FRESH = 50_000_000
+
+# A client of pgbench has persons of its own, so many at most.
+STRIDE = 50_000
+
+# What a second could come to, at the most: so much is prepared for it.
+MOST_A_SECOND = 6_000
+
+OPERATIONS = {"bind": "POST a binding", "answer": "PUT the signature", "read": "GET a device"}
+
+
+class Bench:
+    def __init__(self, folder, postgres, load, executable, options):
+        self.folder, self.postgres, self.load = folder, postgres, load
+        self.executable, self.options = executable, options
+        self.fresh = FRESH
+        self.token, self.scripts = self._listen()
+
+    def run(self):
+        found = {"sizes": []}
+        already = 0
+        for devices in self.options.devices:
+            people.fill(self.postgres, devices, already)
+            already = devices
+            found["sizes"].append({"devices": devices, "levels": self._size(devices)})
+        found["replicas"] = self._replicas(already)
+        boots = [self._briefly() for _ in range(5 if not self.options.short else 1)]
+        found["boot_ms"] = statistics.median(boots)
+        return found
+
+    def _size(self, devices):
+        service = self._service()
+        self._warm_up(service, devices)
+        levels = []
+        for connections in self.options.connections:
+            rounds = [self._round([service], connections, devices) for _ in range(self.options.rounds)]
+            now, most = programs.resident_mebibytes(service.process.pid)
+            levels.append({"connections": connections, "memory_mib": now, "memory_most_mib": most} | medians(rounds))
+        service.stop()
+        return levels
+
+    def _replicas(self, devices):
+        """One replica and two, in turn."""
+        connections = max(level for level in self.options.connections if level <= 32)
+        services = [self._service(), self._service()]
+        both = {1: [], 2: []}
+        for _ in range(self.options.rounds):
+            for count, rounds in both.items():
+                rounds.append(self._round(services[:count], connections, devices, beside=False))
+        for service in services:
+            service.stop()
+        return {"connections": connections, "one": medians(both[1]), "two": medians(both[2])}
+
+    def _round(self, services, connections, devices, beside=True):
+        """Every figure once, the limit right after what it limits."""
+        seconds, figures = self.options.seconds, {}
+        figures["alive"] = self._ask("alive", services, connections, seconds)
+        figures["read"] = self._ask("read", services, connections, seconds, devices=devices)
+        at_most = int(seconds * MOST_A_SECOND)
+        first = self._people(at_most)
+        figures["bind"] = self._ask("bind", services, connections, seconds, first=first, at_most=at_most)
+        figures["answer"] = self._ask("answer", services, connections, seconds)
+        if beside:
+            for operation, rate in self._limits(connections, devices).items():
+                figures[operation]["limit"] = rate
+                figures[operation]["ratio"] = figures[operation]["rate"] / rate
+        return figures
+
+    def _ask(self, what, services, connections, seconds, **more):
+        parts = {"service": [s.process.pid for s in services], "postgres": [self.postgres.process.pid]}
+        before = {part: sum(map(programs.processor_seconds, pids)) for part, pids in parts.items()}
+        addresses = [service.address for service in services]
+        answer = self.load.order(what, addresses, self.token, connections, seconds, **more)
+        requests = answer["requests"]
+        for part, pids in parts.items():
+            spent = sum(map(programs.processor_seconds, pids)) - before[part]
+            answer[f"{part}_cpu_us"] = spent / requests * 1e6
+        return answer | {"rate": requests / answer["seconds"]}
+
+    def _limits(self, connections, devices):
+        """What pgbench does in a second, with the statements of each request."""
+        seconds, rates = max(1, round(self.options.seconds)), {}
+
+        def pgbench(operation, number, **terms):
+            done, took = self.postgres.pgbench(self.folder, self.scripts[operation](number), connections, **terms)
+            rates[operation] = done / took
+            return done
+
+        pgbench("read", f"random(1, {devices})", seconds=seconds)
+        each = min(STRIDE, seconds * MOST_A_SECOND // connections)
+        first = self._people(each * connections)
+        # The rate of the partner is ahead of the instant that the statements were heard at.
+        self.postgres.ask("delete from sms_partner_rate")
+        number = f"{first - 1} + :client_id * {each} + :i"
+        turns = int(each * 0.9) if pgbench("bind", number, seconds=seconds) > each * connections * 0.9 else None
+        # Only what was opened can be met, and every client has opened about as many.
+        least = int(self.postgres.ask(
+            f"select min(n) from (select count(p.person_id) as n from generate_series(0, {connections - 1}) client"
+            f" left join person p on p.partner_id = '{people.PARTNER}'"
+            f" and p.person_id between 'person-' || lpad(({first} + client * {each})::text, 12, '0')"
+            f" and 'person-' || lpad(({first} + client * {each} + {each} - 1)::text, 12, '0') group by client) opened"
+        ))
+        bound = lambda: int(self.postgres.ask("select count(*) from device"))
+        before = bound()
+        met = pgbench("answer", number, turns=turns or max(1, least))
+        if bound() - before != met:
+            raise SystemExit(f"error: pgbench met {met} challenges, and {bound() - before} devices were bound")
+        return rates
+
+    def _people(self, count):
+        first, self.fresh = self.fresh, self.fresh + count
+        people.numbers(self.postgres, first, first + count - 1)
+        return first
+
+    def _service(self, **settings):
+        return Service(self.executable, self.folder, self.postgres.url(), self.load.gateway, **settings)
+
+    def _briefly(self):
+        service = self._service()
+        service.stop()
+        return service.boot_ms
+
+    def _warm_up(self, service, devices):
+        """Fills caches, and then has Postgres look at its tables, as it does by itself once a minute."""
+        self._round([service], self.options.connections[-1], devices, beside=False)
+        self.postgres.ask("vacuum analyze; checkpoint;")
+
+    def _listen(self):
+        """Makes the tables and a client, and hears what the service says to the database for one person."""
+        wire = Wire(self.postgres.port)
+        url = self.postgres.url(wire.port)
+        service = Service(self.executable, self.folder, url, self.load.gateway, DATABASE_MAX_CONNECTIONS="1")
+        token = service.token()
+        people.fill(self.postgres, 1)
+        self.fresh += 1
+        people.numbers(self.postgres, FRESH, FRESH)
+        reader, newcomer = Walk(1), Walk(FRESH)
+        orders = {"read": (reader, {"devices": 1}), "bind": (newcomer, {"first": FRESH, "at_most": 1}), "answer": (newcomer, {})}
+        scripts = {}
+        for operation, (walk, more) in orders.items():
+            wire.take()
+            self.load.order(operation, [service.address], token, 1, 0.02, **more)
+            heard = walk.about(wire.take())
+            # The same request may have been sent more than once.
+            statements = list(dict((sql, (sql, values)) for sql, values in reversed(heard)).values())[::-1]
+            scripts[operation] = lambda number, walk=walk, statements=statements: walk.script(statements, number)
+        service.stop()
+        self.postgres.ask(f"delete from device_key; delete from device; delete from person; delete from mobile_number;")
+        return token, scripts
+
+
+def medians(rounds):
+    """The median of each figure, and how far its rounds lie apart."""
+    found = {}
+    for operation in rounds[0]:
+        figures = {name: statistics.median(r[operation][name] for r in rounds) for name in rounds[0][operation]}
+        rates = [r[operation]["rate"] for r in rounds]
+        found[operation] = figures | {"lowest_rate": min(rates), "highest_rate": max(rates)}
+    return found

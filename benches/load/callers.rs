@@ -1,0 +1,127 @@
+//! Callers with one connection each, which send the next request when the last one is answered.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+
+/// Whom to ask, how many at a time, and for how long.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Terms {
+    /// `host:port` of each replica; connections are spread over them.
+    services: Vec<String>,
+    token: String,
+    connections: usize,
+    /// No request is begun after it.
+    seconds: f64,
+}
+
+/// What is asked, as a list of requests that are made when their turn comes.
+pub(crate) trait Errand {
+    /// The request of this place in the list; none when the list has come to its end.
+    fn request(&self, place: usize) -> Option<Ask>;
+
+    /// Looks at the answer to the request of this place; the error says what it should have been.
+    fn check(&self, place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str>;
+}
+
+/// A request before it has its headers.
+pub(crate) struct Ask {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) body: String,
+}
+
+/// Runs an errand: how many requests were answered, how long all of them took, and how long each waited.
+pub(crate) async fn run(terms: &Terms, errand: Rc<dyn Errand>) -> anyhow::Result<Value> {
+    let mut open = Vec::new();
+    for number in 0..terms.connections {
+        let service = &terms.services[number % terms.services.len()];
+        open.push((service.clone(), connect(service).await.context("the service is not there")?));
+    }
+    let waits = Rc::new(RefCell::new(Vec::new()));
+    let next = Rc::new(Cell::new(0));
+    let started = Instant::now();
+    let end = started + Duration::from_secs_f64(terms.seconds);
+    let callers = LocalSet::new();
+    let tasks: Vec<_> = open
+        .into_iter()
+        .map(|(service, connection)| {
+            let headers = (service, format!("Bearer {}", terms.token));
+            callers.spawn_local(call(connection, headers, errand.clone(), next.clone(), waits.clone(), end))
+        })
+        .collect();
+    callers
+        .run_until(async {
+            for task in tasks {
+                task.await??;
+            }
+            anyhow::Ok(())
+        })
+        .await?;
+    let took = started.elapsed();
+    Ok(report(took, &mut waits.borrow_mut()))
+}
+
+async fn connect(service: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(service).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+async fn call(
+    mut connection: SendRequest<Full<Bytes>>,
+    (host, token): (String, String),
+    errand: Rc<dyn Errand>,
+    next: Rc<Cell<usize>>,
+    waits: Rc<RefCell<Vec<Duration>>>,
+    end: Instant,
+) -> anyhow::Result<()> {
+    while Instant::now() < end {
+        let place = next.replace(next.get() + 1);
+        let Some(ask) = errand.request(place) else { break };
+        let request = Request::builder()
+            .method(ask.method)
+            .uri(ask.path)
+            .header(HOST, &host)
+            .header(AUTHORIZATION, &token)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(ask.body))?;
+        let started = Instant::now();
+        let response = connection.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        waits.borrow_mut().push(started.elapsed());
+        let verdict = errand.check(place, status, &body);
+        ensure!(verdict.is_ok(), "{verdict:?}, and not {status} {}", String::from_utf8_lossy(&body));
+    }
+    Ok(())
+}
+
+fn report(took: Duration, waits: &mut [Duration]) -> Value {
+    waits.sort_unstable();
+    let wait = |percent: usize| {
+        let place = (waits.len() * percent).div_ceil(100).saturating_sub(1);
+        waits.get(place).map(|wait| wait.as_secs_f64() * 1000.0)
+    };
+    json!({
+        "requests": waits.len(),
+        "seconds": took.as_secs_f64(),
+        "p50_ms": wait(50),
+        "p95_ms": wait(95),
+        "p99_ms": wait(99),
+    })
+}

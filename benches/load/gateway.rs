@@ -1,0 +1,67 @@
+//! An SMS gateway that takes every message at once and keeps the code for the phone that it was sent to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use serde::Deserialize;
+use tokio::net::TcpListener;
+
+/// The newest code of each number.
+type Codes = Arc<Mutex<HashMap<String, String>>>;
+
+/// Listens on a free port of loopback.
+pub(crate) struct Gateway {
+    port: u16,
+    codes: Codes,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    to: String,
+    text: String,
+}
+
+impl Gateway {
+    /// Begins to take messages.
+    pub(crate) async fn open() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let codes = Codes::default();
+        let router = Router::new().route("/", post(take)).with_state(codes.clone());
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                let service = TowerToHyperService::new(router.clone());
+                tokio::spawn(async move {
+                    let server = auto::Builder::new(TokioExecutor::new());
+                    // The service closes connections as it likes; a message that is lost by that is missed later.
+                    let _ended = server.serve_connection(TokioIo::new(connection), service).await;
+                });
+            }
+        });
+        Ok(Self { port, codes })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// The code that was sent to a number; a second time there is none.
+    pub(crate) fn code_for(&self, number: &str) -> Option<String> {
+        self.codes.lock().expect("nobody panics with the codes").remove(number)
+    }
+}
+
+async fn take(State(codes): State<Codes>, Json(message): Json<Message>) -> StatusCode {
+    let Some(code) = message.text.split(|c: char| !c.is_ascii_digit()).find(|digits| digits.len() == 6) else {
+        return StatusCode::UNPROCESSABLE_ENTITY;
+    };
+    codes.lock().expect("nobody panics with the codes").insert(message.to, code.to_owned());
+    StatusCode::ACCEPTED
+}
