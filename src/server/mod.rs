@@ -126,10 +126,8 @@ async fn serve_metrics(
     });
     let render = move || async move {
         let usage = app.service.store.pool_use();
-        let used = f64::from(usage.open) - f64::from(u32::try_from(usage.idle).unwrap_or(u32::MAX));
-        metrics::gauge!("database_connections", "state" => "used").set(used.max(0.0));
-        metrics::gauge!("database_connections", "state" => "idle")
-            .set(f64::from(u32::try_from(usage.idle).unwrap_or(u32::MAX)));
+        metrics::gauge!("database_connections", "state" => "used").set(f64::from(usage.used));
+        metrics::gauge!("database_connections", "state" => "idle").set(f64::from(usage.idle));
         let open = u32::try_from(connections.len()).unwrap_or(u32::MAX);
         metrics::gauge!("http_connections").set(f64::from(open));
         ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], metrics.render())

@@ -8,25 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migrate, Migrator};
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Postgres, Sqlite};
 use tokio::time::timeout;
 
+use super::connector::Connector;
 use super::engine::Engine;
-use super::pool::patience;
+use super::pool::{Pool, patience};
 use super::rows::column;
 use super::sql_store::SqlStore;
 use super::{Result, Store, StoreError};
 
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-
-/// A connection that lay idle longer than this is tried before it is used: the server may have gone away meanwhile. A busy
-/// one is not, which saves a round trip per request.
-const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// Which database.
 #[derive(Clone, Debug)]
@@ -85,10 +82,10 @@ impl DatabaseSettings {
 /// How the connections of one process are used.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolUse {
-    /// How many are open.
-    pub open: u32,
-    /// How many of them nobody uses right now.
-    pub idle: usize,
+    /// How many are lent.
+    pub used: u32,
+    /// How many are open and wait to be lent.
+    pub idle: u32,
 }
 
 /// Opens the database. Its tables may still be missing: see [`migrate`] and [`Store::ready`].
@@ -98,13 +95,21 @@ pub struct PoolUse {
 pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
     Ok(match &settings.url {
         DatabaseUrl::Postgres(url) => {
-            let pool = postgres_pool(url, settings).await?;
-            Arc::new(SqlStore::new(pool.clone(), pool, settings.statement_timeout))
+            let pool = Arc::new(pool::<Postgres>(
+                limited_postgres_options(url, settings)?,
+                settings,
+                settings.max_connections,
+            ));
+            // Whoever starts wants to hear at once that the database is not there.
+            drop(pool.acquire().await?);
+            Arc::new(SqlStore::new(pool.clone(), pool))
         }
         DatabaseUrl::Sqlite(file) => {
-            let reader = sqlite_pool(file, settings, settings.max_connections).await?;
-            let writer = sqlite_pool(file, settings, 1).await?;
-            Arc::new(SqlStore::new(reader, writer, settings.statement_timeout))
+            // The writer first: it makes the file.
+            let writer = pool::<Sqlite>(sqlite_options(file), settings, 1);
+            drop(writer.acquire().await?);
+            let reader = pool::<Sqlite>(sqlite_options(file), settings, settings.max_connections);
+            Arc::new(SqlStore::new(Arc::new(reader), Arc::new(writer)))
         }
     })
 }
@@ -118,19 +123,22 @@ pub async fn migrate(settings: &DatabaseSettings) -> Result<()> {
         DatabaseUrl::Postgres(url) => {
             let options = postgres_options(url)?;
             // A pool would try for half a minute to reach a server that is not there, and then not say what is wrong.
-            let reached = timeout(settings.acquire_timeout, PgConnection::connect_with(&options)).await;
+            let reached = timeout(settings.acquire_timeout, options.connect()).await;
             reached.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.close().await?;
             // Without a statement timeout: a migration may take its time, and so may waiting for the lock.
-            let pool: PgPool = PoolOptions::new().max_connections(1).connect_with(options).await?;
-            POSTGRES_MIGRATIONS.run(&pool).await?;
-            pool.close().await;
+            run::<Postgres>(&POSTGRES_MIGRATIONS, options).await
         }
-        DatabaseUrl::Sqlite(file) => {
-            let pool = sqlite_pool(file, settings, 1).await?;
-            SQLITE_MIGRATIONS.run(&pool).await?;
-            pool.close().await;
-        }
+        DatabaseUrl::Sqlite(file) => run::<Sqlite>(&SQLITE_MIGRATIONS, sqlite_options(file)).await,
     }
+}
+
+async fn run<DB: Engine>(migrations: &Migrator, options: <DB::Connection as Connection>::Options) -> Result<()>
+where
+    DB::Connection: Migrate,
+{
+    let pool = PoolOptions::<DB>::new().max_connections(1).connect_with(options).await?;
+    migrations.run(&pool).await?;
+    pool.close().await;
     Ok(())
 }
 
@@ -155,19 +163,12 @@ impl<DB: Engine> Store for SqlStore<DB> {
     }
 }
 
-fn pool_options<DB: Engine>(settings: &DatabaseSettings, connections: u32) -> PoolOptions<DB> {
-    PoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(settings.acquire_timeout)
-        .test_before_acquire(false)
-        .before_acquire(|connection, usage| {
-            Box::pin(async move {
-                if usage.idle_for < TRUSTED_IDLE_TIME {
-                    return Ok(true);
-                }
-                Ok(<DB::Connection as sqlx::Connection>::ping(connection).await.is_ok())
-            })
-        })
+fn pool<DB: Engine>(
+    options: <DB::Connection as Connection>::Options,
+    settings: &DatabaseSettings,
+    connections: u32,
+) -> Pool<DB> {
+    Pool::new(Connector::new(options), connections, settings.acquire_timeout, settings.statement_timeout)
 }
 
 fn postgres_options(url: &SecretString) -> Result<PgConnectOptions> {
@@ -176,13 +177,13 @@ fn postgres_options(url: &SecretString) -> Result<PgConnectOptions> {
         .disable_statement_logging())
 }
 
-async fn postgres_pool(url: &SecretString, settings: &DatabaseSettings) -> Result<PgPool> {
+/// What the service itself works with; a migration may take its time.
+fn limited_postgres_options(url: &SecretString, settings: &DatabaseSettings) -> Result<PgConnectOptions> {
     let statement = settings.statement_timeout.as_millis().to_string();
     // If a network fails so that the server does not learn of it, locks end when we have given up the transaction.
     let idle = patience(settings.statement_timeout).as_millis().to_string();
     let limits = [("statement_timeout", statement), ("idle_in_transaction_session_timeout", idle)];
-    let options = postgres_options(url)?.options(limits);
-    Ok(pool_options(settings, settings.max_connections).connect_with(options).await?)
+    Ok(postgres_options(url)?.options(limits))
 }
 
 fn sqlite_options(file: &PathBuf) -> SqliteConnectOptions {
@@ -194,8 +195,4 @@ fn sqlite_options(file: &PathBuf) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
         .disable_statement_logging()
-}
-
-async fn sqlite_pool(file: &PathBuf, settings: &DatabaseSettings, connections: u32) -> Result<SqlitePool> {
-    Ok(pool_options(settings, connections).connect_with(sqlite_options(file)).await?)
 }

@@ -52,7 +52,8 @@ pub(super) fn is_key_taken(error: &StoreError) -> bool {
     })
 }
 
-fn is_unavailable(error: &sqlx::Error) -> bool {
+/// Whether the database could not do what it was asked, rather than would not.
+pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
     use sqlx::Error;
     match error {
         Error::Io(_)

@@ -9,6 +9,7 @@ mod audit_trail;
 mod bindings;
 mod clients;
 mod connect;
+mod connector;
 mod devices;
 mod engine;
 mod erasure;

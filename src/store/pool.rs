@@ -3,24 +3,28 @@
 //!
 //! `statement_timeout` is the server's, and so is no help when the server itself stands still. Whoever borrows a connection
 //! has a little longer than that, for all its statements together. A connection whose last statement did not come to its
-//! end (too late, or its request was given up) is closed, never lent again: nobody knows what it will answer next. What it
-//! was asked may still take effect.
+//! end (too late, broken, or its request was given up) is closed, never lent again: nobody knows what it will answer next.
+//! What it was asked may still take effect.
+//!
+//! All others are lent again at once, without a word to the server: `docs/decisions/0022-a-pool-that-does-not-ask.md`.
 
-use std::io;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{fmt, io};
 
+use deadpool::managed::{self, Object, PoolError, QueueMode};
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
-use sqlx::pool::PoolConnection;
-use sqlx::{Database, Describe, Either, Execute, Executor, SqlStr};
+use sqlx::{Connection, Database, Describe, Either, Execute, Executor, SqlStr};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
 use super::PoolUse;
+use super::connector::Connector;
 use super::engine::Engine;
+use super::error::is_unavailable;
 
 /// The server's own limit comes first when it can: it says for certain that nothing happened.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -35,21 +39,37 @@ type Step<DB> = sqlx::Result<Either<<DB as Database>::QueryResult, <DB as Databa
 
 /// A pool whose connections are lent for a limited time.
 pub(super) struct Pool<DB: Engine> {
-    connections: sqlx::Pool<DB>,
+    connections: managed::Pool<Connector<DB>>,
+    acquire_timeout: Duration,
     patience: Duration,
 }
 
 impl<DB: Engine> Pool<DB> {
-    /// Lends the connections of a pool. The server gives up a statement after `statement_timeout`.
-    pub(super) fn new(connections: sqlx::Pool<DB>, statement_timeout: Duration) -> Self {
-        Self { connections, patience: patience(statement_timeout) }
+    /// Lends at most `max` connections at a time. The server gives up a statement after `statement_timeout`.
+    pub(super) fn new(
+        connector: Connector<DB>,
+        max: u32,
+        acquire_timeout: Duration,
+        statement_timeout: Duration,
+    ) -> Self {
+        let connections = managed::Pool::builder(connector)
+            .max_size(max as usize)
+            // The one that came back last is the least likely to have been forgotten by the network.
+            .queue_mode(QueueMode::Lifo)
+            .build()
+            .expect("only time limits need a runtime, and the pool has none");
+        Self { connections, acquire_timeout, patience: patience(statement_timeout) }
     }
 
     /// Lends a connection.
     pub(super) async fn acquire(&self) -> sqlx::Result<Lent<DB>> {
-        let connection = self.connections.acquire().await?;
+        let connection = timeout(self.acquire_timeout, self.connections.get()).await;
+        let connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            _ => sqlx::Error::PoolClosed,
+        })?;
         let deadline = Instant::now() + self.patience;
-        Ok(Lent { connection: Some(connection), patience: self.patience, deadline, under_way: false })
+        Ok(Lent { connection: Some(connection), deadline, is_clear: true })
     }
 
     /// Lends a connection on which a transaction has begun with this statement.
@@ -60,42 +80,51 @@ impl<DB: Engine> Pool<DB> {
     }
 
     pub(super) fn usage(&self) -> PoolUse {
-        PoolUse { open: self.connections.size(), idle: self.connections.num_idle() }
+        let status = self.connections.status();
+        let count = |connections| u32::try_from(connections).unwrap_or(u32::MAX);
+        PoolUse { used: count(status.size - status.available), idle: count(status.available) }
     }
 
+    /// Says farewell on every connection that nobody uses, and lends none any more.
     pub(super) async fn close(&self) {
-        self.connections.close().await;
+        let idle = self.connections.retain(|_, _| false).removed;
+        self.connections.close();
+        for connection in idle {
+            // A server that does not answer any more has no need of a farewell.
+            let _ = timeout(self.patience, connection.close()).await;
+        }
     }
 }
 
 /// A connection for one statement, or for one transaction.
-#[derive(Debug)]
 pub(super) struct Lent<DB: Engine> {
     /// Always there until it is dropped.
-    connection: Option<PoolConnection<DB>>,
-    patience: Duration,
+    connection: Option<Object<Connector<DB>>>,
     deadline: Instant,
-    /// Whether a statement has begun and not come to its end.
-    under_way: bool,
+    /// Whether every statement that has begun came to an end that leaves the connection as it was.
+    is_clear: bool,
 }
 
 impl<DB: Engine> Lent<DB> {
     /// The parts that a statement works with, from its beginning on.
     fn begin(&mut self) -> (&mut DB::Connection, Instant, &mut bool) {
-        self.under_way = true;
+        self.is_clear = false;
         let connection = self.connection.as_mut().expect("it is taken out by drop alone");
-        (&mut **connection, self.deadline, &mut self.under_way)
+        (&mut **connection, self.deadline, &mut self.is_clear)
+    }
+}
+
+/// sqlx wants one of every `Executor`. There is nothing to say: a connection knows secrets.
+impl<DB: Engine> fmt::Debug for Lent<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lent").finish_non_exhaustive()
     }
 }
 
 impl<DB: Engine> Drop for Lent<DB> {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
-        if self.under_way {
-            drop(connection.detach());
-        } else {
-            // The pool tries what it gets back, and would wait for ever for a server that has just frozen.
-            tokio::spawn(timeout(self.patience, connection.return_to_pool()));
+        if let Some(connection) = self.connection.take().filter(|_| !self.is_clear) {
+            drop(Object::take(connection));
         }
     }
 }
@@ -108,9 +137,9 @@ impl<'c, DB: Engine> Executor<'c> for &'c mut Lent<DB> {
         'c: 'e,
         E: 'q + Execute<'q, DB>,
     {
-        let (connection, deadline, under_way) = self.begin();
+        let (connection, deadline, is_clear) = self.begin();
         let steps = connection.fetch_many(query);
-        Box::pin(InTime::<DB> { steps, deadline: Box::pin(sleep_until(deadline)), under_way })
+        Box::pin(InTime::<DB> { steps, deadline: Box::pin(sleep_until(deadline)), is_clear })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<DB::Row>>>
@@ -118,24 +147,24 @@ impl<'c, DB: Engine> Executor<'c> for &'c mut Lent<DB> {
         'c: 'e,
         E: 'q + Execute<'q, DB>,
     {
-        let (connection, deadline, under_way) = self.begin();
-        in_time(connection.fetch_optional(query), deadline, under_way)
+        let (connection, deadline, is_clear) = self.begin();
+        in_time(connection.fetch_optional(query), deadline, is_clear)
     }
 
     fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [DB::TypeInfo]) -> BoxFuture<'e, sqlx::Result<DB::Statement>>
     where
         'c: 'e,
     {
-        let (connection, deadline, under_way) = self.begin();
-        in_time(connection.prepare_with(sql, parameters), deadline, under_way)
+        let (connection, deadline, is_clear) = self.begin();
+        in_time(connection.prepare_with(sql, parameters), deadline, is_clear)
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<Describe<DB>>>
     where
         'c: 'e,
     {
-        let (connection, deadline, under_way) = self.begin();
-        in_time(connection.describe(sql), deadline, under_way)
+        let (connection, deadline, is_clear) = self.begin();
+        in_time(connection.describe(sql), deadline, is_clear)
     }
 }
 
@@ -177,7 +206,7 @@ impl<DB: Engine> DerefMut for Transaction<DB> {
 
 impl<DB: Engine> Drop for Transaction<DB> {
     fn drop(&mut self) {
-        self.lent.under_way |= !self.ended;
+        self.lent.is_clear &= self.ended;
     }
 }
 
@@ -185,20 +214,25 @@ impl<DB: Engine> Drop for Transaction<DB> {
 fn in_time<'e, T: 'e>(
     statement: BoxFuture<'e, sqlx::Result<T>>,
     deadline: Instant,
-    under_way: &'e mut bool,
+    is_clear: &'e mut bool,
 ) -> BoxFuture<'e, sqlx::Result<T>> {
     Box::pin(async move {
         let outcome = timeout_at(deadline, statement).await.map_err(|_| too_late())?;
-        *under_way = false;
+        *is_clear = leaves_connection(outcome.as_ref().err());
         outcome
     })
+}
+
+/// Whether the connection is as good as before. After a refusal it is; of one that failed nobody knows.
+fn leaves_connection(error: Option<&sqlx::Error>) -> bool {
+    error.is_none_or(|error| !is_unavailable(error))
 }
 
 /// What a statement gives, for as long as it is allowed to take.
 struct InTime<'e, DB: Engine> {
     steps: BoxStream<'e, Step<DB>>,
     deadline: Pin<Box<Sleep>>,
-    under_way: &'e mut bool,
+    is_clear: &'e mut bool,
 }
 
 impl<DB: Engine> Stream for InTime<'_, DB> {
@@ -209,9 +243,9 @@ impl<DB: Engine> Stream for InTime<'_, DB> {
         match this.steps.as_mut().poll_next(context) {
             Poll::Pending => this.deadline.as_mut().poll(context).map(|()| Some(Err(too_late()))),
             Poll::Ready(Some(Ok(step))) => Poll::Ready(Some(Ok(step))),
-            end @ Poll::Ready(_) => {
-                *this.under_way = false;
-                end
+            Poll::Ready(end) => {
+                *this.is_clear = leaves_connection(end.as_ref().and_then(|step| step.as_ref().err()));
+                Poll::Ready(end)
             }
         }
     }

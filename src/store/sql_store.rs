@@ -1,6 +1,6 @@
 //! The store on any SQL engine that fits: the pools and what every statement goes through.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use sqlx::query::Query;
 
@@ -13,14 +13,13 @@ use super::{PoolUse, Result};
 /// Two pools, because SQLite has one writer at a time: a pool of one makes writers queue fairly instead of polling for the
 /// lock. On Postgres both are the same pool.
 pub(super) struct SqlStore<DB: Engine> {
-    reader: Pool<DB>,
-    writer: Pool<DB>,
+    reader: Arc<Pool<DB>>,
+    writer: Arc<Pool<DB>>,
 }
 
 impl<DB: Engine> SqlStore<DB> {
-    /// Lends the connections of two pools for a little longer than the server may work on a statement.
-    pub(super) fn new(reader: sqlx::Pool<DB>, writer: sqlx::Pool<DB>, statement_timeout: Duration) -> Self {
-        Self { reader: Pool::new(reader, statement_timeout), writer: Pool::new(writer, statement_timeout) }
+    pub(super) fn new(reader: Arc<Pool<DB>>, writer: Arc<Pool<DB>>) -> Self {
+        Self { reader, writer }
     }
 
     pub(super) fn writer(&self) -> &Pool<DB> {
