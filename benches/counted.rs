@@ -1,5 +1,5 @@
-//! The pure parts, one after the other, for `bench/instructions` to count their instructions. Log and metrics are those of
-//! production.
+//! The pure parts, one after the other, for `bench/instructions` to count their instructions. Log, metrics and allocator are
+//! those of production.
 //!
 //! It prints each case as it comes to it: how often it is repeated, and its name. callgrind counts within `counted` only,
 //! and writes down what it has each time that one ends.
@@ -11,6 +11,10 @@ mod cases;
 use cases::Case;
 use device_management::config::LogFormat;
 use device_management::telemetry;
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Enough that a rare reallocation is no more than noise, and few enough for a processor that is emulated.
 const TIMES: u64 = 20;

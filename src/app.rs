@@ -1,10 +1,11 @@
 //! Puts the parts together as the configuration says. The one place that knows every adapter.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio_util::task::TaskTracker;
 
-use crate::api::{Admission, App};
+use crate::api::{Admission, App, Parts};
 use crate::auth::{AccessTokens, BearerTokens, ExternalIssuer};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CodeSettings, Config, ProviderSettings, SmsSettings, TokenSettings};
@@ -93,15 +94,16 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
         policy: config.policy.clone(),
         conversion: Conversion::default(),
     };
-    Ok(App {
+    let parts = Parts {
         service: Arc::new(service),
-        tokens: Arc::new(tokens),
-        request_digests: Arc::new(request_digests(&config.tokens)),
+        tokens,
+        request_digests: request_digests(&config.tokens),
         limits: config.limits,
-        admission: Arc::new(Admission::new(&config.limits)),
+        admission: Admission::new(&config.limits),
         running: TaskTracker::new(),
-        draining: Arc::default(),
-    })
+        draining: AtomicBool::new(false),
+    };
+    Ok(parts.into())
 }
 
 /// Retries are known under the secret before, too, as long as tokens are.

@@ -23,10 +23,13 @@ const LATENCY_BUCKETS: [f64; 14] =
 pub fn install_log(format: LogFormat, filter: &str) {
     // A filter of its own, not directives besides the operator's: the more specific directive of two wins.
     let registry = tracing_subscriber::registry().with(EnvFilter::new(filter)).with(filter_fn(may_be_seen));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => registry.with(lines.with_ansi(false)).init(),
-        LogFormat::Json => registry.with(lines.json().with_current_span(true).with_span_list(false)).init(),
+        LogFormat::Text => {
+            registry.with(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr)).init();
+        }
+        LogFormat::Json => {
+            registry.with(json_subscriber::layer().with_span_list(false).with_writer(std::io::stderr)).init();
+        }
     }
     install_panic_hook();
 }

@@ -7,9 +7,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
@@ -35,16 +32,7 @@ impl Gateway {
         let port = listener.local_addr()?.port();
         let codes = Codes::default();
         let router = Router::new().route("/", post(take)).with_state(codes.clone());
-        tokio::spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                let service = TowerToHyperService::new(router.clone());
-                tokio::spawn(async move {
-                    let server = auto::Builder::new(TokioExecutor::new());
-                    // The service closes connections as it likes; a message that is lost by that is missed later.
-                    let _ended = server.serve_connection(TokioIo::new(connection), service).await;
-                });
-            }
-        });
+        tokio::spawn(axum::serve(listener, router).into_future());
         Ok(Self { port, codes })
     }
 

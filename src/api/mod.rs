@@ -23,6 +23,7 @@ mod tokens;
 mod unread_body;
 mod views;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,23 +44,40 @@ use crate::auth::BearerTokens;
 use crate::crypto::RequestDigests;
 use crate::service::{Keeping, Service};
 
-/// Everything that requests work with.
+/// Everything that requests work with. A clone is another handle on the same: each layer of each request takes one.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+/// What there is of it.
+pub struct Parts {
     /// The use cases.
     pub service: Arc<Service>,
     /// Checks bearer tokens and issues ours.
-    pub tokens: Arc<BearerTokens>,
+    pub tokens: BearerTokens,
     /// Tells retries from other requests.
-    pub request_digests: Arc<RequestDigests>,
+    pub request_digests: RequestDigests,
     /// Bounds of a request.
     pub limits: RequestLimits,
     /// Who may come in.
-    pub admission: Arc<Admission>,
+    pub admission: Admission,
     /// Use cases that are running, also for clients that hung up.
     pub running: TaskTracker,
     /// Set once the process has been told to stop.
-    pub draining: Arc<AtomicBool>,
+    pub draining: AtomicBool,
+}
+
+impl From<Parts> for App {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 /// Bounds of a request (contract section 7).

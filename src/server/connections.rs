@@ -10,18 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_service::Service as _;
 
 /// How long a connection may keep us waiting.
 #[derive(Clone, Copy)]
@@ -101,10 +99,16 @@ impl Connections {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (requests, running) = watch::channel(0);
-        let router = Router::new()
-            .fallback_service(self.router.clone())
-            .layer(from_fn_with_state(Arc::new(requests), count_while_it_runs));
-        let service = TowerToHyperService::new(router);
+        let (router, requests) = (self.router.clone(), Arc::new(requests));
+        let service = service_fn(move |request| {
+            let counted = Counted::from_now_on(&requests);
+            let answer = router.clone().call(request);
+            async move {
+                let answer = answer.await;
+                drop(counted);
+                answer
+            }
+        });
         let connection = self.server.serve_connection(TokioIo::new(stream), service).into_owned();
         let (stop, patience) = (self.stop.clone(), self.patience);
         async move {
@@ -161,20 +165,20 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// How many requests a connection has running.
-type Running = watch::Sender<usize>;
+/// A running request among those of its connection, until it is dropped: also when the client resets the stream.
+struct Counted(Arc<watch::Sender<usize>>);
 
-async fn count_while_it_runs(State(running): State<Arc<Running>>, request: Request, next: Next) -> Response {
-    /// Counts down also when the client resets the stream.
-    struct Counted(Arc<Running>);
-    impl Drop for Counted {
-        fn drop(&mut self) {
-            self.0.send_modify(|running| *running -= 1);
-        }
+impl Counted {
+    fn from_now_on(running: &Arc<watch::Sender<usize>>) -> Self {
+        running.send_modify(|running| *running += 1);
+        Self(running.clone())
     }
-    running.send_modify(|running| *running += 1);
-    let _counted = Counted(running);
-    next.run(request).await
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
+    }
 }
 
 /// Ends when no request has been running for too long. The first one has to come sooner.

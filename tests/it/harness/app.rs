@@ -63,25 +63,44 @@ impl TestApp {
 
     /// The same, for a test that calls what it does by itself.
     pub(crate) async fn another(&self, settings: &[(&str, &str)]) -> App {
+        self.another_on(|store| store, settings).await
+    }
+
+    /// Another replica, on what is made of its store.
+    pub(super) async fn another_on(
+        &self,
+        store: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+        settings: &[(&str, &str)],
+    ) -> App {
         let entropy = RepeatableEntropy::of_replica(self.replicas.fetch_add(1, Ordering::Relaxed));
         let parts = (self.clock.clone() as _, entropy, Some(self.outbox.clone() as _));
-        Self::assemble(self.database.url(), settings, parts).await
+        let (config, surroundings) = Self::gather(self.database.url(), settings, parts).await;
+        let surroundings = Surroundings { store: store(surroundings.store), ..surroundings };
+        assemble(&config, surroundings).expect("the parts fit together")
     }
 
     /// The service on parts of the test's choice.
     pub(super) async fn assemble(
         url: &str,
         settings: &[(&str, &str)],
-        (clock, entropy, sms): (Arc<dyn Clock>, RepeatableEntropy, Option<Arc<dyn SmsSender>>),
+        parts: (Arc<dyn Clock>, RepeatableEntropy, Option<Arc<dyn SmsSender>>),
     ) -> App {
+        let (config, surroundings) = Self::gather(url, settings, parts).await;
+        assemble(&config, surroundings).expect("the parts fit together")
+    }
+
+    async fn gather(
+        url: &str,
+        settings: &[(&str, &str)],
+        (clock, entropy, sms): (Arc<dyn Clock>, RepeatableEntropy, Option<Arc<dyn SmsSender>>),
+    ) -> (Config, Surroundings) {
         let usual = [("DATABASE_URL", url), ("SANDBOX_OTP", "random"), ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "30")];
         let environment: HashMap<&str, &str> = usual.into_iter().chain(settings.iter().copied()).collect();
         let lookup = |name: &str| environment.get(name).map(|value| (*value).to_owned());
         let config = Config::load(&lookup, None).expect("the test's settings are good");
         let store = connect(&config.database).await.expect("the test's database is there");
         let sms = sms.filter(|_| !environment.contains_key("SMS_PROVIDERS"));
-        let surroundings = Surroundings { store, clock, entropy: Arc::new(entropy), sms };
-        assemble(&config, surroundings).expect("the parts fit together")
+        (config, Surroundings { store, clock, entropy: Arc::new(entropy), sms })
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -36,10 +36,8 @@ use super::fault::{Moment, Plan};
 impl TestApp {
     /// Another replica, whose store loses the call that is planned.
     pub(crate) async fn replica_with_broken_store(&self, plan: &Plan) -> Router {
-        let mut app = self.another(&[]).await;
-        let service = Arc::get_mut(&mut app.service).expect("nobody else has it yet");
-        service.store = Arc::new(BrokenStore { store: service.store.clone(), plan: plan.clone() });
-        api::router(app)
+        let broken = |store| Arc::new(BrokenStore { store, plan: plan.clone() }) as _;
+        api::router(self.another_on(broken, &[]).await)
     }
 }
 

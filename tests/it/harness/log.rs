@@ -35,7 +35,7 @@ impl Log {
     pub(crate) fn json() -> Self {
         LazyLock::force(&BYSTANDER);
         let bytes = Buffer::default();
-        let subscriber = tracing_subscriber::fmt().json().with_writer(bytes.clone()).finish();
+        let subscriber = json_subscriber::fmt().with_writer(bytes.clone()).finish();
         Self { bytes, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
