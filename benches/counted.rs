@@ -11,10 +11,10 @@ mod cases;
 use cases::Case;
 use device_management::config::LogFormat;
 use device_management::telemetry;
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Enough that a rare reallocation is no more than noise, and few enough for a processor that is emulated.
 const TIMES: u64 = 20;

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use device_management::cli::{Cli, run};
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -13,12 +13,11 @@ class Load:
         self.process = subprocess.Popen([executable], text=True, bufsize=1, **pipes)
         self.gateway = self._answer()["gateway"]
 
-    def order(self, what, services, token, connections, seconds, **more):
-        terms = {"services": services, "token": token, "connections": connections, "seconds": seconds}
-        print(json.dumps({"do": what, "terms": terms, **more}), file=self.process.stdin, flush=True)
+    def order(self, what, **more):
+        print(json.dumps({"do": what, **more}), file=self.process.stdin, flush=True)
         report = self._answer()
         if "error" in report:
-            sys.exit(f"error: a wrong answer to `{what}` with {connections} connections: {report['error']}")
+            sys.exit(f"error: a wrong answer to `{what}`: {report['error']}")
         return report
 
     def stop(self):

@@ -2,11 +2,19 @@
 
 import uuid
 
-PARTNER = "acme"
+# As many as share a database; each has a row of its own for the rate of its messages.
+PARTNERS = 50
+
+# Spreads numbers over ten digits, each once: who comes next is nobody's neighbour in an index.
+SPREAD, DIGITS_END = 2_654_435_761, 2**32
+
+
+def partner(number):
+    return f"partner-{number % PARTNERS:02}"
 
 
 def person(number):
-    return f"person-{number:012}"
+    return f"person-{number * SPREAD % DIGITS_END:010}"
 
 
 def mobile_number(number):
@@ -17,12 +25,21 @@ def device(number):
     return uuid.UUID(int=0x01900000_0000_7000_8000_000000000000 | number)
 
 
-def uuid_sql(kind, number=":n"):
+def partner_sql(number="n"):
+    return f"('partner-' || lpad(({number} % {PARTNERS})::text, 2, '0'))"
+
+
+def person_sql(number="n"):
+    return f"('person-' || lpad(({number} * {SPREAD} % {DIGITS_END})::text, 10, '0'))"
+
+
+def mobile_number_sql(number="n"):
+    return f"('+49151' || lpad({number}::text, 8, '0'))"
+
+
+def uuid_sql(kind, number="n"):
     """The id of a number, as SQL; `kind` keeps ids of different things apart."""
-    return f"('019000{kind:02x}-0000-7000-8000-' || lpad(to_hex({number}::bigint), 12, '0'))::uuid"
-
-
-DEVICE_SQL = uuid_sql(0)
+    return f"('019000{kind:02x}-0000-7000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid"
 
 
 def number_sql(first, last):
@@ -38,13 +55,13 @@ def fill(postgres, devices, already=0):
         postgres.ask(
             f"""
             insert into person (partner_id, person_id, bound_devices)
-            select '{PARTNER}', 'person-' || lpad(n::text, 12, '0'), 1 from {number_sql(first, last)};
+            select {partner_sql()}, {person_sql()}, 1 from {number_sql(first, last)};
             insert into device (device_id, partner_id, person_id, name, created_at, bound_at, binding_fingerprint, live_keys)
-            select {uuid_sql(0, "n")}, '{PARTNER}', 'person-' || lpad(n::text, 12, '0'), 'A phone like any other'
+            select {uuid_sql(0)}, {partner_sql()}, {person_sql()}, 'A phone like any other'
                  , now() - interval '1 day', now() - interval '1 day', {random_bytes("n")}, 1
               from {number_sql(first, last)};
             insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at, used_at)
-            select {uuid_sql(1, "n")}, {uuid_sql(0, "n")}, '{PARTNER}'
+            select {uuid_sql(1)}, {uuid_sql(0)}, {partner_sql()}
                  , '\\x04'::bytea || {random_bytes("n")} || {random_bytes("-n")}
                  , 'unrestricted', now() - interval '1 day', now() - interval '1 day'
               from {number_sql(first, last)};
@@ -58,8 +75,7 @@ def numbers(postgres, first, last):
     postgres.ask(
         f"""
         insert into mobile_number (partner_id, person_id, number_id, number, created_at, verified_at, asserted_by)
-        select '{PARTNER}', 'person-' || lpad(n::text, 12, '0'), {uuid_sql(2, "n")}, '+49151' || lpad(n::text, 8, '0')
-             , now(), now(), 'bench'
+        select {partner_sql()}, {person_sql()}, {uuid_sql(2)}, {mobile_number_sql()}, now(), now(), 'bench'
           from {number_sql(first, last)};
         """
     )

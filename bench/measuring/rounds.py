@@ -2,7 +2,7 @@
 
 import statistics
 
-from . import people, programs
+from . import people, programs, sqlite
 from .service import Service
 from .statements import Walk
 from .wire import Wire
@@ -24,22 +24,53 @@ class Bench:
         self.folder, self.postgres, self.load = folder, postgres, load
         self.executable, self.options = executable, options
         self.fresh = FRESH
-        self.token, self.scripts = self._listen()
+        self.tokens, self.scripts = self._listen()
 
     def run(self):
-        found = {"sizes": []}
-        already = 0
+        seconds, found = self.options.seconds, {}
+        found["check"] = self.load.order("check", seconds=seconds)
+        found["sizes"], already = [], 0
         for devices in self.options.devices:
             people.fill(self.postgres, devices, already)
             already = devices
             found["sizes"].append({"devices": devices, "levels": self._size(devices)})
         found["replicas"] = self._replicas(already)
+        connections = self._connections(32)
+        found["sqlite"] = {"connections": connections} | medians(sqlite.measure(self, connections))
         boots = [self._briefly() for _ in range(5 if not self.options.short else 1)]
         found["boot_ms"] = statistics.median(boots)
         return found
 
+    def service(self, database_url=None, **settings):
+        return Service(self.executable, self.folder, database_url or self.postgres.url(), self.load.gateway, **settings)
+
+    def ask(self, what, services, connections, seconds, **more):
+        """Has the callers ask for something, and looks at what it costs whom."""
+        parts = {
+            "service": [service.process.pid for service in services],
+            "postgres": [self.postgres.process.pid],
+            "callers": [self.load.process.pid],
+        }
+        before = {part: sum(map(programs.processor_seconds, pids)) for part, pids in parts.items()}
+        addresses = [service.address for service in services]
+        terms = {"services": addresses, "tokens": self.tokens, "connections": connections, "seconds": seconds}
+        answer = self.load.order(what, terms=terms, **more)
+        requests = answer["requests"]
+        for part, pids in parts.items():
+            spent = sum(map(programs.processor_seconds, pids)) - before[part]
+            answer[f"{part}_cpu_us"] = spent / requests * 1e6
+        return answer | {"rate": requests / answer["seconds"]}
+
+    def fresh_people(self, count):
+        """The first of so many numbers that nobody has had."""
+        first, self.fresh = self.fresh, self.fresh + count
+        return first
+
+    def _connections(self, at_most):
+        return max(level for level in self.options.connections if level <= at_most)
+
     def _size(self, devices):
-        service = self._service()
+        service = self.service()
         self._warm_up(service, devices)
         levels = []
         for connections in self.options.connections:
@@ -51,8 +82,8 @@ class Bench:
 
     def _replicas(self, devices):
         """One replica and two, in turn."""
-        connections = max(level for level in self.options.connections if level <= 32)
-        services = [self._service(), self._service()]
+        connections = self._connections(32)
+        services = [self.service(), self.service()]
         both = {1: [], 2: []}
         for _ in range(self.options.rounds):
             for count, rounds in both.items():
@@ -64,30 +95,19 @@ class Bench:
     def _round(self, services, connections, devices, beside=True):
         """Every figure once, the limit right after what it limits."""
         seconds, figures = self.options.seconds, {}
-        figures["alive"] = self._ask("alive", services, connections, seconds)
-        figures["read"] = self._ask("read", services, connections, seconds, devices=devices)
+        figures["alive"] = self.ask("alive", services, connections, seconds)
+        figures["read"] = self.ask("read", services, connections, seconds, devices=devices)
         at_most = int(seconds * MOST_A_SECOND)
         first = self._people(at_most)
-        figures["bind"] = self._ask("bind", services, connections, seconds, first=first, at_most=at_most)
-        figures["answer"] = self._ask("answer", services, connections, seconds)
+        figures["bind"] = self.ask("bind", services, connections, seconds, first=first, at_most=at_most)
+        figures["answer"] = self.ask("answer", services, connections, seconds)
         if beside:
-            for operation, rate in self._limits(connections, devices).items():
+            for operation, rate in self.limits(connections, devices).items():
                 figures[operation]["limit"] = rate
                 figures[operation]["ratio"] = figures[operation]["rate"] / rate
         return figures
 
-    def _ask(self, what, services, connections, seconds, **more):
-        parts = {"service": [s.process.pid for s in services], "postgres": [self.postgres.process.pid]}
-        before = {part: sum(map(programs.processor_seconds, pids)) for part, pids in parts.items()}
-        addresses = [service.address for service in services]
-        answer = self.load.order(what, addresses, self.token, connections, seconds, **more)
-        requests = answer["requests"]
-        for part, pids in parts.items():
-            spent = sum(map(programs.processor_seconds, pids)) - before[part]
-            answer[f"{part}_cpu_us"] = spent / requests * 1e6
-        return answer | {"rate": requests / answer["seconds"]}
-
-    def _limits(self, connections, devices):
+    def limits(self, connections, devices):
         """What pgbench does in a second, with the statements of each request."""
         seconds, rates = max(1, round(self.options.seconds)), {}
 
@@ -99,16 +119,17 @@ class Bench:
         pgbench("read", f"random(1, {devices})", seconds=seconds)
         each = min(STRIDE, seconds * MOST_A_SECOND // connections)
         first = self._people(each * connections)
-        # The rate of the partner is ahead of the instant that the statements were heard at.
+        # The rate of a partner is ahead of the instant that the statements were heard at.
         self.postgres.ask("delete from sms_partner_rate")
         number = f"{first - 1} + :client_id * {each} + :i"
         turns = int(each * 0.9) if pgbench("bind", number, seconds=seconds) > each * connections * 0.9 else None
         # Only what was opened can be met, and every client has opened about as many.
         least = int(self.postgres.ask(
-            f"select min(n) from (select count(p.person_id) as n from generate_series(0, {connections - 1}) client"
-            f" left join person p on p.partner_id = '{people.PARTNER}'"
-            f" and p.person_id between 'person-' || lpad(({first} + client * {each})::text, 12, '0')"
-            f" and 'person-' || lpad(({first} + client * {each} + {each} - 1)::text, 12, '0') group by client) opened"
+            f"select min(opened) from (select count(p.person_id) as opened"
+            f" from generate_series(0, {connections - 1}) client, lateral {people.number_sql(first, first + each - 1)}"
+            f", lateral (select n + client * {each} as m) it"
+            f" left join person p on p.partner_id = {people.partner_sql('m')} and p.person_id = {people.person_sql('m')}"
+            f" group by client) clients"
         ))
         bound = lambda: int(self.postgres.ask("select count(*) from device"))
         before = bound()
@@ -118,15 +139,12 @@ class Bench:
         return rates
 
     def _people(self, count):
-        first, self.fresh = self.fresh, self.fresh + count
+        first = self.fresh_people(count)
         people.numbers(self.postgres, first, first + count - 1)
         return first
 
-    def _service(self, **settings):
-        return Service(self.executable, self.folder, self.postgres.url(), self.load.gateway, **settings)
-
     def _briefly(self):
-        service = self._service()
+        service = self.service()
         service.stop()
         return service.boot_ms
 
@@ -136,27 +154,25 @@ class Bench:
         self.postgres.ask("vacuum analyze; checkpoint;")
 
     def _listen(self):
-        """Makes the tables and a client, and hears what the service says to the database for one person."""
+        """Makes the tables and a client per partner, and hears what the service says to the database for one person."""
         wire = Wire(self.postgres.port)
-        url = self.postgres.url(wire.port)
-        service = Service(self.executable, self.folder, url, self.load.gateway, DATABASE_MAX_CONNECTIONS="1")
-        token = service.token()
+        service = self.service(self.postgres.url(wire.port), DATABASE_MAX_CONNECTIONS="1")
+        self.tokens = [service.token(people.partner(number)) for number in range(people.PARTNERS)]
         people.fill(self.postgres, 1)
-        self.fresh += 1
-        people.numbers(self.postgres, FRESH, FRESH)
-        reader, newcomer = Walk(1), Walk(FRESH)
-        orders = {"read": (reader, {"devices": 1}), "bind": (newcomer, {"first": FRESH, "at_most": 1}), "answer": (newcomer, {})}
+        newcomer = self._people(1)
+        orders = {"read": (1, {"devices": 1}), "bind": (newcomer, {"first": newcomer, "at_most": 1}), "answer": (newcomer, {})}
+        walks = {number: Walk(number) for number, _ in orders.values()}
         scripts = {}
-        for operation, (walk, more) in orders.items():
+        for operation, (number, more) in orders.items():
             wire.take()
-            self.load.order(operation, [service.address], token, 1, 0.02, **more)
-            heard = walk.about(wire.take())
+            self.ask(operation, [service], 1, 0.02, **more)
+            heard = walks[number].about(wire.take())
             # The same request may have been sent more than once.
             statements = list(dict((sql, (sql, values)) for sql, values in reversed(heard)).values())[::-1]
-            scripts[operation] = lambda number, walk=walk, statements=statements: walk.script(statements, number)
+            scripts[operation] = lambda at, walk=walks[number], statements=statements: walk.script(statements, at)
         service.stop()
-        self.postgres.ask(f"delete from device_key; delete from device; delete from person; delete from mobile_number;")
-        return token, scripts
+        self.postgres.ask("delete from device_key; delete from device; delete from person; delete from mobile_number;")
+        return self.tokens, scripts
 
 
 def medians(rounds):

@@ -43,9 +43,9 @@ class Service:
         programs.wait_until(ready, 60, f"the service is not ready, see {folder / 'service.log'}")
         self.boot_ms = (time.monotonic() - started) * 1000
 
-    def token(self):
-        """A bearer token of a client of the partner `acme`, both fresh."""
-        command = [self.executable, "client", "create", "--partner", "acme"]
+    def token(self, partner):
+        """A bearer token of a client of the partner's, both fresh."""
+        command = [self.executable, "client", "create", "--partner", partner]
         output = programs.run(command, env=self.environment, cwd=self.folder)
         client, secret = (line.partition("=")[2] for line in output.splitlines())
         request = urllib.request.Request(

@@ -6,20 +6,23 @@ import uuid
 
 from . import people
 
-
 # Tables that no request touches: whoever names one of them works in the background.
 BACKGROUND = re.compile(r"\b(audit_event|audit_seal|audit_chain|housekeeping_lease|sms_conversion)\b")
+
+# What a script says instead of a number that it has in `:n`.
+NUMBER = ":n::bigint"
 
 
 class Walk:
     """A person of whom everything is known: where it turns up in a parameter, a script says another person's."""
 
     def __init__(self, number):
-        self.known = {
-            people.person(number): "'person-' || lpad(:n, 12, '0')",
-            people.mobile_number(number): "'+49151' || lpad(:n, 8, '0')",
-            people.device(number): people.DEVICE_SQL,
+        self.person = {
+            people.person(number): people.person_sql(NUMBER),
+            people.mobile_number(number): people.mobile_number_sql(NUMBER),
+            people.device(number): people.uuid_sql(0, NUMBER),
         }
+        self.known = self.person | {people.partner(number): people.partner_sql(NUMBER)}
 
     def about(self, heard):
         """Of what was heard, what is about the person; the rest is the service's own business."""
@@ -31,7 +34,7 @@ class Walk:
             for kind, value in values:
                 if kind == "uuid" and value is not None and value not in self.known:
                     # An id that was made on the way: one more of its kind for each repetition.
-                    self.known[value] = people.uuid_sql(0xA0 + len(self.known))
+                    self.person[value] = self.known[value] = people.uuid_sql(0xA0 + len(self.known), NUMBER)
         return mine
 
     def script(self, heard, number):
@@ -44,8 +47,8 @@ class Walk:
 
     def _names_the_person(self, value):
         if isinstance(value, str):
-            return any(isinstance(known, str) and known in value for known in self.known)
-        return isinstance(value, uuid.UUID) and value in self.known
+            return any(isinstance(known, str) and known in value for known in self.person)
+        return isinstance(value, uuid.UUID) and value in self.person
 
     def _sql(self, kind, value):
         if value is None:
@@ -54,7 +57,7 @@ class Walk:
             return f"({self.known[value]})::{kind}"
         if kind == "bytea":
             # A key or a fingerprint: of the same length, and not the same twice.
-            return f"decode(lpad(to_hex(:n::bigint), {2 * len(value)}, '0'), 'hex')"
+            return f"decode(lpad(to_hex({NUMBER}), {2 * len(value)}, '0'), 'hex')"
         if isinstance(value, datetime.datetime):
             value = value.isoformat()
         for known, expression in self.known.items():

@@ -10,7 +10,7 @@ const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 const CODE: &str = "212212";
 const BODY: &[u8] = include_bytes!("../../examples/create-device.json");
 
-pub(super) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let phone = Phone::bound();
     let (key_text, key, signature) = (phone.key(), phone.sec1(), phone.sign(CODE));
     let der = hex::decode(&signature).expect("a phone signs in hex");

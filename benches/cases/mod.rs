@@ -4,7 +4,7 @@
 //! the integration tests run each once. A case knows how it must come out, so a fast mistake is no good figure.
 
 mod canned_store;
-mod crypto;
+pub(crate) mod crypto;
 mod edge;
 mod requests;
 mod world;

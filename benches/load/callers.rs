@@ -16,12 +16,15 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
+use crate::people;
+
 /// Whom to ask, how many at a time, and for how long.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Terms {
     /// `host:port` of each replica; connections are spread over them.
     services: Vec<String>,
-    token: String,
+    /// A token of each partner.
+    tokens: Vec<String>,
     connections: usize,
     /// No request is begun after it.
     seconds: f64,
@@ -38,6 +41,8 @@ pub(crate) trait Errand {
 
 /// A request before it has its headers.
 pub(crate) struct Ask {
+    /// Whose partner sends it: the person of that number's.
+    pub(crate) number: u64,
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) body: String,
@@ -50,6 +55,7 @@ pub(crate) async fn run(terms: &Terms, errand: Rc<dyn Errand>) -> anyhow::Result
         let service = &terms.services[number % terms.services.len()];
         open.push((service.clone(), connect(service).await.context("the service is not there")?));
     }
+    let bearers: Rc<[String]> = terms.tokens.iter().map(|token| format!("Bearer {token}")).collect();
     let waits = Rc::new(RefCell::new(Vec::new()));
     let next = Rc::new(Cell::new(0));
     let started = Instant::now();
@@ -58,7 +64,7 @@ pub(crate) async fn run(terms: &Terms, errand: Rc<dyn Errand>) -> anyhow::Result
     let tasks: Vec<_> = open
         .into_iter()
         .map(|(service, connection)| {
-            let headers = (service, format!("Bearer {}", terms.token));
+            let headers = (service, bearers.clone());
             callers.spawn_local(call(connection, headers, errand.clone(), next.clone(), waits.clone(), end))
         })
         .collect();
@@ -84,7 +90,7 @@ async fn connect(service: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
 
 async fn call(
     mut connection: SendRequest<Full<Bytes>>,
-    (host, token): (String, String),
+    (host, bearers): (String, Rc<[String]>),
     errand: Rc<dyn Errand>,
     next: Rc<Cell<usize>>,
     waits: Rc<RefCell<Vec<Duration>>>,
@@ -97,7 +103,7 @@ async fn call(
             .method(ask.method)
             .uri(ask.path)
             .header(HOST, &host)
-            .header(AUTHORIZATION, &token)
+            .header(AUTHORIZATION, &bearers[people::partner(ask.number, bearers.len())])
             .header(CONTENT_TYPE, "application/json")
             .body(Full::from(ask.body))?;
         let started = Instant::now();

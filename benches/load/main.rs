@@ -8,6 +8,9 @@
 #![expect(clippy::print_stdout, reason = "what bench/run reads")]
 
 mod callers;
+#[allow(dead_code, reason = "of the cases, signature checks are the ones wanted")]
+#[path = "../cases/mod.rs"]
+mod cases;
 mod gateway;
 mod orders;
 mod people;

@@ -2,14 +2,16 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::callers::{self, Ask, Errand, Terms};
+use crate::cases;
 use crate::gateway::Gateway;
 use crate::people;
 use crate::phones::Phone;
@@ -26,13 +28,15 @@ pub(crate) enum Order {
     Read { terms: Terms, devices: u64 },
     /// Somebody asks whether the service is alive.
     Alive { terms: Terms },
+    /// Nobody asks anybody: signatures are checked as the service does it, and by AWS-LC alone.
+    Check { seconds: f64 },
 }
 
 /// Where orders are carried out.
 pub(crate) struct Office {
     gateway: Gateway,
-    /// The challenges of the last `Bind`, with the right answers.
-    answers: Vec<(Uuid, String)>,
+    /// The challenges of the last `Bind`.
+    answers: Vec<Answer>,
 }
 
 impl Office {
@@ -53,19 +57,23 @@ impl Office {
             }
             Order::Read { terms, devices } => callers::run(&terms, Rc::new(Reads { devices })).await,
             Order::Alive { terms } => callers::run(&terms, Rc::new(Alive)).await,
+            Order::Check { seconds } => checks(seconds),
         }
     }
 
     async fn bind(&mut self, terms: &Terms, first: u64, at_most: usize) -> anyhow::Result<Value> {
         let phones = (0..at_most).map(|_| Phone::new()).collect::<anyhow::Result<Vec<_>>>()?;
         let bindings = Rc::new(Bindings { first, phones, ids: RefCell::default() });
-        let mut report = callers::run(terms, bindings.clone()).await?;
+        self.answers.clear();
+        let report = callers::run(terms, bindings.clone()).await?;
         for (place, id) in bindings.ids.take() {
-            let number = people::mobile_number(first + place as u64);
-            let code = self.gateway.code_for(&number).context("a challenge without an SMS")?;
-            self.answers.push((id, bindings.phones[place].sign(&code)?));
+            let code = self
+                .gateway
+                .code_for(&people::mobile_number(first + place as u64))
+                .context("a challenge without an SMS")?;
+            let number = first + place as u64;
+            self.answers.push(Answer { number, id, signature: bindings.phones[place].sign(&code)? });
         }
-        report["next"] = json!(first + self.answers.len() as u64);
         Ok(report)
     }
 }
@@ -89,7 +97,8 @@ impl Errand for Bindings {
             "sms_challenge": {"app_signature": "FA+9qCX9VSu"},
             "language": "en",
         });
-        Some(Ask { method: Method::POST, path: "/v1/mfa/devices".to_owned(), body: body.to_string() })
+        let number = self.first + place as u64;
+        Some(Ask { number, method: Method::POST, path: "/v1/mfa/devices".to_owned(), body: body.to_string() })
     }
 
     fn check(&self, place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
@@ -100,14 +109,22 @@ impl Errand for Bindings {
     }
 }
 
+/// A challenge, and what is right.
+struct Answer {
+    number: u64,
+    id: Uuid,
+    signature: String,
+}
+
 /// `PUT /v1/mfa/challenges/signatures/{id}`
-struct Answers(Vec<(Uuid, String)>);
+struct Answers(Vec<Answer>);
 
 impl Errand for Answers {
     fn request(&self, place: usize) -> Option<Ask> {
-        let (id, signature) = self.0.get(place)?;
+        let Answer { number, id, signature } = self.0.get(place)?;
         let path = format!("/v1/mfa/challenges/signatures/{}", id.simple());
-        Some(Ask { method: Method::PUT, path, body: json!({ "signature": signature }).to_string() })
+        let body = json!({ "signature": signature }).to_string();
+        Some(Ask { number: *number, method: Method::PUT, path, body })
     }
 
     fn check(&self, _place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
@@ -130,8 +147,9 @@ impl Reads {
 
 impl Errand for Reads {
     fn request(&self, place: usize) -> Option<Ask> {
-        let path = format!("/v1/mfa/devices/{}", people::device(self.number(place)).simple());
-        Some(Ask { method: Method::GET, path, body: String::new() })
+        let number = self.number(place);
+        let path = format!("/v1/mfa/devices/{}", people::device(number).simple());
+        Some(Ask { number, method: Method::GET, path, body: String::new() })
     }
 
     fn check(&self, place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
@@ -148,12 +166,34 @@ struct Alive;
 
 impl Errand for Alive {
     fn request(&self, _place: usize) -> Option<Ask> {
-        Some(Ask { method: Method::GET, path: "/healthz".to_owned(), body: String::new() })
+        Some(Ask { number: 0, method: Method::GET, path: "/healthz".to_owned(), body: String::new() })
     }
 
     fn check(&self, _place: usize, status: StatusCode, _body: &[u8]) -> Result<(), &'static str> {
         (status == StatusCode::OK).then_some(()).ok_or("200")
     }
+}
+
+/// Time of a signature check, in microseconds: ours from hexadecimal text to the verdict, and AWS-LC's own of the same
+/// signature. In turns, so that both meet the machine in the same mood.
+fn checks(seconds: f64) -> anyhow::Result<Value> {
+    const TURN: u32 = 50;
+    let cases = cases::crypto::cases();
+    let case = |name| cases.iter().find(|case| case.name == name).context("no such case");
+    let (ours, limit) = (case("crypto/signature_check")?, case("limit/aws_lc_verify")?);
+    let (mut took, mut times) = ([Duration::ZERO; 2], 0);
+    let started = Instant::now();
+    while started.elapsed().as_secs_f64() < seconds {
+        for (case, took) in [ours, limit].into_iter().zip(&mut took) {
+            ensure!(case.comes_out_right(), "{} comes out wrong", case.name);
+            let begun = Instant::now();
+            case.repeat(TURN.into());
+            *took += begun.elapsed();
+        }
+        times += TURN;
+    }
+    let [ours, limit] = took.map(|took| (took / times).as_secs_f64() * 1e6);
+    Ok(json!({ "service_us": ours, "aws_lc_us": limit, "ratio": ours / limit }))
 }
 
 /// The body as JSON, or null where it is not what was wanted.

@@ -1,10 +1,15 @@
-//! Persons and devices by their number: `bench/measuring/people.sql` writes them with the same ids.
+//! Persons and devices by their number: `bench/measuring/people.py` writes them with the same ids.
 
 use uuid::Uuid;
 
-/// The id of the person of that number.
+/// Where in a list of so many partners the partner is whose person has that number.
+pub(crate) fn partner(number: u64, partners: usize) -> usize {
+    usize::try_from(number % partners as u64).expect("less than there are partners")
+}
+
+/// The id of the person of that number: one like any other, so that neighbours are not neighbours in an index.
 pub(crate) fn person(number: u64) -> String {
-    format!("person-{number:012}")
+    format!("person-{:010}", number.wrapping_mul(2_654_435_761) % (1 << 32))
 }
 
 /// The mobile number of the person of that number, in E.164.
