@@ -18,6 +18,7 @@ use deadpool::managed::{self, Object, PoolError, QueueMode};
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
+use sqlx::query::Query;
 use sqlx::{Connection, Database, Describe, Either, Execute, Executor, SqlStr};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
@@ -77,6 +78,15 @@ impl<DB: Engine> Pool<DB> {
         let mut lent = self.acquire().await?;
         lent.execute(begin).await?;
         Ok(Transaction { lent, ended: false })
+    }
+
+    /// Runs a statement that begins and commits a transaction by itself. If it fails half way, the connection is closed, and
+    /// what it had begun is undone.
+    pub(super) async fn transact(&self, statement: Query<'_, DB, DB::Arguments>) -> sqlx::Result<Vec<DB::Row>> {
+        let mut transaction = Transaction { lent: self.acquire().await?, ended: false };
+        let rows = statement.fetch_all(&mut *transaction).await?;
+        transaction.ended = true;
+        Ok(rows)
     }
 
     pub(super) fn usage(&self) -> PoolUse {

@@ -5,23 +5,18 @@
 //!
 //! The record takes the parameters $1 to $23, whatever the statement; what is its own begins at $24.
 
-use sqlx::query::Query;
-use sqlx::{Database, Postgres};
+use sqlx::Postgres;
 
-use super::audit_events::SubjectColumns;
 use super::engine::Engine;
 use super::failures::spend_budget;
-use super::fraud_assessments::yes_or_no;
 use super::pool::Pool;
-use super::record::AnswerColumns;
+use super::record::bind_record;
 use super::rows::column;
 use super::{Record, Result};
 use crate::domain::challenge::{Acceptance, NewBinding, WrongSignature};
 use crate::domain::device::DeviceName;
 use crate::domain::person::PartnerId;
 use crate::domain::sms_limits::SmsSpend;
-
-type PostgresQuery<'q> = Query<'q, Postgres, <Postgres as Database>::Arguments>;
 
 /// Holds the claim of the request, if it has one, so that nobody takes it over before the commit.
 macro_rules! claim {
@@ -259,36 +254,4 @@ impl Engine for Postgres {
         let row = query.fetch_optional(&mut writer.acquire().await?).await?;
         row.map(|row| column::<Self, i64>(&row, "binding_wrong_signatures")).transpose()
     }
-}
-
-/// Binds $1 to $23.
-fn bind_record<'q>(query: PostgresQuery<'q>, partner: &'q PartnerId, record: &'q Record) -> PostgresQuery<'q> {
-    let event = &record.event;
-    let subject = SubjectColumns::of(event);
-    let fraud = record.fraud.as_ref();
-    let answer = record.answer.as_ref().map(AnswerColumns::of).unwrap_or_default();
-    query
-        .bind(partner.as_str())
-        .bind(event.id)
-        .bind(event.client_id.as_str())
-        .bind(event.action.as_ref())
-        .bind(event.outcome.as_ref())
-        .bind(subject.id)
-        .bind(subject.salt)
-        .bind(subject.digest)
-        .bind(event.object_id)
-        .bind(event.key_id)
-        .bind(event.at)
-        .bind(fraud.map(|fraud| fraud.id))
-        .bind(fraud.map(|fraud| fraud.action))
-        .bind(fraud.map(|fraud| fraud.state))
-        .bind(fraud.and_then(|fraud| fraud.score))
-        .bind(fraud.and_then(|fraud| fraud.provider_id.as_deref()))
-        .bind(fraud.map(|fraud| fraud.latency_ms))
-        .bind(fraud.map(|fraud| yes_or_no(fraud.allowed)))
-        .bind(fraud.map(|fraud| fraud.assessed_at))
-        .bind(answer.claim)
-        .bind(answer.status)
-        .bind(answer.body)
-        .bind(answer.retry_after)
 }

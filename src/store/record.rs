@@ -4,11 +4,12 @@
 //! written down alone.
 
 use sqlx::query::Query;
+use sqlx::{Encode, Type};
 use uuid::Uuid;
 
-use super::audit_events::insert_event;
+use super::audit_events::{SubjectColumns, insert_event};
 use super::engine::Engine;
-use super::fraud_assessments;
+use super::fraud_assessments::{self, yes_or_no};
 use super::pool::Transaction;
 use super::sql_store::SqlStore;
 use super::{Result, StoreError};
@@ -112,4 +113,45 @@ impl<'a> AnswerColumns<'a> {
             retry_after: answer.and_then(|answer| answer.retry_after).and_then(|seconds| i64::try_from(seconds).ok()),
         }
     }
+}
+
+/// Binds a record to $1 to $23 of a statement that writes it down together with its change.
+pub(super) fn bind_record<'q, DB: Engine>(
+    query: Query<'q, DB, DB::Arguments>,
+    partner: &'q PartnerId,
+    record: &'q Record,
+) -> Query<'q, DB, DB::Arguments>
+where
+    &'q str: Encode<'q, DB> + Type<DB>,
+    Option<&'q str>: Encode<'q, DB> + Type<DB>,
+    Option<&'q [u8]>: Encode<'q, DB> + Type<DB>,
+{
+    let event = &record.event;
+    let subject = SubjectColumns::of(event);
+    let fraud = record.fraud.as_ref();
+    let answer = record.answer.as_ref().map(AnswerColumns::of).unwrap_or_default();
+    query
+        .bind(partner.as_str())
+        .bind(event.id)
+        .bind(event.client_id.as_str())
+        .bind(event.action.as_ref())
+        .bind(event.outcome.as_ref())
+        .bind(subject.id)
+        .bind(subject.salt)
+        .bind(subject.digest)
+        .bind(event.object_id)
+        .bind(event.key_id)
+        .bind(event.at)
+        .bind(fraud.map(|fraud| fraud.id))
+        .bind(fraud.map(|fraud| fraud.action))
+        .bind(fraud.map(|fraud| fraud.state))
+        .bind(fraud.and_then(|fraud| fraud.score))
+        .bind(fraud.and_then(|fraud| fraud.provider_id.as_deref()))
+        .bind(fraud.map(|fraud| fraud.latency_ms))
+        .bind(fraud.map(|fraud| yes_or_no(fraud.allowed)))
+        .bind(fraud.map(|fraud| fraud.assessed_at))
+        .bind(answer.claim)
+        .bind(answer.status)
+        .bind(answer.body)
+        .bind(answer.retry_after)
 }
