@@ -5,9 +5,13 @@ import pathlib
 import platform
 import subprocess
 
+from . import targets
 from .rounds import OPERATIONS
 
-COLUMNS = "devices | connections | request | per second | rounds from to | p50 ms | p95 ms | p99 ms | pgbench | of it | service us | Postgres us"
+# What the service does for a request besides its work: the yardstick for all others.
+ALIVE = "GET /healthz (same middleware, no token, no database)"
+
+COLUMNS = "devices | connections | request | per second | rounds from to | p50 ms | p95 ms | p99 ms | pgbench | of it | service us | Postgres us | callers us"
 
 
 def machine(postgres_version):
@@ -27,10 +31,11 @@ def machine(postgres_version):
 
 def markdown(found):
     lines = [", ".join(f"{name}: {value}" for name, value in found["machine"].items()), ""]
+    lines += [*targets.table(found), ""]
     lines += [f"| {COLUMNS} |", "|" + " --- |" * (COLUMNS.count("|") + 1)]
     for size in found["sizes"]:
         for level in size["levels"]:
-            for operation, name in {"alive": "GET /healthz", **OPERATIONS}.items():
+            for operation, name in {"alive": ALIVE, **OPERATIONS}.items():
                 lines.append(row(size["devices"], level["connections"], name, level[operation]))
     one, two = found["replicas"]["one"], found["replicas"]["two"]
     lines += ["", f"Two replicas, {found['replicas']['connections']} connections:", "", "| request | one | two | two of one |", "| --- | --- | --- | --- |"]
@@ -38,8 +43,12 @@ def markdown(found):
         rates = one[operation]["rate"], two[operation]["rate"]
         lines.append(f"| {name} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[1] / rates[0]:.2f} |")
     top = found["sizes"][-1]["levels"][-1]
+    check, sqlite = found["check"], found["sqlite"]["answer"]
     lines += [
         "",
+        f"Signature check: {check['service_us']:.1f} us, AWS-LC alone {check['aws_lc_us']:.1f} us: {check['ratio']:.2f}.",
+        f"SQLite, {found['sqlite']['connections']} connections, PUT the signature: {sqlite['rate']:,.0f} per second,"
+        f" its statements alone {sqlite['limit']:,.0f}: {sqlite['ratio']:.2f}.",
         f"Resident memory after {top['connections']} connections: {top['memory_mib']:.0f} MiB, at most {top['memory_most_mib']:.0f} MiB.",
         f"From start to ready: {found['boot_ms']:.0f} ms.",
     ]
@@ -52,6 +61,7 @@ def row(devices, connections, name, figures):
         f"{devices:,}", connections, name, f"{figures['rate']:,.0f}",
         f"{figures['lowest_rate']:,.0f} {figures['highest_rate']:,.0f}",
         *(f"{figures[wait]:.1f}" for wait in ("p50_ms", "p95_ms", "p99_ms")),
-        *beside, f"{figures['service_cpu_us']:.0f}", f"{figures['postgres_cpu_us']:.0f}",
+        *beside,
+        *(f"{figures[part]:.0f}" for part in ("service_cpu_us", "postgres_cpu_us", "callers_cpu_us")),
     ]
     return "| " + " | ".join(map(str, cells)) + " |"

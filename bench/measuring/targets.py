@@ -1,0 +1,72 @@
+"""What the service is meant to reach, and whether it did. No run fails for it: that would say more about the machine."""
+
+import statistics
+
+from .rounds import OPERATIONS
+
+# Of what pgbench does, where the database has enough to do and is not yet swamped.
+OF_PGBENCH = {"answer": 0.6, "bind": 0.5, "read": 0.4}
+BUSY = range(16, 65)
+
+# Of the smallest database. A binding is not among them: the persons it is for are new in each.
+OF_SMALLEST = {"read": 0.85, "answer": 0.85}
+
+# Rounds of the same thing differ by so much: it counts as no slower.
+NO_SLOWER = 0.95
+
+OF_AWS_LC, OF_RAW_SQLITE = 1.2, 0.5
+MEMORY_MIB, BOOT_MS = 64, 200
+
+
+def table(found):
+    lines = ["| what | target | found | met |", "| --- | --- | --- | --- |"]
+    for what, target, value, met in [*beside_pgbench(found), *by_size(found), *two_replicas(found), *single_figures(found)]:
+        lines.append(f"| {what} | {target} | {value} | {'yes' if met else 'no'} |")
+    return lines
+
+
+def beside_pgbench(found):
+    """The worst level counts, so that no choice of levels makes it look better."""
+    every = found["sizes"][0]["levels"]
+    levels = [level for level in every if level["connections"] in BUSY] or every
+    connections = span([level["connections"] for level in levels], "d")
+    for operation, least in OF_PGBENCH.items():
+        ratios = [level[operation]["ratio"] for level in levels]
+        what = f"{OPERATIONS[operation]} / pgbench, {connections} connections"
+        yield what, f">= {least}", span(ratios, ".2f"), min(ratios) >= least
+
+
+def by_size(found):
+    """The largest database beside the smallest, if there are two; the levels of both are the same."""
+    smallest, largest = found["sizes"][0], found["sizes"][-1]
+    if smallest is largest:
+        return
+    pairs = list(zip(smallest["levels"], largest["levels"]))
+    for operation, least in OF_SMALLEST.items():
+        ratio = statistics.median(large[operation]["rate"] / small[operation]["rate"] for small, large in pairs)
+        what = f"{OPERATIONS[operation]}, {largest['devices']:,} devices / {smallest['devices']:,}"
+        yield what, f">= {least}", f"{ratio:.2f}", ratio >= least
+
+
+def two_replicas(found):
+    one, two = found["replicas"]["one"], found["replicas"]["two"]
+    for operation, name in OPERATIONS.items():
+        ratio = two[operation]["rate"] / one[operation]["rate"]
+        yield f"{name}, two replicas / one", f"no slower (>= {NO_SLOWER})", f"{ratio:.2f}", ratio >= NO_SLOWER
+
+
+def single_figures(found):
+    check, sqlite, boot = found["check"]["ratio"], found["sqlite"]["answer"]["ratio"], found["boot_ms"]
+    top = max(found["sizes"][-1]["levels"], key=lambda level: level["connections"])
+    memory = top["memory_mib"]
+    yield "signature check / AWS-LC alone", f"<= {OF_AWS_LC}", f"{check:.2f}", check <= OF_AWS_LC
+    yield "PUT the signature / statements alone, SQLite", f">= {OF_RAW_SQLITE}", f"{sqlite:.2f}", sqlite >= OF_RAW_SQLITE
+    what = f"resident memory, {top['connections']} connections"
+    yield what, f"<= {MEMORY_MIB} MiB", f"{memory:.0f} MiB", memory <= MEMORY_MIB
+    yield "start to ready", f"<= {BOOT_MS} ms", f"{boot:.0f} ms", boot <= BOOT_MS
+
+
+def span(values, form):
+    """From the least to the most, or what is both."""
+    least, most = format(min(values), form), format(max(values), form)
+    return least if least == most else f"{least} to {most}"
