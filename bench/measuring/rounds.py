@@ -67,7 +67,8 @@ class Bench:
         return first
 
     def _connections(self, at_most):
-        return max(level for level in self.options.connections if level <= at_most)
+        """The highest level that is no more than that, or else the lowest."""
+        return max((level for level in self.options.connections if level <= at_most), default=min(self.options.connections))
 
     def _size(self, devices):
         service = self.service()
