@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use chrono::{SecondsFormat, TimeDelta};
 use clap::{Parser, Subcommand};
 use secrecy::ExposeSecret;
@@ -30,7 +30,7 @@ use crate::domain::sms_conversion::Destination;
 use crate::entropy::SystemEntropy;
 use crate::server::{self, Listeners};
 use crate::service::{ClientRegistry, ConversionBook, ConversionEntry, NewSecret};
-use crate::store::{self, DatabaseUrl, Store};
+use crate::store::{self, DatabaseUrl, Pooler, Store};
 use crate::telemetry;
 
 /// Binds phones to persons and proves later which device signed.
@@ -209,6 +209,10 @@ fn warn_about_mode(config: &Config, http_addr: SocketAddr) {
 }
 
 async fn migrate(config: &Config) -> anyhow::Result<()> {
+    ensure!(
+        config.database.pooler == Pooler::None,
+        "migrations hold a lock for a whole session: use a DATABASE_URL that leads past the pooler, and DATABASE_POOLER=none"
+    );
     store::migrate(&config.database).await.context("the database could not be migrated")?;
     say("the database is up to date")
 }

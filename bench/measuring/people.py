@@ -42,6 +42,12 @@ def uuid_sql(kind, number="n"):
     return f"('019000{kind:02x}-0000-7000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid"
 
 
+def made_sql(heard, kind, number="n"):
+    """An id like one that was heard, as SQL: of the same instant, so that nobody sweeps it away as old."""
+    instant = heard.hex[:12]
+    return f"('{instant[:8]}-{instant[8:]}-7{kind:03x}-8000-' || lpad(to_hex({number}), 12, '0'))::uuid"
+
+
 def number_sql(first, last):
     return f"generate_series({first}::bigint, {last}::bigint) as number(n)"
 

@@ -96,7 +96,7 @@ class Bench:
     def _round(self, services, connections, devices, beside=True):
         """Every figure once, the limit right after what it limits."""
         seconds, figures = self.options.seconds, {}
-        figures["alive"] = self.ask("alive", services, connections, seconds)
+        figures["nothing"] = self.ask("nothing", services, connections, seconds)
         figures["read"] = self.ask("read", services, connections, seconds, devices=devices)
         at_most = int(seconds * MOST_A_SECOND)
         first = self._people(at_most)

@@ -34,7 +34,7 @@ class Walk:
             for kind, value in values:
                 if kind == "uuid" and value is not None and value not in self.known:
                     # An id that was made on the way: one more of its kind for each repetition.
-                    self.person[value] = self.known[value] = people.uuid_sql(0xA0 + len(self.known), NUMBER)
+                    self.person[value] = self.known[value] = people.made_sql(value, len(self.known), NUMBER)
         return mine
 
     def script(self, heard, number):

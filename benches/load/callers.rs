@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -53,9 +53,11 @@ pub(crate) async fn run(terms: &Terms, errand: Rc<dyn Errand>) -> anyhow::Result
     let mut open = Vec::new();
     for number in 0..terms.connections {
         let service = &terms.services[number % terms.services.len()];
-        open.push((service.clone(), connect(service).await.context("the service is not there")?));
+        open.push((HeaderValue::try_from(service)?, connect(service).await.context("the service is not there")?));
     }
-    let bearers: Rc<[String]> = terms.tokens.iter().map(|token| format!("Bearer {token}")).collect();
+    let bearers: Result<Rc<[_]>, _> =
+        terms.tokens.iter().map(|token| HeaderValue::try_from(format!("Bearer {token}"))).collect();
+    let bearers = bearers.context("a token that cannot stand in a header")?;
     let waits = Rc::new(RefCell::new(Vec::new()));
     let next = Rc::new(Cell::new(0));
     let started = Instant::now();
@@ -90,7 +92,7 @@ async fn connect(service: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
 
 async fn call(
     mut connection: SendRequest<Full<Bytes>>,
-    (host, bearers): (String, Rc<[String]>),
+    (host, bearers): (HeaderValue, Rc<[HeaderValue]>),
     errand: Rc<dyn Errand>,
     next: Rc<Cell<usize>>,
     waits: Rc<RefCell<Vec<Duration>>>,
@@ -102,9 +104,9 @@ async fn call(
         let request = Request::builder()
             .method(ask.method)
             .uri(ask.path)
-            .header(HOST, &host)
-            .header(AUTHORIZATION, &bearers[people::partner(ask.number, bearers.len())])
-            .header(CONTENT_TYPE, "application/json")
+            .header(HOST, host.clone())
+            .header(AUTHORIZATION, bearers[people::partner(ask.number, bearers.len())].clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(Full::from(ask.body))?;
         let started = Instant::now();
         let response = connection.send_request(request).await?;

@@ -26,8 +26,8 @@ pub(crate) enum Order {
     Answer { terms: Terms },
     /// Somebody reads devices, in no order, of the persons 1 to `devices`.
     Read { terms: Terms, devices: u64 },
-    /// Somebody asks whether the service is alive.
-    Alive { terms: Terms },
+    /// Somebody asks for a device by what cannot be an id.
+    Nothing { terms: Terms },
     /// Nobody asks anybody: signatures are checked as the service does it, and by AWS-LC alone.
     Check { seconds: f64 },
 }
@@ -56,7 +56,7 @@ impl Office {
                 callers::run(&terms, errand).await
             }
             Order::Read { terms, devices } => callers::run(&terms, Rc::new(Reads { devices })).await,
-            Order::Alive { terms } => callers::run(&terms, Rc::new(Alive)).await,
+            Order::Nothing { terms } => callers::run(&terms, Rc::new(Nothing)).await,
             Order::Check { seconds } => checks(seconds),
         }
     }
@@ -161,16 +161,17 @@ impl Errand for Reads {
     }
 }
 
-/// `GET /healthz`: nothing but the way in and out.
-struct Alive;
+/// `GET /v1/mfa/devices/nothing`: all that is around a request, and no work.
+struct Nothing;
 
-impl Errand for Alive {
-    fn request(&self, _place: usize) -> Option<Ask> {
-        Some(Ask { number: 0, method: Method::GET, path: "/healthz".to_owned(), body: String::new() })
+impl Errand for Nothing {
+    fn request(&self, place: usize) -> Option<Ask> {
+        let path = "/v1/mfa/devices/nothing".to_owned();
+        Some(Ask { number: place as u64, method: Method::GET, path, body: String::new() })
     }
 
     fn check(&self, _place: usize, status: StatusCode, _body: &[u8]) -> Result<(), &'static str> {
-        (status == StatusCode::OK).then_some(()).ok_or("200")
+        (status == StatusCode::NOT_FOUND).then_some(()).ok_or("404")
     }
 }
 

@@ -1,5 +1,9 @@
 //! The tokens that we issue: JWTs under a secret that all replicas share, HMAC-SHA256 and nothing else.
 
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use aws_lc_rs::digest;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
@@ -27,6 +31,7 @@ pub struct AccessTokens {
     verifying: Vec<DecodingKey>,
     lifetime: TimeDelta,
     validation: Validation,
+    found_good: FoundGood,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,6 +64,7 @@ impl AccessTokens {
             verifying: std::iter::once(secret).chain(previous).map(key).collect(),
             lifetime,
             validation,
+            found_good: FoundGood::default(),
         }
     }
 
@@ -89,17 +95,72 @@ impl AccessTokens {
 
     /// Who bears this token of ours.
     pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Caller, TokenError> {
+        let digest = Digest::of(token);
+        let bearer = match self.found_good.bearer(&digest) {
+            Some(bearer) => bearer,
+            None => self.found_good.keep(digest, self.bearer(token)?),
+        };
+        if !is_current(now, Some(bearer.not_before), bearer.expires, 0) {
+            return Err(TokenError::Invalid("it is expired"));
+        }
+        Ok(bearer.caller.clone())
+    }
+
+    /// Who bears this token at the times that it says.
+    fn bearer(&self, token: &str) -> Result<Bearer, TokenError> {
         let claims = self
             .verifying
             .iter()
             .find_map(|key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok())
             .ok_or(TokenError::Invalid("signature or claims do not fit"))?
             .claims;
-        if !is_current(now, Some(claims.nbf), claims.exp, 0) {
-            return Err(TokenError::Invalid("it is expired"));
-        }
         let partner = PartnerId::parse(&claims.partner).ok_or(TokenError::Invalid("its partner is malformed"))?;
-        Ok(Caller { partner, client_id: claims.sub, permissions: Permissions::from_words(&claims.permissions) })
+        let permissions = Permissions::from_words(&claims.permissions);
+        let caller = Caller { partner, client_id: claims.sub, permissions };
+        Ok(Bearer { caller, not_before: claims.nbf, expires: claims.exp })
+    }
+}
+
+/// What a token of ours says.
+struct Bearer {
+    caller: Caller,
+    not_before: i64,
+    expires: i64,
+}
+
+/// SHA-256 of a token: the token itself is a secret, and is not kept.
+#[derive(PartialEq, Eq, Hash)]
+struct Digest([u8; 32]);
+
+impl Digest {
+    fn of(token: &str) -> Self {
+        let digest = digest::digest(&digest::SHA256, token.as_bytes());
+        Self(digest.as_ref().try_into().expect("SHA-256 gives 32 bytes"))
+    }
+}
+
+/// So many tokens are known again; more than a replica sees within the life of one.
+const FOUND_GOOD_MAX: usize = 4096;
+
+/// Tokens whose signature was found good. A client sends the same one for an hour, and signatures do not go bad: only the
+/// time has to be looked at anew. Nothing that was refused gets here, so strangers can fill nothing.
+#[derive(Default)]
+struct FoundGood(RwLock<HashMap<Digest, Arc<Bearer>>>);
+
+impl FoundGood {
+    fn bearer(&self, digest: &Digest) -> Option<Arc<Bearer>> {
+        self.0.read().expect("nobody panics with the tokens").get(digest).cloned()
+    }
+
+    fn keep(&self, digest: Digest, bearer: Bearer) -> Arc<Bearer> {
+        let bearer = Arc::new(bearer);
+        let mut known = self.0.write().expect("nobody panics with the tokens");
+        if known.len() >= FOUND_GOOD_MAX {
+            // Those in use come again, and cost what they did the first time.
+            known.clear();
+        }
+        known.insert(digest, bearer.clone());
+        bearer
     }
 }
 
@@ -143,6 +204,29 @@ mod tests {
         assert!(rotated.verify(token.expose_secret(), at(1)).is_ok());
         let twice = tokens("the third secret of thirty-two bytes", Some("the second secret of thirty-two bytes"));
         assert!(twice.verify(token.expose_secret(), at(1)).is_err());
+    }
+
+    #[test]
+    fn a_token_that_is_known_is_known_until_it_expires_and_no_longer() {
+        let tokens = tokens("a secret of at least thirty-two bytes", None);
+        let token = tokens.issue(&caller(), at(0)).token;
+        for second in [0, 1, 3598] {
+            assert_eq!(tokens.verify(token.expose_secret(), at(second)).unwrap(), caller());
+        }
+        assert!(tokens.verify(token.expose_secret(), at(-31)).is_err(), "not before it was issued");
+        assert!(tokens.verify(token.expose_secret(), at(3599)).is_err(), "expired");
+        let longer = format!("{}A", token.expose_secret());
+        assert!(tokens.verify(&longer, at(1)).is_err(), "another token that begins like it");
+    }
+
+    #[test]
+    fn tokens_that_are_known_are_bounded_in_number() {
+        let tokens = tokens("a secret of at least thirty-two bytes", None);
+        for second in 0..i64::try_from(FOUND_GOOD_MAX).unwrap() + 10 {
+            let token = tokens.issue(&caller(), at(second)).token;
+            assert!(tokens.verify(token.expose_secret(), at(second)).is_ok());
+            assert!(tokens.found_good.0.read().unwrap().len() <= FOUND_GOOD_MAX);
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::domain::language::Language;
 use crate::domain::sms_limits::{PartnerRate, SmsLimits};
 use crate::server::Shutdown;
 use crate::service::{Policy, Retention};
-use crate::store::{DatabaseSettings, DatabaseUrl};
+use crate::store::{DatabaseSettings, DatabaseUrl, Pooler};
 
 /// How the service presents itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,6 +137,7 @@ impl Config {
         };
         secrets::check_purposes(s, mode, &config.codes, &config.tokens);
         check_deadlines(s, &config);
+        check_pooler(s, &config);
         let (shown, problems) = source.finish();
         if problems.is_empty() { Ok(Self { shown, ..config }) } else { Err(problems) }
     }
@@ -153,6 +154,20 @@ fn check_deadlines(s: &mut Source<'_>, config: &Config) {
     }
 }
 
+/// What a pooler in transaction mode cannot do.
+fn check_pooler(s: &mut Source<'_>, config: &Config) {
+    if config.database.pooler == Pooler::None {
+        return;
+    }
+    if matches!(config.database.url, DatabaseUrl::Sqlite(_)) {
+        s.problem("DATABASE_POOLER", "must be none with SQLite");
+    }
+    if config.migrate_on_start {
+        let message = "must be false with DATABASE_POOLER=transaction: run `device-management migrate` past the pooler";
+        s.problem("MIGRATE_ON_START", message);
+    }
+}
+
 fn database(s: &mut Source<'_>) -> DatabaseSettings {
     const DEFAULT: &str = "sqlite://device-management.db";
     // A URL may hold a password, so it is read and shown like a secret.
@@ -161,7 +176,13 @@ fn database(s: &mut Source<'_>) -> DatabaseSettings {
         s.problem("DATABASE_URL", message);
         DatabaseUrl::Sqlite(DEFAULT.into())
     });
+    let pooler = s.value("DATABASE_POOLER", "none", |text| match text {
+        "none" => Ok(Pooler::None),
+        "transaction" => Ok(Pooler::Transaction),
+        _ => Err("must be none or transaction"),
+    });
     DatabaseSettings {
+        pooler,
         max_connections: s.value("DATABASE_MAX_CONNECTIONS", "10", whole(1..=1000)),
         acquire_timeout: s.value("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "2", seconds(1..=60)),
         statement_timeout: s.value("DATABASE_STATEMENT_TIMEOUT_SECONDS", "5", seconds(1..=60)),

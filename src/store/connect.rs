@@ -52,11 +52,23 @@ impl DatabaseUrl {
     }
 }
 
+/// What stands between the service and Postgres.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pooler {
+    /// Nothing that could be noticed: a connection is one server process for all its life.
+    None,
+    /// A pooler that hands each transaction to any of its connections, such as PgBouncer in transaction mode. Nothing may
+    /// outlive a transaction: no settings, no prepared statements.
+    Transaction,
+}
+
 /// How to use the database.
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
     /// Which one.
     pub url: DatabaseUrl,
+    /// What stands in between, if it is Postgres.
+    pub pooler: Pooler,
     /// Connections at most, per process.
     pub max_connections: u32,
     /// How long a request waits for a free connection.
@@ -72,6 +84,7 @@ impl DatabaseSettings {
     pub fn new(url: DatabaseUrl) -> Self {
         Self {
             url,
+            pooler: Pooler::None,
             max_connections: 10,
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
@@ -95,20 +108,18 @@ pub struct PoolUse {
 pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
     Ok(match &settings.url {
         DatabaseUrl::Postgres(url) => {
-            let pool = Arc::new(pool::<Postgres>(
-                limited_postgres_options(url, settings)?,
-                settings,
-                settings.max_connections,
-            ));
-            // Whoever starts wants to hear at once that the database is not there.
-            drop(pool.acquire().await?);
+            let connector = Connector::new(service_options(url, settings)?);
+            let pool = Pool::<Postgres>::new(connector, settings.max_connections, settings.pooler, settings);
+            check_session(&pool, settings).await?;
+            let pool = Arc::new(pool);
             Arc::new(SqlStore::new(pool.clone(), pool))
         }
         DatabaseUrl::Sqlite(file) => {
             // The writer first: it makes the file.
-            let writer = pool::<Sqlite>(sqlite_options(file), settings, 1);
-            drop(writer.acquire().await?);
-            let reader = pool::<Sqlite>(sqlite_options(file), settings, settings.max_connections);
+            let pool = |max| Pool::<Sqlite>::new(Connector::new(sqlite_options(file)), max, Pooler::None, settings);
+            let writer = pool(1);
+            writer.reach().await?;
+            let reader = pool(settings.max_connections);
             Arc::new(SqlStore::new(Arc::new(reader), Arc::new(writer)))
         }
     })
@@ -163,14 +174,6 @@ impl<DB: Engine> Store for SqlStore<DB> {
     }
 }
 
-fn pool<DB: Engine>(
-    options: <DB::Connection as Connection>::Options,
-    settings: &DatabaseSettings,
-    connections: u32,
-) -> Pool<DB> {
-    Pool::new(Connector::new(options), connections, settings.acquire_timeout, settings.statement_timeout)
-}
-
 fn postgres_options(url: &SecretString) -> Result<PgConnectOptions> {
     Ok(PgConnectOptions::from_str(url.expose_secret())?
         .application_name("device-management")
@@ -178,12 +181,36 @@ fn postgres_options(url: &SecretString) -> Result<PgConnectOptions> {
 }
 
 /// What the service itself works with; a migration may take its time.
-fn limited_postgres_options(url: &SecretString, settings: &DatabaseSettings) -> Result<PgConnectOptions> {
-    let statement = settings.statement_timeout.as_millis().to_string();
-    // If a network fails so that the server does not learn of it, locks end when we have given up the transaction.
-    let idle = patience(settings.statement_timeout).as_millis().to_string();
-    let limits = [("statement_timeout", statement), ("idle_in_transaction_session_timeout", idle)];
-    Ok(postgres_options(url)?.options(limits))
+fn service_options(url: &SecretString, settings: &DatabaseSettings) -> Result<PgConnectOptions> {
+    let options = postgres_options(url)?;
+    Ok(match settings.pooler {
+        Pooler::None => {
+            let statement = settings.statement_timeout.as_millis().to_string();
+            // If a network fails so that the server does not learn of it, locks end when we have given up the transaction.
+            let idle = patience(settings.statement_timeout).as_millis().to_string();
+            options.options([("statement_timeout", statement), ("idle_in_transaction_session_timeout", idle)])
+        }
+        // PgBouncer refuses what it cannot keep apart for each client. Floats come in binary, so their digits do not matter.
+        Pooler::Transaction => options.extra_float_digits(None),
+    })
+}
+
+/// Makes sure that the database is there, and that what was said at the start of a connection holds.
+async fn check_session(pool: &Pool<Postgres>, settings: &DatabaseSettings) -> Result<()> {
+    let query = sqlx::query("select setting from pg_settings where name = 'statement_timeout'");
+    let row = pool.one(query).await?;
+    let limit: String = row.map_or(Ok(String::new()), |row| column::<Postgres, _>(&row, "setting"))?;
+    match settings.pooler {
+        // With what a pooler mixes up, a statement could run that was prepared for another.
+        Pooler::None if limit != settings.statement_timeout.as_millis().to_string() => Err(StoreError::SessionNotKept),
+        Pooler::Transaction if limit == "0" => {
+            tracing::warn!(
+                "statements have no time limit: alter role ... set statement_timeout, as the pooler keeps none"
+            );
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn sqlite_options(file: &PathBuf) -> SqliteConnectOptions {

@@ -24,6 +24,9 @@ pub enum StoreError {
     /// The database lacks a migration of this build.
     #[error("migrations are missing: run `device-management migrate`")]
     NotMigrated,
+    /// Something between us and the database mixes sessions.
+    #[error("a setting of the session does not hold: set DATABASE_POOLER=transaction if there is a pooler in between")]
+    SessionNotKept,
     /// A migration failed.
     #[error("migration failed")]
     Migration(#[from] sqlx::migrate::MigrateError),

@@ -34,7 +34,7 @@ mod verdicts;
 pub use audit_trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent};
 pub use bindings::{BindingProspects, Bindings};
 pub use clients::{Client, ClientSecret, Clients, SecretHash};
-pub use connect::{DatabaseSettings, DatabaseUrl, PoolUse, connect, migrate};
+pub use connect::{DatabaseSettings, DatabaseUrl, PoolUse, Pooler, connect, migrate};
 pub use devices::{DeleteOutcome, DevicePage, DeviceQuery, Devices, Tombstones};
 pub use erasure::{Erased, Erasure};
 pub use error::StoreError;

@@ -18,14 +18,16 @@ use deadpool::managed::{self, Object, PoolError, QueueMode};
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
+use sqlx::error::BoxDynError;
 use sqlx::query::Query;
 use sqlx::{Connection, Database, Describe, Either, Execute, Executor, SqlStr};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
-use super::PoolUse;
+use super::connect::Pooler;
 use super::connector::Connector;
 use super::engine::Engine;
 use super::error::is_unavailable;
+use super::{DatabaseSettings, PoolUse};
 
 /// The server's own limit comes first when it can: it says for certain that nothing happened.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -41,36 +43,68 @@ type Step<DB> = sqlx::Result<Either<<DB as Database>::QueryResult, <DB as Databa
 /// A pool whose connections are lent for a limited time.
 pub(super) struct Pool<DB: Engine> {
     connections: managed::Pool<Connector<DB>>,
+    pooler: Pooler,
     acquire_timeout: Duration,
     patience: Duration,
 }
 
 impl<DB: Engine> Pool<DB> {
-    /// Lends at most `max` connections at a time. The server gives up a statement after `statement_timeout`.
-    pub(super) fn new(
-        connector: Connector<DB>,
-        max: u32,
-        acquire_timeout: Duration,
-        statement_timeout: Duration,
-    ) -> Self {
+    /// Lends as many connections at a time as the settings allow, or fewer.
+    pub(super) fn new(connector: Connector<DB>, max: u32, pooler: Pooler, settings: &DatabaseSettings) -> Self {
         let connections = managed::Pool::builder(connector)
             .max_size(max as usize)
             // The one that came back last is the least likely to have been forgotten by the network.
             .queue_mode(QueueMode::Lifo)
             .build()
             .expect("only time limits need a runtime, and the pool has none");
-        Self { connections, acquire_timeout, patience: patience(statement_timeout) }
+        let patience = patience(settings.statement_timeout);
+        Self { connections, pooler, acquire_timeout: settings.acquire_timeout, patience }
+    }
+
+    /// Runs one statement in its own commit, and gives the first row that it returned.
+    pub(super) async fn one(&self, query: Query<'_, DB, DB::Arguments>) -> sqlx::Result<Option<DB::Row>> {
+        match self.pooler {
+            Pooler::None => query.fetch_optional(&mut self.acquire().await?).await,
+            Pooler::Transaction => Ok(self.in_transaction(query).await?.into_iter().next()),
+        }
+    }
+
+    /// Runs one statement in its own commit, and gives all rows that it returned.
+    pub(super) async fn all(&self, query: Query<'_, DB, DB::Arguments>) -> sqlx::Result<Vec<DB::Row>> {
+        match self.pooler {
+            Pooler::None => query.fetch_all(&mut self.acquire().await?).await,
+            Pooler::Transaction => self.in_transaction(query).await,
+        }
+    }
+
+    /// Between two transactions the server may change, and what was prepared on one is not there on the other.
+    async fn in_transaction(&self, query: Query<'_, DB, DB::Arguments>) -> sqlx::Result<Vec<DB::Row>> {
+        let mut transaction = self.begin_with("begin").await?;
+        match query.fetch_all(&mut *transaction).await {
+            Ok(rows) => transaction.commit().await.map(|()| rows),
+            Err(error) => {
+                if leaves_connection(Some(&error)) {
+                    transaction.rollback().await?;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Lends a connection.
-    pub(super) async fn acquire(&self) -> sqlx::Result<Lent<DB>> {
+    async fn acquire(&self) -> sqlx::Result<Lent<DB>> {
         let connection = timeout(self.acquire_timeout, self.connections.get()).await;
         let connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|error| match error {
             PoolError::Backend(error) => error,
             _ => sqlx::Error::PoolClosed,
         })?;
         let deadline = Instant::now() + self.patience;
-        Ok(Lent { connection: Some(connection), deadline, is_clear: true })
+        Ok(Lent { connection: Some(connection), pooler: self.pooler, deadline, is_clear: true })
+    }
+
+    /// Makes sure that there is a database.
+    pub(super) async fn reach(&self) -> sqlx::Result<()> {
+        self.acquire().await.map(drop)
     }
 
     /// Lends a connection on which a transaction has begun with this statement.
@@ -110,6 +144,7 @@ impl<DB: Engine> Pool<DB> {
 pub(super) struct Lent<DB: Engine> {
     /// Always there until it is dropped.
     connection: Option<Object<Connector<DB>>>,
+    pooler: Pooler,
     deadline: Instant,
     /// Whether every statement that has begun came to an end that leaves the connection as it was.
     is_clear: bool,
@@ -147,8 +182,12 @@ impl<'c, DB: Engine> Executor<'c> for &'c mut Lent<DB> {
         'c: 'e,
         E: 'q + Execute<'q, DB>,
     {
+        let pooler = self.pooler;
         let (connection, deadline, is_clear) = self.begin();
-        let steps = connection.fetch_many(query);
+        let steps = match pooler {
+            Pooler::None => connection.fetch_many(query),
+            Pooler::Transaction => connection.fetch_many(Unnamed(query)),
+        };
         Box::pin(InTime::<DB> { steps, deadline: Box::pin(sleep_until(deadline)), is_clear })
     }
 
@@ -157,8 +196,13 @@ impl<'c, DB: Engine> Executor<'c> for &'c mut Lent<DB> {
         'c: 'e,
         E: 'q + Execute<'q, DB>,
     {
+        let pooler = self.pooler;
         let (connection, deadline, is_clear) = self.begin();
-        in_time(connection.fetch_optional(query), deadline, is_clear)
+        let row = match pooler {
+            Pooler::None => connection.fetch_optional(query),
+            Pooler::Transaction => connection.fetch_optional(Unnamed(query)),
+        };
+        in_time(row, deadline, is_clear)
     }
 
     fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [DB::TypeInfo]) -> BoxFuture<'e, sqlx::Result<DB::Statement>>
@@ -175,6 +219,27 @@ impl<'c, DB: Engine> Executor<'c> for &'c mut Lent<DB> {
     {
         let (connection, deadline, is_clear) = self.begin();
         in_time(connection.describe(sql), deadline, is_clear)
+    }
+}
+
+/// A statement that is prepared without a name, to be gone after its transaction.
+struct Unnamed<E>(E);
+
+impl<'q, DB: Database, E: Execute<'q, DB>> Execute<'q, DB> for Unnamed<E> {
+    fn sql(self) -> SqlStr {
+        self.0.sql()
+    }
+
+    fn statement(&self) -> Option<&DB::Statement> {
+        self.0.statement()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<DB::Arguments>, BoxDynError> {
+        self.0.take_arguments()
+    }
+
+    fn persistent(&self) -> bool {
+        false
     }
 }
 

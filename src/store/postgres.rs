@@ -162,7 +162,7 @@ impl Engine for Postgres {
             .bind(sms.map(|sms| sms.person.1.to_text()))
             .bind(sms.map(|sms| sms.person.1.version()))
             .bind(sms.map(|sms| sms.at));
-        Ok(query.fetch_optional(&mut writer.acquire().await?).await?.is_some())
+        Ok(writer.one(query).await?.is_some())
     }
 
     async fn accept_binding(
@@ -213,7 +213,7 @@ impl Engine for Postgres {
             .bind(acceptance.wrong_signatures_cap)
             .bind(acceptance.device_limit)
             .bind(&acceptance.fingerprint[..]);
-        Ok(query.fetch_optional(&mut writer.acquire().await?).await?.is_some())
+        Ok(writer.one(query).await?.is_some())
     }
 
     async fn count_wrong_signature(
@@ -251,7 +251,7 @@ impl Engine for Postgres {
             .bind(wrong.budget.window_start(wrong.at))
             .bind(wrong.budget.cap)
             .bind(wrong.budget.cooling_until(wrong.at));
-        let row = query.fetch_optional(&mut writer.acquire().await?).await?;
+        let row = writer.one(query).await?;
         row.map(|row| column::<Self, i64>(&row, "binding_wrong_signatures")).transpose()
     }
 }

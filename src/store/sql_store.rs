@@ -28,14 +28,12 @@ impl<DB: Engine> SqlStore<DB> {
 
     /// Reads at most one row.
     pub(super) async fn row(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Option<DB::Row>> {
-        let mut connection = self.reader.acquire().await?;
-        Ok(query.fetch_optional(&mut connection).await?)
+        Ok(self.reader.one(query).await?)
     }
 
     /// Reads all rows.
     pub(super) async fn rows(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Vec<DB::Row>> {
-        let mut connection = self.reader.acquire().await?;
-        Ok(query.fetch_all(&mut connection).await?)
+        Ok(self.reader.all(query).await?)
     }
 
     /// Runs one statement in its own commit and gives the row that it returned.
@@ -43,8 +41,7 @@ impl<DB: Engine> SqlStore<DB> {
     /// Reads to the end rather than to the first row: SQLite commits when the statement is finished, not when it has
     /// yielded what it returns, and nobody may hear of a write that is not durable yet.
     pub(super) async fn write(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Option<DB::Row>> {
-        let mut connection = self.writer.acquire().await?;
-        Ok(query.fetch_all(&mut connection).await?.pop())
+        Ok(self.writer.all(query).await?.pop())
     }
 
     /// Begins a transaction that will write. Dropped without commit, it is rolled back.

@@ -32,6 +32,7 @@ mod mobile_numbers;
 mod openapi;
 mod outages;
 mod overload;
+mod pooler;
 mod pure_parts;
 mod races;
 mod round_trips;

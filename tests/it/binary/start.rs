@@ -86,6 +86,18 @@ async fn migrations_can_be_run_before(Empty(database): Empty) {
     program.serve().stranger().get("/readyz").await.assert_status(200);
 }
 
+/// Their lock would be one server process's, and the statements under it another's.
+#[test]
+fn migrations_do_not_go_through_a_pooler() {
+    let program = Program::new()
+        .with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")
+        .with("DATABASE_POOLER", "transaction")
+        .with("MIGRATE_ON_START", "false");
+    let (code, logs) = fail(&program, &["migrate"]);
+    assert_eq!(code, 1);
+    assert!(logs.contains("use a DATABASE_URL that leads past the pooler, and DATABASE_POOLER=none"), "{logs}");
+}
+
 async fn an_unmigrated_database_is_refused_when_told_not_to_migrate(Empty(database): Empty) {
     let (code, logs) = fail(&sandbox_on(&database).with("MIGRATE_ON_START", "false"), &[]);
     assert_eq!(code, 1);

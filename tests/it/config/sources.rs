@@ -195,3 +195,14 @@ fn secrets_stand_neither_in_what_is_shown_nor_in_problems() {
     let found = problems(&spoilt, "").join("\n");
     assert!(!found.contains("hunter2"), "{found}");
 }
+
+#[test]
+fn a_pooler_goes_with_postgres_and_without_migrations_at_the_start() {
+    let through = ("DATABASE_POOLER", "transaction");
+    let postgres = ("DATABASE_URL", "postgres://db.example/devices");
+    assert!(load(&[through, postgres, ("MIGRATE_ON_START", "false")]).is_ok());
+    let found = problems(&[through], "").join("\n");
+    assert!(found.contains("DATABASE_POOLER must be none with SQLite"), "{found}");
+    assert!(found.contains("MIGRATE_ON_START must be false"), "{found}");
+    assert!(problems(&[("DATABASE_POOLER", "session")], "")[0].contains("must be none or transaction"));
+}

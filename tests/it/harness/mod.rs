@@ -21,6 +21,7 @@ pub(crate) mod identity_provider;
 mod lines;
 pub(crate) mod log;
 mod outbox;
+pub(crate) mod pgbouncer;
 mod phone;
 mod postgres;
 mod processes;
@@ -105,13 +106,13 @@ pub(crate) fn number_from_environment<T: FromStr>(name: &str, usual: T) -> T {
     chosen.map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-/// Says on the real stderr, past the capture of test output, that `test` did not run for want of Postgres.
+/// Says on the real stderr, past the capture of test output, that `test` did not run for want of a program.
 fn report_not_run(test: &str, remedy: &str) {
     static NOT_RUN: AtomicUsize = AtomicUsize::new(0);
     let test = test.trim_start_matches("it::");
-    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "no Postgres for {test}, and CI=true: {remedy}");
+    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{test} cannot run, and CI=true: {remedy}");
     let so_far = NOT_RUN.fetch_add(1, Ordering::Relaxed) + 1;
-    let line = format!("NOT RUN for want of Postgres ({so_far} so far): {test}. To run it, {remedy}.\n");
+    let line = format!("NOT RUN ({so_far} so far): {test}. To run it, {remedy}.\n");
     io::stderr().write_all(line.as_bytes()).expect("stderr takes a line");
 }
 
