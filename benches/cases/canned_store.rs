@@ -215,8 +215,8 @@ answers![
     }
     IdempotentRequests {
         fn claim_request(claim: &Claim) -> Claimed = |store| Claimed::Yes;
-        fn finish_request(claim: ClaimId, answer: &StoredAnswer, now: DateTime<Utc>) -> () = |store| ();
-        fn release_request(claim: ClaimId, now: DateTime<Utc>) -> () = |store| ();
+        fn finish_request(partner: &PartnerId, claim: ClaimId, answer: &StoredAnswer, now: DateTime<Utc>) -> () = |store| ();
+        fn release_request(partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> () = |store| ();
     }
     Housekeeping {
         fn lease(task: &str, holder: Uuid, now: DateTime<Utc>, until: DateTime<Utc>) -> bool;

@@ -62,7 +62,7 @@ async fn once(app: App, request: Request, next: Next) -> Result<Response, ApiErr
     parts.extensions.insert(BodyRead(body));
     let response = next.run(Request::from_parts(parts, Body::empty())).await;
     let (response, answer) = keep(response, &request_id);
-    if let Err(error) = app.service.end_request(claim, answer.as_ref()).await {
+    if let Err(error) = app.service.end_request(&caller, claim, answer.as_ref()).await {
         // The caller gets the answer all the same; a retry waits until the lease is over.
         tracing::warn!(error = &error as &dyn std::error::Error, "the answer of a request could not be kept");
     }

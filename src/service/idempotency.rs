@@ -34,11 +34,16 @@ impl Service {
 
     /// Ends a request: its answer is the one for every retry from now on. Without an answer a retry runs anew, unless the
     /// work has kept one.
-    pub async fn end_request(&self, claim: ClaimId, answer: Option<&StoredAnswer>) -> Result<(), Failure> {
+    pub async fn end_request(
+        &self,
+        caller: &Caller,
+        claim: ClaimId,
+        answer: Option<&StoredAnswer>,
+    ) -> Result<(), Failure> {
         let now = self.clock.now();
         match answer {
-            Some(answer) => self.store.finish_request(claim, answer, now).await?,
-            None => self.store.release_request(claim, now).await?,
+            Some(answer) => self.store.finish_request(&caller.partner, claim, answer, now).await?,
+            None => self.store.release_request(&caller.partner, claim, now).await?,
         }
         Ok(())
     }

@@ -148,11 +148,18 @@ impl<DB: Engine> Devices for SqlStore<DB> {
             transaction.rollback().await?;
             return Ok(DeleteOutcome::NotFound);
         }
-        sqlx::query("update device_key set deleted_at = $2 where device_id = $1 and deleted_at is null")
-            .bind(id.uuid())
-            .bind(now)
-            .execute(&mut *transaction)
-            .await?;
+        // Its keys are all alive. To look for live ones would offer Postgres the index on those of the whole partner.
+        sqlx::query(
+            "update device_key
+                set deleted_at = coalesce(deleted_at, $3)
+              where device_id = $1
+                and partner_id = $2",
+        )
+        .bind(id.uuid())
+        .bind(partner.as_str().to_owned())
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
         write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
         Ok(DeleteOutcome::Deleted)

@@ -63,6 +63,9 @@ pub(super) trait Engine:
     /// How a transaction that will write begins.
     const BEGIN_WRITE: &'static str;
 
+    /// The statement that takes an idempotency key: see `claim_request!`.
+    const CLAIM_REQUEST: &'static str;
+
     /// Makes this attempt the person's only open one, spends the message and writes the record down, in one commit. False,
     /// and no attempt opened, when the person has no verified number (any more), or not this one, when a limit stands
     /// against the message by now, or when the claim is lost.

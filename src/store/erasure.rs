@@ -152,7 +152,8 @@ impl<DB: Engine> Erasing<'_, DB> {
             "update device_key
                 set public_key = $3
                   , deleted_at = coalesce(deleted_at, $4)
-              where device_id in (select device_id from device where partner_id = $1 and person_id = $2)
+              where partner_id = $1
+                and device_id in (select device_id from device where partner_id = $1 and person_id = $2)
              returning key_id",
         )
         .bind(self.partner.as_str().to_owned())

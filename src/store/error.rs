@@ -46,12 +46,14 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether a key was refused because another device of the partner has it. Postgres names the index, SQLite its columns.
+/// Whether a key was refused because another device of the partner has it. Postgres names the index, or that of a part of
+/// the table, which is called after it; SQLite names its columns.
 pub(super) fn is_key_taken(error: &StoreError) -> bool {
     let StoreError::Driver(error) = error else { return false };
     error.as_database_error().is_some_and(|error| {
         error.is_unique_violation()
-            && (error.constraint() == Some("device_key_taken") || error.message().contains("device_key.public_key"))
+            && (error.constraint().is_some_and(|index| index.starts_with("device_key_taken"))
+                || error.message().contains("device_key.public_key"))
     })
 }
 

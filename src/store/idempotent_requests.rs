@@ -11,6 +11,36 @@ use super::rows::column;
 use super::sql_store::SqlStore;
 use super::{Result, StoreError};
 use crate::domain::idempotency::{ANSWERS_KEPT_FOR, Claim, ClaimId, Claimed, KeptAnswer, LEASE, StoredAnswer};
+use crate::domain::person::PartnerId;
+
+/// The statement that takes a key which is new, or forgotten, or whose run died without an answer to the same request. What
+/// names the constraint that keeps a key from being taken twice is the engine's own.
+macro_rules! claim_request {
+    ($unique:literal) => {
+        concat!(
+            "insert into idempotent_request
+                 (scope, claim_id, digest, partner_id, person_id, claimed_at, lease_until)
+             values ($1, $2, $3, $4, $5, $6, $7)
+             on conflict ",
+            $unique,
+            " do update
+                set claim_id = excluded.claim_id
+                  , digest = excluded.digest
+                  , claimed_at = excluded.claimed_at
+                  , lease_until = excluded.lease_until
+                  , status = null
+                  , body = null
+                  , retry_after = null
+                  , finished_at = null
+              where idempotent_request.claimed_at <= $8
+                 or ( idempotent_request.status is null
+                      and idempotent_request.lease_until <= $6
+                      and idempotent_request.digest in ($3, $9) )
+             returning claim_id"
+        )
+    };
+}
+pub(super) use claim_request;
 
 /// How often a claim is tried anew when the row that was in its way has vanished.
 const TRIES: usize = 3;
@@ -22,10 +52,16 @@ pub trait IdempotentRequests {
     async fn claim_request(&self, claim: &Claim) -> Result<Claimed>;
 
     /// Ends a run: this is its answer from now on. Without effect when the claim is lost.
-    async fn finish_request(&self, claim: ClaimId, answer: &StoredAnswer, now: DateTime<Utc>) -> Result<()>;
+    async fn finish_request(
+        &self,
+        partner: &PartnerId,
+        claim: ClaimId,
+        answer: &StoredAnswer,
+        now: DateTime<Utc>,
+    ) -> Result<()>;
 
     /// Ends a run without an answer that could be kept. What its work has kept stays; else a retry runs anew.
-    async fn release_request(&self, claim: ClaimId, now: DateTime<Utc>) -> Result<()>;
+    async fn release_request(&self, partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> Result<()>;
 }
 
 #[async_trait::async_trait]
@@ -42,7 +78,13 @@ impl<DB: Engine> IdempotentRequests for SqlStore<DB> {
         Ok(Claimed::Running { until: claim.at })
     }
 
-    async fn finish_request(&self, claim: ClaimId, answer: &StoredAnswer, now: DateTime<Utc>) -> Result<()> {
+    async fn finish_request(
+        &self,
+        partner: &PartnerId,
+        claim: ClaimId,
+        answer: &StoredAnswer,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         let kept = KeptAnswer { claim, answer: Some(answer.clone()) };
         let columns = AnswerColumns::of(&kept);
         let query = sqlx::query(
@@ -51,64 +93,50 @@ impl<DB: Engine> IdempotentRequests for SqlStore<DB> {
                   , body = $3
                   , retry_after = $4
                   , finished_at = $5
-              where claim_id = $1",
+              where claim_id = $1
+                and partner_id = $6",
         )
         .bind(claim.uuid())
         .bind(columns.status)
         .bind(columns.body.map(<[u8]>::to_vec))
         .bind(columns.retry_after)
-        .bind(now);
+        .bind(now)
+        .bind(partner.as_str().to_owned());
         self.write(query).await?;
         Ok(())
     }
 
-    async fn release_request(&self, claim: ClaimId, now: DateTime<Utc>) -> Result<()> {
+    async fn release_request(&self, partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> Result<()> {
         let query = sqlx::query(
             "update idempotent_request
                 set finished_at = case when status is null then null else $2 end
                   , lease_until = $2
-              where claim_id = $1",
+              where claim_id = $1
+                and partner_id = $3",
         )
         .bind(claim.uuid())
-        .bind(now);
+        .bind(now)
+        .bind(partner.as_str().to_owned());
         self.write(query).await?;
         Ok(())
     }
 }
 
 impl<DB: Engine> SqlStore<DB> {
-    /// Takes a key that is new, or forgotten, or whose run died without an answer to the same request.
+    /// Whether the key was this request's to take.
     async fn try_claim(&self, claim: &Claim) -> Result<bool> {
         let current = claim.digests.first().map(|digest| digest.to_vec()).unwrap_or_default();
         let previous = claim.digests.last().map(|digest| digest.to_vec()).unwrap_or_default();
-        let query = sqlx::query(
-            "insert into idempotent_request
-                 (scope, claim_id, digest, partner_id, person_id, claimed_at, lease_until)
-             values ($1, $2, $3, $4, $5, $6, $7)
-             on conflict (scope) do update
-                set claim_id = excluded.claim_id
-                  , digest = excluded.digest
-                  , claimed_at = excluded.claimed_at
-                  , lease_until = excluded.lease_until
-                  , status = null
-                  , body = null
-                  , retry_after = null
-                  , finished_at = null
-              where idempotent_request.claimed_at <= $8
-                 or ( idempotent_request.status is null
-                      and idempotent_request.lease_until <= $6
-                      and idempotent_request.digest in ($3, $9) )
-             returning claim_id",
-        )
-        .bind(claim.scope.to_vec())
-        .bind(claim.id.uuid())
-        .bind(current)
-        .bind(claim.partner.as_str().to_owned())
-        .bind(claim.person.as_ref().map(|person| person.as_str().to_owned()))
-        .bind(claim.at)
-        .bind(claim.at + LEASE)
-        .bind(claim.at - ANSWERS_KEPT_FOR)
-        .bind(previous);
+        let query = sqlx::query(DB::CLAIM_REQUEST)
+            .bind(claim.scope.to_vec())
+            .bind(claim.id.uuid())
+            .bind(current)
+            .bind(claim.partner.as_str().to_owned())
+            .bind(claim.person.as_ref().map(|person| person.as_str().to_owned()))
+            .bind(claim.at)
+            .bind(claim.at + LEASE)
+            .bind(claim.at - ANSWERS_KEPT_FOR)
+            .bind(previous);
         Ok(self.write(query).await?.is_some())
     }
 
@@ -116,9 +144,11 @@ impl<DB: Engine> SqlStore<DB> {
         let query = sqlx::query(
             "select digest, lease_until, status, body, retry_after, finished_at
                from idempotent_request
-              where scope = $1",
+              where scope = $1
+                and partner_id = $2",
         )
-        .bind(claim.scope.to_vec());
+        .bind(claim.scope.to_vec())
+        .bind(claim.partner.as_str().to_owned());
         let Some(row) = self.row(query).await? else { return Ok(None) };
         let digest = column::<DB, Vec<u8>>(&row, "digest")?;
         if !claim.digests.iter().any(|known| known[..] == digest[..]) {

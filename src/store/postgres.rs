@@ -9,6 +9,7 @@ use sqlx::Postgres;
 
 use super::engine::Engine;
 use super::failures::spend_budget;
+use super::idempotent_requests::claim_request;
 use super::pool::Pool;
 use super::record::bind_record;
 use super::rows::column;
@@ -25,6 +26,7 @@ macro_rules! claim {
              select claim_id
                from idempotent_request
               where claim_id = $20
+                and partner_id = $1
                 for update
          )"
     };
@@ -67,6 +69,7 @@ macro_rules! record_with {
             $change,
             "
                   where claim_id = $20
+                    and idempotent_request.partner_id = $1
              )"
         )
     };
@@ -75,6 +78,9 @@ macro_rules! record_with {
 #[async_trait::async_trait]
 impl Engine for Postgres {
     const BEGIN_WRITE: &'static str = "begin";
+
+    // By its name: a database that is spread by partner has the partner among its columns.
+    const CLAIM_REQUEST: &'static str = claim_request!("on constraint idempotent_request_pkey");
 
     async fn open_binding(
         writer: &Pool<Self>,

@@ -69,7 +69,7 @@ pub(super) async fn write_down<DB: Engine>(
         fraud_assessments::insert::<DB>(partner, fraud).execute(&mut **transaction).await?;
     }
     if let Some(answer) = &record.answer {
-        let kept = keep_answer::<DB>(answer).fetch_all(&mut **transaction).await?;
+        let kept = keep_answer::<DB>(partner, answer).fetch_all(&mut **transaction).await?;
         if kept.is_empty() {
             return Err(StoreError::ClaimLost);
         }
@@ -78,7 +78,7 @@ pub(super) async fn write_down<DB: Engine>(
 }
 
 /// Writes the answer under its claim, or takes one back that came to nothing.
-fn keep_answer<DB: Engine>(kept: &KeptAnswer) -> Query<'static, DB, DB::Arguments> {
+fn keep_answer<DB: Engine>(partner: &PartnerId, kept: &KeptAnswer) -> Query<'static, DB, DB::Arguments> {
     let columns = AnswerColumns::of(kept);
     sqlx::query(
         "update idempotent_request
@@ -86,12 +86,14 @@ fn keep_answer<DB: Engine>(kept: &KeptAnswer) -> Query<'static, DB, DB::Argument
               , body = $3
               , retry_after = $4
           where claim_id = $1
+            and partner_id = $5
          returning claim_id",
     )
     .bind(kept.claim.uuid())
     .bind(columns.status)
     .bind(columns.body.map(<[u8]>::to_vec))
     .bind(columns.retry_after)
+    .bind(partner.as_str().to_owned())
 }
 
 /// The columns of a kept answer; all null when there is none.

@@ -10,6 +10,7 @@ use sqlx::Sqlite;
 
 use super::engine::Engine;
 use super::failures::spend_budget;
+use super::idempotent_requests::claim_request;
 use super::pool::Pool;
 use super::record::{bind_record, write_down};
 use super::rows::column;
@@ -23,7 +24,7 @@ use crate::domain::sms_limits::SmsSpend;
 /// True while the request's claim, if it has one, is in force.
 macro_rules! claim_holds {
     () => {
-        "($20 is null or exists (select 1 from idempotent_request where claim_id = $20))"
+        "($20 is null or exists (select 1 from idempotent_request where claim_id = $20 and partner_id = $1))"
     };
 }
 
@@ -51,6 +52,7 @@ macro_rules! record_after_a_change {
              , body = $22
              , retry_after = $23
          where claim_id = $20
+           and partner_id = $1
            and exists (select 1 from audit_pending where partner_id = $1 and event_id = $2);
 
         "
@@ -60,6 +62,8 @@ macro_rules! record_after_a_change {
 #[async_trait::async_trait]
 impl Engine for Sqlite {
     const BEGIN_WRITE: &'static str = "begin immediate";
+
+    const CLAIM_REQUEST: &'static str = claim_request!("(scope)");
 
     async fn open_binding(
         writer: &Pool<Self>,

@@ -24,7 +24,7 @@ on_both_databases![
     no_payload_is_stored_anywhere,
 ];
 
-const PAYLOAD: &str = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf";
+pub(crate) const PAYLOAD: &str = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf";
 const DECLINED: &str = "the device was declined";
 const ENFORCE: (&str, &str) = ("SEON_POLICY", "enforce");
 const DENY: (&str, &str) = ("SEON_ON_ERROR", "deny");
@@ -227,10 +227,10 @@ async fn no_payload_is_stored_anywhere(app: TestApp) {
 }
 
 /// A double of SEON.
-struct Seon(MockServer);
+pub(crate) struct Seon(MockServer);
 
 impl Seon {
-    async fn that_says(state: &str) -> Self {
+    pub(crate) async fn that_says(state: &str) -> Self {
         let data = json!({"id": "seon-1", "state": state, "fraud_score": 97.5, "applied_rules": []});
         Self::that_answers(
             ResponseTemplate::new(200).set_body_json(json!({"success": true, "error": {}, "data": data})),
@@ -247,9 +247,14 @@ impl Seon {
         Self(server)
     }
 
+    /// Where it listens.
+    pub(crate) fn uri(&self) -> String {
+        self.0.uri()
+    }
+
     /// A client of a replica that asks this SEON.
     async fn guarded(&self, app: &TestApp, settings: &[(&str, &str)]) -> TestClient {
-        let url = self.0.uri();
+        let url = self.uri();
         let mut all = vec![("SEON_API_KEY", "a-licence"), ("SEON_BASE_URL", url.as_str())];
         all.extend(settings);
         app.partner().through(app.replica(&all).await)

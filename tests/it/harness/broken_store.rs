@@ -167,8 +167,8 @@ may_lose![
     }
     IdempotentRequests {
         fn claim_request(claim: &Claim) -> Claimed;
-        fn finish_request(claim: ClaimId, answer: &StoredAnswer, now: DateTime<Utc>) -> ();
-        fn release_request(claim: ClaimId, now: DateTime<Utc>) -> ();
+        fn finish_request(partner: &PartnerId, claim: ClaimId, answer: &StoredAnswer, now: DateTime<Utc>) -> ();
+        fn release_request(partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> ();
     }
     Housekeeping {
         fn lease(task: &str, holder: Uuid, now: DateTime<Utc>, until: DateTime<Utc>) -> bool;

@@ -84,11 +84,11 @@ async fn a_run_that_was_taken_over_does_not_end_the_other(it: TestStore) {
     let late = now() + LEASE;
     assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
     assert_eq!(it.claim_request(&claim(2, late)).await.unwrap(), Claimed::Yes);
-    it.finish_request(claim(1, late).id, &answer(400), late).await.unwrap();
-    it.release_request(claim(1, late).id, late).await.unwrap();
+    it.finish_request(&acme(), claim(1, late).id, &answer(400), late).await.unwrap();
+    it.release_request(&acme(), claim(1, late).id, late).await.unwrap();
     let running = it.claim_request(&claim(3, late + TimeDelta::seconds(1))).await.unwrap();
     assert_eq!(running, Claimed::Running { until: late + LEASE });
-    it.finish_request(claim(2, late).id, &answer(404), late).await.unwrap();
+    it.finish_request(&acme(), claim(2, late).id, &answer(404), late).await.unwrap();
     assert_eq!(it.claim_request(&claim(3, late)).await.unwrap(), Claimed::Answered(answer(404)));
 }
 
@@ -99,6 +99,6 @@ async fn an_answer_that_was_taken_back_lets_a_retry_run(it: TestStore) {
     assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
     assert!(it.open_binding(&acme(), &attempt, None, &under(1, Some(202))).await.unwrap());
     it.close_binding(&acme(), attempt.id, now(), None, &under(1, None)).await.unwrap();
-    it.release_request(claim(1, now()).id, now()).await.unwrap();
+    it.release_request(&acme(), claim(1, now()).id, now()).await.unwrap();
     assert_eq!(it.claim_request(&claim(2, now())).await.unwrap(), Claimed::Yes);
 }

@@ -11,6 +11,7 @@ mod instants;
 mod keys;
 mod mobile_numbers;
 mod outages;
+mod partitions;
 mod races;
 
 use std::ops::Deref;

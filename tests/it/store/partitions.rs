@@ -1,0 +1,195 @@
+//! Every statement of a request names its partner: on tables that are spread by partner, nobody looks into the parts of
+//! others. A database that is spread over machines demands the same, so that a request goes to one of them.
+//!
+//! Not walked through is what belongs to no partner: housekeeping, the judgement of sent codes, and the search for partners
+//! who have something to do.
+
+use device_management::domain::country::Country;
+use device_management::domain::sms_conversion::{Destination, Tally, minute_of};
+use device_management::store::SentMinute;
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use super::indexes::walk;
+use super::{acme, now, person, record};
+use crate::fraud_flow::{PAYLOAD, Seon};
+use crate::harness::{Engine, NUMBER, Network, Phone, Start, TestApp, TestDatabase, sql};
+use crate::idempotency::send;
+
+/// Puts partitioned tables in the place of the migrated ones.
+const PARTITIONED: &str = include_str!("partitioned.sql");
+
+const DEVICES: &str = "/v1/mfa/devices";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_looks_into_no_partition_of_others() {
+    if !Engine::Postgres.is_there_for("store::partitions::a_request_looks_into_no_partition_of_others").await {
+        return;
+    }
+    let database = TestDatabase::start(Engine::Postgres).await;
+    sql::execute(database.url(), PARTITIONED).await;
+    let before = looks(database.url(), OTHERS).await;
+    assert_eq!(before.len(), 14 * 7);
+
+    let seon = Seon::that_says("DECLINE").await;
+    let uri = seon.uri();
+    let settings = [("SMS_LIMITS", "dry-run"), ("SEON_API_KEY", "a-licence"), ("SEON_BASE_URL", uri.as_str())];
+    let app = TestApp::at(database.url(), &settings).await;
+    // More than five times each: from then on Postgres may plan a statement without looking at its parameters, and has to
+    // find the partition while it runs.
+    for number in 0..7 {
+        walk(&app, number).await;
+        walk_with_repetitions(&app, number).await;
+        work_in_the_background(&app, number).await;
+    }
+    app.store().close().await;
+
+    let after = looks(database.url(), OTHERS).await;
+    let noticed: Vec<_> = after.iter().filter(|look| !before.contains(look)).collect();
+    assert!(noticed.is_empty(), "a statement does not name the partner: {noticed:#?}");
+    let left_out = looks(database.url(), OWN_WITHOUT_ROWS).await;
+    assert!(left_out.is_empty(), "nothing of the walk writes to these, so it says nothing about them: {left_out:?}");
+
+    // The counts are no deaf ones: of a statement that does not name the partner they tell.
+    sql::texts(database.url(), "select name from device where name = 'of whomever'").await;
+    assert_ne!(looks(database.url(), OTHERS).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_unique_without_its_partner_is_known() {
+    if !Engine::Postgres.is_there_for("store::partitions::what_is_unique_without_its_partner_is_known").await {
+        return;
+    }
+    let database = TestDatabase::start(Engine::Postgres).await;
+    let found = sql::texts(
+        database.url(),
+        "select i.indexrelid::regclass::text
+           from pg_index i
+           join pg_attribute a on a.attrelid = i.indrelid and a.attname = 'partner_id'
+           join pg_class t on t.oid = i.indrelid and t.relnamespace = 'public'::regnamespace
+          where i.indisunique
+            and t.relname <> 'client'
+            and a.attnum <> all (i.indkey)
+          order by 1",
+    );
+    // Random ids, and a digest that the client's id is part of: tables that are spread by partner need the partner in each,
+    // and lose nothing by it.
+    let known = [
+        "device_key_pkey",
+        "device_pkey",
+        "fraud_assessment_pkey",
+        "idempotent_request_claim",
+        "idempotent_request_pkey",
+        "person_binding",
+    ];
+    assert_eq!(found.await, known);
+}
+
+/// What the walk of a device leaves out: keys for idempotency, a fraud check, messages that nobody takes, keys that are taken,
+/// and the list of all devices.
+async fn walk_with_repetitions(app: &TestApp, number: u32) {
+    let partner = app.partner();
+    let person = format!("somebody-else-{number}");
+    let [phone, second] = [0, 1].map(|seed| Phone::new(1000 + 2 * number + seed));
+    // Twice each: the first runs, the other gets its answer.
+    let twice = async |method: &str, path: &str, body: &Value, status: u16| {
+        let key = format!("{status}-of-{person}");
+        let first = send(&partner, &key, method, path, body).await;
+        first.assert_status(status);
+        let again = send(&partner, &key, method, path, body).await;
+        assert_eq!((again.status, &again.body), (first.status, &first.body));
+        assert_eq!(again.headers["idempotency-replayed"], "true");
+        first
+    };
+
+    let mobile_number = format!("/v1/persons/{person}/mobile_number");
+    let its_number = json!({"number": NUMBER});
+    twice("POST", &mobile_number, &json!({"number": "+1"}), 400).await;
+    twice("POST", &mobile_number, &its_number, 201).await;
+    twice("POST", &format!("{mobile_number}/authorize"), &its_number, 201).await;
+    let token = json!({"number": NUMBER, "token": app.outbox().last().code()});
+    twice("POST", &format!("{mobile_number}/confirm"), &token, 201).await;
+
+    let wish = |phone: &Phone| json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key(), "device_data": PAYLOAD});
+    app.network(Network::IsDown);
+    partner.post(&format!("{mobile_number}/authorize"), its_number).await.assert_status(502);
+    // A failure is not kept: with the same key it may go better.
+    send(&partner, &format!("202-of-{person}"), "POST", DEVICES, &wish(&phone)).await.assert_status(502);
+    app.network(Network::Works);
+    let asked = twice("POST", DEVICES, &wish(&phone), 202).await.json();
+    let device = format!("{DEVICES}/{}", asked["id"].as_str().unwrap());
+    let challenge = format!("/v1/mfa/challenges/signatures/{}", asked["id"].as_str().unwrap());
+    twice("PUT", &challenge, &json!({"signature": phone.sign("wrong")}), 403).await;
+    let right = phone.sign(&app.outbox().last().code());
+    twice("PUT", &challenge, &json!({"signature": right, "device_data": PAYLOAD}), 204).await;
+
+    let attempt = partner.ask_for_device(&person, &second).await.id;
+    let code = app.outbox().last().code();
+    let keys = format!("{device}/keys");
+    let mut new_key = phone.vouch_for(&second);
+    new_key["device_signature"]["signature"] = json!(phone.sign("wrong"));
+    twice("POST", &keys, &new_key, 403).await;
+    twice("POST", &keys, &phone.vouch_for(&second), 201).await;
+    // The key that came first has it, whoever asked for it before.
+    partner.answer(&attempt, &second.sign(&code)).await.assert_status(409);
+    partner.post(&keys, phone.vouch_for(&second)).await.assert_status(409);
+    let shown = partner.get(&keys).await.assert_status(200).json();
+    assert_eq!(shown[0]["keys"].as_array().map(Vec::len), Some(2));
+
+    for tombstones in ["", "?filter[include_deleted]=true"] {
+        let devices = partner.get(&format!("{DEVICES}{tombstones}")).await.assert_status(200).json();
+        let found =
+            devices.as_array().map(|devices| devices.iter().filter(|it| it["person_id"] == json!(person)).count());
+        assert_eq!(found, Some(1));
+    }
+}
+
+/// What happens to a partner's rows besides requests: they are counted, sealed, read back and erased.
+async fn work_in_the_background(app: &TestApp, number: u32) {
+    let store = app.store();
+    let destination = Destination { partner: acme(), country: Country::parse("DE").unwrap() };
+    let sent = SentMinute { destination: destination.clone(), minute: minute_of(now()) };
+    store.add_sms_conversion(&[(sent, Tally { sent: 1, used: 1 })]).await.unwrap();
+    store.reset_sms_conversion(&destination, now()).await.unwrap();
+
+    let [erased, nobody] = ["somebody-else", "nobody"].map(|name| person(&format!("{name}-{number}")));
+    let found = store.erase_person(&acme(), &erased, &nobody, &record().event, now()).await.unwrap().unwrap();
+    assert_eq!((found.numbers, found.persons, found.devices, found.keys), (1, 1, 1, 2));
+    assert!(found.assessments >= 2 && found.answers >= 4, "{found:?}");
+
+    let sealed = store.seal_audit_events(&acme(), now(), 1000).await.unwrap();
+    let chain = store.audit_chain(&acme()).await.unwrap();
+    assert_eq!((chain.seals, chain.waiting), (i64::from(number) + 1, 0));
+    assert_eq!(store.audit_seals(&acme(), chain.seals - 1, chain.seals, 10).await.unwrap()[0].events, sealed);
+    let events = store.sealed_events(&acme(), (chain.seals, Uuid::nil()), chain.seals, 1000).await.unwrap();
+    assert_eq!(i64::try_from(events.len()).unwrap(), sealed);
+    assert_eq!(store.first_seal_since(&acme(), now()).await.unwrap(), Some(1));
+}
+
+/// How often each partition was looked into, and what was written there: those of other partners, and those of the partner
+/// whose requests run that nothing was written to.
+const OTHERS: &str = "not satisfies_hash_partition(h.inhparent, 8, right(s.relname, 1)::integer, 'acme'::text)";
+const OWN_WITHOUT_ROWS: &str =
+    "satisfies_hash_partition(h.inhparent, 8, right(s.relname, 1)::integer, 'acme'::text) and s.n_tup_ins = 0";
+
+/// The counts of these partitions once every other connection has ended: at its end it has told all of its own.
+async fn looks(url: &str, which: &str) -> Vec<String> {
+    let mut observer = PgConnection::connect(url).await.unwrap();
+    let others = "select count(*) from pg_stat_activity
+                   where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+    while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut observer).await.unwrap() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let counts = format!(
+        "select format('%s: %s by index, %s from end to end, %s inserted, %s updated, %s deleted', s.relname
+                      , s.idx_scan, s.seq_scan, s.n_tup_ins, s.n_tup_upd, s.n_tup_del)
+           from pg_stat_user_tables s
+           join pg_inherits h on h.inhrelid = s.relid
+          where {which}
+          order by s.relname"
+    );
+    let looks = sqlx::query_scalar(sqlx::AssertSqlSafe(counts)).fetch_all(&mut observer).await.unwrap();
+    observer.close().await.unwrap();
+    looks
+}
