@@ -45,7 +45,7 @@ async fn once(app: App, request: Request, next: Next) -> Result<Response, ApiErr
     let person = person_in_path(&mut parts).await;
     let body = of_the_api(Request::from_parts(parts.clone(), body), &app).await?;
     let request = RepeatableRequest {
-        scope: scope(&caller.client_id, parts.method.as_str(), parts.uri.path(), &key),
+        scope: scope(&caller.partner, &caller.client_id, parts.method.as_str(), parts.uri.path(), &key),
         digests: app.request_digests.of(&body),
         person,
     };

@@ -12,11 +12,12 @@ use super::person::{PartnerId, PersonId};
 /// The longest key.
 pub const KEY_MAX: usize = 255;
 
-/// What makes two requests the same one: SHA-256 over client, method, path and key, each behind its length.
+/// What makes two requests the same one: SHA-256 over partner, client, method, path and key, each behind its length. The
+/// partner too, because an identity provider may know one client by the same name at two of them.
 #[must_use]
-pub fn scope(client_id: &str, method: &str, path: &str, key: &str) -> [u8; 32] {
+pub fn scope(partner: &PartnerId, client_id: &str, method: &str, path: &str, key: &str) -> [u8; 32] {
     let mut digest = Sha256::new();
-    for part in [client_id, method, path, key] {
+    for part in [partner.as_str(), client_id, method, path, key] {
         digest.update(part.len().to_be_bytes());
         digest.update(part);
     }
@@ -99,4 +100,16 @@ pub enum Claimed {
     },
     /// The key was used for another body.
     OtherRequest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_of_two_partners_repeats_no_request_of_the_other() {
+        let of = |partner| scope(&PartnerId::parse(partner).unwrap(), "a-client", "POST", "/v1/mfa/devices", "a-key");
+        assert_eq!(of("acme"), of("acme"));
+        assert_ne!(of("acme"), of("globex"));
+    }
 }

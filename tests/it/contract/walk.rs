@@ -74,11 +74,12 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
 
 /// Claims a key as if the first request with it were under way.
 async fn claim_for_somebody_else(app: &TestApp, call: &Call, key: &str, body: &str) {
+    let acme = PartnerId::parse("acme").unwrap();
     let claim = Claim {
         id: uuid::Uuid::from_bytes(app.app.service.entropy.bytes()).into(),
-        scope: scope("client-of-acme", call.method, &call.path, key),
+        scope: scope(&acme, "client-of-acme", call.method, &call.path, key),
         digests: app.app.request_digests.of(body.as_bytes()),
-        partner: PartnerId::parse("acme").unwrap(),
+        partner: acme,
         person: None,
         at: app.app.service.clock.now(),
     };

@@ -20,11 +20,12 @@ on_both_databases![
 
 /// Claims a key as a process does that then dies.
 async fn claim(app: &TestApp, key: &str, body: &Value) -> Claimed {
+    let acme = PartnerId::parse("acme").unwrap();
     let claim = Claim {
         id: uuid::Uuid::from_bytes(app.app.service.entropy.bytes()).into(),
-        scope: scope("client-of-acme", "POST", DEVICES, key),
+        scope: scope(&acme, "client-of-acme", "POST", DEVICES, key),
         digests: app.app.request_digests.of(body.to_string().as_bytes()),
-        partner: PartnerId::parse("acme").unwrap(),
+        partner: acme,
         person: None,
         at: app.app.service.clock.now(),
     };

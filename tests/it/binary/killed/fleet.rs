@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_management::domain::idempotency::scope;
+use device_management::domain::person::PartnerId;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -117,7 +118,8 @@ impl Fleet {
     pub(super) async fn outwait_claim(&self, request: &Request) {
         let (url, literals) = &self.database;
         let key = request.key.as_deref().expect("a claim is for a key");
-        let scope = literals.bytes(&scope("sandbox", request.method, &request.path, key));
+        let sandbox = PartnerId::parse("sandbox").unwrap();
+        let scope = literals.bytes(&scope(&sandbox, "sandbox", request.method, &request.path, key));
         let age = format!("update idempotent_request set lease_until = claimed_at where scope = {scope}");
         assert_eq!(sql::execute(url, &age).await, 1, "there is a claim to wait for");
     }
