@@ -10,11 +10,8 @@ from .wire import Wire
 # A person for each request that makes something, far from those who have a device.
 FRESH = 50_000_000
 
-# A client of pgbench has persons of its own, so many at most.
-STRIDE = 50_000
-
 # What a second could come to, at the most: so much is prepared for it.
-MOST_A_SECOND = 6_000
+MOST_A_SECOND = 15_000
 
 OPERATIONS = {"bind": "POST a binding", "answer": "PUT the signature", "read": "GET a device"}
 
@@ -118,14 +115,15 @@ class Bench:
             return done
 
         pgbench("read", f"random(1, {devices})", seconds=seconds)
-        each = min(STRIDE, seconds * MOST_A_SECOND // connections)
+        # Each client of pgbench has persons of its own.
+        each = seconds * MOST_A_SECOND // connections
         first = self._people(each * connections)
         # The rate of a partner is ahead of the instant that the statements were heard at.
         self.postgres.ask("delete from sms_partner_rate")
         number = f"{first - 1} + :client_id * {each} + :i"
-        turns = int(each * 0.9) if pgbench("bind", number, seconds=seconds) > each * connections * 0.9 else None
+        pgbench("bind", number, seconds=seconds)
         # Only what was opened can be met, and every client has opened about as many.
-        least = int(self.postgres.ask(
+        opened = int(self.postgres.ask(
             f"select min(opened) from (select count(p.person_id) as opened"
             f" from generate_series(0, {connections - 1}) client, lateral {people.number_sql(first, first + each - 1)}"
             f", lateral (select n + client * {each} as m) it"
@@ -134,7 +132,7 @@ class Bench:
         ))
         bound = lambda: int(self.postgres.ask("select count(*) from device"))
         before = bound()
-        met = pgbench("answer", number, turns=turns or max(1, least))
+        met = pgbench("answer", number, turns=max(1, opened))
         if bound() - before != met:
             raise SystemExit(f"error: pgbench met {met} challenges, and {bound() - before} devices were bound")
         return rates
