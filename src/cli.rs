@@ -28,7 +28,7 @@ use crate::domain::enforcement::Enforcement;
 use crate::domain::person::PartnerId;
 use crate::domain::sms_conversion::Destination;
 use crate::entropy::SystemEntropy;
-use crate::server::{self, Listeners};
+use crate::server::{self, Listeners, StopSignals};
 use crate::service::{ClientRegistry, ConversionBook, ConversionEntry, NewSecret};
 use crate::store::{self, DatabaseUrl, Pooler, Store};
 use crate::telemetry;
@@ -177,9 +177,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let http = listen("HTTP_ADDR", config.http_addr).await?;
     let listeners = Listeners { http, metrics: listen("METRICS_ADDR", config.metrics_addr).await? };
     let http_addr = listeners.http.local_addr()?;
+    let signals = StopSignals::catch()?;
     tracing::info!(http.addr = %http_addr, metrics.addr = %listeners.metrics.local_addr()?, mode = ?config.mode, "listening");
     warn_about_mode(&config, http_addr);
-    if server::serve(listeners, app, metrics, config.connections_max, config.shutdown).await? {
+    if server::serve(listeners, app, metrics, config.connections_max, signals, config.shutdown).await {
         Ok(())
     } else {
         Err(anyhow!("requests were still running when the shutdown deadline passed"))

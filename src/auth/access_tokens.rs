@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use aws_lc_rs::digest;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::{SCOPE, TokenError, is_current};
 use crate::domain::client::{Caller, Permissions};
@@ -134,8 +134,7 @@ struct Digest([u8; 32]);
 
 impl Digest {
     fn of(token: &str) -> Self {
-        let digest = digest::digest(&digest::SHA256, token.as_bytes());
-        Self(digest.as_ref().try_into().expect("SHA-256 gives 32 bytes"))
+        Self(Sha256::digest(token).into())
     }
 }
 

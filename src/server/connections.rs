@@ -6,7 +6,7 @@
 //! are closed here: none of them has a request running.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,8 +15,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
@@ -98,8 +98,8 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (requests, running) = watch::channel(0);
-        let (router, requests) = (self.router.clone(), Arc::new(requests));
+        let (router, activity) = (self.router.clone(), Arc::new(Activity::default()));
+        let requests = activity.clone();
         let service = service_fn(move |request| {
             let counted = Counted::from_now_on(&requests);
             let answer = router.clone().call(request);
@@ -116,7 +116,7 @@ impl Connections {
             // A connection that breaks is the client's business; its requests were logged one by one.
             tokio::select! {
                 _ = connection.as_mut() => {}
-                () = idle(running, patience) => {
+                () = activity.ceases(patience) => {
                     connection.as_mut().graceful_shutdown();
                     let _ = timeout(patience.farewell, connection).await;
                 }
@@ -159,39 +159,61 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             }
             Err(error) => {
                 tracing::warn!(%error, "no connection accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                sleep(Duration::from_millis(50)).await;
             }
         }
     }
 }
 
+/// What a connection does. Requests only note it down; whoever waits for its end looks now and then, so that no request
+/// wakes anybody.
+#[derive(Default)]
+struct Activity(Mutex<Requests>);
+
+#[derive(Default)]
+struct Requests {
+    running: usize,
+    /// When the last one ended.
+    ended: Option<Instant>,
+}
+
+impl Activity {
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.0.lock().expect("nobody panics with the count")
+    }
+
+    /// Ends when no request has been running for too long. The first one has to come sooner.
+    async fn ceases(&self, patience: Patience) {
+        let began = Instant::now();
+        loop {
+            let wait = {
+                let requests = self.requests();
+                let deadline = requests.ended.map_or(began + patience.head, |ended| ended + patience.idle);
+                if requests.running > 0 { patience.idle } else { deadline.saturating_duration_since(Instant::now()) }
+            };
+            if wait.is_zero() {
+                return;
+            }
+            // The first request may come and end while this sleeps, and from then on it is `idle` that counts.
+            sleep(wait.min(patience.idle)).await;
+        }
+    }
+}
+
 /// A running request among those of its connection, until it is dropped: also when the client resets the stream.
-struct Counted(Arc<watch::Sender<usize>>);
+struct Counted(Arc<Activity>);
 
 impl Counted {
-    fn from_now_on(running: &Arc<watch::Sender<usize>>) -> Self {
-        running.send_modify(|running| *running += 1);
-        Self(running.clone())
+    fn from_now_on(activity: &Arc<Activity>) -> Self {
+        activity.requests().running += 1;
+        Self(activity.clone())
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.send_modify(|running| *running -= 1);
-    }
-}
-
-/// Ends when no request has been running for too long. The first one has to come sooner.
-async fn idle(mut running: watch::Receiver<usize>, patience: Patience) {
-    let mut deadline = patience.head;
-    loop {
-        let is_busy = *running.borrow() > 0;
-        let changed = running.changed();
-        let goes_on =
-            if is_busy { changed.await.is_ok() } else { matches!(timeout(deadline, changed).await, Ok(Ok(()))) };
-        if !goes_on {
-            return;
-        }
-        deadline = patience.idle;
+        let mut requests = self.0.requests();
+        requests.running -= 1;
+        requests.ended = Some(Instant::now());
     }
 }

@@ -45,18 +45,14 @@ pub struct Shutdown {
 }
 
 /// Serves until the process is told to stop, then drains. True when everything ended within the deadline.
-///
-/// # Errors
-/// When the process cannot catch signals: it could not stop in order.
 pub async fn serve(
     listeners: Listeners,
     app: App,
     metrics: PrometheusHandle,
     connections_max: usize,
+    signals: StopSignals,
     shutdown: Shutdown,
-) -> std::io::Result<bool> {
-    // Before the first request is served: from then on a signal must not end the process the hard way.
-    let signals = StopSignals::catch()?;
+) -> bool {
     let stop = CancellationToken::new();
     let background = Background::start(&app.service, duties(), &app.service.entropy);
     let connections = Connections::new(api::router(app.clone()), connections_max, Patience::default());
@@ -80,7 +76,7 @@ pub async fn serve(
     stop.cancel();
     metrics_server.abort();
     tracing::info!(in_time, "stopped");
-    Ok(in_time)
+    in_time
 }
 
 /// Ends some time after the process has been told to stop; `/readyz` says so from the first moment.
@@ -92,13 +88,17 @@ async fn close_after_signal(mut signals: StopSignals, app: &App, delay: Duration
 }
 
 /// What tells the process to stop.
-struct StopSignals {
+pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl StopSignals {
-    fn catch() -> std::io::Result<Self> {
+    /// From now on they do not end the process the hard way. To be done before anybody hears that it listens.
+    ///
+    /// # Errors
+    /// When the process cannot catch signals: it could not stop in order.
+    pub fn catch() -> std::io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
