@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
@@ -27,8 +27,7 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 
 /// Lets a request with a key run once.
 pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
-    let may_have_key = matches!(*request.method(), Method::POST | Method::PUT);
-    if !may_have_key || !request.headers().contains_key(IDEMPOTENCY_KEY) {
+    if !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return next.run(request).await;
     }
     // To its end, whoever hangs up: a claim without an answer would keep retries waiting.

@@ -31,7 +31,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
@@ -145,23 +145,25 @@ impl App {
 
 /// The whole API.
 pub fn router(app: App) -> Router {
+    // Only what changes something can be asked for twice with one key.
+    let once = |route: MethodRouter<App>| route.layer(from_fn_with_state(app.clone(), idempotency::around));
     let devices = Router::new()
-        .route("/v1/mfa/devices", post(devices::bind).get(devices::list))
+        .route("/v1/mfa/devices", once(post(devices::bind)).get(devices::list))
         .route("/v1/mfa/devices/{id}", get(devices::show).delete(devices::delete))
-        .route("/v1/mfa/devices/{id}/keys", post(keys::add).get(keys::list))
+        .route("/v1/mfa/devices/{id}/keys", once(post(keys::add)).get(keys::list))
         .route("/v1/mfa/devices/{id}/keys/{key_id}", get(keys::show))
-        .route("/v1/mfa/challenges/signatures/{id}", get(signature_challenges::show).put(signature_challenges::verify));
+        .route(
+            "/v1/mfa/challenges/signatures/{id}",
+            once(put(signature_challenges::verify)).get(signature_challenges::show),
+        );
     let numbers = Router::new()
         .route(
             "/v1/persons/{person_id}/mobile_number",
-            get(mobile_numbers::show).post(mobile_numbers::create).delete(mobile_numbers::delete),
+            once(post(mobile_numbers::create)).get(mobile_numbers::show).delete(mobile_numbers::delete),
         )
-        .route("/v1/persons/{person_id}/mobile_number/authorize", post(mobile_numbers::authorize))
-        .route("/v1/persons/{person_id}/mobile_number/confirm", post(mobile_numbers::confirm));
-    let api = devices
-        .merge(numbers)
-        .route_layer(from_fn_with_state(app.clone(), idempotency::around))
-        .route_layer(from_fn_with_state(app.clone(), admission::around));
+        .route("/v1/persons/{person_id}/mobile_number/authorize", once(post(mobile_numbers::authorize)))
+        .route("/v1/persons/{person_id}/mobile_number/confirm", once(post(mobile_numbers::confirm)));
+    let api = devices.merge(numbers).route_layer(from_fn_with_state(app.clone(), admission::around));
     let tokens = Router::new()
         .route("/oauth2/token", post(tokens::issue_for_form))
         .route("/oauth/token", post(tokens::issue_for_json));
