@@ -9,7 +9,7 @@ from . import targets
 from .rounds import OPERATIONS
 
 # What the service does for a request besides its work: the yardstick for all others.
-ALIVE = "GET nothing: all layers and a token, no database"
+NOTHING = "GET nothing: all layers and a token, no database"
 
 COLUMNS = "devices | connections | request | per second | rounds from to | p50 ms | p95 ms | p99 ms | pgbench | of it | service us | Postgres us | callers us"
 
@@ -35,20 +35,23 @@ def markdown(found):
     lines += [f"| {COLUMNS} |", "|" + " --- |" * (COLUMNS.count("|") + 1)]
     for size in found["sizes"]:
         for level in size["levels"]:
-            for operation, name in {"nothing": ALIVE, **OPERATIONS}.items():
+            for operation, name in {"nothing": NOTHING, **OPERATIONS}.items():
                 lines.append(row(size["devices"], level["connections"], name, level[operation]))
     one, two = found["replicas"]["one"], found["replicas"]["two"]
     lines += ["", f"Two replicas, {found['replicas']['connections']} connections:", "", "| request | one | two | two of one |", "| --- | --- | --- | --- |"]
     for operation, name in OPERATIONS.items():
         rates = one[operation]["rate"], two[operation]["rate"]
         lines.append(f"| {name} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[1] / rates[0]:.2f} |")
-    top = found["sizes"][-1]["levels"][-1]
+    largest = found["sizes"][-1]
+    top = largest["levels"][-1]
     check, sqlite = found["check"], found["sqlite"]["answer"]
     lines += [
         "",
         f"Signature check: {check['service_us']:.1f} us, AWS-LC alone {check['aws_lc_us']:.1f} us: {check['ratio']:.2f}.",
         f"SQLite, {found['sqlite']['connections']} connections, PUT the signature: {sqlite['rate']:,.0f} per second,"
         f" its statements alone {sqlite['limit']:,.0f}: {sqlite['ratio']:.2f}.",
+        f"On disk with {largest['devices']:,} devices: {largest['disk_bytes'] / 2**20:,.0f} MiB,"
+        f" {largest['disk_bytes'] / largest['devices']:,.0f} bytes a device.",
         f"Resident memory after {top['connections']} connections: {top['memory_mib']:.0f} MiB, at most {top['memory_most_mib']:.0f} MiB.",
         f"From start to ready: {found['boot_ms']:.0f} ms.",
     ]

@@ -30,7 +30,8 @@ class Bench:
         for devices in self.options.devices:
             people.fill(self.postgres, devices, already)
             already = devices
-            found["sizes"].append({"devices": devices, "levels": self._size(devices)})
+            disk = int(self.postgres.ask("select pg_database_size(current_database())"))
+            found["sizes"].append({"devices": devices, "disk_bytes": disk, "levels": self._size(devices)})
         found["replicas"] = self._replicas(already)
         connections = self._connections(32)
         found["sqlite"] = {"connections": connections} | medians(sqlite.measure(self, connections))

@@ -102,8 +102,8 @@ impl Errand for Bindings {
     }
 
     fn check(&self, place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
-        let answer = json_of(status == StatusCode::ACCEPTED, body);
-        let id = answer["id"].as_str().and_then(|id| id.parse().ok()).ok_or("202 with the id of a challenge")?;
+        let said = said(status == StatusCode::ACCEPTED, body);
+        let id = said.and_then(|said| said.id.parse().ok()).ok_or("202 with the id of a challenge")?;
         self.ids.borrow_mut().push((place, id));
         Ok(())
     }
@@ -154,9 +154,9 @@ impl Errand for Reads {
 
     fn check(&self, place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
         let number = self.number(place);
-        let device = json_of(status == StatusCode::OK, body);
-        let id = device["id"].as_str().and_then(|id| id.parse::<Uuid>().ok());
-        let is_right = id == Some(people::device(number)) && device["person_id"] == *people::person(number);
+        let is_right = said(status == StatusCode::OK, body).is_some_and(|said| {
+            said.id.parse() == Ok(people::device(number)) && said.person_id == Some(&*people::person(number))
+        });
         is_right.then_some(()).ok_or("200 with the device that was asked for")
     }
 }
@@ -197,7 +197,14 @@ fn checks(seconds: f64) -> anyhow::Result<Value> {
     Ok(json!({ "service_us": ours, "aws_lc_us": limit, "ratio": ours / limit }))
 }
 
-/// The body as JSON, or null where it is not what was wanted.
-fn json_of(is_wanted: bool, body: &[u8]) -> Value {
-    is_wanted.then(|| serde_json::from_slice(body).ok()).flatten().unwrap_or_default()
+/// What is looked at of an answer.
+#[derive(Deserialize)]
+struct Said<'a> {
+    id: &'a str,
+    person_id: Option<&'a str>,
+}
+
+/// What the body says, where it is one that was wanted.
+fn said(is_wanted: bool, body: &[u8]) -> Option<Said<'_>> {
+    is_wanted.then(|| serde_json::from_slice(body).ok()).flatten()
 }
