@@ -4,10 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -65,9 +65,19 @@ pub(crate) async fn run(terms: &Terms, errand: Rc<dyn Errand>) -> anyhow::Result
     let callers = LocalSet::new();
     let tasks: Vec<_> = open
         .into_iter()
-        .map(|(service, connection)| {
+        .map(|(service, (sender, connection))| {
             let headers = (service, bearers.clone());
-            callers.spawn_local(call(connection, headers, errand.clone(), next.clone(), waits.clone(), end))
+            let calls = call(sender, headers, errand.clone(), next.clone(), waits.clone(), end);
+            // In one task, so that a caller costs its neighbours on the same cores as little as it can.
+            callers.spawn_local(async move {
+                tokio::select! {
+                    called = calls => called,
+                    ended = connection => {
+                        ended?;
+                        bail!("the service has closed the connection")
+                    }
+                }
+            })
         })
         .collect();
     callers
@@ -82,12 +92,12 @@ pub(crate) async fn run(terms: &Terms, errand: Rc<dyn Errand>) -> anyhow::Result
     Ok(report(took, &mut waits.borrow_mut()))
 }
 
-async fn connect(service: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+type Opened = (SendRequest<Full<Bytes>>, Connection<TokioIo<TcpStream>, Full<Bytes>>);
+
+async fn connect(service: &str) -> anyhow::Result<Opened> {
     let stream = TcpStream::connect(service).await?;
     stream.set_nodelay(true)?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    Ok(sender)
+    Ok(handshake(TokioIo::new(stream)).await?)
 }
 
 async fn call(

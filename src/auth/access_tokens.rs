@@ -142,7 +142,7 @@ impl Digest {
 const FOUND_GOOD_MAX: usize = 4096;
 
 /// Tokens whose signature was found good. A client sends the same one for an hour, and signatures do not go bad: only the
-/// time has to be looked at anew. Nothing that was refused gets here, so strangers can fill nothing.
+/// time has to be looked at anew. No token of others gets here, so strangers can fill nothing.
 #[derive(Default)]
 struct FoundGood(RwLock<HashMap<Digest, Arc<Bearer>>>);
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
@@ -108,11 +109,10 @@ pub struct PoolUse {
 pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
     Ok(match &settings.url {
         DatabaseUrl::Postgres(url) => {
+            check_session(url, settings).await?;
             let connector = Connector::new(service_options(url, settings)?);
-            let pool = Pool::<Postgres>::new(connector, settings.max_connections, settings.pooler, settings);
-            check_session(&pool, settings).await?;
-            let pool = Arc::new(pool);
-            Arc::new(SqlStore::new(pool.clone(), pool))
+            let pool = Arc::new(Pool::new(connector, settings.max_connections, settings.pooler, settings));
+            Arc::new(SqlStore::<Postgres>::new(pool.clone(), pool))
         }
         DatabaseUrl::Sqlite(file) => {
             // The writer first: it makes the file.
@@ -132,12 +132,10 @@ pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
 pub async fn migrate(settings: &DatabaseSettings) -> Result<()> {
     match &settings.url {
         DatabaseUrl::Postgres(url) => {
-            let options = postgres_options(url)?;
-            // A pool would try for half a minute to reach a server that is not there, and then not say what is wrong.
-            let reached = timeout(settings.acquire_timeout, options.connect()).await;
-            reached.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.close().await?;
+            // Also because the pool below would try for half a minute to reach a server that is not there.
+            check_session(url, settings).await?;
             // Without a statement timeout: a migration may take its time, and so may waiting for the lock.
-            run::<Postgres>(&POSTGRES_MIGRATIONS, options).await
+            run::<Postgres>(&POSTGRES_MIGRATIONS, postgres_options(url)?).await
         }
         DatabaseUrl::Sqlite(file) => run::<Sqlite>(&SQLITE_MIGRATIONS, sqlite_options(file)).await,
     }
@@ -195,14 +193,23 @@ fn service_options(url: &SecretString, settings: &DatabaseSettings) -> Result<Pg
     })
 }
 
-/// Makes sure that the database is there, and that what was said at the start of a connection holds.
-async fn check_session(pool: &Pool<Postgres>, settings: &DatabaseSettings) -> Result<()> {
-    let query = sqlx::query("select setting from pg_settings where name = 'statement_timeout'");
-    let row = pool.one(query).await?;
-    let limit: String = row.map_or(Ok(String::new()), |row| column::<Postgres, _>(&row, "setting"))?;
+/// Makes sure that the database is there, and that what was said at the start of a connection holds. Behind a pooler that
+/// nobody told of it does not, and a statement could run that was prepared for another. Asks without preparing anything.
+async fn check_session(url: &SecretString, settings: &DatabaseSettings) -> Result<()> {
+    let connection = timeout(settings.acquire_timeout, service_options(url, settings)?.connect()).await;
+    let mut connection = match connection.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+        Err(error) if settings.pooler == Pooler::None && refuses_parameters(&error) => {
+            return Err(StoreError::SessionNotKept(Some(error)));
+        }
+        connection => connection?,
+    };
+    let query = sqlx::raw_sql("select setting, source from pg_settings where name = 'statement_timeout'");
+    let row = query.fetch_one(&mut connection).await?;
+    let (limit, source) = (column::<Postgres, String>(&row, "setting")?, column::<Postgres, String>(&row, "source")?);
+    connection.close().await?;
     match settings.pooler {
-        // With what a pooler mixes up, a statement could run that was prepared for another.
-        Pooler::None if limit != settings.statement_timeout.as_millis().to_string() => Err(StoreError::SessionNotKept),
+        // A limit that the role or the database has may be the same as ours.
+        Pooler::None if source != "client" => Err(StoreError::SessionNotKept(None)),
         Pooler::Transaction if limit == "0" => {
             tracing::warn!(
                 "statements have no time limit: alter role ... set statement_timeout, as the pooler keeps none"
@@ -211,6 +218,13 @@ async fn check_session(pool: &Pool<Postgres>, settings: &DatabaseSettings) -> Re
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a connection was refused for what it began with: poolers take no start-up options, and say so with the code of
+/// a protocol violation (PgBouncer) or of a feature that is not there.
+fn refuses_parameters(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| ["08P01", "0A000"].contains(&&*code))
 }
 
 fn sqlite_options(file: &PathBuf) -> SqliteConnectOptions {

@@ -10,10 +10,10 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::engine::Engine;
 
-/// A connection that lay idle longer than this is tried before it is used: the server may have gone away meanwhile.
+/// A connection that was last lent longer ago than this is tried before it is used: the server may have gone away meanwhile.
 const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(1);
 
-/// One that lay idle longer than this is not even tried: networks forget connections without a word.
+/// One that was last lent longer ago than this is not even tried: networks forget connections without a word.
 const IDLE_MAX: Duration = Duration::from_mins(10);
 
 /// No connection gets older: a server process grows with what it has seen, and names may point elsewhere by now.

@@ -26,7 +26,7 @@ pub enum StoreError {
     NotMigrated,
     /// Something between us and the database mixes sessions.
     #[error("a setting of the session does not hold: set DATABASE_POOLER=transaction if there is a pooler in between")]
-    SessionNotKept,
+    SessionNotKept(#[source] Option<sqlx::Error>),
     /// A migration failed.
     #[error("migration failed")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -74,9 +74,10 @@ pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
 
 /// Postgres' SQLSTATE classes (Postgres manual, appendix A) and SQLite's primary result codes.
 fn is_unavailable_code(code: &str) -> bool {
-    const SQLSTATE: [&str; 6] = [
+    const SQLSTATE: [&str; 7] = [
         "25006", // read-only transaction: a standby, or a failover in progress
         "25P03", // the transaction stood still for too long
+        "25P04", // the transaction took too long
         "40001", // serialization failure
         "40P01", // deadlock
         "55P03", // lock not available

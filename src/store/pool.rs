@@ -19,6 +19,7 @@ use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::query::Query;
 use sqlx::{Connection, Database, Describe, Either, Execute, Executor, SqlStr};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
@@ -109,9 +110,9 @@ impl<DB: Engine> Pool<DB> {
 
     /// Lends a connection on which a transaction has begun with this statement.
     pub(super) async fn begin_with(&self, begin: &'static str) -> sqlx::Result<Transaction<DB>> {
-        let mut lent = self.acquire().await?;
-        lent.execute(begin).await?;
-        Ok(Transaction { lent, ended: false })
+        let mut transaction = Transaction { lent: self.acquire().await?, ended: false };
+        transaction.lent.execute(begin).await?;
+        Ok(transaction)
     }
 
     /// Runs a statement that begins and commits a transaction by itself. If it fails half way, the connection is closed, and
@@ -209,6 +210,9 @@ impl<'c, DB: Engine> Executor<'c> for &'c mut Lent<DB> {
     where
         'c: 'e,
     {
+        if self.pooler == Pooler::Transaction {
+            return Box::pin(async { Err(outlives_its_transaction()) });
+        }
         let (connection, deadline, is_clear) = self.begin();
         in_time(connection.prepare_with(sql, parameters), deadline, is_clear)
     }
@@ -217,6 +221,9 @@ impl<'c, DB: Engine> Executor<'c> for &'c mut Lent<DB> {
     where
         'c: 'e,
     {
+        if self.pooler == Pooler::Transaction {
+            return Box::pin(async { Err(outlives_its_transaction()) });
+        }
         let (connection, deadline, is_clear) = self.begin();
         in_time(connection.describe(sql), deadline, is_clear)
     }
@@ -298,9 +305,19 @@ fn in_time<'e, T: 'e>(
     })
 }
 
-/// Whether the connection is as good as before. After a refusal it is; of one that failed nobody knows.
+/// Whether the connection is as good as before. After a refusal it is; of one that failed nobody knows, and a fatal one is
+/// the last that Postgres says.
 fn leaves_connection(error: Option<&sqlx::Error>) -> bool {
-    error.is_none_or(|error| !is_unavailable(error))
+    let is_last = |error: &sqlx::Error| {
+        let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+    };
+    error.is_none_or(|error| !is_unavailable(error) && !is_last(error))
+}
+
+/// What sqlx prepares on demand has a name, and would be used again.
+fn outlives_its_transaction() -> sqlx::Error {
+    sqlx::Error::Protocol("nothing is prepared by name behind a pooler".to_owned())
 }
 
 /// What a statement gives, for as long as it is allowed to take.

@@ -2,7 +2,7 @@
 //!
 //! A statement costs no round trip, but each time that the driver is asked for something two threads wake each other, which
 //! takes as long as the statement does. So a verdict is one text, its transaction included: each statement in it goes on
-//! only if the one before changed a row.
+//! only if the one before changed a row, and the rest of the record only if its event is there.
 //!
 //! The record takes the parameters $1 to $23, as on Postgres; what is a verdict's own begins at $24.
 

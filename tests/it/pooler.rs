@@ -3,14 +3,20 @@
 
 use std::sync::Arc;
 
-use device_management::store::{DatabaseSettings, DatabaseUrl, StoreError, connect};
+use device_management::store::{DatabaseSettings, DatabaseUrl, StoreError, connect, migrate};
 use serde_json::json;
 
 use crate::harness::pgbouncer::PgBouncer;
-use crate::harness::{Engine, Phone, Start, TestApp, TestClient, TestDatabase, books};
+use crate::harness::{Engine, Phone, Start, TestApp, TestClient, TestDatabase, books, sql};
 
 /// So many pairs of persons share three connections to the server.
 const PAIRS: u32 = 20;
+
+/// The limit that the service asks for, from somebody else.
+const LIMIT_OF_THE_DATABASE: &str = "
+    do $$ begin
+        execute format('alter database %I set statement_timeout = %L', current_database(), '5s');
+    end $$";
 
 /// A way to the database that leads through the pooler.
 fn through(pooler: &PgBouncer) -> [(&str, &str); 3] {
@@ -77,9 +83,17 @@ async fn a_pooler_that_nobody_has_told_of_is_noticed_at_the_start() {
         return;
     }
     let database = TestDatabase::start(Engine::Postgres).await;
-    let pooler = PgBouncer::to(database.url(), "options,extra_float_digits");
-    let settings = DatabaseSettings::new(DatabaseUrl::parse(pooler.url()).unwrap());
-    let refused = connect(&settings).await.map(drop).expect_err("the session's settings do not hold");
-    assert!(matches!(refused, StoreError::SessionNotKept), "{refused:?}");
-    assert!(refused.to_string().contains("DATABASE_POOLER=transaction"));
+    sql::execute(database.url(), LIMIT_OF_THE_DATABASE).await;
+    for ignored in ["options,extra_float_digits", "extra_float_digits", ""] {
+        let pooler = PgBouncer::to(database.url(), ignored);
+        let settings = DatabaseSettings::new(DatabaseUrl::parse(pooler.url()).unwrap());
+        // Again and again, whatever the attempt before has left on the server.
+        for _ in 0..2 {
+            for refused in [connect(&settings).await.map(drop), migrate(&settings).await] {
+                let refused = refused.expect_err("the session's settings do not hold");
+                assert!(matches!(refused, StoreError::SessionNotKept(_)), "{ignored}: {refused:?}");
+                assert!(refused.to_string().contains("DATABASE_POOLER=transaction"));
+            }
+        }
+    }
 }
