@@ -1,12 +1,16 @@
 //! The time of the pure parts: `cargo bench --bench pure`, with a filter as its argument.
 //!
-//! The log is off here; `bench/instructions` has it on.
+//! The log is off here; `bench/instructions` has it on. The allocator is that of production.
 
 mod cases;
 
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn pure(criterion: &mut Criterion) {
     for case in cases::all() {
