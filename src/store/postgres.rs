@@ -13,6 +13,7 @@ use super::idempotent_requests::claim_request;
 use super::pool::Pool;
 use super::record::bind_record;
 use super::rows::column;
+use super::verdicts::{bind_acceptance, bind_wrong_signature};
 use super::{Record, Result};
 use crate::domain::challenge::{Acceptance, NewBinding, WrongSignature};
 use crate::domain::device::DeviceName;
@@ -212,13 +213,7 @@ impl Engine for Postgres {
             record_with!("met"),
             " select partner_id from met"
         );
-        let query = bind_record(sqlx::query(statement), partner, record)
-            .bind(acceptance.person_id.as_str())
-            .bind(acceptance.id.uuid())
-            .bind(acceptance.at)
-            .bind(acceptance.wrong_signatures_cap)
-            .bind(acceptance.device_limit)
-            .bind(&acceptance.fingerprint[..]);
+        let query = bind_acceptance!(bind_record(sqlx::query(statement), partner, record), acceptance);
         Ok(writer.one(query).await?.is_some())
     }
 
@@ -250,13 +245,7 @@ impl Engine for Postgres {
             record_with!("counted"),
             " select binding_wrong_signatures from counted"
         );
-        let query = bind_record(sqlx::query(statement), partner, record)
-            .bind(wrong.id.uuid())
-            .bind(wrong.at)
-            .bind(wrong.cap)
-            .bind(wrong.budget.window_start(wrong.at))
-            .bind(wrong.budget.cap)
-            .bind(wrong.budget.cooling_until(wrong.at));
+        let query = bind_wrong_signature!(bind_record(sqlx::query(statement), partner, record), wrong);
         let row = writer.one(query).await?;
         row.map(|row| column::<Self, i64>(&row, "binding_wrong_signatures")).transpose()
     }

@@ -15,6 +15,7 @@ use super::pool::Pool;
 use super::record::{bind_record, write_down};
 use super::rows::column;
 use super::sms_use::spend_sms;
+use super::verdicts::{bind_acceptance, bind_wrong_signature};
 use super::{Record, Result};
 use crate::domain::challenge::{Acceptance, NewBinding, WrongSignature};
 use crate::domain::device::DeviceName;
@@ -168,13 +169,7 @@ impl Engine for Sqlite {
             record_after_a_change!(),
             "commit"
         );
-        let query = bind_record(sqlx::query(statement), partner, record)
-            .bind(acceptance.person_id.as_str())
-            .bind(acceptance.id.uuid())
-            .bind(acceptance.at)
-            .bind(acceptance.wrong_signatures_cap)
-            .bind(acceptance.device_limit)
-            .bind(&acceptance.fingerprint[..]);
+        let query = bind_acceptance!(bind_record(sqlx::query(statement), partner, record), acceptance);
         Ok(!writer.transact(query).await?.is_empty())
     }
 
@@ -205,13 +200,7 @@ impl Engine for Sqlite {
             record_after_a_change!(),
             "commit"
         );
-        let query = bind_record(sqlx::query(statement), partner, record)
-            .bind(wrong.id.uuid())
-            .bind(wrong.at)
-            .bind(wrong.cap)
-            .bind(wrong.budget.window_start(wrong.at))
-            .bind(wrong.budget.cap)
-            .bind(wrong.budget.cooling_until(wrong.at));
+        let query = bind_wrong_signature!(bind_record(sqlx::query(statement), partner, record), wrong);
         let rows = writer.transact(query).await?;
         rows.first().map(|row| column::<Self, i64>(row, "binding_wrong_signatures")).transpose()
     }

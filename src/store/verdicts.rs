@@ -12,6 +12,34 @@ use crate::domain::challenge::{Acceptance, REPEAT_WINDOW, WrongSignature};
 use crate::domain::id::ChallengeId;
 use crate::domain::person::PartnerId;
 
+/// Binds an acceptance to $24 to $29, behind its record: the same on each engine.
+macro_rules! bind_acceptance {
+    ($query:expr, $acceptance:expr) => {
+        $query
+            .bind($acceptance.person_id.as_str())
+            .bind($acceptance.id.uuid())
+            .bind($acceptance.at)
+            .bind($acceptance.wrong_signatures_cap)
+            .bind($acceptance.device_limit)
+            .bind(&$acceptance.fingerprint[..])
+    };
+}
+pub(super) use bind_acceptance;
+
+/// Binds a wrong signature to $24 to $29, behind its record: the same on each engine.
+macro_rules! bind_wrong_signature {
+    ($query:expr, $wrong:expr) => {
+        $query
+            .bind($wrong.id.uuid())
+            .bind($wrong.at)
+            .bind($wrong.cap)
+            .bind($wrong.budget.window_start($wrong.at))
+            .bind($wrong.budget.cap)
+            .bind($wrong.budget.cooling_until($wrong.at))
+    };
+}
+pub(super) use bind_wrong_signature;
+
 /// What became of an acceptance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Accepted {
