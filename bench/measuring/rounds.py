@@ -26,11 +26,11 @@ class Bench:
     def run(self):
         seconds, found = self.options.seconds, {}
         found["check"] = self.load.order("check", seconds=seconds)
-        found["sizes"], already = [], 0
+        found["sizes"], already, empty = [], 0, self._disk()
         for devices in self.options.devices:
             people.fill(self.postgres, devices, already)
             already = devices
-            disk = int(self.postgres.ask("select pg_database_size(current_database())"))
+            disk = self._disk() - empty
             found["sizes"].append({"devices": devices, "disk_bytes": disk, "levels": self._size(devices)})
         found["replicas"] = self._replicas(already)
         connections = self._connections(32)
@@ -63,6 +63,9 @@ class Bench:
         """The first of so many numbers that nobody has had."""
         first, self.fresh = self.fresh, self.fresh + count
         return first
+
+    def _disk(self):
+        return int(self.postgres.ask("select pg_database_size(current_database())"))
 
     def _connections(self, at_most):
         """The highest level that is no more than that, or else the lowest."""
