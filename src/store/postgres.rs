@@ -8,12 +8,11 @@
 use sqlx::Postgres;
 
 use super::engine::Engine;
-use super::failures::spend_budget;
 use super::idempotent_requests::claim_request;
 use super::pool::Pool;
 use super::record::bind_record;
 use super::rows::column;
-use super::verdicts::{bind_acceptance, bind_wrong_signature};
+use super::verdicts::{bind_acceptance, bind_wrong_signature, count_against_binding, meet_binding};
 use super::{Record, Result};
 use crate::domain::challenge::{Acceptance, NewBinding, WrongSignature};
 use crate::domain::device::DeviceName;
@@ -182,20 +181,8 @@ impl Engine for Postgres {
             "with ",
             claim!(),
             ", met as (
-                 update person
-                    set bound_devices = bound_devices + 1
-                      , failures = 0
-                      , failures_since = null
-                      , binding_closed_at = $26
-                  where partner_id = $1
-                    and person_id = $24
-                    and binding_id = $25
-                    and binding_closed_at is null
-                    and binding_expires_at > $26
-                    and binding_wrong_signatures < $27
-                    and bound_devices < $28
-                    and (cooling_until is null or cooling_until <= $26)
-                    and ",
+                 ",
+            meet_binding!(),
             claim_holds!(),
             "
                  returning *
@@ -227,17 +214,8 @@ impl Engine for Postgres {
             "with ",
             claim!(),
             ", counted as (
-                 update person
-                    set binding_wrong_signatures = binding_wrong_signatures + 1
-                      , ",
-            spend_budget!("$25", "$27", "$28", "$29"),
-            "     where binding_id = $24
-                    and partner_id = $1
-                    and binding_closed_at is null
-                    and binding_expires_at > $25
-                    and binding_wrong_signatures < $26
-                    and (cooling_until is null or cooling_until <= $25)
-                    and ",
+                 ",
+            count_against_binding!(),
             claim_holds!(),
             "
                  returning binding_wrong_signatures

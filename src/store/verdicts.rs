@@ -12,6 +12,48 @@ use crate::domain::challenge::{Acceptance, REPEAT_WINDOW, WrongSignature};
 use crate::domain::id::ChallengeId;
 use crate::domain::person::PartnerId;
 
+/// Meets an open binding, while everything still holds that it was accepted for. Each engine goes on with its condition on
+/// the request's claim, and with what else is in the commit.
+macro_rules! meet_binding {
+    () => {
+        "update person
+            set bound_devices = bound_devices + 1
+              , failures = 0
+              , failures_since = null
+              , binding_closed_at = $26
+          where partner_id = $1
+            and person_id = $24
+            and binding_id = $25
+            and binding_closed_at is null
+            and binding_expires_at > $26
+            and binding_wrong_signatures < $27
+            and bound_devices < $28
+            and (cooling_until is null or cooling_until <= $26)
+            and "
+    };
+}
+pub(super) use meet_binding;
+
+/// Counts a wrong signature against an open binding and its person. Each engine goes on as with `meet_binding!`.
+macro_rules! count_against_binding {
+    () => {
+        concat!(
+            "update person
+                set binding_wrong_signatures = binding_wrong_signatures + 1
+                  , ",
+            $crate::store::failures::spend_budget!("$25", "$27", "$28", "$29"),
+            "where binding_id = $24
+               and partner_id = $1
+               and binding_closed_at is null
+               and binding_expires_at > $25
+               and binding_wrong_signatures < $26
+               and (cooling_until is null or cooling_until <= $25)
+               and "
+        )
+    };
+}
+pub(super) use count_against_binding;
+
 /// Binds an acceptance to $24 to $29, behind its record: the same on each engine.
 macro_rules! bind_acceptance {
     ($query:expr, $acceptance:expr) => {
