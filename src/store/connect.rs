@@ -1,4 +1,4 @@
-//! Opens the database that a URL names, and brings its tables up to date.
+//! Opens the database that a URL names.
 //!
 //! Refuses any engine but Postgres and SQLite. Statements are never logged.
 
@@ -9,49 +9,19 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::error::DatabaseError;
-use sqlx::migrate::{Migrate, Migrator};
-use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Postgres, Sqlite};
 use tokio::time::timeout;
 
 use super::connector::Connector;
+use super::database_url::DatabaseUrl;
 use super::engine::Engine;
+use super::migrate::newest;
 use super::pool::{Pool, patience};
 use super::rows::column;
 use super::sql_store::SqlStore;
 use super::{Result, Store, StoreError};
-
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-
-/// Which database.
-#[derive(Clone, Debug)]
-pub enum DatabaseUrl {
-    /// `postgres://user:password@host/database`: shown to nobody, since it holds a password.
-    Postgres(SecretString),
-    /// `sqlite://path/to/file`.
-    Sqlite(PathBuf),
-}
-
-impl DatabaseUrl {
-    /// Reads a URL.
-    ///
-    /// # Errors
-    /// What is wrong with it, without the URL itself.
-    pub fn parse(url: &str) -> std::result::Result<Self, &'static str> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            PgConnectOptions::from_str(url).map_err(|_| "is not a valid postgres:// URL")?;
-            return Ok(Self::Postgres(url.into()));
-        }
-        match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
-            Some("" | ":memory:") => Err("must name a file: sqlite://device-management.db"),
-            Some(path) => Ok(Self::Sqlite(path.into())),
-            None => Err("must begin with postgres:// or sqlite://"),
-        }
-    }
-}
 
 /// What stands between the service and Postgres.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,7 +72,7 @@ pub struct PoolUse {
     pub idle: u32,
 }
 
-/// Opens the database. Its tables may still be missing: see [`migrate`] and [`Store::ready`].
+/// Opens the database. Its tables may still be missing: see [`super::migrate`] and [`Store::ready`].
 ///
 /// # Errors
 /// When the database cannot be reached.
@@ -125,39 +95,12 @@ pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
     })
 }
 
-/// Brings the tables up to date. On Postgres under an advisory lock, so that replicas which start together do not collide.
-///
-/// # Errors
-/// When the database cannot be reached, or a migration fails or was changed after it had been applied.
-pub async fn migrate(settings: &DatabaseSettings) -> Result<()> {
-    match &settings.url {
-        DatabaseUrl::Postgres(url) => {
-            // Also because the pool below would try for half a minute to reach a server that is not there.
-            check_session(url, settings).await?;
-            // Without a statement timeout: a migration may take its time, and so may waiting for the lock.
-            run::<Postgres>(&POSTGRES_MIGRATIONS, postgres_options(url)?).await
-        }
-        DatabaseUrl::Sqlite(file) => run::<Sqlite>(&SQLITE_MIGRATIONS, sqlite_options(file)).await,
-    }
-}
-
-async fn run<DB: Engine>(migrations: &Migrator, options: <DB::Connection as Connection>::Options) -> Result<()>
-where
-    DB::Connection: Migrate,
-{
-    let pool = PoolOptions::<DB>::new().max_connections(1).connect_with(options).await?;
-    migrations.run(&pool).await?;
-    pool.close().await;
-    Ok(())
-}
-
 #[async_trait::async_trait]
 impl<DB: Engine> Store for SqlStore<DB> {
     async fn ready(&self) -> Result<()> {
-        let wanted = POSTGRES_MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
         let query = sqlx::query("select coalesce(max(version), 0) as applied from _sqlx_migrations where success");
         match self.row(query).await {
-            Ok(Some(row)) if column::<DB, i64>(&row, "applied")? >= wanted => Ok(()),
+            Ok(Some(row)) if column::<DB, i64>(&row, "applied")? >= newest() => Ok(()),
             Ok(_) | Err(StoreError::Driver(_)) => Err(StoreError::NotMigrated),
             Err(error) => Err(error),
         }
@@ -172,7 +115,7 @@ impl<DB: Engine> Store for SqlStore<DB> {
     }
 }
 
-fn postgres_options(url: &SecretString) -> Result<PgConnectOptions> {
+pub(super) fn postgres_options(url: &SecretString) -> Result<PgConnectOptions> {
     Ok(PgConnectOptions::from_str(url.expose_secret())?
         .application_name("device-management")
         .disable_statement_logging())
@@ -195,7 +138,7 @@ fn service_options(url: &SecretString, settings: &DatabaseSettings) -> Result<Pg
 
 /// Makes sure that the database is there, and that what was said at the start of a connection holds. Behind a pooler that
 /// nobody told of it does not, and a statement could run that was prepared for another. Asks without preparing anything.
-async fn check_session(url: &SecretString, settings: &DatabaseSettings) -> Result<()> {
+pub(super) async fn check_session(url: &SecretString, settings: &DatabaseSettings) -> Result<()> {
     let connection = timeout(settings.acquire_timeout, service_options(url, settings)?.connect()).await;
     let mut connection = match connection.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
         Err(error) if settings.pooler == Pooler::None && refuses_parameters(&error) => {
@@ -227,7 +170,7 @@ fn refuses_parameters(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["08P01", "0A000"].contains(&&*code))
 }
 
-fn sqlite_options(file: &PathBuf) -> SqliteConnectOptions {
+pub(super) fn sqlite_options(file: &PathBuf) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
