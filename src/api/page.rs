@@ -60,7 +60,8 @@ impl DeviceListing {
         }
     }
 
-    /// The same list, another page.
+    /// The same list, another page: a reference without a path keeps the one that the caller asked, with whatever prefix a
+    /// proxy has put before ours (RFC 3986 section 5.2.2).
     fn target(&self, number: i64) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         if let Some(person) = &self.person_id {
@@ -71,7 +72,7 @@ impl DeviceListing {
         }
         query.append_pair(NUMBER, &number.to_string());
         query.append_pair(SIZE, &self.size.to_string());
-        format!("/v1/mfa/devices?{}", query.finish())
+        format!("?{}", query.finish())
     }
 }
 
@@ -169,7 +170,7 @@ mod tests {
     fn the_links_lead_through_all_pages() {
         let listing = DeviceListing::parse("person_id=a%26b&page[number]=2&page[size]=10").unwrap();
         let headers = page_headers(&listing, 25);
-        let base = "/v1/mfa/devices?filter%5Bperson_id%5D=a%26b&page%5Bnumber%5D=";
+        let base = "?filter%5Bperson_id%5D=a%26b&page%5Bnumber%5D=";
         assert_eq!(
             headers["link"],
             format!(

@@ -327,11 +327,19 @@ fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer.headers[name].to_str().unwrap()
 }
 
-/// The targets of a `link` header by their relation (RFC 8288 section 3).
+/// Where a proxy may have put the service.
+const PREFIX: &str = "/banking/devices";
+
+/// The targets of a `link` header by their relation (RFC 8288 section 3), as a client behind a proxy resolves them: each
+/// keeps the proxy's prefix.
 fn links(list: &Answer) -> HashMap<String, String> {
+    let asked = reqwest::Url::parse(&format!("https://gateway.example{PREFIX}/v1/mfa/devices?page[size]=7")).unwrap();
     let link = |link: &str| {
         let (target, relation) = link.split_once("; rel=").expect("a link has a relation");
-        (relation.trim_matches('"').to_owned(), target.trim_matches(['<', '>']).to_owned())
+        let target = asked.join(target.trim_matches(['<', '>'])).expect("a link is a reference");
+        let prefix = format!("https://gateway.example{PREFIX}");
+        let target = target.as_str().strip_prefix(&prefix).expect("a link keeps the prefix");
+        (relation.trim_matches('"').to_owned(), target.to_owned())
     };
     header(list, "link").split(", ").map(link).collect()
 }

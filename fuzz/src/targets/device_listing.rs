@@ -30,7 +30,7 @@ pub fn try_out(edge: &Edge, query: &[u8]) -> Verdict {
     assert!(answer.body.as_array().is_some_and(|devices| devices.len() <= size), "no page is fuller than it may be");
     for link in header(&answer.headers, "link").split(", ") {
         let target = link.split(['<', '>']).nth(1).expect("a link has a target");
-        let linked = edge.send("GET", target, None);
+        let linked = edge.send("GET", &format!("/v1/mfa/devices{target}"), None);
         assert_eq!(linked.status, 200, "{link}");
         assert_eq!(linked.headers["total"], answer.headers["total"], "{link} is a page of the same list");
     }

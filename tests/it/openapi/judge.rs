@@ -73,7 +73,7 @@ fn a_missing_or_malformed_header_is_refused() {
     refused("GET", DEVICE, 200, &[REQUEST, ("content-type", "text/plain")], &device().to_string(), "text/plain");
 
     let (total, per_page) = (("total", "0"), ("per-page", "10"));
-    let link = ("link", r#"</v1/mfa/devices?page%5Bnumber%5D=1>; rel="first""#);
+    let link = ("link", r#"<?page%5Bnumber%5D=1>; rel="first""#);
     let list = |headers: &[_]| {
         verdict("GET", "/v1/mfa/devices?page[size]=10", 200, &[&[JSON, REQUEST], headers].concat(), "[]")
     };
