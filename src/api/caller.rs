@@ -1,30 +1,45 @@
-//! Who calls: a handler that asks for an [`Authenticated`] caller cannot be reached without a valid token.
+//! Who calls: the bearer token is checked before anything else of a request, and a handler asks for its [`Authenticated`]
+//! caller.
+//!
+//! A token may have to wait for the identity provider's keys. It holds no place among the requests while it does.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use tracing::{Span, record_all};
 
 use super::App;
 use super::error::{ApiError, ErrorCode};
 use crate::domain::client::Caller;
 
+/// Around every route of the API: a request without a valid token gets no further.
+pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    match authenticate(&app, request.headers()).await {
+        Ok(caller) => {
+            name_caller(&caller);
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    Ok(app.tokens.verify(bearer_token(headers)?).await?)
+}
+
 /// A caller that has shown a valid token.
 pub(super) struct Authenticated(pub(super) Caller);
 
-impl FromRequestParts<App> for Authenticated {
+impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        // Shown before, to whoever looked at the request's idempotency key.
-        if let Some(caller) = parts.extensions.get::<Caller>() {
-            return Ok(Self(caller.clone()));
-        }
-        let token = bearer_token(parts)?;
-        let caller = app.tokens.verify(token).await?;
-        name_caller(&caller);
-        parts.extensions.insert(caller.clone());
-        Ok(Self(caller))
+    /// A route that [`around`] does not protect has no caller, and its handler is not run.
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<Caller>().cloned().map(Self).ok_or_else(token_required)
     }
 }
 
@@ -35,14 +50,16 @@ pub(super) fn name_caller(caller: &Caller) {
 }
 
 /// RFC 6750 section 2.1; the scheme's name in any case (RFC 9110 section 11.1).
-fn bearer_token(parts: &Parts) -> Result<&str, ApiError> {
-    let missing =
-        || ApiError::unauthorized(ErrorCode::TokenRequired, "send an access token: Authorization: Bearer ...");
-    let header = parts.headers.get(AUTHORIZATION).ok_or_else(missing)?;
-    let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+fn bearer_token(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let header = headers.get(AUTHORIZATION).ok_or_else(token_required)?;
+    let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(token_required)?;
     let token = token.trim();
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
-        return Err(missing());
+        return Err(token_required());
     }
     Ok(token)
+}
+
+fn token_required() -> ApiError {
+    ApiError::unauthorized(ErrorCode::TokenRequired, "send an access token: Authorization: Bearer ...")
 }

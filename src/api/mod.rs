@@ -163,7 +163,11 @@ pub fn router(app: App) -> Router {
         )
         .route("/v1/persons/{person_id}/mobile_number/authorize", once(post(mobile_numbers::authorize)))
         .route("/v1/persons/{person_id}/mobile_number/confirm", once(post(mobile_numbers::confirm)));
-    let api = devices.merge(numbers).route_layer(from_fn_with_state(app.clone(), admission::around));
+    // The token first: it may have to wait for the identity provider, and must not hold a place meanwhile.
+    let api = devices
+        .merge(numbers)
+        .route_layer(from_fn_with_state(app.clone(), admission::around))
+        .route_layer(from_fn_with_state(app.clone(), caller::around));
     let tokens = Router::new()
         .route("/oauth2/token", post(tokens::issue_for_form))
         .route("/oauth/token", post(tokens::issue_for_json));

@@ -58,8 +58,8 @@ async fn whoever_finds_no_place_is_told_to_come_again(app: TestApp) {
         assert_shed(&client.get(DEVICES).await);
         assert_shed(&client.post(DEVICES, wish("ada", 3)).await);
     }
-    // Without a place nobody looks at tokens either.
-    assert_shed(&stranger.get(DEVICES).await);
+    // The token is checked before a place is taken, so a stranger learns nothing of the crowd.
+    stranger.get(DEVICES).await.assert_error(401, "token_required", "send an access token: Authorization: Bearer ...");
     for path in ["/healthz", "/readyz", "/openapi.yaml", "/docs", "/docs/swagger-ui.css"] {
         stranger.get(path).await.assert_status(200);
     }
