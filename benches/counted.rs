@@ -20,7 +20,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 const TIMES: u64 = 20;
 
 fn main() {
-    telemetry::install_log(LogFormat::Json, "info");
+    let _log = telemetry::install_log(LogFormat::Json, "info").expect("there is a thread for the log");
     let _metrics = telemetry::install_metrics().expect("nobody else installs metrics");
     for case in cases::all() {
         // The first runs fill what is made once and kept.

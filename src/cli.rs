@@ -138,7 +138,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         }
     };
     let done = match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(config).await,
+        Command::Serve => return serve(config).await,
         Command::Migrate => migrate(&config).await,
         Command::Client(command) => client(&config, command).await,
         Command::Audit(command) => audit::run(&config, command).await,
@@ -166,8 +166,25 @@ fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{text}").context("standard output is closed")
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
-    telemetry::install_log(config.log_format, &config.log_filter);
+/// Serves until the process is told to stop. A failure is reported through the queue of the log: a log reader that stalls
+/// must not keep the process from ending.
+async fn serve(config: Config) -> ExitCode {
+    let log = match telemetry::install_log(config.log_format, &config.log_filter) {
+        Ok(log) => log,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "device-management: the log cannot be written: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = serve_until_stopped(config).await;
+    if let Err(error) = &done {
+        log.line(&format!("device-management: {error:#}"));
+    }
+    log.finish();
+    if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn serve_until_stopped(config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install_metrics()?;
     if config.migrate_on_start {
         store::migrate(&config.database).await.context("the database could not be migrated")?;

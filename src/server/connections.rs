@@ -149,16 +149,24 @@ fn server(patience: Patience) -> auto::Builder<TokioExecutor> {
     server
 }
 
-/// The next connection. Running out of file descriptors passes; until then others should have a chance to close theirs.
+/// The next connection. Running out of file descriptors passes; until then others should have a chance to close theirs. The
+/// log tells when it begins and when it ends, not each try.
 async fn accept(listener: &TcpListener) -> TcpStream {
+    let mut failing = false;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
+                if failing {
+                    tracing::info!("connections are accepted again");
+                }
                 let _ = stream.set_nodelay(true);
                 return stream;
             }
             Err(error) => {
-                tracing::warn!(%error, "no connection accepted");
+                if !failing {
+                    tracing::warn!(%error, "no connection can be accepted, will retry");
+                }
+                failing = true;
                 sleep(Duration::from_millis(50)).await;
             }
         }

@@ -8,7 +8,6 @@ mod connections;
 #[cfg(test)]
 mod tests;
 
-use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -17,12 +16,14 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connections::{Connections, Patience};
 use crate::api::{self, App};
 use crate::background::{Background, duties};
+
+/// Connections to the metrics listener at a time. Prometheus keeps one or two; more would take file descriptors from the API.
+const METRICS_CONNECTIONS_MAX: usize = 16;
 
 /// How often histograms are folded when nobody asks for the metrics.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -53,11 +54,12 @@ pub async fn serve(
     signals: StopSignals,
     shutdown: Shutdown,
 ) -> bool {
-    let stop = CancellationToken::new();
     let background = Background::start(&app.service, duties(), &app.service.entropy);
     let connections = Connections::new(api::router(app.clone()), connections_max, Patience::default());
-    let metrics_server =
-        tokio::spawn(serve_metrics(listeners.metrics, app.clone(), metrics, connections.open(), stop.clone()));
+    let metrics_router = metrics_router(app.clone(), metrics.clone(), connections.open());
+    let metrics_connections = Connections::new(metrics_router, METRICS_CONNECTIONS_MAX, Patience::default());
+    let metrics_server = tokio::spawn(async move { metrics_connections.accept(&listeners.metrics).await });
+    let upkeep = tokio::spawn(keep_metrics_folded(metrics));
     tokio::select! {
         () = connections.accept(&listeners.http) => {}
         () = close_after_signal(signals, &app, shutdown.delay) => {}
@@ -73,8 +75,8 @@ pub async fn serve(
         app.service.store.close().await;
     });
     let in_time = drained.await.is_ok();
-    stop.cancel();
     metrics_server.abort();
+    upkeep.abort();
     tracing::info!(in_time, "stopped");
     in_time
 }
@@ -110,20 +112,8 @@ impl StopSignals {
     }
 }
 
-/// GET /metrics, on a listener of its own: what it tells is for operators only.
-async fn serve_metrics(
-    listener: TcpListener,
-    app: App,
-    metrics: PrometheusHandle,
-    connections: TaskTracker,
-    stop: CancellationToken,
-) -> Result<(), Infallible> {
-    let upkeep = metrics.clone();
-    tokio::spawn(async move {
-        while tokio::time::timeout(METRICS_UPKEEP, stop.cancelled()).await.is_err() {
-            upkeep.run_upkeep();
-        }
-    });
+/// GET /metrics, for a listener of its own: what it tells is for operators only.
+fn metrics_router(app: App, metrics: PrometheusHandle, connections: TaskTracker) -> Router {
     let render = move || async move {
         let usage = app.service.store.pool_use();
         metrics::gauge!("database_connections", "state" => "used").set(f64::from(usage.used));
@@ -132,9 +122,13 @@ async fn serve_metrics(
         metrics::gauge!("http_connections").set(f64::from(open));
         ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
     };
-    let router = Router::new().route("/metrics", get(render));
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "metrics are no longer served");
+    Router::new().route("/metrics", get(render))
+}
+
+/// Folds histograms for as long as the metrics are not asked for, so that their memory has a bound.
+async fn keep_metrics_folded(metrics: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(METRICS_UPKEEP).await;
+        metrics.run_upkeep();
     }
-    Ok(())
 }

@@ -6,6 +6,7 @@ mod early_answers;
 mod examples;
 mod gateway;
 mod killed;
+mod log_reader;
 mod outage;
 mod overload;
 mod production;

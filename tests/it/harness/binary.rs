@@ -85,6 +85,11 @@ impl Service {
         format!("http://{}", self.http)
     }
 
+    /// Where connections to the metrics are accepted.
+    pub(crate) fn metrics_address(&self) -> SocketAddr {
+        self.metrics
+    }
+
     /// Where the metrics are.
     pub(crate) fn metrics_url(&self) -> String {
         format!("http://{}/metrics", self.metrics)
@@ -130,6 +135,34 @@ impl Process {
     /// The lines of stdout so far.
     pub(crate) fn output(&self) -> Vec<String> {
         self.output.so_far()
+    }
+
+    /// The reader of the log stalls: the pipe behind it fills up.
+    pub(crate) fn stall_log_reader(&self) {
+        self.logs.stall(true);
+    }
+
+    /// The reader of the log goes on.
+    pub(crate) fn resume_log_reader(&self) {
+        self.logs.stall(false);
+    }
+
+    /// The reader of the log goes away.
+    pub(crate) fn close_log_reader(&self) {
+        self.logs.close();
+    }
+
+    /// The exit status, once the process has ended, whether or not its log was read. Nothing when the deadline passes first.
+    pub(crate) async fn exit_status(&self, deadline: Duration) -> Option<ExitStatus> {
+        let ended = async {
+            loop {
+                if let Some(status) = self.child().try_wait().expect("a child can be asked for its status") {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(deadline, ended).await.ok()
     }
 
     /// The first log line that contains `pattern`, be it there already or yet to come.

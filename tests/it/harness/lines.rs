@@ -1,4 +1,5 @@
-//! What a process writes, line by line, read by a thread of its own so that the process never waits for its reader.
+//! What a process writes, line by line, read by a thread of its own so that the process never waits for its reader, unless
+//! a test has the reader stall.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -18,6 +19,8 @@ struct Shared {
 struct State {
     lines: Vec<String>,
     ended: bool,
+    stalled: bool,
+    closed: bool,
 }
 
 impl Lines {
@@ -27,10 +30,23 @@ impl Lines {
         thread::spawn(move || {
             for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
                 writer.change(|state| state.lines.push(String::from_utf8_lossy(&line).into_owned()));
+                if writer.wait_while(Duration::MAX, |state| state.stalled).closed {
+                    break;
+                }
             }
             writer.change(|state| state.ended = true);
         });
         Self(shared)
+    }
+
+    /// From now on, or no longer, nothing is read, so that the pipe fills up.
+    pub(super) fn stall(&self, stalled: bool) {
+        self.0.change(|state| state.stalled = stalled);
+    }
+
+    /// The next line is the last that is read; then the pipe is closed.
+    pub(super) fn close(&self) {
+        self.0.change(|state| state.closed = true);
     }
 
     pub(super) fn so_far(&self) -> Vec<String> {

@@ -1,9 +1,11 @@
 //! Clients that take their time, come in crowds or do not speak at all, against the real executable.
 
 mod crowd;
+mod metrics_listener;
 mod silence;
 mod streams;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,7 +19,11 @@ struct Wire(TcpStream);
 
 impl Wire {
     async fn to(service: &Service) -> Self {
-        let stream = TcpStream::connect(service.address()).await.expect("it listens");
+        Self::to_address(service.address()).await
+    }
+
+    async fn to_address(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("it listens");
         stream.set_nodelay(true).unwrap();
         Self(stream)
     }

@@ -1,7 +1,14 @@
 //! Logs, metrics and the panic hook.
 //!
-//! Logs go to standard error, as text for people or as JSON for machines. Whatever `RUST_LOG` says, libraries that could
+//! Logs go to standard error, as text for people or as JSON for machines, and no request waits for the reader of the log
+//! (see `log_writer`). Whatever `RUST_LOG` says, libraries that could
 //! write headers, bodies or bound values at their finest levels are kept to `info`: a secret must not depend on a level.
+
+mod log_writer;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::{Level, Metadata};
@@ -10,6 +17,8 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::log_writer::Kind;
+pub use self::log_writer::LogWriter;
 use crate::config::LogFormat;
 
 /// Libraries that see secrets pass by. Whatever begins with such a name is one: `sqlx` and `sqlx_postgres`.
@@ -19,19 +28,26 @@ const KEPT_TO_INFO: [&str; 8] = ["axum", "h2", "hyper", "jsonwebtoken", "reqwest
 const LATENCY_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
 
-/// Installs the log for the whole process, and the hook that reports panics to it.
-pub fn install_log(format: LogFormat, filter: &str) {
+/// Installs the log for the whole process, and the hook that reports panics to it. Gives the writer behind it, which the
+/// process has to finish at its end.
+///
+/// # Errors
+/// When the operating system gives no further file descriptor or thread.
+pub fn install_log(format: LogFormat, filter: &str) -> io::Result<LogWriter> {
+    // Not `io::stderr()`, whose lock would be held for as long as the reader stalls.
+    let writer = LogWriter::start(File::from(io::stderr().as_fd().try_clone_to_owned()?))?;
     // A filter of its own, not directives besides the operator's: the more specific directive of two wins.
     let registry = tracing_subscriber::registry().with(EnvFilter::new(filter)).with(filter_fn(may_be_seen));
     match format {
         LogFormat::Text => {
-            registry.with(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr)).init();
+            registry.with(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer.clone())).init();
         }
         LogFormat::Json => {
-            registry.with(json_subscriber::layer().with_span_list(false).with_writer(std::io::stderr)).init();
+            registry.with(json_subscriber::layer().with_span_list(false).with_writer(writer.clone())).init();
         }
     }
     install_panic_hook();
+    Ok(writer)
 }
 
 /// Whether a line may be written at all.
@@ -86,6 +102,13 @@ fn describe() {
     describe_gauge!("database_connections", "Connections of this process's pool by state (idle, used)");
     describe_counter!("background_runs_total", "Work that no request asked for, by task and outcome (done, failed)");
     describe_counter!("panics_total", "Panics; anything but zero is a bug");
+    describe_counter!(
+        "log_lines_dropped_total",
+        "Log lines dropped because the reader of the log was too slow, by kind (ordinary; important: errors, audit)"
+    );
     metrics::counter!("panics_total").absolute(0);
+    for kind in Kind::ALL {
+        metrics::counter!("log_lines_dropped_total", "kind" => kind.as_str()).absolute(0);
+    }
     metrics::counter!("audit_events_sealed_total").absolute(0);
 }
