@@ -10,7 +10,7 @@ use device_management::crypto::PublicKey;
 use device_management::domain::audit::AuditEvent;
 use device_management::domain::challenge::{Acceptance, ChallengeLife, NewBinding, OpenBinding, WrongSignature};
 use device_management::domain::device::{Device, DeviceName, DeviceWithKeys};
-use device_management::domain::failure_budget::{CoolingOff, FailureBudget};
+use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::{ChallengeId, DeviceId, KeyId, NumberId, TokenChallengeId};
 use device_management::domain::idempotency::{Claim, ClaimId, Claimed, StoredAnswer};
 use device_management::domain::key::{DeviceKey, KeyPurpose};
@@ -78,22 +78,28 @@ impl CannedStore {
             life: ChallengeLife::starting(world::now(), TimeDelta::minutes(5)),
             bound_devices: 0,
             number: Some(self.number.number.clone()),
-            cooling: None,
+            failures: FailureRun::default(),
         }
     }
 
     fn binding_prospects(&self) -> BindingProspects {
         let number = self.number.number.clone();
-        BindingProspects { number, bound_devices: 0, key_is_taken: false, cooling: None, sms: SmsUse::default() }
+        BindingProspects {
+            number,
+            bound_devices: 0,
+            key_is_taken: false,
+            failures: FailureRun::default(),
+            sms: SmsUse::default(),
+        }
     }
 
     fn number_prospects(&self) -> NumberProspects {
-        NumberProspects { record: self.number.clone(), cooling: None, sms: SmsUse::default() }
+        NumberProspects { record: self.number.clone(), failures: FailureRun::default(), sms: SmsUse::default() }
     }
 
     fn number_challenge(&self) -> NumberChallenge {
         let open = OpenToken { id: TOKEN.into(), otp_version: OTP_VERSION };
-        NumberChallenge { record: self.number.clone(), open: Some(open), cooling: None }
+        NumberChallenge { record: self.number.clone(), open: Some(open), failures: FailureRun::default() }
     }
 }
 
@@ -141,7 +147,7 @@ impl Store for CannedStore {
 answers![
     Bindings {
         fn binding_prospects(
-            partner: &PartnerId, person: &PersonId, key: &PublicKey, now: DateTime<Utc>
+            partner: &PartnerId, person: &PersonId, key: &PublicKey
         ) -> Option<BindingProspects> = |store| Some(store.binding_prospects());
         fn open_binding(partner: &PartnerId, binding: &NewBinding, sms: Option<&SmsSpend>, record: &Record) -> bool = |store| true;
         fn open_binding_with_id(
@@ -178,7 +184,7 @@ answers![
     }
     NumberChallenges {
         fn number_prospects(
-            partner: &PartnerId, person: &PersonId, number: &MobileNumber, now: DateTime<Utc>
+            partner: &PartnerId, person: &PersonId, number: &MobileNumber
         ) -> Option<NumberProspects> = |store| Some(store.number_prospects());
         fn open_token_challenge(
             partner: &PartnerId, person: &PersonId, number: &MobileNumber, challenge: TokenChallenge,
@@ -192,7 +198,7 @@ answers![
             partner: &PartnerId, person: &PersonId, number: &MobileNumber, now: DateTime<Utc>, wrong_tokens_cap: i64
         ) -> Option<NumberChallenge> = |store| Some(store.number_challenge());
         fn count_wrong_token(
-            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, budget: &FailureBudget, record: &Record
+            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &Record
         ) -> Option<i64>;
         fn confirm_mobile_number(
             partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &Record
@@ -208,7 +214,7 @@ answers![
         fn revoke_client(id: &str, now: DateTime<Utc>, record: &Record) -> bool;
     }
     Failures {
-        fn cooling_off(partner: &PartnerId, person: &PersonId, now: DateTime<Utc>) -> Option<CoolingOff> = |store| None;
+        fn failures(partner: &PartnerId, person: &PersonId) -> FailureRun = |store| FailureRun::default();
         fn count_failure(
             partner: &PartnerId, person: &PersonId, now: DateTime<Utc>, budget: &FailureBudget, record: &Record
         ) -> ();

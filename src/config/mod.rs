@@ -208,11 +208,7 @@ fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
     Policy {
         device_limit: s.value("LIMIT_DEVICES_PER_PERSON", "5", whole(1..=100)),
         key_limit: s.value("LIMIT_KEYS_PER_DEVICE", "10", whole(1..=100)),
-        failure_budget: FailureBudget {
-            cap: s.value("LIMIT_FAILURES_PER_PERSON", "5", whole(1..=100)),
-            window: delta(s.value("FAILURE_WINDOW_SECONDS", "1800", seconds(60..=86_400))),
-            cool_down: delta(s.value("COOL_DOWN_SECONDS", "1800", seconds(1..=86_400))),
-        },
+        failure_budget: failure_budget(s, mode),
         wrong_signatures_cap: s.value("LIMIT_WRONG_SIGNATURES", "3", whole(1..=10)),
         sms_enforcement: sms_rules::enforcement(s, mode),
         sms_limits: SmsLimits {
@@ -229,6 +225,23 @@ fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
         sms_countries: s.value("SMS_COUNTRIES", sms_rules::DEFAULT_COUNTRIES, sms_rules::countries),
         sms_conversion: sms_rules::conversion(s),
     }
+}
+
+fn failure_budget(s: &mut Source<'_>, mode: Mode) -> FailureBudget {
+    const COOL_DOWN: &str = "COOL_DOWN_SECONDS";
+    // Tests of the sandbox fail on purpose, and cannot wait.
+    let window_min = if mode == Mode::Production { 60 } else { 1 };
+    let budget = FailureBudget {
+        cap: s.value("LIMIT_FAILURES_PER_PERSON", "5", whole(1..=100)),
+        window: delta(s.value("FAILURE_WINDOW_SECONDS", "1800", seconds(window_min..=86_400))),
+        cool_down: delta(s.value(COOL_DOWN, "1800", seconds(1..=86_400))),
+    };
+    if budget.cool_down < budget.window {
+        let message = "must be at least FAILURE_WINDOW_SECONDS: else more failures than LIMIT_FAILURES_PER_PERSON fit into \
+                       that time";
+        s.problem(COOL_DOWN, message);
+    }
+    budget
 }
 
 fn retention(s: &mut Source<'_>) -> Retention {

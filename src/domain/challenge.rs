@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::device::DeviceName;
-use super::failure_budget::{CoolingOff, FailureBudget};
+use super::failure_budget::{FailureBudget, FailureRun};
 use super::id::{ChallengeId, KeyId};
 use super::key::KeyPurpose;
 use super::mobile_number::MobileNumber;
@@ -78,8 +78,8 @@ pub struct OpenBinding {
     pub bound_devices: i64,
     /// Where the code went; nothing but a number that was deleted meanwhile is missing.
     pub number: Option<MobileNumber>,
-    /// Whether the person has to wait after too many failures.
-    pub cooling: Option<CoolingOff>,
+    /// The person's failures of late.
+    pub failures: FailureRun,
 }
 
 /// A right signature that is about to take effect.
@@ -97,6 +97,8 @@ pub struct Acceptance {
     pub wrong_signatures_cap: i64,
     /// Bound devices per person.
     pub device_limit: i64,
+    /// Failures per person.
+    pub budget: FailureBudget,
 }
 
 /// A wrong signature that is about to be counted.

@@ -1,32 +1,63 @@
 //! How often a person may fail before everything pauses (contract section 7).
 //!
 //! Wrong signatures for devices and keys and wrong number tokens count together. A new challenge does not reset the count,
-//! success does. After the cool-down the person starts afresh.
+//! success does. After the pause the person starts afresh.
+//!
+//! Pure: the statements of `store::failures` and `store::verdicts` do the same, and a test holds them against these functions.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The operator's rule.
+/// The operator's rule. `cool_down` is at least `window`, and `cap` at least one: then no span of `window` has more than
+/// `cap` failures without a success among them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FailureBudget {
     /// So many failures in a row, and nothing more is verified.
     pub cap: i64,
-    /// How far apart the first and the last of them may lie.
+    /// A failure continues the row if it comes less than this after the one before it.
     pub window: TimeDelta,
-    /// For how long nothing is verified then.
+    /// For how long after the last of them nothing is verified.
     pub cool_down: TimeDelta,
 }
 
+/// The failures of a person since the last success or the last break.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FailureRun {
+    /// How many.
+    pub count: i64,
+    /// When the last of them was; `None` when there is none.
+    pub last: Option<DateTime<Utc>>,
+}
+
 impl FailureBudget {
-    /// A run of failures that began at or before this instant is over: the next failure is the first of a new one.
+    /// A failure after this instant is continued by one that comes now.
     #[must_use]
-    pub fn window_start(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub fn continued_since(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         now - self.window
     }
 
-    /// When a cool-down that begins now will end.
+    /// A full run whose last failure lies between these two instants, both excluded, pauses the person now. One that is
+    /// further ahead was counted by a clock that was wrong, and pauses no one.
     #[must_use]
-    pub fn cooling_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        now + self.cool_down
+    pub fn pausing_between(&self, now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+        (now - self.cool_down, now + self.cool_down)
+    }
+
+    /// The pause that a person is in now.
+    #[must_use]
+    pub fn pause(&self, run: FailureRun, now: DateTime<Utc>) -> Option<CoolingOff> {
+        let (after, before) = self.pausing_between(now);
+        let last = run.last.filter(|last| run.count >= self.cap && after < *last && *last < before)?;
+        Some(CoolingOff { until: last + self.cool_down })
+    }
+
+    /// The run with another failure. During a pause nothing is verified, so nothing fails.
+    #[must_use]
+    pub fn after_failure(&self, run: FailureRun, now: DateTime<Utc>) -> FailureRun {
+        if self.pause(run, now).is_some() {
+            return run;
+        }
+        let goes_on = run.count < self.cap && run.last.is_some_and(|last| last > self.continued_since(now));
+        FailureRun { count: if goes_on { run.count + 1 } else { 1 }, last: Some(now) }
     }
 }
 
@@ -48,12 +79,90 @@ impl CoolingOff {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn start() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000, 0).unwrap()
+    }
 
     #[test]
     fn the_wait_is_rounded_up_to_whole_seconds() {
-        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        let now = start();
         let wait = |millis| CoolingOff { until: now + TimeDelta::milliseconds(millis) }.retry_after_seconds(now);
         assert_eq!([wait(-5), wait(1), wait(1000), wait(1001)], [1, 1, 1, 2]);
+    }
+
+    fn budgets() -> impl Strategy<Value = FailureBudget> {
+        (1_i64..=6, 1_i64..=1800, 0_i64..=1800).prop_map(|(cap, window, longer)| FailureBudget {
+            cap,
+            window: TimeDelta::seconds(window),
+            cool_down: TimeDelta::seconds(window + longer),
+        })
+    }
+
+    /// Gaps between tries: thick around the window and the end of the pause, where the rule changes its mind.
+    fn gaps() -> impl Strategy<Value = Vec<(u8, i64)>> {
+        vec((0_u8..4, -2_000_000_i64..=2_000_000), 1..80)
+    }
+
+    fn gap(budget: &FailureBudget, (around, micros): (u8, i64)) -> TimeDelta {
+        let gap = match around {
+            0 => TimeDelta::microseconds(micros * 1000),
+            1 => budget.window + TimeDelta::microseconds(micros),
+            2 => budget.cool_down + TimeDelta::microseconds(micros),
+            _ => TimeDelta::microseconds(micros),
+        };
+        gap.max(TimeDelta::zero())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_span_of_the_window_has_more_failures_than_the_cap(budget in budgets(), gaps in gaps()) {
+            let (mut run, mut now, mut counted) = (FailureRun::default(), start(), Vec::new());
+            for step in gaps {
+                now += gap(&budget, step);
+                if budget.pause(run, now).is_none() {
+                    run = budget.after_failure(run, now);
+                    counted.push(now);
+                }
+            }
+            let cap = usize::try_from(budget.cap).unwrap();
+            for more_than_allowed in counted.windows(cap + 1) {
+                prop_assert!(more_than_allowed[cap] - more_than_allowed[0] >= budget.window);
+            }
+        }
+
+        #[test]
+        fn a_full_run_pauses_for_the_whole_cool_down_and_no_longer(budget in budgets(), step in 0_i64..1_000_000) {
+            let (mut run, mut now) = (FailureRun::default(), start());
+            for _ in 0..budget.cap {
+                prop_assert_eq!(budget.pause(run, now), None);
+                now += TimeDelta::microseconds(step);
+                run = budget.after_failure(run, now);
+            }
+            let until = now + budget.cool_down;
+            let last_moment = until - TimeDelta::microseconds(1);
+            prop_assert_eq!(budget.pause(run, last_moment), Some(CoolingOff { until }));
+            prop_assert_eq!(budget.pause(run, until), None);
+            prop_assert_eq!(budget.after_failure(run, until).count, 1);
+        }
+
+        #[test]
+        fn a_clock_that_was_ahead_pauses_for_no_more_than_twice_the_cool_down(
+            budget in budgets(),
+            ahead in 0_i64..100_000_000,
+        ) {
+            let now = start();
+            let run = FailureRun { count: budget.cap, last: Some(now + TimeDelta::seconds(ahead)) };
+            if let Some(pause) = budget.pause(run, now) {
+                prop_assert!(pause.until - now <= budget.cool_down * 2);
+            }
+            prop_assert_eq!(budget.pause(run, now + budget.cool_down * 2).is_some_and(|it| it.until <= now), false);
+        }
     }
 }

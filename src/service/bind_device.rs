@@ -193,7 +193,7 @@ impl Service {
     async fn clear(&self, caller: &Caller, wish: &BindDevice) -> Result<Cleared, BindDeviceError> {
         let prospects = self
             .store
-            .binding_prospects(&caller.partner, &wish.person_id, &wish.key, self.clock.now())
+            .binding_prospects(&caller.partner, &wish.person_id, &wish.key)
             .await?
             .ok_or(BindDeviceError::NoVerifiedNumber)?;
         self.admit_for_sms(&prospects.number)?;
@@ -203,7 +203,7 @@ impl Service {
         if prospects.key_is_taken {
             return Err(BindDeviceError::KeyTaken);
         }
-        if let Some(cooling) = prospects.cooling {
+        if let Some(cooling) = self.pause(prospects.failures) {
             return Err(BindDeviceError::CoolingOff { retry_after: self.wait(cooling) });
         }
         if let Some(stopped) = self.stopped_sending(&caller.partner, &prospects.number) {

@@ -129,7 +129,7 @@ impl Service {
         if vouching.is_empty() {
             return Err(AddKeyError::NoKeyOfPurpose);
         }
-        if let Some(cooling) = self.store.cooling_off(partner, person, self.clock.now()).await? {
+        if let Some(cooling) = self.pause(self.store.failures(partner, person).await?) {
             return Err(AddKeyError::CoolingOff { retry_after: self.wait(cooling) });
         }
         let signer = vouching.into_iter().find(|key| wish.is_signed_by(&key.public_key));
@@ -155,6 +155,7 @@ impl Service {
             vouched_by: signer.id,
             at: now,
             key_limit: i64::from(self.policy.key_limit),
+            budget: self.policy.failure_budget,
         };
         attempt.with_key(key.id);
         match self.store.add_key(partner, &key, &attempt.record(Ok(key.id))).await? {

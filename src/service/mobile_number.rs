@@ -205,9 +205,9 @@ impl Service {
         number: &MobileNumber,
     ) -> Result<(NumberRecord, Option<SmsSpend>), MobileNumberError> {
         self.admit_for_sms(number)?;
-        let prospects = self.store.number_prospects(&caller.partner, person, number, self.clock.now()).await?;
+        let prospects = self.store.number_prospects(&caller.partner, person, number).await?;
         let prospects = prospects.ok_or(MobileNumberError::NotFound)?;
-        if let Some(cooling) = prospects.cooling {
+        if let Some(cooling) = self.pause(prospects.failures) {
             return Err(MobileNumberError::CoolingOff { retry_after: self.wait(cooling) });
         }
         if let Some(stopped) = self.stopped_sending(&caller.partner, number) {
@@ -234,12 +234,12 @@ impl Service {
             return Err(self.refuse(&attempt, MobileNumberError::NotFound).await);
         };
         attempt.on(found.record.id.uuid());
-        if let Some(cooling) = found.cooling {
+        if let Some(cooling) = self.pause(found.failures) {
             let retry_after = self.wait(cooling);
             return Err(self.refuse(&attempt, MobileNumberError::CoolingOff { retry_after }).await);
         }
         let Some(open) = found.open else { return Err(self.refuse(&attempt, MobileNumberError::WrongToken).await) };
-        let tried = TokenAttempt { id: open.id, at: now, cap };
+        let tried = TokenAttempt { id: open.id, at: now, cap, budget: self.policy.failure_budget };
         let version = open.otp_version;
         let code = self.codes.code(version, open.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
         if code.matches(token) {
@@ -254,8 +254,7 @@ impl Service {
             }
         } else {
             let record = attempt.record(Err(MobileNumberError::WrongToken));
-            let budget = &self.policy.failure_budget;
-            let wrong = self.store.count_wrong_token(partner, person, &tried, budget, &record).await?;
+            let wrong = self.store.count_wrong_token(partner, person, &tried, &record).await?;
             tracing::info!(target: "audit", { number.id = %found.record.id, wrong }, "wrong token");
             if wrong.is_some() {
                 return Err(MobileNumberError::WrongToken);

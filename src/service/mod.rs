@@ -48,7 +48,7 @@ pub use verify_binding::{BindingAnswer, VerifyBindingError};
 use crate::clock::Clock;
 use crate::domain::country::Countries;
 use crate::domain::enforcement::Enforcement;
-use crate::domain::failure_budget::{CoolingOff, FailureBudget};
+use crate::domain::failure_budget::{CoolingOff, FailureBudget, FailureRun};
 use crate::domain::language::Language;
 use crate::domain::sms_conversion::ConversionRule;
 use crate::domain::sms_limits::SmsLimits;
@@ -109,6 +109,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// The pause that a person's failures have them in now.
+    fn pause(&self, failures: FailureRun) -> Option<CoolingOff> {
+        self.policy.failure_budget.pause(failures, self.clock.now())
+    }
+
     /// For how many seconds a person still has to wait.
     fn wait(&self, cooling: CoolingOff) -> u64 {
         cooling.retry_after_seconds(self.clock.now())

@@ -120,7 +120,7 @@ impl Service {
         self.about(attempt, &binding.person_id);
         attempt.with_key(binding.key_id);
         let answer = answer.map_err(VerifyBindingError::Malformed)?;
-        if let Some(cooling) = binding.cooling {
+        if let Some(cooling) = self.pause(binding.failures) {
             return Err(self.refuse(attempt, self.cooling_off(cooling)).await);
         }
         let is_right = self.is_right(&binding, &answer.signature)?;
@@ -146,7 +146,7 @@ impl Service {
                 Some(binding) => binding,
                 None => return self.is_over(caller, id, Some(&answer), attempt).await,
             };
-            if let Some(cooling) = binding.cooling {
+            if let Some(cooling) = self.pause(binding.failures) {
                 return Err(self.refuse(attempt, self.cooling_off(cooling)).await);
             }
             if is_right && binding.bound_devices >= i64::from(self.policy.device_limit) {
@@ -193,6 +193,7 @@ impl Service {
             at: self.clock.now(),
             wrong_signatures_cap: i64::from(self.policy.wrong_signatures_cap),
             device_limit: i64::from(self.policy.device_limit),
+            budget: self.policy.failure_budget,
         };
         let accepted = self.store.accept_binding(attempt.partner, &acceptance, &attempt.record(Ok(()))).await?;
         if let Some(number) = binding.number.as_ref().filter(|_| accepted != Accepted::Overtaken) {

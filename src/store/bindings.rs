@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::engine::Engine;
-use super::failures::cooling;
+use super::failures::failure_run;
 use super::record::write_down;
 use super::rows::{column, person_id, public_key, purpose};
 use super::sms_use::{sms_use, take_back_sms};
@@ -16,7 +16,7 @@ use super::sql_store::SqlStore;
 use super::{Record, Result, StoreError};
 use crate::crypto::PublicKey;
 use crate::domain::challenge::{ChallengeLife, NewBinding, OpenBinding};
-use crate::domain::failure_budget::CoolingOff;
+use crate::domain::failure_budget::FailureRun;
 use crate::domain::id::ChallengeId;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
@@ -31,8 +31,8 @@ pub struct BindingProspects {
     pub bound_devices: i64,
     /// Whether a bound device of the partner already has this key.
     pub key_is_taken: bool,
-    /// Whether the person has to wait after too many failures.
-    pub cooling: Option<CoolingOff>,
+    /// The person's failures of late.
+    pub failures: FailureRun,
     /// What was sent of late.
     pub sms: SmsUse,
 }
@@ -46,7 +46,6 @@ pub trait Bindings {
         partner: &PartnerId,
         person: &PersonId,
         key: &PublicKey,
-        now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>>;
 
     /// Makes this attempt the person's only open one, an older one is superseded, and spends its message. False, and no
@@ -88,13 +87,13 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         key: &PublicKey,
-        now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>> {
         // The number's history by subqueries: after a quiet night Postgres would join all that a partner has.
         let query = sqlx::query(
             "select n.number
                   , coalesce(p.bound_devices, 0) as bound_devices
-                  , case when p.cooling_until > $4 then p.cooling_until end as cooling_until
+                  , p.failures
+                  , p.last_failure_at
                   , (select count(*) from device_key k
                       where k.partner_id = $1 and k.public_key = $3 and k.deleted_at is null) as devices_with_key
                   , (select hn.version from sms_history hn
@@ -106,7 +105,7 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
                   , r.ahead_to as partner_ahead_to
                from mobile_number n
                left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
-               left join sms_history hp on hp.partner_id = $1 and hp.subject = $5
+               left join sms_history hp on hp.partner_id = $1 and hp.subject = $4
                left join sms_partner_rate r on r.partner_id = $1
               where n.partner_id = $1
                 and n.person_id = $2
@@ -115,7 +114,6 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
         .bind(key.as_bytes().to_vec())
-        .bind(now)
         .bind(person_subject(person));
         self.row(query)
             .await?
@@ -124,7 +122,7 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
                     number: MobileNumber::from_stored(column::<DB, _>(&row, "number")?),
                     bound_devices: column::<DB, _>(&row, "bound_devices")?,
                     key_is_taken: column::<DB, i64>(&row, "devices_with_key")? > 0,
-                    cooling: cooling::<DB>(&row)?,
+                    failures: failure_run::<DB>(&row)?,
                     sms: sms_use::<DB>(&row)?,
                 })
             })
@@ -158,7 +156,8 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
                   , p.binding_expires_at
                   , p.bound_devices
                   , n.number
-                  , case when p.cooling_until > $3 then p.cooling_until end as cooling_until
+                  , p.failures
+                  , p.last_failure_at
                from person p
                left join mobile_number n on n.partner_id = p.partner_id and n.person_id = p.person_id
               where p.binding_id = $1
@@ -218,6 +217,6 @@ fn open_binding<DB: Engine>(id: ChallengeId, row: &DB::Row) -> Result<OpenBindin
         },
         bound_devices: column::<DB, _>(row, "bound_devices")?,
         number: column::<DB, Option<String>>(row, "number")?.map(MobileNumber::from_stored),
-        cooling: cooling::<DB>(row)?,
+        failures: failure_run::<DB>(row)?,
     })
 }

@@ -1,7 +1,7 @@
-//! How often each person has failed of late, and who has to wait (contract section 7).
+//! How often each person has failed of late (contract section 7). The rule is in `domain::failure_budget`.
 //!
 //! The count is in the person's row, so it holds across challenges and replicas. A failure is counted in the commit that
-//! records it, before anybody hears of it.
+//! records it, before the client is answered.
 
 use chrono::{DateTime, Utc};
 use sqlx::query::Query;
@@ -11,61 +11,43 @@ use super::record::write_down;
 use super::rows::column;
 use super::sql_store::SqlStore;
 use super::{Record, Result};
-use crate::domain::failure_budget::{CoolingOff, FailureBudget};
+use crate::domain::failure_budget::{FailureBudget, FailureRun};
 use crate::domain::person::{PartnerId, PersonId};
 
-/// The assignments that count one more failure of a person: a run that is too old begins anew, and one that reaches the cap
-/// begins the cool-down and is then forgotten. Takes the parameters for now, the window's start, the cap and the cool-down's
-/// end.
+/// The assignments that count one more failure of a person: one that is too late after the last, or follows a full run,
+/// is the first of a new run. Takes the parameters for now, `continued_since` and the cap.
 macro_rules! spend_budget {
-    ($now:literal, $window_start:literal, $cap:literal, $cooling_until:literal) => {
+    ($now:literal, $continued_since:literal, $cap:literal) => {
         concat!(
             "failures = case
-                 when failures_since > ",
-            $window_start,
-            " and failures + 1 < ",
+                 when failures < ",
             $cap,
+            " and last_failure_at > ",
+            $continued_since,
             " then failures + 1
-                 when failures_since > ",
-            $window_start,
-            " or ",
-            $cap,
-            " = 1 then 0
                  else 1 end
-           , cooling_until = case
-                 when failures_since > ",
-            $window_start,
-            " and failures + 1 >= ",
-            $cap,
-            " or ",
-            $cap,
-            " = 1 then ",
-            $cooling_until,
-            "
-                 else cooling_until end
-           , failures_since = case
-                 when failures_since > ",
-            $window_start,
-            " and failures > 0 then failures_since
-                 else ",
+           , last_failure_at = ",
             $now,
-            " end
+            "
              "
         )
     };
 }
 pub(super) use spend_budget;
 
+/// True unless the person's failures pause them. Takes the parameters for the cap and both ends of `pausing_between`.
+macro_rules! is_not_paused {
+    ($cap:literal, $after:literal, $before:literal) => {
+        concat!("(failures < ", $cap, " or last_failure_at <= ", $after, " or last_failure_at >= ", $before, ")")
+    };
+}
+pub(super) use is_not_paused;
+
 /// Failures of persons.
 #[async_trait::async_trait]
 pub trait Failures {
-    /// Whether nothing is verified for this person now.
-    async fn cooling_off(
-        &self,
-        partner: &PartnerId,
-        person: &PersonId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<CoolingOff>>;
+    /// The person's failures of late.
+    async fn failures(&self, partner: &PartnerId, person: &PersonId) -> Result<FailureRun>;
 
     /// Counts a failure that belongs to no challenge, such as a wrong signature for a new key.
     async fn count_failure(
@@ -80,23 +62,16 @@ pub trait Failures {
 
 #[async_trait::async_trait]
 impl<DB: Engine> Failures for SqlStore<DB> {
-    async fn cooling_off(
-        &self,
-        partner: &PartnerId,
-        person: &PersonId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<CoolingOff>> {
+    async fn failures(&self, partner: &PartnerId, person: &PersonId) -> Result<FailureRun> {
         let query = sqlx::query(
-            "select cooling_until
+            "select failures, last_failure_at
                from person
               where partner_id = $1
-                and person_id = $2
-                and cooling_until > $3",
+                and person_id = $2",
         )
         .bind(partner.as_str().to_owned())
-        .bind(person.as_str().to_owned())
-        .bind(now);
-        Ok(self.row(query).await?.map(|row| cooling::<DB>(&row)).transpose()?.flatten())
+        .bind(person.as_str().to_owned());
+        Ok(self.row(query).await?.map(|row| failure_run::<DB>(&row)).transpose()?.unwrap_or_default())
     }
 
     async fn count_failure(
@@ -114,9 +89,12 @@ impl<DB: Engine> Failures for SqlStore<DB> {
     }
 }
 
-/// Reads `cooling_until`, which the statement leaves null for whoever need not wait.
-pub(super) fn cooling<DB: Engine>(row: &DB::Row) -> Result<Option<CoolingOff>> {
-    Ok(column::<DB, Option<DateTime<Utc>>>(row, "cooling_until")?.map(|until| CoolingOff { until }))
+/// Reads `failures` and `last_failure_at`, which are null for a person without a row.
+pub(super) fn failure_run<DB: Engine>(row: &DB::Row) -> Result<FailureRun> {
+    Ok(FailureRun {
+        count: column::<DB, Option<i64>>(row, "failures")?.unwrap_or_default(),
+        last: column::<DB, _>(row, "last_failure_at")?,
+    })
 }
 
 /// The statement that counts one more failure of a person, to run alone or within a transaction.
@@ -126,38 +104,47 @@ pub(super) fn spend<DB: Engine>(
     now: DateTime<Utc>,
     budget: &FailureBudget,
 ) -> Query<'static, DB, DB::Arguments> {
+    let (after, before) = budget.pausing_between(now);
     sqlx::query(concat!(
         "update person set ",
-        spend_budget!("$3", "$4", "$5", "$6"),
+        spend_budget!("$3", "$4", "$5"),
         "where partner_id = $1
            and person_id = $2
-           and (cooling_until is null or cooling_until <= $3)"
+           and ",
+        is_not_paused!("$5", "$6", "$7")
     ))
     .bind(partner.as_str().to_owned())
     .bind(person.as_str().to_owned())
     .bind(now)
-    .bind(budget.window_start(now))
+    .bind(budget.continued_since(now))
     .bind(budget.cap)
-    .bind(budget.cooling_until(now))
+    .bind(after)
+    .bind(before)
 }
 
-/// The statement that forgives a person's failures after a success. Returns no row when a cool-down has begun, which
-/// success does not overtake.
+/// The statement that forgives a person's failures after a success. Returns no row when a pause has begun, which success
+/// does not overtake.
 pub(super) fn forgive<DB: Engine>(
     partner: &PartnerId,
     person: &PersonId,
     now: DateTime<Utc>,
+    budget: &FailureBudget,
 ) -> Query<'static, DB, DB::Arguments> {
-    sqlx::query(
+    let (after, before) = budget.pausing_between(now);
+    sqlx::query(concat!(
         "update person
             set failures = 0
-              , failures_since = null
+              , last_failure_at = null
           where partner_id = $1
             and person_id = $2
-            and (cooling_until is null or cooling_until <= $3)
-         returning person_id",
-    )
+            and ",
+        is_not_paused!("$3", "$4", "$5"),
+        "
+         returning person_id"
+    ))
     .bind(partner.as_str().to_owned())
     .bind(person.as_str().to_owned())
-    .bind(now)
+    .bind(budget.cap)
+    .bind(after)
+    .bind(before)
 }

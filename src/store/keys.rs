@@ -12,7 +12,7 @@ use super::sql_store::SqlStore;
 use super::{Record, Result, StoreError};
 use crate::crypto::PublicKey;
 use crate::domain::device::DeviceWithKeys;
-use crate::domain::failure_budget::CoolingOff;
+use crate::domain::failure_budget::{CoolingOff, FailureBudget};
 use crate::domain::id::{DeviceId, KeyId};
 use crate::domain::key::{DeviceKey, KeyPurpose};
 use crate::domain::person::{PartnerId, PersonId};
@@ -36,6 +36,8 @@ pub struct NewKey {
     pub at: DateTime<Utc>,
     /// Keys per device.
     pub key_limit: i64,
+    /// Failures per person.
+    pub budget: FailureBudget,
 }
 
 /// What became of a new key.
@@ -115,10 +117,11 @@ impl<DB: Engine> Keys for SqlStore<DB> {
     async fn add_key(&self, partner: &PartnerId, key: &NewKey, record: &Record) -> Result<AddedKey> {
         let mut transaction = self.begin().await?;
         // Person, device, keys: the order in which everybody takes these locks.
-        let forgiven = forgive::<DB>(partner, &key.person_id, key.at).fetch_all(&mut *transaction).await?;
+        let forgiven = forgive::<DB>(partner, &key.person_id, key.at, &key.budget);
+        let forgiven = forgiven.fetch_all(&mut *transaction).await?;
         if forgiven.is_empty() {
             transaction.rollback().await?;
-            let cooling = self.cooling_off(partner, &key.person_id, key.at).await?;
+            let cooling = key.budget.pause(self.failures(partner, &key.person_id).await?, key.at);
             return Ok(cooling.map_or(AddedKey::Gone, AddedKey::CoolingOff));
         }
         // The device's row puts additions in an order, so that the limit holds.

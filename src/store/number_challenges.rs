@@ -7,14 +7,14 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::engine::Engine;
-use super::failures::{cooling, forgive, spend};
+use super::failures::{failure_run, forgive, spend};
 use super::mobile_numbers::{NumberRecord, number_record};
 use super::record::write_down;
 use super::rows::column;
 use super::sms_use::{sms_use, spend_sms, take_back_sms};
 use super::sql_store::SqlStore;
 use super::{Record, Result, StoreError};
-use crate::domain::failure_budget::{CoolingOff, FailureBudget};
+use crate::domain::failure_budget::{FailureBudget, FailureRun};
 use crate::domain::id::TokenChallengeId;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
@@ -49,6 +49,8 @@ pub struct TokenAttempt {
     pub at: DateTime<Utc>,
     /// Wrong tokens per code.
     pub cap: i64,
+    /// Failures per person.
+    pub budget: FailureBudget,
 }
 
 /// A number together with its open code, if there is one.
@@ -58,8 +60,8 @@ pub struct NumberChallenge {
     pub record: NumberRecord,
     /// `None` when no code was sent, or it expired, was used, or has no attempts left.
     pub open: Option<OpenToken>,
-    /// Whether the person has to wait after too many failures.
-    pub cooling: Option<CoolingOff>,
+    /// The person's failures of late.
+    pub failures: FailureRun,
 }
 
 /// What decides whether a code may be sent to a number.
@@ -67,8 +69,8 @@ pub struct NumberChallenge {
 pub struct NumberProspects {
     /// The number.
     pub record: NumberRecord,
-    /// Whether the person has to wait after too many failures.
-    pub cooling: Option<CoolingOff>,
+    /// The person's failures of late.
+    pub failures: FailureRun,
     /// What was sent of late.
     pub sms: SmsUse,
 }
@@ -82,7 +84,6 @@ pub trait NumberChallenges {
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
-        now: DateTime<Utc>,
     ) -> Result<Option<NumberProspects>>;
 
     /// Makes this the number's only open code and spends its message. False, and no code opened, when something has come
@@ -124,7 +125,6 @@ pub trait NumberChallenges {
         partner: &PartnerId,
         person: &PersonId,
         attempt: &TokenAttempt,
-        budget: &FailureBudget,
         record: &Record,
     ) -> Result<Option<i64>>;
 
@@ -146,13 +146,13 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
-        now: DateTime<Utc>,
     ) -> Result<Option<NumberProspects>> {
         let query = sqlx::query(
             "select n.number_id
                   , n.number
                   , n.verified_at
-                  , case when p.cooling_until > $4 then p.cooling_until end as cooling_until
+                  , p.failures
+                  , p.last_failure_at
                   , hn.version as number_version
                   , hn.sent_at as number_sent_at
                   , hp.version as person_version
@@ -161,7 +161,7 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
                from mobile_number n
                left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
                left join sms_history hn on hn.partner_id = $1 and hn.subject = n.number
-               left join sms_history hp on hp.partner_id = $1 and hp.subject = $5
+               left join sms_history hp on hp.partner_id = $1 and hp.subject = $4
                left join sms_partner_rate r on r.partner_id = $1
               where n.partner_id = $1
                 and n.person_id = $2
@@ -170,12 +170,11 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
         .bind(number.as_e164().to_owned())
-        .bind(now)
         .bind(person_subject(person));
         let Some(row) = self.row(query).await? else { return Ok(None) };
         Ok(Some(NumberProspects {
             record: number_record::<DB>(&row)?,
-            cooling: cooling::<DB>(&row)?,
+            failures: failure_run::<DB>(&row)?,
             sms: sms_use::<DB>(&row)?,
         }))
     }
@@ -265,7 +264,8 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
                   , case when n.challenge_expires_at > $4 and n.challenge_wrong_tokens < $5
                          then n.challenge_id end as open_id
                   , coalesce(n.challenge_otp_version, 0) as otp_version
-                  , case when p.cooling_until > $4 then p.cooling_until end as cooling_until
+                  , p.failures
+                  , p.last_failure_at
                from mobile_number n
                left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
               where n.partner_id = $1
@@ -285,7 +285,6 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         attempt: &TokenAttempt,
-        budget: &FailureBudget,
         record: &Record,
     ) -> Result<Option<i64>> {
         let mut transaction = self.begin().await?;
@@ -311,7 +310,7 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
             return Ok(None);
         };
         let wrong = column::<DB, i64>(row, "challenge_wrong_tokens")?;
-        spend::<DB>(partner, person, attempt.at, budget).execute(&mut *transaction).await?;
+        spend::<DB>(partner, person, attempt.at, &attempt.budget).execute(&mut *transaction).await?;
         write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
         Ok(Some(wrong))
@@ -343,8 +342,8 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         .bind(attempt.cap)
         .fetch_all(&mut *transaction)
         .await?;
-        // A cool-down that another failure began meanwhile is not overtaken.
-        let forgiven = forgive::<DB>(partner, person, attempt.at).fetch_all(&mut *transaction).await?;
+        // A pause that another failure began meanwhile is not overtaken.
+        let forgiven = forgive::<DB>(partner, person, attempt.at, &attempt.budget).fetch_all(&mut *transaction).await?;
         if confirmed.is_empty() || forgiven.is_empty() {
             transaction.rollback().await?;
             return Ok(false);
@@ -359,5 +358,5 @@ fn number_challenge<DB: Engine>(row: &DB::Row) -> Result<NumberChallenge> {
     let otp_version = u32::try_from(column::<DB, i64>(row, "otp_version")?)
         .map_err(|_| StoreError::Corrupt { column: "challenge_otp_version" })?;
     let open = column::<DB, Option<Uuid>>(row, "open_id")?.map(|id| OpenToken { id: id.into(), otp_version });
-    Ok(NumberChallenge { record: number_record::<DB>(row)?, open, cooling: cooling::<DB>(row)? })
+    Ok(NumberChallenge { record: number_record::<DB>(row)?, open, failures: failure_run::<DB>(row)? })
 }

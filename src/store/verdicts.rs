@@ -16,10 +16,11 @@ use crate::domain::person::PartnerId;
 /// the request's claim, and with what else is in the commit.
 macro_rules! meet_binding {
     () => {
-        "update person
+        concat!(
+            "update person
             set bound_devices = bound_devices + 1
               , failures = 0
-              , failures_since = null
+              , last_failure_at = null
               , binding_closed_at = $26
           where partner_id = $1
             and person_id = $24
@@ -28,8 +29,11 @@ macro_rules! meet_binding {
             and binding_expires_at > $26
             and binding_wrong_signatures < $27
             and bound_devices < $28
-            and (cooling_until is null or cooling_until <= $26)
+            and ",
+            $crate::store::failures::is_not_paused!("$30", "$31", "$32"),
+            "
             and "
+        )
     };
 }
 pub(super) use meet_binding;
@@ -41,20 +45,22 @@ macro_rules! count_against_binding {
             "update person
                 set binding_wrong_signatures = binding_wrong_signatures + 1
                   , ",
-            $crate::store::failures::spend_budget!("$25", "$27", "$28", "$29"),
+            $crate::store::failures::spend_budget!("$25", "$27", "$28"),
             "where binding_id = $24
                and partner_id = $1
                and binding_closed_at is null
                and binding_expires_at > $25
                and binding_wrong_signatures < $26
-               and (cooling_until is null or cooling_until <= $25)
+               and ",
+            $crate::store::failures::is_not_paused!("$28", "$29", "$30"),
+            "
                and "
         )
     };
 }
 pub(super) use count_against_binding;
 
-/// Binds an acceptance to $24 to $29, behind its record: the same on each engine.
+/// Binds an acceptance to $24 to $32, behind its record: the same on each engine.
 macro_rules! bind_acceptance {
     ($query:expr, $acceptance:expr) => {
         $query
@@ -64,20 +70,24 @@ macro_rules! bind_acceptance {
             .bind($acceptance.wrong_signatures_cap)
             .bind($acceptance.device_limit)
             .bind(&$acceptance.fingerprint[..])
+            .bind($acceptance.budget.cap)
+            .bind($acceptance.budget.pausing_between($acceptance.at).0)
+            .bind($acceptance.budget.pausing_between($acceptance.at).1)
     };
 }
 pub(super) use bind_acceptance;
 
-/// Binds a wrong signature to $24 to $29, behind its record: the same on each engine.
+/// Binds a wrong signature to $24 to $30, behind its record: the same on each engine.
 macro_rules! bind_wrong_signature {
     ($query:expr, $wrong:expr) => {
         $query
             .bind($wrong.id.uuid())
             .bind($wrong.at)
             .bind($wrong.cap)
-            .bind($wrong.budget.window_start($wrong.at))
+            .bind($wrong.budget.continued_since($wrong.at))
             .bind($wrong.budget.cap)
-            .bind($wrong.budget.cooling_until($wrong.at))
+            .bind($wrong.budget.pausing_between($wrong.at).0)
+            .bind($wrong.budget.pausing_between($wrong.at).1)
     };
 }
 pub(super) use bind_wrong_signature;

@@ -10,6 +10,9 @@ on_both_databases![
     a_new_challenge_does_not_reset_the_count,
     success_resets_the_count,
     old_failures_are_forgotten_after_the_window,
+    failures_of_almost_half_an_hour_apart_are_in_a_row,
+    the_end_of_the_window_after_the_first_failure_gives_no_more_tries,
+    a_clock_that_was_far_ahead_pauses_no_one,
     failures_of_one_person_do_not_touch_another_or_another_partner,
     wrong_signatures_for_keys_and_wrong_tokens_count_too,
     a_right_signature_does_not_overtake_the_cool_down,
@@ -80,6 +83,44 @@ async fn old_failures_are_forgotten_after_the_window(app: TestApp) {
     app.advance(TimeDelta::minutes(30));
     fail(&acme, "ada", &phone, 4).await;
     acme.bind("ada", &phone).await;
+}
+
+async fn failures_of_almost_half_an_hour_apart_are_in_a_row(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    for _ in 0..5 {
+        app.advance(TimeDelta::minutes(30) - TimeDelta::microseconds(1));
+        // A new token each time: they are shorter-lived.
+        fail(&app.partner(), "ada", &phone, 1).await;
+    }
+    assert_cooling(&ask(&app.partner(), "ada", &phone).await, "1800");
+}
+
+async fn the_end_of_the_window_after_the_first_failure_gives_no_more_tries(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    fail(&acme, "ada", &phone, 1).await;
+    app.advance(TimeDelta::minutes(30) - TimeDelta::seconds(2));
+    fail(&acme, "ada", &phone, 3).await;
+    app.advance(TimeDelta::seconds(2));
+    fail(&acme, "ada", &phone, 1).await;
+    assert_cooling(&ask(&acme, "ada", &phone).await, "1800");
+}
+
+async fn a_clock_that_was_far_ahead_pauses_no_one(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    app.advance(TimeDelta::minutes(29));
+    fail(&acme, "ada", &phone, 5).await;
+    app.advance(-TimeDelta::minutes(29));
+    // A little ahead: the pause ends when it was to end.
+    assert_cooling(&ask(&acme, "ada", &phone).await, "3540");
+    app.advance(TimeDelta::minutes(59));
+    app.partner().bind("ada", &phone).await;
+    app.advance(TimeDelta::days(365));
+    fail(&app.partner(), "ada", &Phone::new(2), 5).await;
+    app.advance(-TimeDelta::days(365));
+    app.partner().bind("ada", &Phone::new(2)).await;
 }
 
 async fn failures_of_one_person_do_not_touch_another_or_another_partner(app: TestApp) {

@@ -1,6 +1,7 @@
 //! The configuration: what may be set, what wins, and what the service refuses to start with.
 
 mod example;
+mod failure_budget;
 mod production;
 mod sms_rules;
 mod sources;

@@ -13,7 +13,7 @@ use device_management::crypto::PublicKey;
 use device_management::domain::audit::AuditEvent;
 use device_management::domain::challenge::{Acceptance, NewBinding, OpenBinding, WrongSignature};
 use device_management::domain::device::{Device, DeviceWithKeys};
-use device_management::domain::failure_budget::{CoolingOff, FailureBudget};
+use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::{ChallengeId, DeviceId, KeyId, NumberId, TokenChallengeId};
 use device_management::domain::idempotency::{Claim, ClaimId, Claimed, StoredAnswer};
 use device_management::domain::key::DeviceKey;
@@ -93,7 +93,7 @@ impl Store for BrokenStore {
 may_lose![
     Bindings {
         fn binding_prospects(
-            partner: &PartnerId, person: &PersonId, key: &PublicKey, now: DateTime<Utc>
+            partner: &PartnerId, person: &PersonId, key: &PublicKey
         ) -> Option<BindingProspects>;
         fn open_binding(partner: &PartnerId, binding: &NewBinding, sms: Option<&SmsSpend>, record: &Record) -> bool;
         fn open_binding_with_id(
@@ -130,7 +130,7 @@ may_lose![
     }
     NumberChallenges {
         fn number_prospects(
-            partner: &PartnerId, person: &PersonId, number: &MobileNumber, now: DateTime<Utc>
+            partner: &PartnerId, person: &PersonId, number: &MobileNumber
         ) -> Option<NumberProspects>;
         fn open_token_challenge(
             partner: &PartnerId, person: &PersonId, number: &MobileNumber, challenge: TokenChallenge,
@@ -144,7 +144,7 @@ may_lose![
             partner: &PartnerId, person: &PersonId, number: &MobileNumber, now: DateTime<Utc>, wrong_tokens_cap: i64
         ) -> Option<NumberChallenge>;
         fn count_wrong_token(
-            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, budget: &FailureBudget, record: &Record
+            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &Record
         ) -> Option<i64>;
         fn confirm_mobile_number(
             partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &Record
@@ -160,7 +160,7 @@ may_lose![
         fn revoke_client(id: &str, now: DateTime<Utc>, record: &Record) -> bool;
     }
     Failures {
-        fn cooling_off(partner: &PartnerId, person: &PersonId, now: DateTime<Utc>) -> Option<CoolingOff>;
+        fn failures(partner: &PartnerId, person: &PersonId) -> FailureRun;
         fn count_failure(
             partner: &PartnerId, person: &PersonId, now: DateTime<Utc>, budget: &FailureBudget, record: &Record
         ) -> ();

@@ -6,7 +6,7 @@ use device_management::domain::fraud::FraudRecord;
 use device_management::domain::key::KeyPurpose;
 use device_management::store::{Accepted, AddedKey, NewKey};
 
-use super::{TestStore, acceptance, acme, assessed, assessment, binding, device_id, key, key_id, now, person};
+use super::{BUDGET, TestStore, acceptance, acme, assessed, assessment, binding, device_id, key, key_id, now, person};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -88,6 +88,7 @@ async fn an_added_key_is_recorded_if_it_is_added(it: TestStore) {
         vouched_by: key_id(1),
         at: now() + TimeDelta::seconds(2),
         key_limit,
+        budget: BUDGET,
     };
     let taken = NewKey { public_key: key(1), ..new_key(12, 10) };
     let nowhere = NewKey { device_id: device_id(2), ..new_key(13, 10) };

@@ -8,8 +8,7 @@ use device_management::domain::id::{DeviceId, NumberId, TokenChallengeId};
 use device_management::store::{Client, DeviceQuery, NumberVerification, TokenChallenge, Tombstones};
 
 use super::{
-    BUDGET, CAP, TestStore, acceptance, acme, binding, device_id, fresh_id, number, person, record, token,
-    wrong_signature,
+    CAP, TestStore, acceptance, acme, binding, device_id, fresh_id, number, person, record, token, wrong_signature,
 };
 use crate::harness::on_both_databases;
 
@@ -76,12 +75,12 @@ async fn a_code_ends_between_any_two_instants(it: TestStore) {
         let code = TokenChallenge { id, otp_version: 1, expires_at: pair[1] };
         it.open_token_challenge(&acme(), &ada, &number(), code, None, &record()).await.unwrap();
         assert_eq!(
-            it.count_wrong_token(&acme(), &ada, &token(id, pair[0], CAP), &BUDGET, &record()).await.unwrap(),
+            it.count_wrong_token(&acme(), &ada, &token(id, pair[0], CAP), &record()).await.unwrap(),
             Some(1),
             "{pair:?}"
         );
         assert_eq!(
-            it.count_wrong_token(&acme(), &ada, &token(id, pair[1], CAP), &BUDGET, &record()).await.unwrap(),
+            it.count_wrong_token(&acme(), &ada, &token(id, pair[1], CAP), &record()).await.unwrap(),
             None,
             "{pair:?}"
         );

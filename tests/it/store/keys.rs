@@ -5,7 +5,7 @@ use device_management::domain::id::KeyId;
 use device_management::domain::key::KeyPurpose;
 use device_management::store::{AddedKey, NewKey};
 
-use super::{TestStore, acceptance, acme, binding, device_id, globex, key, key_id, now, person, record};
+use super::{BUDGET, TestStore, acceptance, acme, binding, device_id, globex, key, key_id, now, person, record};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -27,6 +27,7 @@ fn new_key(device: u32, seed: u32) -> NewKey {
         vouched_by: key_id(device),
         at: now() + TimeDelta::seconds(3),
         key_limit: 10,
+        budget: BUDGET,
     }
 }
 
@@ -92,7 +93,7 @@ async fn a_device_has_no_more_keys_than_allowed(it: TestStore) {
         assert_eq!(it.add_key(&acme(), &limited(seed), &record()).await.unwrap(), expected, "{seed}");
     }
     assert!(it.key(&acme(), device_id(1), key_id(13)).await.unwrap().is_none());
-    assert!(!it.binding_prospects(&acme(), &ada, &key(13), now()).await.unwrap().unwrap().key_is_taken);
+    assert!(!it.binding_prospects(&acme(), &ada, &key(13)).await.unwrap().unwrap().key_is_taken);
     books::assert_balanced(&it.database).await;
 }
 

@@ -7,8 +7,7 @@ use device_management::store::{NumberVerification, TokenChallenge};
 use uuid::Uuid;
 
 use super::{
-    BUDGET, CAP, TestStore, acme, binding, device_id, fresh_id, globex, now, number, other_number, person, record,
-    token,
+    CAP, TestStore, acme, binding, device_id, fresh_id, globex, now, number, other_number, person, record, token,
 };
 use crate::harness::{books, on_both_databases};
 
@@ -56,7 +55,7 @@ async fn a_code_is_opened_for_the_persons_own_number(it: TestStore) {
         [(globex(), &ada, number()), (acme(), &person("bob"), number()), (acme(), &ada, other_number())]
     {
         assert!(!it.open_token_challenge(&partner, person, &number, code(2), None, &record()).await.unwrap());
-        assert!(it.number_prospects(&partner, person, &number, now()).await.unwrap().is_none());
+        assert!(it.number_prospects(&partner, person, &number).await.unwrap().is_none());
         assert!(it.number_challenge(&partner, person, &number, now(), CAP).await.unwrap().is_none());
     }
     let found = it.number_challenge(&acme(), &ada, &number(), now(), CAP).await.unwrap().unwrap();
@@ -74,7 +73,7 @@ async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: T
     assert_eq!(open_code(&it, end - TimeDelta::microseconds(1), CAP).await, Some(code(1).id));
     assert_eq!(open_code(&it, end, CAP).await, None);
     let wrong = async |partner, seed, at| {
-        it.count_wrong_token(&partner, &ada, &token(code(seed).id, at, CAP), &BUDGET, &record()).await.unwrap()
+        it.count_wrong_token(&partner, &ada, &token(code(seed).id, at, CAP), &record()).await.unwrap()
     };
     assert_eq!(wrong(acme(), 1, end).await, None);
     assert_eq!(wrong(acme(), 2, now()).await, None);

@@ -5,6 +5,7 @@ mod bindings;
 mod claims;
 mod clients;
 mod devices;
+mod failures;
 mod fraud;
 mod indexes;
 mod instants;
@@ -160,7 +161,7 @@ fn wrong_signature(id: DeviceId, at: DateTime<Utc>) -> WrongSignature {
 
 /// A token that somebody typed.
 fn token(id: TokenChallengeId, at: DateTime<Utc>, cap: i64) -> TokenAttempt {
-    TokenAttempt { id, at, cap }
+    TokenAttempt { id, at, cap, budget: BUDGET }
 }
 
 /// The right answer to an attempt, a second after it began.
@@ -172,6 +173,7 @@ fn acceptance(binding: &NewBinding) -> Acceptance {
         at: binding.life.created_at + TimeDelta::seconds(1),
         wrong_signatures_cap: CAP,
         device_limit: 5,
+        budget: BUDGET,
     }
 }
 

@@ -26,7 +26,8 @@ pub(super) struct Strange {
 impl Start for Strange {
     async fn start(engine: Engine) -> Self {
         // Strange signatures are wrong ones too: whoever sends so many would soon be told to wait.
-        let patience = [("LIMIT_FAILURES_PER_PERSON", "100"), ("COOL_DOWN_SECONDS", "1")];
+        let patience =
+            [("LIMIT_FAILURES_PER_PERSON", "100"), ("FAILURE_WINDOW_SECONDS", "1"), ("COOL_DOWN_SECONDS", "1")];
         let app = TestApp::with(engine, &patience).await;
         let client = app.partner();
         let scene = Scene::set(&app, &client).await;

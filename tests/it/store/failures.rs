@@ -1,0 +1,150 @@
+//! The statements that count, forgive and heed failures do what the pure rule does, whatever fails or succeeds when.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use device_management::domain::challenge::{Acceptance, WrongSignature};
+use device_management::domain::failure_budget::{FailureBudget, FailureRun};
+use device_management::domain::id::{NumberId, TokenChallengeId};
+use device_management::domain::key::KeyPurpose;
+use device_management::store::{Accepted, AddedKey, NewKey, NumberVerification, TokenAttempt, TokenChallenge};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use super::{TestStore, acceptance, acme, binding, device_id, fresh_id, key, key_id, now, number, person, record};
+use crate::harness::on_both_databases;
+
+on_both_databases![counts_pauses_and_forgiveness_are_those_of_the_pure_rule];
+
+/// What a person can fail at or succeed with.
+#[derive(Clone, Copy, Debug)]
+enum Try {
+    WrongSignatureForKey,
+    WrongSignatureForDevice,
+    WrongToken,
+    RightSignatureForKey,
+    RightSignatureForDevice,
+    RightToken,
+}
+
+/// Failures are three times as likely as successes: else hardly any run would be full.
+fn tries() -> impl Strategy<Value = Try> {
+    prop_oneof![
+        3 => Just(Try::WrongSignatureForKey),
+        3 => Just(Try::WrongSignatureForDevice),
+        3 => Just(Try::WrongToken),
+        1 => Just(Try::RightSignatureForKey),
+        1 => Just(Try::RightSignatureForDevice),
+        1 => Just(Try::RightToken),
+    ]
+}
+
+/// Milliseconds between tries: close to each other, around the window and the pause, and now and then backwards.
+fn gaps() -> impl Strategy<Value = i64> {
+    prop_oneof![4 => 0_i64..=30_000, 2 => 59_000_i64..=61_000, 2 => 89_000_i64..=91_000, 1 => -200_000_i64..=0]
+}
+
+/// A person whose failures are counted by the store and, beside it, by the pure rule.
+struct Counted<'a> {
+    it: &'a TestStore,
+    budget: FailureBudget,
+    expected: FailureRun,
+    seed: u32,
+}
+
+async fn counts_pauses_and_forgiveness_are_those_of_the_pure_rule(it: TestStore) {
+    let ada = person("ada");
+    let id = NumberId::from(fresh_id());
+    let asserted = NumberVerification::AssertedBy("client");
+    it.create_mobile_number(&acme(), &ada, (id, &number()), asserted, now(), &record()).await.unwrap();
+    it.bind(&acme(), &binding(&ada, 0)).await;
+    let mut counted = Counted {
+        it: &it,
+        budget: FailureBudget { cap: 1, ..super::BUDGET },
+        expected: FailureRun::default(),
+        seed: 0,
+    };
+    let mut runner = TestRunner::deterministic();
+    let mut at = now();
+    let mut paused = 0;
+    for cap in [1, 2, 5] {
+        counted.budget = FailureBudget { cap, window: TimeDelta::seconds(60), cool_down: TimeDelta::seconds(90) };
+        let steps = vec((tries(), gaps()), 120).new_tree(&mut runner).unwrap().current();
+        for (step, gap) in steps {
+            at += TimeDelta::milliseconds(gap);
+            paused += u32::from(counted.budget.pause(counted.expected, at).is_some());
+            counted.make(step, at).await;
+            let found = it.failures(&acme(), &ada).await.unwrap();
+            assert_eq!(found, counted.expected, "cap {cap}, {step:?} at {at}");
+        }
+    }
+    assert!((50..300).contains(&paused), "{paused} of 360 tries came during a pause");
+}
+
+impl Counted<'_> {
+    async fn make(&mut self, step: Try, at: DateTime<Utc>) {
+        self.seed += 1;
+        let (ada, budget, is_paused) = (person("ada"), self.budget, self.budget.pause(self.expected, at).is_some());
+        let (it, seed) = (self.it, self.seed);
+        let mut attempt = binding(&ada, seed);
+        (attempt.life.created_at, attempt.life.expires_at) = (at, at + TimeDelta::minutes(5));
+        match step {
+            Try::WrongSignatureForKey => {
+                it.count_failure(&acme(), &ada, at, &budget, &record()).await.unwrap();
+            }
+            Try::WrongSignatureForDevice => {
+                it.open(&acme(), &attempt).await;
+                let wrong = WrongSignature { id: attempt.id, at, cap: 3, budget };
+                let counted = it.count_wrong_signature(&acme(), &wrong, &record()).await.unwrap();
+                assert_eq!(counted, (!is_paused).then_some(1), "{at}");
+            }
+            Try::WrongToken => {
+                let token = self.open_token(at).await;
+                // The code counts also while the person is paused: the service asks for neither then.
+                assert_eq!(it.count_wrong_token(&acme(), &ada, &token, &record()).await.unwrap(), Some(1));
+            }
+            Try::RightSignatureForKey => {
+                let key = NewKey {
+                    id: key_id(10_000 + seed),
+                    device_id: device_id(0),
+                    person_id: ada.clone(),
+                    public_key: key(10_000 + seed),
+                    purpose: KeyPurpose::Unrestricted,
+                    vouched_by: key_id(0),
+                    at,
+                    key_limit: 1000,
+                    budget,
+                };
+                let added = it.add_key(&acme(), &key, &record()).await.unwrap();
+                let pause = budget.pause(self.expected, at);
+                assert_eq!(added, pause.map_or(AddedKey::Added, AddedKey::CoolingOff), "{at}");
+            }
+            Try::RightSignatureForDevice => {
+                it.open(&acme(), &attempt).await;
+                let right = Acceptance { at, device_limit: 1000, budget, ..acceptance(&attempt) };
+                let accepted = it.accept_binding(&acme(), &right, &record()).await.unwrap();
+                assert_eq!(accepted, if is_paused { Accepted::Overtaken } else { Accepted::Bound }, "{at}");
+            }
+            Try::RightToken => {
+                let token = self.open_token(at).await;
+                let confirmed = it.confirm_mobile_number(&acme(), &ada, &token, &record()).await.unwrap();
+                assert_eq!(confirmed, !is_paused, "{at}");
+            }
+        }
+        self.expected = match step {
+            Try::WrongSignatureForKey | Try::WrongSignatureForDevice | Try::WrongToken => {
+                budget.after_failure(self.expected, at)
+            }
+            _ if is_paused => self.expected,
+            _ => FailureRun::default(),
+        };
+    }
+
+    async fn open_token(&self, at: DateTime<Utc>) -> TokenAttempt {
+        let id = TokenChallengeId::from(fresh_id());
+        let code = TokenChallenge { id, otp_version: 1, expires_at: at + TimeDelta::minutes(5) };
+        let ada = person("ada");
+        assert!(self.it.open_token_challenge(&acme(), &ada, &number(), code, None, &record()).await.unwrap());
+        TokenAttempt { id, at, cap: 3, budget: self.budget }
+    }
+}
