@@ -231,7 +231,11 @@ async fn migrate(config: &Config) -> anyhow::Result<()> {
         config.database.pooler == Pooler::None,
         "migrations hold a lock for a whole session: use a DATABASE_URL that leads past the pooler, and DATABASE_POOLER=none"
     );
-    store::migrate(&config.database).await.context("the database could not be migrated")?;
+    // A migration that waits says so.
+    let log = telemetry::install_log(config.log_format, &config.log_filter).context("the log cannot be written")?;
+    let done = store::migrate(&config.database).await.context("the database could not be migrated");
+    log.finish();
+    done?;
     say("the database is up to date")
 }
 

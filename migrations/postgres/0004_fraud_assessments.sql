@@ -14,3 +14,6 @@ create table fraud_assessment (
 );
 
 create index fraud_assessment_of_person on fraud_assessment (partner_id, person_id, assessed_at desc);
+
+-- Housekeeping finds the oldest.
+create index fraud_assessment_age on fraud_assessment (assessed_at);

@@ -186,6 +186,7 @@ fn database(s: &mut Source<'_>) -> DatabaseSettings {
         max_connections: s.value("DATABASE_MAX_CONNECTIONS", "10", whole(1..=1000)),
         acquire_timeout: s.value("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "2", seconds(1..=60)),
         statement_timeout: s.value("DATABASE_STATEMENT_TIMEOUT_SECONDS", "5", seconds(1..=60)),
+        migrate_lock_timeout: s.value("MIGRATE_LOCK_TIMEOUT_SECONDS", "60", seconds(1..=3600)),
         ..DatabaseSettings::new(url)
     }
 }

@@ -47,6 +47,8 @@ pub struct DatabaseSettings {
     /// How long Postgres may work on one statement. A second later we no longer wait for the answer, whatever the database
     /// is; a transaction has no longer than one statement.
     pub statement_timeout: Duration,
+    /// How long a migration waits for what another session holds.
+    pub migrate_lock_timeout: Duration,
 }
 
 impl DatabaseSettings {
@@ -59,6 +61,7 @@ impl DatabaseSettings {
             max_connections: 10,
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
+            migrate_lock_timeout: Duration::from_mins(1),
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Texts name statements' causes as the database gives them in its message, never the values that were bound.
 
+use sqlx::error::DatabaseError;
+use sqlx::migrate::MigrateError;
+
 /// A failure of the store itself.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -27,9 +30,22 @@ pub enum StoreError {
     /// Something between us and the database mixes sessions.
     #[error("a setting of the session does not hold: set DATABASE_POOLER=transaction if there is a pooler in between")]
     SessionNotKept(#[source] Option<sqlx::Error>),
+    /// What a migration needs was held by another session until the time for waiting was over.
+    #[error(
+        "gave up after {seconds} s of waiting for {what}, held by {holders}: end what holds it, or let it finish, and start \
+         again; MIGRATE_LOCK_TIMEOUT_SECONDS is how long it is waited for"
+    )]
+    LockNotFree {
+        /// What was waited for.
+        what: String,
+        /// The sessions that hold it, by process id and name.
+        holders: String,
+        /// For how long.
+        seconds: u64,
+    },
     /// A migration failed.
     #[error("migration failed")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Migration(#[from] MigrateError),
 }
 
 impl StoreError {
@@ -37,6 +53,20 @@ impl StoreError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl StoreError {
+    /// What the database itself said.
+    pub(super) fn database_error(&self) -> Option<&dyn DatabaseError> {
+        match self {
+            Self::Unavailable(error)
+            | Self::Driver(error)
+            | Self::Migration(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
+                error.as_database_error()
+            }
+            _ => None,
+        }
     }
 }
 

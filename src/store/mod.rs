@@ -45,7 +45,7 @@ pub use failures::Failures;
 pub use housekeeping::{Housekeeping, Litter};
 pub use idempotent_requests::IdempotentRequests;
 pub use keys::{AddedKey, Keys, NewKey};
-pub use migrate::migrate;
+pub use migrate::{migrate, migrate_with};
 pub use mobile_numbers::{MobileNumbers, NumberRecord, NumberVerification};
 pub use number_challenges::{
     NumberChallenge, NumberChallenges, NumberProspects, OpenToken, TokenAttempt, TokenChallenge,

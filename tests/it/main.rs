@@ -28,6 +28,7 @@ mod harness_works;
 mod housekeeping;
 mod idempotency;
 mod keys;
+mod migrations;
 mod mobile_numbers;
 mod openapi;
 mod outages;

@@ -1,0 +1,184 @@
+//! What a migration must not do to tables that are in use, as the rules of `squawk` and `strong_migrations` have it: each
+//! statement that locks a table keeps all requests waiting that come after it.
+//!
+//! A table that the same migration makes is used by nothing yet: there everything is allowed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// What is wrong with a migration for Postgres, which may find the tables of earlier ones in use.
+fn faults(sql: &str) -> Vec<String> {
+    let is_alone = sql.starts_with("-- no-transaction");
+    let mut faults = Vec::new();
+    let (mut made, mut locked) = (BTreeSet::new(), BTreeSet::new());
+    let statements = statements(sql);
+    if statements.iter().any(|statement| statement.contains(['\'', '"', '$']) || statement.contains("/*")) {
+        faults.push("is taken apart at its semicolons: no quotes, dollars or block comments".to_owned());
+    }
+    for statement in statements {
+        let words: Vec<&str> = statement.split(' ').collect();
+        let concurrently = words.contains(&"concurrently");
+        let mut fault = |message: &str| faults.push(format!("{statement}: {message}"));
+        if is_alone && !(concurrently && words.contains(&"if") && words.contains(&"exists")) {
+            fault("stands outside of a transaction, so it may run twice: only indexes, concurrently, if (not) exists");
+        }
+        if concurrently && !is_alone {
+            fault("needs -- no-transaction as the first line of its file");
+        }
+        match words[..] {
+            ["create", "table", table, ..] => {
+                made.insert(table.to_owned());
+            }
+            ["create", "index", ..] | ["create", "unique", "index", ..] => {
+                let on = words.iter().position(|word| *word == "on").map(|at| words[at + 1]).unwrap_or_default();
+                if !made.contains(on) && !concurrently {
+                    fault("keeps writers waiting while it is built: create it concurrently");
+                }
+            }
+            ["drop", "index", ..] if !concurrently => fault("locks its table: drop it concurrently"),
+            ["alter", "table", table, ref change @ ..] if !made.contains(table) => {
+                locked.insert(table.to_owned());
+                alteration(change).into_iter().for_each(&mut fault);
+            }
+            ["drop", "table", table, ..] => {
+                locked.insert(table.to_owned());
+            }
+            ["update" | "delete" | "insert", ..] if !made.iter().any(|table| words.contains(&&**table)) => {
+                fault("changes rows while it holds locks: move data in batches, outside of migrations");
+            }
+            ["create", "unlogged" | "temporary" | "trigger" | "or", ..]
+            | ["lock" | "truncate" | "vacuum" | "cluster" | "reindex", ..] => {
+                fault("is not foreseen");
+            }
+            _ => {}
+        }
+    }
+    if locked.len() > 1 {
+        faults.push(format!("locks several tables one after the other, which is how deadlocks come about: {locked:?}"));
+    }
+    faults
+}
+
+/// What is wrong with what an `alter table` does.
+fn alteration(change: &[&str]) -> Vec<&'static str> {
+    let has = |words: &[&str]| change.windows(words.len()).any(|window| window == words);
+    let adds_column = has(&["add", "column"]);
+    let mut faults = Vec::new();
+    if change.first() == Some(&"add") && !adds_column && !has(&["add", "constraint"]) {
+        faults.push("says add without column or constraint");
+    }
+    if adds_column
+        && has(&["default"])
+        && change.iter().any(|word| word.contains('(') && word.starts_with(char::is_alphabetic))
+    {
+        faults.push("a default that is computed for each row rewrites the table");
+    }
+    if adds_column
+        && ["serial", "bigserial", "generated", "unique", "primary", "references"].iter().any(|word| has(&[word]))
+    {
+        faults.push("reads or rewrites the whole table");
+    }
+    if adds_column && has(&["not", "null"]) && !has(&["default"]) {
+        faults.push("rows that are there have no value for it");
+    }
+    if has(&["alter"]) && has(&["type"]) {
+        faults.push("rewrites the table, and plans of running replicas fail: add a column instead");
+    }
+    if has(&["set", "not", "null"]) {
+        faults.push("reads the whole table: add a check not valid, validate it in a later migration");
+    }
+    if has(&["add", "constraint"]) && !has(&["not", "valid"]) && !has(&["using", "index"]) {
+        faults.push("reads the whole table: add it not valid, or using an index");
+    }
+    if has(&["drop", "column"]) || has(&["rename"]) {
+        faults.push("replicas of the version before still name it");
+    }
+    faults
+}
+
+/// The statements without comments, in words.
+fn statements(sql: &str) -> Vec<String> {
+    let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let code = code.collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+    let in_words = |statement: &str| statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    code.split(';').map(in_words).filter(|statement| !statement.is_empty()).collect()
+}
+
+/// The migrations of an engine by their file names.
+fn migrations(engine: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<(String, String)> = files
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap()))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn no_migration_keeps_requests_waiting() {
+    let found = migrations("postgres");
+    assert!(found.len() >= 10);
+    let all = found.iter().flat_map(|(name, sql)| faults(sql).into_iter().map(move |fault| format!("{name}: {fault}")));
+    let all: Vec<String> = all.collect();
+    assert!(all.is_empty(), "{}", all.join("\n"));
+}
+
+#[test]
+fn both_engines_have_the_same_migrations() {
+    let names = |engine| migrations(engine).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names("postgres"), names("sqlite"));
+    // There all migrations that are missing run in one transaction.
+    let alone = migrations("sqlite").into_iter().filter(|(_, sql)| sql.contains("no-transaction")).count();
+    assert_eq!(alone, 0);
+}
+
+#[test]
+fn what_keeps_requests_waiting_is_refused() {
+    for bad in [
+        "create index a on device (name);",
+        "create unique index a on device (name);",
+        "create table t (id bigint); create index a on device (name);",
+        "create index concurrently if not exists a on device (name);",
+        "-- no-transaction\ncreate index concurrently a on device (name);",
+        "-- no-transaction\ncreate index if not exists a on device (name);",
+        "-- no-transaction\ncreate table t (id bigint);",
+        "drop index a;",
+        "alter table device add column a uuid default gen_random_uuid();",
+        "alter table device add column a timestamptz default clock_timestamp();",
+        "alter table device add column a bigint not null;",
+        "alter table device add column a bigserial;",
+        "alter table device add column a bigint references person (id);",
+        "ALTER TABLE device ALTER COLUMN name TYPE varchar(10);",
+        "alter table device alter name type text;",
+        "alter table device alter column name set not null;",
+        "alter table device add constraint c check (live_keys > 0);",
+        "alter table device add check (live_keys > 0);",
+        "alter table device drop column name;",
+        "alter table device rename column name to title;",
+        "alter table device rename to phone;",
+        "alter table device add column a text; alter table person add column a text;",
+        "alter table device add column a text; drop table person;",
+        "update device set name = null;",
+        "lock table device;",
+        "comment on table device is 'a; b';",
+    ] {
+        assert!(!faults(bad).is_empty(), "this passes: {bad}");
+    }
+}
+
+#[test]
+fn what_keeps_no_request_waiting_passes() {
+    for good in [
+        "create table t (id bigint not null primary key); create index a on t (id); alter table t add check (id > 0);",
+        "alter table device add column a text;",
+        "alter table device add column a bigint not null default 0;",
+        "alter table device add constraint c check (live_keys > 0) not valid;",
+        "alter table device validate constraint c;",
+        "drop table t;",
+        "-- no-transaction\ncreate index concurrently if not exists a on device (name);\ndrop index concurrently if exists b;",
+    ] {
+        assert_eq!(faults(good), Vec::<String>::new(), "{good}");
+    }
+}

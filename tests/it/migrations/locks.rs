@@ -1,0 +1,221 @@
+//! What migrations wait for, and whom they keep waiting.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use device_management::store::{DatabaseSettings, DatabaseUrl, StoreError, migrate, migrate_with};
+use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{ConnectOptions, Connection, PgConnection, SqlSafeStr};
+
+use crate::binary::{exit_code, fail, run, sandbox_on};
+use crate::harness::{Engine, Process, Program, Schema, Start, TestApp, TestDatabase, sql};
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An empty database.
+async fn empty(engine: Engine) -> TestDatabase {
+    static NO_TABLES: Schema = Schema::new(|_| Box::pin(async {}));
+    NO_TABLES.database(engine).await
+}
+
+fn settings(database: &TestDatabase, limit: Duration) -> DatabaseSettings {
+    let url = DatabaseUrl::parse(database.url()).unwrap();
+    DatabaseSettings { migrate_lock_timeout: limit, ..DatabaseSettings::new(url) }
+}
+
+/// A session of somebody else, by the name that it gives itself.
+async fn session(database: &TestDatabase, name: &str) -> PgConnection {
+    let options: PgConnectOptions = database.url().parse().unwrap();
+    options.application_name(name).connect().await.unwrap()
+}
+
+fn with_limit(database: &TestDatabase, seconds: &str) -> Program {
+    sandbox_on(database).with("MIGRATE_LOCK_TIMEOUT_SECONDS", seconds)
+}
+
+/// The migrations of this build, and one more.
+fn and_then(sql: &'static str) -> Migrator {
+    let known = sqlx::migrate!("migrations/postgres");
+    let version = 9_000_000;
+    let no_transaction = sql.starts_with("-- no-transaction");
+    let more =
+        Migration::new(version, Cow::Borrowed("more"), MigrationType::Simple, sql.into_sql_str(), no_transaction);
+    Migrator::with_migrations(known.iter().cloned().chain([more]).collect())
+}
+
+/// sqlx takes the lock here as its own command line does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_another_session_keeps_is_told_and_given_up() {
+    if !Engine::Postgres.is_there_for("migrations::locks::a_lock_that_another_session_keeps").await {
+        return;
+    }
+    let database = empty(Engine::Postgres).await;
+    let mut other = session(&database, "a forgotten console").await;
+    other.lock().await.unwrap();
+    for command in ["migrate", "serve"] {
+        let (code, logs) = fail(&with_limit(&database, "5"), &[command]);
+        assert_eq!(code, 1, "{logs}");
+        let warning = logs.lines().find(|line| line.contains("waiting for the migration lock")).expect(&logs);
+        assert!(warning.contains("a forgotten console") && warning.contains("given up after 5 s"), "{logs}");
+        let last = logs.lines().last().unwrap();
+        assert!(last.contains("gave up after") && last.contains("MIGRATE_LOCK_TIMEOUT_SECONDS"), "{logs}");
+        assert!(!logs.contains("pg_advisory_lock"), "no query is told: {logs}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_becomes_free_in_time_delays_the_migration_only() {
+    if !Engine::Postgres.is_there_for("migrations::locks::a_lock_that_becomes_free_in_time").await {
+        return;
+    }
+    let database = empty(Engine::Postgres).await;
+    let mut other = session(&database, "another replica").await;
+    other.lock().await.unwrap();
+    let migration = with_limit(&database, "60").start(&["migrate"]);
+    migration.wait_for_log("waiting for the migration lock", PATIENCE);
+    other.close().await.unwrap();
+    assert_eq!(exit_code(&migration), 0, "{:?}", migration.logs());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_lacks_nothing_needs_no_lock() {
+    if !Engine::Postgres.is_there_for("migrations::locks::a_database_that_lacks_nothing_needs_no_lock").await {
+        return;
+    }
+    let database = TestDatabase::start(Engine::Postgres).await;
+    let mut other = session(&database, "another replica").await;
+    other.lock().await.unwrap();
+    assert_eq!(run(&with_limit(&database, "1"), &["migrate"]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_transaction_holds_up_a_migration_and_no_request() {
+    if !Engine::Postgres.is_there_for("migrations::locks::a_long_transaction_holds_up").await {
+        return;
+    }
+    let app = TestApp::start(Engine::Postgres).await;
+    let mut other = session(&app.database, "a report").await;
+    let mut report = other.begin().await.unwrap();
+    sqlx::query("select count(*) from device").execute(&mut *report).await.unwrap();
+
+    let settings = settings(&app.database, Duration::from_mins(1));
+    let migration = tokio::spawn(async move {
+        let migrations = and_then("alter table device add column colour text");
+        migrate_with(&migrations, &settings).await
+    });
+    let started = Instant::now();
+    let partner = app.partner();
+    let mut slowest = Duration::ZERO;
+    while started.elapsed() < Duration::from_secs(7) {
+        let asked = Instant::now();
+        partner.get("/v1/mfa/devices").await.assert_status(200);
+        slowest = slowest.max(asked.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(4), "a request waited {slowest:?} behind the migration");
+    assert!(!migration.is_finished(), "the report still holds the table");
+    report.rollback().await.unwrap();
+    migration.await.unwrap().unwrap();
+    assert_eq!(sql::texts(app.database.url(), "select colour from device").await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_does_not_become_free_ends_the_migration() {
+    if !Engine::Postgres.is_there_for("migrations::locks::a_table_that_does_not_become_free").await {
+        return;
+    }
+    let database = TestDatabase::start(Engine::Postgres).await;
+    let mut other = session(&database, "a report").await;
+    let mut report = other.begin().await.unwrap();
+    sqlx::query("lock table device in row exclusive mode").execute(&mut *report).await.unwrap();
+    for (text, what) in [
+        ("alter table device add column colour text", "a table of migration 9000000"),
+        (
+            "-- no-transaction\ncreate index concurrently if not exists by_name on device (name);",
+            "a transaction that migration 9000000",
+        ),
+    ] {
+        let refused = migrate_with(&and_then(text), &settings(&database, Duration::from_secs(4))).await.unwrap_err();
+        let StoreError::LockNotFree { what: told, holders, .. } = &refused else { panic!("{refused:?}") };
+        assert!(told.contains(what) && holders.contains("a report"), "{refused}");
+    }
+    // What the build left behind is in nobody's way once the table is free.
+    report.rollback().await.unwrap();
+    let text = "-- no-transaction\ncreate index concurrently if not exists by_name on device (name);";
+    migrate_with(&and_then(text), &settings(&database, Duration::from_secs(30))).await.unwrap();
+    assert_eq!(invalid_indexes(&database).await, Vec::<String>::new());
+    let built = "select indexname::text from pg_indexes where indexname = 'by_name'";
+    assert_eq!(sql::texts(database.url(), built).await, ["by_name"]);
+}
+
+async fn invalid_indexes(database: &TestDatabase) -> Vec<String> {
+    sql::texts(database.url(), "select indexrelid::regclass::text from pg_index where not indisvalid").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_was_left_unfinished_is_built_anew() {
+    if !Engine::Postgres.is_there_for("migrations::locks::an_index_that_was_left_unfinished").await {
+        return;
+    }
+    let database = TestDatabase::start(Engine::Postgres).await;
+    sql::execute(
+        database.url(),
+        "delete from _sqlx_migrations where version = 10;
+         update pg_index set indisvalid = false where indexrelid = 'mobile_number_code'::regclass;",
+    )
+    .await;
+    assert_eq!(invalid_indexes(&database).await, ["mobile_number_code"]);
+    migrate(&settings(&database, PATIENCE)).await.unwrap();
+    assert_eq!(invalid_indexes(&database).await, Vec::<String>::new());
+    // And one that was finished, but not noted.
+    sql::execute(database.url(), "delete from _sqlx_migrations where version = 10").await;
+    migrate(&settings(&database, PATIENCE)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_the_role_are_not_for_migrations() {
+    if !Engine::Postgres.is_there_for("migrations::locks::limits_of_the_role_are_not_for_migrations").await {
+        return;
+    }
+    let database = empty(Engine::Postgres).await;
+    let limits = "do $$ begin
+        execute format('alter database %I set statement_timeout = %L', current_database(), '1ms');
+        execute format('alter database %I set lock_timeout = %L', current_database(), '1ms');
+    end $$";
+    sql::execute(database.url(), limits).await;
+    migrate(&settings(&database, PATIENCE)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_another_process_holds_is_told_and_given_up() {
+    let database = empty(Engine::Sqlite).await;
+    for hold in ["begin immediate", "begin exclusive"] {
+        let mut other = SqliteConnection::connect(database.url()).await.unwrap();
+        let lock = other.begin_with(hold).await.unwrap();
+        let (code, logs) = fail(&with_limit(&database, "5"), &["migrate"]);
+        assert_eq!(code, 1, "{logs}");
+        assert!(logs.contains("waiting for the SQLite file"), "{logs}");
+        let last = logs.lines().last().unwrap();
+        assert!(last.contains("held by another process") && last.contains("MIGRATE_LOCK_TIMEOUT_SECONDS"), "{logs}");
+
+        let migration = with_limit(&database, "60").start(&["migrate"]);
+        migration.wait_for_log("waiting for the SQLite file", PATIENCE);
+        lock.rollback().await.unwrap();
+        assert_eq!(exit_code(&migration), 0, "{:?}", migration.logs());
+        sql::execute(database.url(), "delete from _sqlx_migrations where version = 9; drop table housekeeping_lease")
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_migrate_one_file_at_once_all_succeed() {
+    for _ in 0..3 {
+        let database = empty(Engine::Sqlite).await;
+        let all: Vec<Process> = (0..5).map(|_| with_limit(&database, "60").start(&["migrate"])).collect();
+        for migration in all {
+            assert_eq!(exit_code(&migration), 0, "{:?}", migration.logs());
+        }
+    }
+}
