@@ -1,8 +1,8 @@
 //! Binds phones to persons and proves later which device signed.
 //!
 //! Reading order: [`domain`] and [`crypto`] are the pure core; [`service`] holds the use cases on top of the ports
-//! [`store`], [`sms`], [`fraud`] and [`auth`]; [`api`] is the HTTP edge; [`app`] puts everything together as [`config`] says.
-//! Arrows point one way; `tests/it/architecture.rs` watches over that. `ARCHITECTURE.md` has the map.
+//! [`store`], [`sms`] and [`fraud`]; [`api`] is the HTTP edge and asks [`auth`] who calls; [`app`] puts everything together
+//! as [`config`] says. Imports point one way; `tests/it/architecture.rs` checks that. `ARCHITECTURE.md` has the map.
 
 pub mod domain;
 
@@ -10,7 +10,6 @@ pub mod crypto;
 
 pub mod service;
 
-pub mod auth;
 pub mod clock;
 pub mod entropy;
 pub mod fraud;
@@ -19,6 +18,7 @@ pub mod sms;
 pub mod store;
 
 pub mod api;
+pub mod auth;
 
 pub mod app;
 pub mod background;

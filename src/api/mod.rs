@@ -1,6 +1,6 @@
 //! The HTTP edge: translates requests into use cases and their outcomes into answers.
 //!
-//! The only module that knows axum, status codes and JSON names. A handler extracts, calls one use case and wraps what
+//! The only module that knows axum and JSON names, and that chooses status codes. A handler extracts, calls one use case and wraps what
 //! comes back; it decides nothing.
 
 mod admission;

@@ -49,6 +49,11 @@ const DOORS: [(&str, &[&str]); 17] = [
     ("anyhow", &["cli"]),
 ];
 
+/// Whether one part of the library may name another.
+pub(crate) fn may_name(part: &str, named: &str) -> bool {
+    PARTS.iter().any(|(name, known)| *name == part && known.contains(&named))
+}
+
 /// Longer files are split by concept.
 const LINES_MAX: usize = 400;
 

@@ -17,6 +17,7 @@ mod bindings;
 mod config;
 mod contract;
 mod devices;
+mod documents;
 mod erasure;
 mod errors;
 mod failure_budget;
