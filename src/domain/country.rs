@@ -1,15 +1,14 @@
 //! The country that a number belongs to, and the countries that are served.
 //!
-//! Which country a number is of is the knowledge of the `phonenumber` crate: a calling code is not enough, since +44 is
-//! also Jersey, +1 half of the Caribbean and +7 Kazakhstan. Where two countries share their mobile numbers altogether, the
-//! crate names the larger one: Finland for Åland, Norway for Svalbard, Italy for the Vatican.
+//! Which country a number is of is the knowledge of `numbering_plan`: a calling code is not enough, since +44 is also
+//! Jersey, +1 half of the Caribbean and +7 Kazakhstan. Where two countries share their mobile numbers altogether, the plans
+//! name the larger one: Finland for Åland, Norway for Svalbard, Italy for the Vatican.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use phonenumber::metadata::DATABASE;
-
 use super::mobile_number::MobileNumber;
+use super::numbering_plan::{Dialled, is_country};
 
 /// A country by its ISO 3166-1 alpha-2 code, or [`Country::NONE`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,8 +23,8 @@ impl Country {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let code: [u8; 2] = text.as_bytes().try_into().ok()?;
-        let is_known = code.iter().all(u8::is_ascii_uppercase) && DATABASE.by_id(text).is_some();
-        (is_known || code == Self::NONE.0).then_some(Self(code))
+        let is_known = code == Self::NONE.0 || (code.iter().all(u8::is_ascii_uppercase) && is_country(text));
+        is_known.then_some(Self(code))
     }
 
     /// The two letters.
@@ -36,22 +35,7 @@ impl Country {
 
     /// The country of a number in E.164 form.
     pub(super) fn of_e164(e164: &str) -> Self {
-        Self::look_up(e164).unwrap_or(Self::NONE)
-    }
-
-    fn look_up(e164: &str) -> Option<Self> {
-        // No calling code is the beginning of another, and none has more than three digits (E.164 section 6.2.1).
-        let calling_code = |length| e164.get(1..=length)?.parse::<u16>().ok();
-        let regions = (1..=3).filter_map(calling_code).find_map(|code| DATABASE.by_code(&code))?;
-        let region = if let [only] = regions[..] {
-            only
-        } else {
-            let number = phonenumber::parse(None, e164).ok();
-            let own = number.as_ref().and_then(|number| number.metadata(&DATABASE));
-            // A number that a newer plan no longer tells apart stays with the country that the code is known for.
-            own.or_else(|| regions.into_iter().find(|region| region.is_main_country_for_code()))?
-        };
-        Self::parse(region.id())
+        Dialled::read(e164).and_then(|number| number.country()).map_or(Self::NONE, Self)
     }
 }
 

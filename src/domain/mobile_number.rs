@@ -1,21 +1,17 @@
 //! A phone number that can receive an SMS.
 //!
-//! Which numbers exist, and which of them are mobile, is the knowledge of the `phonenumber` crate. This module only
-//! decides what people may type around the digits and hands the crate nothing but `+` and digits. A number is personal:
-//! `Debug` and `Display` show a mask, and [`MobileNumber::as_e164`] is the one way to the digits.
+//! Which numbers exist, and which of them are mobile, is the knowledge of `numbering_plan`. This module decides what people
+//! may type around the digits and asks it about nothing but `+` and digits. What is stored is what was typed, without the
+//! separators: a number is refused rather than mended. A number is personal: `Debug` and `Display` show a mask, and
+//! [`MobileNumber::as_e164`] is the one way to the digits.
 
 use std::fmt;
 
-use phonenumber::metadata::DATABASE;
-use phonenumber::{PhoneNumber, Type};
-
 use super::country::Country;
+use super::numbering_plan::{Dialled, Kind, has_national_prefix};
 
 /// Longer input is refused unread. The longest number has 15 digits; the rest is room for what people put between them.
 const INPUT_MAX: usize = 64;
-
-/// Digits of a number with its country code, E.164 section 6.1.
-const DIGITS_MAX: usize = 15;
 
 /// What may stand between the digits (contract section 5).
 const SEPARATORS: [char; 7] = [' ', '-', '_', '/', '.', '(', ')'];
@@ -30,12 +26,16 @@ pub enum InvalidMobileNumber {
     /// The text is longer than any way to write a number.
     #[error("must be at most {INPUT_MAX} characters long")]
     TooLong,
-    /// The text does not start with `+`, so nobody can tell which country it belongs to.
+    /// The text does not start with `+`, so its country is unknown.
     #[error("must start with + and a country code")]
     NoCountryCode,
-    /// The text holds something else than digits and separators.
-    #[error("may contain only digits, spaces and - _ / . ( ) after the +")]
+    /// The text holds something else than ASCII digits and separators: letters, an extension, digits or blanks of other
+    /// scripts.
+    #[error("may contain only the digits 0 to 9, ASCII spaces and - _ / . ( ) after the +")]
     UnexpectedCharacter,
+    /// The country code is followed by a prefix that is dialled only inside the country.
+    #[error("must be the international form: leave out the prefix that is dialled only inside the country")]
+    NationalPrefix,
     /// No network has this number.
     #[error("is not a valid phone number")]
     NotANumber,
@@ -45,9 +45,10 @@ pub enum InvalidMobileNumber {
 }
 
 impl MobileNumber {
-    /// Reads a number as people write it, country code included.
+    /// Reads a number as people write it, country code included: `+49 151 23456789` is `+4915123456789`.
     ///
-    /// The national zero may be there too: `+49 (0)151 23456789` is `+4915123456789`.
+    /// The national number counts as a whole, leading zeros included (contract section 5): in Italy they tell a fixed line
+    /// from a mobile number, in Ivory Coast they belong to one, and in `+49 (0)151 ...` they make it none.
     ///
     /// # Errors
     ///
@@ -56,20 +57,17 @@ impl MobileNumber {
         if text.len() > INPUT_MAX {
             return Err(InvalidMobileNumber::TooLong);
         }
-        let bare = text.replace(SEPARATORS, "");
-        let digits = bare.strip_prefix('+').ok_or(InvalidMobileNumber::NoCountryCode)?;
+        let e164 = text.replace(SEPARATORS, "");
+        let digits = e164.strip_prefix('+').ok_or(InvalidMobileNumber::NoCountryCode)?;
         if !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(InvalidMobileNumber::UnexpectedCharacter);
         }
-        let number = phonenumber::parse(None, &bare).map_err(|_| InvalidMobileNumber::NotANumber)?;
-        let e164 = format!("+{}{}", number.code().value(), number.national());
-        if !number.is_valid() || e164.len() > '+'.len_utf8() + DIGITS_MAX {
-            return Err(InvalidMobileNumber::NotANumber);
+        match Dialled::read(&e164).map_or(Kind::Unknown, |number| number.kind()) {
+            Kind::Mobile => Ok(Self(e164)),
+            Kind::Other => Err(InvalidMobileNumber::NotMobile),
+            Kind::Unknown if has_national_prefix(&e164) => Err(InvalidMobileNumber::NationalPrefix),
+            Kind::Unknown => Err(InvalidMobileNumber::NotANumber),
         }
-        if !is_mobile(&number) {
-            return Err(InvalidMobileNumber::NotMobile);
-        }
-        Ok(Self(e164))
     }
 
     /// Takes back what [`Self::as_e164`] gave to the database.
@@ -90,24 +88,6 @@ impl MobileNumber {
     #[must_use]
     pub fn country(&self) -> Country {
         Country::of_e164(&self.0)
-    }
-}
-
-/// Whether an SMS can reach a valid number.
-///
-/// [`Type::FixedLineOrMobile`] counts: North America and a few others do not tell the two apart. Voice over IP and
-/// personal (forwarding) numbers do not: they can be had anonymously and prove no possession of a phone.
-fn is_mobile(number: &PhoneNumber) -> bool {
-    match number.number_type(&DATABASE) {
-        Type::Mobile | Type::FixedLineOrMobile => true,
-        // phonenumber 0.3.10 drops leading zeros before it looks up the type. Ivory Coast, Benin and Congo write
-        // theirs with one, and it belongs to the number.
-        Type::Unknown if number.national().zeros() > 0 => {
-            let national = number.national().to_string();
-            let regions = DATABASE.by_code(&number.code().value()).unwrap_or_default();
-            regions.iter().any(|region| region.descriptors().mobile().is_some_and(|mobile| mobile.is_match(&national)))
-        }
-        _ => false,
     }
 }
 
@@ -150,7 +130,6 @@ mod tests {
             "+49 151/23456789",
             "+49.151.23456789",
             "(+49) 151 23456789",
-            "+49 (0)151 23456789",
         ] {
             check(text, Ok("+4915123456789"));
         }
@@ -197,6 +176,46 @@ mod tests {
     }
 
     #[test]
+    fn an_italian_fixed_line_is_not_a_mobile_number_that_begins_after_its_zero() {
+        check("+39 0331 123456", Err(InvalidMobileNumber::NotMobile));
+        check("+39 035 1234567", Err(InvalidMobileNumber::NotMobile));
+        check("+39 331 123456", Ok("+39331123456"));
+    }
+
+    #[test]
+    fn a_number_with_digits_too_many_or_too_few_is_refused() {
+        for text in ["+31 6 12345678 90", "+31 6 1234567", "+354 611 123456", "+423 730 123456", "+45 20 12 34 5"] {
+            check(text, Err(InvalidMobileNumber::NotANumber));
+        }
+        check("+31 6 12345678", Ok("+31612345678"));
+        check("+354 611 1234", Ok("+3546111234"));
+    }
+
+    #[test]
+    fn a_prefix_that_is_dialled_only_inside_the_country_is_refused() {
+        for text in [
+            "+43 006641234567",
+            "+43 0664 1234567",
+            "+49 (0)151 23456789",
+            "+44 07400 123456",
+            "+36 06 20 123 4567",
+            "+7 8 912 345 67 89",
+            "+1 1 650 253 0000",
+        ] {
+            let refusal = MobileNumber::parse(text).unwrap_err();
+            let refusals = [InvalidMobileNumber::NationalPrefix, InvalidMobileNumber::NotANumber];
+            assert!(refusals.contains(&refusal), "{text}: {refusal}");
+        }
+        check("+43 0664 1234567", Err(InvalidMobileNumber::NationalPrefix));
+        check("+49 (0)151 23456789", Err(InvalidMobileNumber::NationalPrefix));
+    }
+
+    #[test]
+    fn new_ranges_of_a_plan_are_accepted() {
+        check("+46 78 123 45 67", Ok("+46781234567"));
+    }
+
+    #[test]
     fn numbers_that_cost_more_than_a_message_are_refused() {
         for number in [
             "+49 900 1234567",   // premium rate
@@ -223,16 +242,51 @@ mod tests {
 
     #[test]
     fn a_number_without_country_code_is_refused() {
-        for text in ["015123456789", "0049 151 23456789", "4915123456789", "", "   "] {
+        for text in
+            ["015123456789", "0049 151 23456789", "4915123456789", "tel:+4915123456789", "＋4915123456789", "", "   "]
+        {
             check(text, Err(InvalidMobileNumber::NoCountryCode));
         }
     }
 
     #[test]
     fn letters_extensions_and_second_numbers_are_refused() {
-        for text in ["+49151CALLME", "+4915123456789;ext=1", "+4915123456789,1", "++4915123456789", "+٤٩١٥١٢٣٤٥٦٧٨٩"]
-        {
+        for text in [
+            "+49151CALLME",
+            "+4915123456789;ext=1",
+            "+4915123456789x12",
+            "+4915123456789 ext. 12",
+            "+4915123456789,1",
+            "+4915123456789#12",
+            "++4915123456789",
+            "+49+15123456789",
+            "+49 151\t23456789",
+        ] {
             check(text, Err(InvalidMobileNumber::UnexpectedCharacter));
+        }
+    }
+
+    #[test]
+    fn digits_and_separators_of_other_scripts_are_refused() {
+        for text in [
+            "+٤٩١٥١٢٣٤٥٦٧٨٩",                 // Arabic digits
+            "+４９15123456789",               // full-width digits
+            "+49\u{a0}151\u{a0}23456789",     // no-break spaces
+            "+49\u{2011}151\u{2011}23456789", // no-break hyphens
+            "+49 151\u{2013}23456789",        // en dash
+            "\u{202a}+4915123456789\u{202c}", // directional marks, as address books copy them
+            "+49151\u{200b}23456789",         // zero-width space
+        ] {
+            let refusal = MobileNumber::parse(text).unwrap_err();
+            let refusals = [InvalidMobileNumber::UnexpectedCharacter, InvalidMobileNumber::NoCountryCode];
+            assert!(refusals.contains(&refusal), "{text:?}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_zero_does_not_stand_before_the_country_code() {
+        for text in ["+0049151234567", "+04915123456789", "+0", "+00"] {
+            check(text, Err(InvalidMobileNumber::NotANumber));
         }
     }
 

@@ -19,6 +19,7 @@ pub mod invalid;
 pub mod key;
 pub mod language;
 pub mod mobile_number;
+mod numbering_plan;
 pub mod person;
 pub mod sms_conversion;
 pub mod sms_limits;

@@ -22,7 +22,8 @@ pub use self::log_writer::LogWriter;
 use crate::config::LogFormat;
 
 /// Libraries that see secrets pass by. Whatever begins with such a name is one: `sqlx` and `sqlx_postgres`.
-const KEPT_TO_INFO: [&str; 8] = ["axum", "h2", "hyper", "jsonwebtoken", "reqwest", "rustls", "sqlx", "tower_http"];
+const KEPT_TO_INFO: [&str; 9] =
+    ["axum", "h2", "hyper", "jsonwebtoken", "reqwest", "rlibphonenumber", "rustls", "sqlx", "tower_http"];
 
 /// Upper bounds of the latency histograms, in seconds.
 const LATENCY_BUCKETS: [f64; 14] =

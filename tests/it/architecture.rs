@@ -42,7 +42,7 @@ const DOORS: [(&str, &[&str]); 17] = [
     ("jsonwebtoken", &["auth"]),
     ("p256", &["crypto"]),
     ("aws_lc_rs", &["crypto"]),
-    ("phonenumber", &["domain"]),
+    ("rlibphonenumber", &["domain"]),
     ("rand", &["entropy"]),
     ("toml", &["config"]),
     ("clap", &["cli", "main"]),

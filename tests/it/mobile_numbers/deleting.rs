@@ -17,7 +17,7 @@ on_both_databases![
 
 async fn a_number_is_deleted_with_or_without_naming_it(app: TestApp) {
     let acme = app.partner();
-    for body in [None, Some(json!({"number": NUMBER})), Some(json!({"number": "+49 (0)151 1234 5678"}))] {
+    for body in [None, Some(json!({"number": NUMBER})), Some(json!({"number": "+49 (151) 1234 5678"}))] {
         acme.verified_person("ada").await;
         let before = acme.get(&path("ada")).await.json();
         let deleted = acme.send("DELETE", &path("ada"), body.clone()).await;
