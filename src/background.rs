@@ -77,6 +77,14 @@ impl<S> Duty<S> {
         }
     }
 
+    /// Does it once.
+    ///
+    /// # Errors
+    /// What the step reports.
+    pub async fn turn(&self, subject: Arc<S>) -> Result<(), Failure> {
+        (self.step)(subject).await
+    }
+
     /// Runs at once when the process starts: what it learns is needed from the first request on.
     #[must_use]
     pub fn also_at_start(self) -> Self {

@@ -24,6 +24,12 @@ mod failure_budget;
 mod fraud;
 mod fraud_flow;
 mod fuzz_corpora;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "it runs SQL of a page, and a script with the PATH of the tests"
+)]
+mod grants;
 #[allow(clippy::disallowed_types, reason = "it looks into databases whose names are made up on the way")]
 mod harness_works;
 mod housekeeping;

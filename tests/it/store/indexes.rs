@@ -69,7 +69,7 @@ async fn no_hot_statement_reads_a_table_from_end_to_end() {
 }
 
 /// Everything that happens to a device and its person, from the client's token to the deletion of the number.
-pub(super) async fn walk(app: &TestApp, number: u32) {
+pub(crate) async fn walk(app: &TestApp, number: u32) {
     let partner = app.partner();
     let person = format!("somebody-new-{number}");
     let [phone, second, third] = [0, 1, 2].map(|seed| Phone::new(3 * number + seed));

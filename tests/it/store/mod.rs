@@ -7,12 +7,12 @@ mod clients;
 mod devices;
 mod failures;
 mod fraud;
-mod indexes;
+pub(crate) mod indexes;
 mod instants;
 mod keys;
 mod mobile_numbers;
 mod outages;
-mod partitions;
+pub(crate) mod partitions;
 mod races;
 
 use std::ops::Deref;

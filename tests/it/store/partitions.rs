@@ -88,7 +88,7 @@ async fn what_is_unique_without_its_partner_is_known() {
 
 /// What the walk of a device leaves out: keys for idempotency, a fraud check, messages that nobody takes, keys that are taken,
 /// and the list of all devices.
-async fn walk_with_repetitions(app: &TestApp, number: u32) {
+pub(crate) async fn walk_with_repetitions(app: &TestApp, number: u32) {
     let partner = app.partner();
     let person = format!("somebody-else-{number}");
     let [phone, second] = [0, 1].map(|seed| Phone::new(1000 + 2 * number + seed));

@@ -1,0 +1,216 @@
+//! The roles and grants that the documents print are enough for everything that the service does, and no more. They are
+//! taken from the page, run on a Postgres server of the test's own, and used by the executable as an operator uses it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use clap::CommandFactory;
+use device_management::background::duties;
+use device_management::cli::Cli;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::binary::{exit_code, run};
+use crate::fraud_flow::Seon;
+use crate::harness::{PostgresServer, Program, TestApp, can_start_servers_for, sql};
+use crate::store::indexes::walk;
+use crate::store::partitions::walk_with_repetitions;
+
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
+const GRANTS: &str = include_str!("../../docker/grants.sql");
+
+const OWNER: &str = "device_management_owner";
+const SERVICE: &str = "device_management";
+const AUDITOR: &str = "device_management_auditor";
+
+/// Every role's, which the page leaves open.
+const PASSWORD: &str = "a-password";
+
+/// What the fenced block says that follows the comment `<!-- NAME -->`.
+fn block(name: &str) -> &'static str {
+    let (_, after) = OPERATIONS.split_once(&format!("<!-- {name} -->\n```sql\n")).expect("the page has the block");
+    after.split_once("\n```").expect("the block ends").0
+}
+
+/// A server on which the page's roles and grants are in force.
+struct Granted(PostgresServer);
+
+impl Granted {
+    /// What `DATABASE_URL` says for a role.
+    fn url_of(&self, role: &str) -> String {
+        let url = self.0.url("device_management");
+        let (_, host) = url.split_once('@').unwrap();
+        format!("postgres://{role}:{PASSWORD}@{host}")
+    }
+
+    fn program(&self, role: &str) -> Program {
+        Program::new().with("DATABASE_URL", &self.url_of(role)).with("MIGRATE_ON_START", "false")
+    }
+
+    async fn take_from_the_page() -> Self {
+        let server = Self(PostgresServer::start(&[]).unwrap());
+        for statement in block("roles").replace("'...'", &format!("'{PASSWORD}'")).lines() {
+            sql::execute(&server.0.url("postgres"), statement).await;
+        }
+        assert_eq!(run(&server.program(OWNER), &["migrate"]).0, 0);
+        sql::execute(&server.url_of(OWNER), block("grants")).await;
+        server
+    }
+}
+
+/// Whether Postgres lets a role do something.
+async fn may(url: &str, statement: &str) -> bool {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    match sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await {
+        Ok(_) => true,
+        Err(error) => {
+            let code = error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned));
+            assert_eq!(code.as_deref(), Some("42501"), "{statement}: {error}");
+            false
+        }
+    }
+}
+
+#[test]
+fn the_page_prints_the_file_that_the_compose_file_runs() {
+    assert_eq!(block("grants"), GRANTS.trim_end());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_works_under_the_printed_grants() {
+    if !can_start_servers_for("grants::the_service_works_under_the_printed_grants") {
+        return;
+    }
+    let server = Granted::take_from_the_page().await;
+    let (url, owner) = (server.url_of(SERVICE), server.url_of(OWNER));
+    let ungranted = "select relname::text
+                       from pg_class
+                      where relnamespace = 'public'::regnamespace
+                        and relkind in ('r', 'p')
+                        and not has_table_privilege('device_management', oid, 'select')
+                      order by 1";
+    assert_eq!(sql::texts(&owner, ungranted).await, Vec::<String>::new(), "tables of migrations without a grant");
+
+    let seon = Seon::that_says("DECLINE").await;
+    let uri = seon.uri();
+    let settings = [("SMS_LIMITS", "dry-run"), ("SEON_API_KEY", "a-licence"), ("SEON_BASE_URL", uri.as_str())];
+    let app = TestApp::at(&url, &settings).await;
+    walk(&app, 1).await;
+    walk_with_repetitions(&app, 1).await;
+    // Now, and when everything is old enough to be swept away.
+    for _ in 0..2 {
+        for duty in duties() {
+            duty.turn(app.app.service.clone()).await.unwrap();
+        }
+        app.advance(TimeDelta::days(500));
+    }
+    app.store().close().await;
+
+    for forbidden in [
+        "create table t (id bigint)",
+        "alter table device add column colour text",
+        "drop table device",
+        "truncate audit_pending",
+        "delete from audit_event",
+        "update audit_event set outcome = 'accepted'",
+        "update audit_seal set events = 0",
+        "update audit_pending set outcome = 'accepted'",
+        "delete from audit_chain",
+        "delete from device",
+        "delete from client",
+        "update _sqlx_migrations set success = true",
+    ] {
+        assert!(!may(&url, forbidden).await, "the service may: {forbidden}");
+    }
+    assert!(may(&server.url_of(AUDITOR), "select * from audit_event").await);
+    for forbidden in ["select * from mobile_number", "select * from client_secret", "delete from audit_pending"] {
+        assert!(!may(&server.url_of(AUDITOR), forbidden).await, "the auditor may: {forbidden}");
+    }
+}
+
+/// All commands by their names, `client create` and so on.
+fn commands(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
+    for sub in command.get_subcommands() {
+        let name = format!("{path} {}", sub.get_name()).trim().to_owned();
+        if sub.has_subcommands() { commands(sub, &name, found) } else { assert!(found.insert(name)) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_works_for_the_role_that_it_is_for() {
+    if !can_start_servers_for("grants::every_command_works_for_the_role_that_it_is_for") {
+        return;
+    }
+    let server = Granted::take_from_the_page().await;
+    let app = TestApp::at(&server.url_of(SERVICE), &[]).await;
+    walk(&app, 1).await;
+    app.partner().verified_person("ada").await;
+    app.store().close().await;
+
+    let service = server.program(SERVICE).serve();
+    service.stranger().get("/readyz").await.assert_status(200);
+    let address = service.address().to_string();
+    let (code, client) = run(&server.program(SERVICE), &["client", "create", "--partner", "acme"]);
+    assert_eq!(code, 0);
+    let client = client[0].strip_prefix("client_id=").unwrap();
+    let uses: [(&str, &str, &[&str]); 13] = [
+        (SERVICE, "client create", &["--partner", "globex"]),
+        (SERVICE, "client list", &[]),
+        (SERVICE, "client rotate", &[client]),
+        (SERVICE, "client revoke", &[client]),
+        (SERVICE, "sms status", &[]),
+        (SERVICE, "sms resume", &["--partner", "acme", "--country", "DE"]),
+        (AUDITOR, "audit verify", &[]),
+        (AUDITOR, "audit export", &["--since", "2026-01-01T00:00:00Z"]),
+        (OWNER, "person erase", &["acme", "ada"]),
+        (OWNER, "migrate", &[]),
+        (SERVICE, "config check", &[]),
+        (SERVICE, "config print", &[]),
+        (SERVICE, "healthcheck", &[]),
+    ];
+    for (role, command, arguments) in uses {
+        let words: Vec<&str> = command.split(' ').chain(arguments.iter().copied()).collect();
+        let process = server.program(role).with("HTTP_ADDR", &address).start(&words);
+        assert_eq!(exit_code(&process), 0, "{command} as {role}: {:?}", process.logs());
+    }
+    service.terminate();
+    assert_eq!(service.wait(Duration::from_secs(30)).code(), Some(0), "{:?}", service.logs());
+
+    let mut known = BTreeSet::new();
+    commands(&Cli::command(), "", &mut known);
+    let tried = uses.iter().map(|(_, command, _)| (*command).to_owned()).chain(["serve".to_owned()]).collect();
+    assert_eq!(known, tried, "every command of the command line is tried");
+}
+
+/// What Postgres' image runs when it makes its data folder, run here on a server of the test's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_roles_of_the_compose_file_are_no_superusers_and_serve() {
+    if !can_start_servers_for("grants::the_roles_of_the_compose_file_are_no_superusers_and_serve") {
+        return;
+    }
+    let server = Granted(PostgresServer::start(&[]).unwrap());
+    let secrets = tempfile::tempdir().unwrap();
+    for name in ["database_owner_password", "database_password"] {
+        fs::write(secrets.path().join(name), format!("{PASSWORD}\n")).unwrap();
+    }
+    let superuser = reqwest::Url::parse(&server.0.url("postgres")).unwrap();
+    let folder = crate::harness::postgres_programs().unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/roles.sh");
+    let mut command = Command::new("sh");
+    command.arg(script).env("PATH", path).env("SECRETS", secrets.path()).env("PGHOST", "127.0.0.1");
+    command.env("PGPORT", superuser.port().unwrap().to_string()).env("PGPASSWORD", superuser.password().unwrap());
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+
+    assert_eq!(run(&server.program(OWNER), &["migrate"]).0, 0);
+    sql::execute(&server.url_of(OWNER), GRANTS).await;
+    let powers = "select rolname::text from pg_roles
+                   where rolname like 'device_management%'
+                     and (rolsuper or rolcreaterole or rolcreatedb or rolbypassrls or rolreplication)";
+    assert_eq!(sql::texts(&server.url_of(OWNER), powers).await, Vec::<String>::new());
+    server.program(SERVICE).serve().stranger().get("/readyz").await.assert_status(200);
+}
