@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use tokio_util::task::TaskTracker;
 
-use crate::api::{Admission, App, Parts};
+use crate::api::{Admission, App, Parts, Readiness};
 use crate::auth::{AccessTokens, BearerTokens, ExternalIssuer};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CodeSettings, Config, ProviderSettings, SmsSettings, TokenSettings};
@@ -101,6 +101,7 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
         limits: config.limits,
         admission: Admission::new(&config.limits),
         running: TaskTracker::new(),
+        readiness: Readiness::default(),
         draining: AtomicBool::new(false),
     };
     Ok(parts.into())

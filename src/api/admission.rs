@@ -2,8 +2,7 @@
 //!
 //! A request that finds no place, and a body that finds no room, is refused at once with 503 and `Retry-After`; nobody
 //! waits. Strangers may call the token routes, so these have places and room of their own: filling them leaves the API
-//! alone. A place and the room of a body are given back when the use case has ended, not when the client hangs up: what
-//! goes on working goes on counting.
+//! alone. A place and the room of a body are given back when the work of the request has ended, not when its client hangs up.
 
 use std::sync::{Arc, OnceLock};
 
@@ -85,10 +84,10 @@ impl Gate {
 }
 
 tokio::task_local! {
-    static VISIT: Arc<Visit>;
+    static VISIT: Visit;
 }
 
-/// What a request occupies until its last part has ended.
+/// What a request occupies until its work has ended.
 #[derive(Debug)]
 pub(super) struct Visit {
     _place: OwnedSemaphorePermit,
@@ -96,35 +95,19 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// That of the request which this task serves.
-    pub(super) fn current() -> Option<Arc<Self>> {
-        VISIT.try_with(Arc::clone).ok()
-    }
-
-    /// Goes on as part of this visit, in a task of its own.
-    pub(super) async fn within<F: Future>(visit: Option<Arc<Self>>, part: F) -> F::Output {
-        match visit {
-            Some(visit) => VISIT.scope(visit, part).await,
-            None => part.await,
-        }
-    }
-
     /// Keeps the room of the body, too: parts of it live on in the use case.
     pub(super) fn keep(room: OwnedSemaphorePermit) {
-        if let Some(visit) = Self::current() {
+        let _ = VISIT.try_with(|visit| {
             // A request has one body. Were there a second, its room would be given back here.
             let _ = visit.body.set(room);
-        }
+        });
     }
 }
 
 /// Around every route of the API: no place, no request.
 pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     match app.admission.api.enter() {
-        Ok(place) => {
-            let visit = Arc::new(Visit { _place: place, body: OnceLock::new() });
-            VISIT.scope(visit, next.run(request)).await
-        }
+        Ok(place) => VISIT.scope(Visit { _place: place, body: OnceLock::new() }, next.run(request)).await,
         Err(error) => error.into_response(),
     }
 }

@@ -1,7 +1,5 @@
 //! /v1/mfa/devices (contract sections 4.1 to 4.3).
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -27,7 +25,7 @@ use crate::domain::invalid::Faults;
 use crate::domain::key::{KEY_TYPE, KeyPurpose};
 use crate::domain::language::Language;
 use crate::domain::person::{PERSON_ID_MAX, PersonId};
-use crate::service::{BindDevice, BindDeviceError, Challenge, Service};
+use crate::service::{BindDevice, BindDeviceError, Challenge};
 
 /// Asks for a device and sends its code.
 pub(super) async fn bind(
@@ -37,11 +35,11 @@ pub(super) async fn bind(
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let wish = body.read(bind_device)?;
-    let use_case = |service: Arc<Service>, keeping| async move { service.bind_device(&caller, wish, &keeping).await };
     let respond = |outcome: Result<Challenge, BindDeviceError>| {
         Ok((StatusCode::ACCEPTED, Json(BindingView::from(outcome?))).into_response())
     };
-    app.answer_once(once, use_case, respond).await
+    let keeping = once.keeping(respond);
+    respond(app.service.bind_device(&caller, wish, &keeping).await)
 }
 
 /// Lists devices, newest first.
@@ -75,9 +73,7 @@ pub(super) async fn delete(
     path: PathIds,
 ) -> Result<StatusCode, ApiError> {
     let id = device_id(&path)?;
-    app.to_the_end(|service| async move { service.delete_device(&caller, id).await })
-        .await?
-        .map_err(|error| Regarding(path.shown("id"), error))?;
+    app.service.delete_device(&caller, id).await.map_err(|error| Regarding(path.shown("id"), error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,15 +5,48 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::App;
 use super::error::ApiError;
-use crate::service::Failure;
+use crate::service::{Failure, Service};
 
-/// Probes come every few seconds and must not pile up.
+/// How long the database has to answer.
 const READY_DEADLINE: Duration = Duration::from_secs(2);
+/// For how long its answer is true.
+const ANSWER_HOLDS: TimeDelta = TimeDelta::seconds(1);
 const RETRY_AFTER_SECONDS: u64 = 2;
+
+/// What the database answered last, and when. Strangers may ask for it, so they cost it a question a second together:
+/// those who come while it is asked wait for that answer.
+#[derive(Default)]
+pub struct Readiness(Mutex<Option<Probe>>);
+
+struct Probe {
+    at: DateTime<Utc>,
+    outcome: Result<(), ApiError>,
+}
+
+impl Readiness {
+    async fn of(&self, service: &Service) -> Result<(), ApiError> {
+        let mut last = self.0.lock().await;
+        if let Some(probe) = &*last
+            && (TimeDelta::zero()..ANSWER_HOLDS).contains(&(service.clock.now() - probe.at))
+        {
+            return probe.outcome.clone();
+        }
+        let outcome = match timeout(READY_DEADLINE, service.store.ready()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(ApiError::unavailable(RETRY_AFTER_SECONDS).caused_by(Failure::from(error))),
+            Err(elapsed) => Err(ApiError::unavailable(RETRY_AFTER_SECONDS).caused_by(elapsed)),
+        };
+        *last = Some(Probe { at: service.clock.now(), outcome: outcome.clone() });
+        outcome
+    }
+}
 
 /// The process is there.
 pub(super) async fn alive() -> impl IntoResponse {
@@ -25,9 +58,6 @@ pub(super) async fn ready(State(app): State<App>) -> Result<impl IntoResponse, A
     if app.is_draining() {
         return Err(ApiError::unavailable(RETRY_AFTER_SECONDS));
     }
-    match tokio::time::timeout(READY_DEADLINE, app.service.store.ready()).await {
-        Ok(Ok(())) => Ok(Json(json!({"status": "ready"}))),
-        Ok(Err(error)) => Err(ApiError::unavailable(RETRY_AFTER_SECONDS).caused_by(Failure::from(error))),
-        Err(elapsed) => Err(ApiError::unavailable(RETRY_AFTER_SECONDS).caused_by(elapsed)),
-    }
+    app.readiness.of(&app.service).await?;
+    Ok(Json(json!({"status": "ready"})))
 }

@@ -10,10 +10,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tracing::Instrument;
 
 use super::App;
-use super::admission::Visit;
 use super::body::{BodyRead, of_the_api};
 use super::caller::Authenticated;
 use super::error::{ApiError, ErrorCode};
@@ -30,11 +28,7 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
     if !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return next.run(request).await;
     }
-    // To its end, whoever hangs up: a claim without an answer would keep retries waiting.
-    let running = app.running.clone();
-    let run = Visit::within(Visit::current(), once(app, request, next));
-    let answer = running.spawn(run.in_current_span()).await;
-    answer.unwrap_or_else(|_| Err(ApiError::panicked())).into_response()
+    once(app, request, next).await.into_response()
 }
 
 async fn once(app: App, request: Request, next: Next) -> Result<Response, ApiError> {

@@ -1,7 +1,5 @@
 //! /v1/mfa/devices/{id}/keys (contract section 4.6).
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -21,7 +19,7 @@ use super::views::{DeviceKeysView, IdView, KeyView};
 
 use crate::domain::id::KeyId;
 use crate::domain::invalid::Faults;
-use crate::service::{AddKey, AddKeyError, Service};
+use crate::service::{AddKey, AddKeyError};
 
 /// Adds a key that an existing key vouches for.
 pub(super) async fn add(
@@ -33,14 +31,13 @@ pub(super) async fn add(
 ) -> Result<Response, ApiError> {
     let device = device_id(&path)?;
     let wish = body.read(add_key);
-    let use_case =
-        move |service: Arc<Service>, keeping| async move { service.add_key(&caller, device, wish, &keeping).await };
     let regarding = path.shown("id");
     let respond = move |outcome: Result<KeyId, AddKeyError>| {
         let id = outcome.map_err(|error| Regarding(regarding.clone(), error))?;
         Ok((StatusCode::CREATED, Json(IdView { id: id.to_string() })).into_response())
     };
-    app.answer_once(once, use_case, respond).await
+    let keeping = once.keeping(respond.clone());
+    respond(app.service.add_key(&caller, device, wish, &keeping).await)
 }
 
 /// Shows a device with its keys, as an array of one.

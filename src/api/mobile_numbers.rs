@@ -1,7 +1,5 @@
 //! `/v1/persons/{person_id}/mobile_number` (contract section 5).
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,7 +21,7 @@ use crate::domain::invalid::Faults;
 use crate::domain::language::Language;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::PersonId;
-use crate::service::{MobileNumberError, Service};
+use crate::service::MobileNumberError;
 use crate::store::NumberRecord;
 
 /// Shows the person's number.
@@ -49,14 +47,12 @@ pub(super) async fn create(
     let (number, verified) = body.read(new_number)?;
     let person = person_id(&path)?;
     let respond = created(&person);
-    let use_case = move |service: Arc<Service>, keeping| async move {
-        if verified {
-            service.assert_mobile_number(&caller, &person, number, &keeping).await
-        } else {
-            service.create_mobile_number(&caller, &person, number, &keeping).await
-        }
-    };
-    app.answer_once(once, use_case, respond).await
+    let keeping = once.keeping(respond.clone());
+    respond(if verified {
+        app.service.assert_mobile_number(&caller, &person, number, &keeping).await
+    } else {
+        app.service.create_mobile_number(&caller, &person, number, &keeping).await
+    })
 }
 
 /// Sends a code to the number.
@@ -70,10 +66,8 @@ pub(super) async fn authorize(
     let (number, language) = body.read(authorization)?;
     let person = person_id(&path)?;
     let respond = created(&person);
-    let use_case = move |service: Arc<Service>, keeping| async move {
-        service.authorize_mobile_number(&caller, &person, &number, language, &keeping).await
-    };
-    app.answer_once(once, use_case, respond).await
+    let keeping = once.keeping(respond.clone());
+    respond(app.service.authorize_mobile_number(&caller, &person, &number, language, &keeping).await)
 }
 
 /// Takes the code back from the person.
@@ -87,10 +81,8 @@ pub(super) async fn confirm(
     let (number, token) = body.read(confirmation)?;
     let person = person_id(&path)?;
     let respond = created(&person);
-    let use_case = move |service: Arc<Service>, keeping| async move {
-        service.confirm_mobile_number(&caller, &person, &number, &token, &keeping).await
-    };
-    app.answer_once(once, use_case, respond).await
+    let keeping = once.keeping(respond.clone());
+    respond(app.service.confirm_mobile_number(&caller, &person, &number, &token, &keeping).await)
 }
 
 /// 201 with the resource, also for what changed it (contract section 5).
@@ -113,11 +105,8 @@ pub(super) async fn delete(
 ) -> Result<impl IntoResponse, ApiError> {
     let number = body.map(|body| body.read(deletion)).transpose()?;
     let person = person_id(&path)?;
-    let regarding = person.clone();
-    let record = app
-        .to_the_end(|service| async move { service.delete_mobile_number(&caller, &person, number.as_ref()).await })
-        .await?
-        .map_err(|error| Regarding(regarding.to_string(), error))?;
+    let record = app.service.delete_mobile_number(&caller, &person, number.as_ref()).await;
+    let record = record.map_err(|error| Regarding(person.to_string(), error))?;
     Ok(Json(MobileNumberView::from(record)))
 }
 

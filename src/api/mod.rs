@@ -1,7 +1,8 @@
 //! The HTTP edge: translates requests into use cases and their outcomes into answers.
 //!
-//! The only module that knows axum and JSON names, and that chooses status codes. A handler extracts, calls one use case and wraps what
-//! comes back; it decides nothing.
+//! The only module that knows axum and JSON names, and that chooses status codes. A handler extracts, calls one use case
+//! and wraps what comes back; it decides nothing. Each request has a task of its own, which runs to its end also when the
+//! client hangs up: `request_log` starts it.
 
 mod admission;
 mod body;
@@ -34,15 +35,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument;
 
 pub use self::admission::Admission;
-use self::admission::Visit;
 use self::error::{ApiError, ErrorCode};
-use self::idempotency::Once;
+pub use self::health::Readiness;
 use crate::auth::BearerTokens;
 use crate::crypto::RequestDigests;
-use crate::service::{Keeping, Service};
+use crate::service::Service;
 
 /// Everything that requests work with. A clone is another handle on the same: each layer of each request takes one.
 #[derive(Clone)]
@@ -60,8 +59,10 @@ pub struct Parts {
     pub limits: RequestLimits,
     /// Who may come in.
     pub admission: Admission,
-    /// Use cases that are running, also for clients that hung up.
+    /// Requests that are worked on, also those whose clients hung up.
     pub running: TaskTracker,
+    /// What is known of the database's state.
+    pub readiness: Readiness,
     /// Set once the process has been told to stop.
     pub draining: AtomicBool,
 }
@@ -102,41 +103,6 @@ impl RequestLimits {
 }
 
 impl App {
-    /// Runs a use case to its end, even when the client hangs up or the deadline passes: a failure must be counted and a
-    /// message must be voided whether or not anybody still listens.
-    pub(crate) async fn to_the_end<T, F>(&self, use_case: impl FnOnce(Arc<Service>) -> F) -> Result<T, ApiError>
-    where
-        T: Send + 'static,
-        F: Future<Output = T> + Send + 'static,
-    {
-        let visit = Visit::current();
-        let use_case = use_case(self.service.clone());
-        let use_case = async move {
-            let outcome = use_case.await;
-            drop(visit);
-            outcome
-        };
-        let use_case = use_case.in_current_span();
-        self.running.spawn(use_case).await.map_err(|_| ApiError::panicked())
-    }
-
-    /// Runs a use case that changes something, and answers with what `respond` makes of its outcome. With an idempotency
-    /// key the answer is kept in the commit of the change.
-    async fn answer_once<S, E, F>(
-        &self,
-        once: Once,
-        use_case: impl FnOnce(Arc<Service>, Keeping<Result<S, E>>) -> F,
-        respond: impl Fn(Result<S, E>) -> Result<Response, ApiError> + Clone + Send + Sync + 'static,
-    ) -> Result<Response, ApiError>
-    where
-        S: Send + 'static,
-        E: Send + 'static,
-        F: Future<Output = Result<S, E>> + Send + 'static,
-    {
-        let keeping = once.keeping(respond.clone());
-        respond(self.to_the_end(|service| use_case(service, keeping)).await?)
-    }
-
     /// Whether the process has been told to stop.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
@@ -145,8 +111,12 @@ impl App {
 
 /// The whole API.
 pub fn router(app: App) -> Router {
-    // Only what changes something can be asked for twice with one key.
-    let once = |route: MethodRouter<App>| route.layer(from_fn_with_state(app.clone(), idempotency::around));
+    // Only what changes something can be asked for twice with one key. A panic is an answer there, so that the key is free
+    // again; that of another request is answered by `request_log`.
+    let panicked = |_| -> Response { ApiError::panicked().into_response() };
+    let once = |route: MethodRouter<App>| {
+        route.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(app.clone(), idempotency::around))
+    };
     let devices = Router::new()
         .route("/v1/mfa/devices", once(post(devices::bind)).get(devices::list))
         .route("/v1/mfa/devices/{id}", get(devices::show).delete(devices::delete))
@@ -180,7 +150,6 @@ pub fn router(app: App) -> Router {
         .merge(operations)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
-        .layer(CatchPanicLayer::custom(|_| -> Response { ApiError::panicked().into_response() }))
         .layer(from_fn_with_state(app.clone(), request_log::around))
         .with_state(app)
 }

@@ -1,6 +1,7 @@
-//! Around every request: its id, its deadline, its one log line, its metrics, and the body of its error.
+//! Around every request: its task, its id, its deadline, its one log line, its metrics, and the body of its error.
 
 use std::error::Error;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,8 +9,10 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
-use axum::response::Response;
-use tracing::Instrument;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::App;
@@ -35,43 +38,80 @@ impl RequestId {
     }
 }
 
+/// Has a request worked on to its end in a task of its own. A client that hangs up, or a deadline that passes, ends the
+/// wait for the answer and not the work: a database connection whose statement is given up would have to be closed, a
+/// failure has to be counted, and a message that was not taken has to be made void.
 pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let request_id = sane_request_id(request.headers()).unwrap_or_else(|| mint_request_id(&app));
-    request.extensions_mut().insert(RequestId(request_id.as_str().into()));
-    let method = method_name(request.method());
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let span = tracing::info_span!(
-        "request",
-        request.id = %request_id, method, route,
-        partner = tracing::field::Empty, client = tracing::field::Empty
-    );
-    span.in_scope(|| tracing::trace!("received"));
+    let received = Received::new(&app, &mut request);
+    let work = next.run(request.map(UnreadBody::wrap));
+    let (answer, answered) = oneshot::channel();
+    let (deadline, span, receipt) = (app.limits.deadline, received.span.clone(), received.clone());
+    let work = async move {
+        let mut work = pin!(work);
+        if let Ok(response) = timeout(deadline, work.as_mut()).await {
+            let _ = answer.send(received.answered(response));
+        } else {
+            let late = ApiError::unavailable(RETRY_AFTER_DEADLINE_SECONDS).into_response();
+            let _ = answer.send(received.answered(late));
+            work.await;
+        }
+    };
+    app.running.spawn(work.instrument(span));
+    // Without an answer the work has panicked, which was logged where it happened.
+    answered.await.unwrap_or_else(|_| receipt.answered(ApiError::panicked().into_response()))
+}
 
-    let answer =
-        tokio::time::timeout(app.limits.deadline, next.run(request.map(UnreadBody::wrap)).instrument(span.clone()))
-            .await;
-    let mut response = answer.unwrap_or_else(|_| {
-        axum::response::IntoResponse::into_response(ApiError::unavailable(RETRY_AFTER_DEADLINE_SECONDS))
-    });
+/// What is known of a request from the start.
+#[derive(Clone)]
+struct Received {
+    started: Instant,
+    id: RequestId,
+    method: &'static str,
+    route: Option<MatchedPath>,
+    span: Span,
+}
 
-    let error = response.extensions_mut().remove::<ApiError>();
-    if let Some(error) = &error {
-        let mut rendered = error.render(&request_id);
-        keep_allow(response.headers(), &mut rendered);
-        response = rendered;
+impl Received {
+    fn new(app: &App, request: &mut Request) -> Self {
+        let started = Instant::now();
+        let id = RequestId(sane_request_id(request.headers()).unwrap_or_else(|| mint_request_id(app)).into());
+        request.extensions_mut().insert(id.clone());
+        let method = method_name(request.method());
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let span = tracing::info_span!(
+            "request",
+            request.id = %id.as_str(), method, route = route_name(route.as_ref()),
+            partner = tracing::field::Empty, client = tracing::field::Empty
+        );
+        span.in_scope(|| tracing::trace!("received"));
+        Self { started, id, method, route, span }
     }
-    finish_headers(response.headers_mut(), &request_id);
 
-    let status = response.status().as_u16();
-    let elapsed = started.elapsed();
-    let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    span.in_scope(|| log(status, duration_us, error.as_ref()));
-    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
-    metrics::counter!("http_requests_total", &labels).increment(1);
-    metrics::histogram!("http_request_duration_seconds", &labels).record(elapsed);
-    response
+    /// The answer as it leaves: with the body of its error, its log line and its metrics.
+    fn answered(&self, mut response: Response) -> Response {
+        let error = response.extensions_mut().remove::<ApiError>();
+        if let Some(error) = &error {
+            let mut rendered = error.render(self.id.as_str());
+            keep_allow(response.headers(), &mut rendered);
+            response = rendered;
+        }
+        finish_headers(response.headers_mut(), self.id.as_str());
+
+        let status = response.status().as_u16();
+        let elapsed = self.started.elapsed();
+        let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.span.in_scope(|| log(status, duration_us, error.as_ref()));
+        let route = route_name(self.route.as_ref()).to_owned();
+        let labels = [("method", self.method.to_owned()), ("route", route), ("status", status.to_string())];
+        metrics::counter!("http_requests_total", &labels).increment(1);
+        metrics::histogram!("http_request_duration_seconds", &labels).record(elapsed);
+        response
+    }
+}
+
+/// The template of the path: paths themselves would make new time series.
+fn route_name(route: Option<&MatchedPath>) -> &str {
+    route.map_or("unmatched", MatchedPath::as_str)
 }
 
 /// The one line of a request. The span around it says which request, and whose.

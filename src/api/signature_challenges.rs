@@ -1,7 +1,5 @@
 //! /v1/mfa/challenges/signatures (contract sections 4.4 and 4.5).
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -20,7 +18,7 @@ use crate::crypto::DerSignature;
 
 use crate::domain::id::ChallengeId;
 use crate::domain::invalid::Faults;
-use crate::service::{BindingAnswer, Service, VerifyBindingError};
+use crate::service::{BindingAnswer, VerifyBindingError};
 
 /// Shows a challenge while it is open.
 pub(super) async fn show(
@@ -43,15 +41,13 @@ pub(super) async fn verify(
 ) -> Result<Response, ApiError> {
     let id = challenge_id(&path)?;
     let answer = body.read(binding_answer);
-    let use_case = move |service: Arc<Service>, keeping| async move {
-        service.verify_binding(&caller, id, answer, &keeping).await
-    };
     let regarding = path.shown("id");
     let respond = move |outcome: Result<(), VerifyBindingError>| {
         outcome.map_err(|error| Regarding(regarding.clone(), error))?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
-    app.answer_once(once, use_case, respond).await
+    let keeping = once.keeping(respond.clone());
+    respond(app.service.verify_binding(&caller, id, answer, &keeping).await)
 }
 
 fn challenge_id(path: &PathIds) -> Result<ChallengeId, ApiError> {

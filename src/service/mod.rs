@@ -2,7 +2,7 @@
 //!
 //! Each follows the same course: what can fail without I/O has failed before it is called; one read; then it computes and
 //! calls outside without holding a database connection; then one conditional, durable write settles the matter. A use case
-//! runs to its end even when the client hangs up: whoever calls it from a connection spawns it.
+//! runs to its end even when the client hangs up: `api` gives each request a task of its own.
 
 mod attempt;
 mod audit_trail;

@@ -72,3 +72,36 @@ async fn no_connection_is_held_while_an_sms_is_on_its_way() {
         asking.await.expect("the request ends");
     }
 }
+
+/// Anybody may ask whether the service is ready: what the database pays for it must not depend on how many do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readiness_costs_the_database_a_question_a_second_however_many_ask() {
+    if !Engine::Postgres.is_there_for("round_trips").await {
+        return;
+    }
+    let app = TestApp::with(Engine::Postgres, &[]).await;
+    let wire = Wire::to(app.database.url()).await;
+    let replica = app.another(&[("DATABASE_URL", wire.url())]).await;
+    let stranger = app.stranger().through(device_management::api::router(replica.clone()));
+    for seconds in 0..3 {
+        wire.round_trips();
+        let crowd: Vec<_> = (0..50)
+            .map(|_| {
+                let stranger = stranger.clone();
+                tokio::spawn(async move { stranger.get("/readyz").await.status.as_u16() })
+            })
+            .collect();
+        for asked in crowd {
+            assert_eq!(asked.await.unwrap(), 200);
+        }
+        app.advance(TimeDelta::milliseconds(999));
+        stranger.get("/readyz").await.assert_status(200);
+        // The first connection is also asked what server this is.
+        let asked = wire.round_trips();
+        assert!(asked == 1 || seconds == 0, "{asked} questions in a second");
+        app.advance(TimeDelta::milliseconds(1));
+    }
+    replica.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    stranger.get("/readyz").await.assert_status(503);
+    assert_eq!(wire.round_trips(), 0);
+}

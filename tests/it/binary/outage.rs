@@ -3,13 +3,18 @@
 use std::time::Instant;
 
 use super::{PATIENCE, fail};
-use crate::harness::{PostgresServer, Program, TestClient, can_start_servers_for};
+use crate::harness::{Answer, PostgresServer, Program, TestClient, can_start_servers_for};
 
-/// Asks until the service is ready again; broken connections are found one by one.
-async fn ready_again(client: &TestClient) {
+/// Asks until the service says whether it is ready; broken connections are found one by one, and what it says may be a
+/// second old.
+async fn until_readiness_is(status: u16, client: &TestClient) -> Answer {
     let deadline = Instant::now() + PATIENCE;
-    while client.get("/readyz").await.status != 200 {
-        assert!(Instant::now() < deadline, "not ready again in time");
+    loop {
+        let answer = client.get("/readyz").await;
+        if answer.status == status {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not {status} in time");
     }
 }
 
@@ -26,7 +31,7 @@ async fn without_its_database_it_is_alive_but_not_ready_and_recovers_by_itself()
     client.verified_person("ada").await;
 
     postgres.stop().unwrap();
-    let unready = client.get("/readyz").await;
+    let unready = until_readiness_is(503, &client).await;
     unready.assert_error(503, "service_unavailable", "the service is not available right now, please try again");
     assert!(unready.headers.contains_key("retry-after"));
     client.get("/healthz").await.assert_status(200);
@@ -38,6 +43,6 @@ async fn without_its_database_it_is_alive_but_not_ready_and_recovers_by_itself()
     assert_eq!((code, message.as_str()), (1, "device-management: not ready: status 503 Service Unavailable"));
 
     postgres.start_again().unwrap();
-    ready_again(&client).await;
+    until_readiness_is(200, &client).await;
     client.get("/v1/persons/ada/mobile_number").await.assert_status(200);
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use chrono::TimeDelta;
 use device_management::domain::client::Permissions;
 use device_management::domain::idempotency::{Claim, Claimed, scope};
 use device_management::domain::person::PartnerId;
@@ -304,6 +305,7 @@ impl Walk {
         self.see(&app.stranger(), "POST", "/oauth/token", Some(json), 503).await;
         let form = Body::from("grant_type=client_credentials&client_id=a&client_secret=b");
         self.see_raw(&app.stranger(), Request::post("/oauth2/token").body(form).unwrap(), 503).await;
+        app.advance(TimeDelta::seconds(1));
         self.see(&app.stranger(), "GET", "/readyz", None, 503).await;
         self.see(&app.stranger(), "GET", "/healthz", None, 200).await;
     }

@@ -3,6 +3,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use chrono::TimeDelta;
 use device_management::store::{DatabaseSettings, DatabaseUrl, migrate};
 use serde_json::json;
 use tokio::task::spawn_blocking;
@@ -31,7 +32,7 @@ async fn a_panic_is_answered_and_nothing_else_suffers(app: TestApp) {
         assert_eq!(answer.headers["x-request-id"], "mine");
     }
 
-    // In a use case, which runs apart from the handler.
+    // In a use case.
     let broken = acme.through(app.broken_replica(Broken::SmsSender, &[]).await);
     let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
     for _ in 0..2 {
@@ -115,6 +116,7 @@ async fn a_database_that_goes_away_and_comes_back_needs_no_restart() {
     acme.get(&device).await.assert_status(200);
     // The answer that was lost with the database cost no attempt and had no effect.
     acme.answer(&asked, &signature).await.assert_status(204);
+    app.advance(TimeDelta::seconds(1));
     stranger.get("/readyz").await.assert_status(200);
     acme.get("/v1/persons/bob/mobile_number").await.assert_status(404);
 }

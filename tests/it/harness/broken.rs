@@ -19,7 +19,7 @@ const PANIC: &str = "the broken part speaks of secrets";
 pub(crate) enum Broken {
     /// The clock, which every check of a token asks: the handler itself panics.
     Clock,
-    /// The sender of SMS: a use case panics, which runs apart from its handler.
+    /// The sender of SMS: a use case panics, after it has written something.
     SmsSender,
     /// The sender of SMS again: it never comes back.
     HangingSmsSender,

@@ -59,10 +59,9 @@ impl Load {
         self.wait_for(|ledger| ledger.refusals >= goal).await
     }
 
-    /// Waits for the service to call itself ready.
+    /// Waits for what the service calls itself ready by.
     pub(super) async fn readiness(&self) {
-        let probe = self.app.stranger();
-        let ready = async { while probe.get("/readyz").await.status != 200 {} };
+        let ready = async { while self.app.store().ready().await.is_err() {} };
         tokio::time::timeout(PATIENCE, ready).await.expect("it is ready in time");
     }
 

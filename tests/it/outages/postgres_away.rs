@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
+
 use sqlx::{Connection, PgConnection};
 use tokio::task::block_in_place;
 
@@ -67,6 +69,7 @@ async fn a_server_that_freezes_keeps_nobody_waiting_for_ever() {
         load.app.stranger().get("/readyz").await.assert_status(503);
         assert!(started.elapsed() < PROBE_DEADLINE + SLACK, "the probe took {:?}", started.elapsed());
         load.app.stranger().get("/healthz").await.assert_status(200);
+        load.app.advance(TimeDelta::seconds(1));
     }
     drop(frozen);
     let recovery = load.rounds(SERVED_AGAIN).await;
