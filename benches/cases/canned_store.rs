@@ -12,7 +12,7 @@ use device_management::domain::challenge::{Acceptance, ChallengeLife, NewBinding
 use device_management::domain::device::{Device, DeviceName, DeviceWithKeys};
 use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::{ChallengeId, DeviceId, KeyId, NumberId, TokenChallengeId};
-use device_management::domain::idempotency::{Claim, ClaimId, Claimed, StoredAnswer};
+use device_management::domain::idempotency::{Claim, ClaimId, Claimed, KeptAnswer};
 use device_management::domain::key::{DeviceKey, KeyPurpose};
 use device_management::domain::mobile_number::MobileNumber;
 use device_management::domain::person::{PartnerId, PersonId};
@@ -221,8 +221,8 @@ answers![
     }
     IdempotentRequests {
         fn claim_request(claim: &Claim) -> Claimed = |store| Claimed::Yes;
-        fn finish_request(partner: &PartnerId, claim: ClaimId, answer: &StoredAnswer, now: DateTime<Utc>) -> () = |store| ();
-        fn release_request(partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> () = |store| ();
+        fn keep_answer(partner: &PartnerId, kept: &KeptAnswer) -> () = |store| ();
+        fn end_request(partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> () = |store| ();
     }
     Housekeeping {
         fn lease(task: &str, holder: Uuid, now: DateTime<Utc>, until: DateTime<Utc>) -> bool;

@@ -139,8 +139,12 @@ pub(crate) async fn read(
     if announced > bounds.bytes {
         return Err(BodyError::TooLarge);
     }
+    let length = body.size_hint().exact();
     let in_time = timeout(bounds.deadline, collect(body, announced, bounds.bytes, gate)).await;
-    in_time.unwrap_or(Err(BodyError::Late(bounds.deadline)))
+    let (bytes, room) = in_time.unwrap_or(Err(BodyError::Late(bounds.deadline)))?;
+    // On HTTP/2 a stream that is reset with NO_ERROR looks like one that ended.
+    let is_whole = length.is_none_or(|length| length == bytes.len() as u64);
+    is_whole.then_some((bytes, room)).ok_or(BodyError::BrokeOff)
 }
 
 /// Copies what comes, so that no piece keeps the connection's whole buffer in memory.

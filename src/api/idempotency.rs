@@ -1,7 +1,8 @@
 //! `Idempotency-Key` (contract section 1.2): of several requests with one key one runs, and all get its answer.
 //!
-//! The key is scoped to client, method and path, so it means nothing before the caller is known. The answer of a request
-//! that changes something is written in the commit of the change; what is written here, at its end, makes it final.
+//! The key is scoped to client, method and path, so it means nothing before the caller is known. An answer is kept if its
+//! request changed something, and in the commit of the change; what is written here, at the end of the request, makes it
+//! final, or frees the key.
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
@@ -51,13 +52,12 @@ async fn once(app: App, request: Request, next: Next) -> Result<Response, ApiErr
     }
 
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
-    parts.extensions.insert(InForce { claim, request_id: request_id.clone() });
+    parts.extensions.insert(InForce { claim, request_id });
     parts.extensions.insert(BodyRead(body));
     let response = next.run(Request::from_parts(parts, Body::empty())).await;
-    let (response, answer) = keep(response, &request_id);
-    if let Err(error) = app.service.end_request(&caller, claim, answer.as_ref()).await {
+    if let Err(error) = app.service.end_request(&caller, claim).await {
         // The caller gets the answer all the same; a retry waits until the lease is over.
-        tracing::warn!(error = &error as &dyn std::error::Error, "the answer of a request could not be kept");
+        tracing::warn!(error = &error as &dyn std::error::Error, "a request with an idempotency key was not ended");
     }
     Ok(response)
 }
@@ -115,25 +115,21 @@ impl Once {
         respond: impl Fn(T) -> Result<Response, ApiError> + Send + Sync + 'static,
     ) -> Keeping<T> {
         let Some(InForce { claim, request_id }) = self.0 else { return Keeping::nothing() };
-        Keeping::under(claim, move |outcome| keep(respond(outcome).into_response(), &request_id).1)
+        Keeping::under(claim, move |outcome| stored(respond(outcome).into_response(), &request_id))
     }
 }
 
-/// An answer, and what is kept of it: nothing of a failure of ours.
-fn keep(response: Response, request_id: &RequestId) -> (Response, Option<StoredAnswer>) {
+/// An answer as it is kept: nothing of a failure of ours.
+fn stored(mut response: Response, request_id: &RequestId) -> Option<StoredAnswer> {
     if response.status().is_server_error() {
-        return (response, None);
+        return None;
     }
-    let error = response.extensions().get::<ApiError>();
-    let (shown, original) = match error.map(|error| error.render(request_id.as_str())) {
-        Some(rendered) => (rendered, Some(response)),
-        None => (response, None),
-    };
-    let (parts, body) = shown.into_parts();
-    let body = in_memory(body);
+    if let Some(error) = response.extensions().get::<ApiError>() {
+        response = error.render(request_id.as_str());
+    }
+    let (parts, body) = response.into_parts();
     let retry_after = parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let answer = StoredAnswer { status: parts.status.as_u16(), body: body.to_vec(), retry_after };
-    (original.unwrap_or_else(|| Response::from_parts(parts, Body::from(body))), Some(answer))
+    Some(StoredAnswer { status: parts.status.as_u16(), body: in_memory(body).to_vec(), retry_after })
 }
 
 /// The bytes of an answer, all of which are there: no handler streams.

@@ -42,7 +42,7 @@ impl<T> Keeping<T> {
         Self(Some((claim, Box::new(render))))
     }
 
-    fn keep(&self, outcome: T) -> Option<KeptAnswer> {
+    pub(super) fn keep(&self, outcome: T) -> Option<KeptAnswer> {
         self.0.as_ref().map(|(claim, render)| KeptAnswer { claim: *claim, answer: render(outcome) })
     }
 
@@ -56,7 +56,7 @@ pub(super) struct Attempt<'a, S, E> {
     pub(super) partner: &'a PartnerId,
     event: AuditEvent,
     fraud: Option<FraudRecord>,
-    keeping: &'a Keeping<Result<S, E>>,
+    pub(super) keeping: &'a Keeping<Result<S, E>>,
 }
 
 impl Service {

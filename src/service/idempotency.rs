@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Failure, Service};
 use crate::domain::client::Caller;
 use crate::domain::id::uuid_v7;
-use crate::domain::idempotency::{Claim, ClaimId, Claimed, StoredAnswer};
+use crate::domain::idempotency::{Claim, ClaimId, Claimed};
 use crate::domain::person::PersonId;
 
 /// A request with an idempotency key.
@@ -32,20 +32,9 @@ impl Service {
         Ok((id, self.store.claim_request(&claim).await?))
     }
 
-    /// Ends a request: its answer is the one for every retry from now on. Without an answer a retry runs anew, unless the
-    /// work has kept one.
-    pub async fn end_request(
-        &self,
-        caller: &Caller,
-        claim: ClaimId,
-        answer: Option<&StoredAnswer>,
-    ) -> Result<(), Failure> {
-        let now = self.clock.now();
-        match answer {
-            Some(answer) => self.store.finish_request(&caller.partner, claim, answer, now).await?,
-            None => self.store.release_request(&caller.partner, claim, now).await?,
-        }
-        Ok(())
+    /// Ends a request. What its work has kept is the answer for every repetition; without that the key is free again.
+    pub async fn end_request(&self, caller: &Caller, claim: ClaimId) -> Result<(), Failure> {
+        Ok(self.store.end_request(&caller.partner, claim, self.clock.now()).await?)
     }
 
     /// For how many seconds a request that still runs is waited for.

@@ -168,6 +168,10 @@ impl Service {
         if let Some(answer) = answer
             && self.store.is_repeat(&caller.partner, id, answer.signature.fingerprint(), self.clock.now()).await?
         {
+            // Right answers are kept under the key of their request, whichever request did the work.
+            if let Some(kept) = attempt.keeping.keep(Ok(())) {
+                self.store.keep_answer(&caller.partner, &kept).await?;
+            }
             return Ok(Verified::Again);
         }
         Err(self.refuse(attempt, VerifyBindingError::NotOpen).await)

@@ -1,20 +1,21 @@
 //! Requests that came with an idempotency key: claimed before they run, answered in the commit of their work.
 //!
 //! Of several requests with one key one has the claim. It is lost when the lease is over and another takes over, and then
-//! its work must not take effect any more: every write that keeps an answer checks the claim.
+//! its work must not take effect any more: every write that keeps an answer checks the claim. A run that ends without a
+//! kept answer leaves the key free, for any request.
 
 use chrono::{DateTime, Utc};
 
 use super::engine::Engine;
-use super::record::AnswerColumns;
+use super::record::keep_answer;
 use super::rows::column;
 use super::sql_store::SqlStore;
 use super::{Result, StoreError};
 use crate::domain::idempotency::{ANSWERS_KEPT_FOR, Claim, ClaimId, Claimed, KeptAnswer, LEASE, StoredAnswer};
 use crate::domain::person::PartnerId;
 
-/// The statement that takes a key which is new, or forgotten, or whose run died without an answer to the same request. What
-/// names the constraint that keeps a key from being taken twice is the engine's own.
+/// The statement that takes a key which is new, forgotten or free again, or whose run died without an answer to the same
+/// request. What names the constraint that keeps a key from being taken twice is the engine's own.
 macro_rules! claim_request {
     ($unique:literal) => {
         concat!(
@@ -34,8 +35,9 @@ macro_rules! claim_request {
                   , finished_at = null
               where idempotent_request.claimed_at <= $8
                  or ( idempotent_request.status is null
-                      and idempotent_request.lease_until <= $6
-                      and idempotent_request.digest in ($3, $9) )
+                      and ( idempotent_request.finished_at is not null
+                         or ( idempotent_request.lease_until <= $6
+                              and idempotent_request.digest in ($3, $9) ) ) )
              returning claim_id"
         )
     };
@@ -51,17 +53,15 @@ pub trait IdempotentRequests {
     /// Lets one request with this key run, and tells the others why not.
     async fn claim_request(&self, claim: &Claim) -> Result<Claimed>;
 
-    /// Ends a run: this is its answer from now on. Without effect when the claim is lost.
-    async fn finish_request(
-        &self,
-        partner: &PartnerId,
-        claim: ClaimId,
-        answer: &StoredAnswer,
-        now: DateTime<Utc>,
-    ) -> Result<()>;
+    /// Keeps the answer of a run whose work was done before, by another request.
+    ///
+    /// # Errors
+    /// `ClaimLost` when another run of the same request has taken over.
+    async fn keep_answer(&self, partner: &PartnerId, kept: &KeptAnswer) -> Result<()>;
 
-    /// Ends a run without an answer that could be kept. What its work has kept stays; else a retry runs anew.
-    async fn release_request(&self, partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> Result<()>;
+    /// Ends a run. The answer that its work has kept is the one for every repetition from now on; without one the key is
+    /// free. Without effect when the claim is lost.
+    async fn end_request(&self, partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> Result<()>;
 }
 
 #[async_trait::async_trait]
@@ -78,39 +78,14 @@ impl<DB: Engine> IdempotentRequests for SqlStore<DB> {
         Ok(Claimed::Running { until: claim.at })
     }
 
-    async fn finish_request(
-        &self,
-        partner: &PartnerId,
-        claim: ClaimId,
-        answer: &StoredAnswer,
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        let kept = KeptAnswer { claim, answer: Some(answer.clone()) };
-        let columns = AnswerColumns::of(&kept);
-        let query = sqlx::query(
-            "update idempotent_request
-                set status = $2
-                  , body = $3
-                  , retry_after = $4
-                  , finished_at = $5
-              where claim_id = $1
-                and partner_id = $6",
-        )
-        .bind(claim.uuid())
-        .bind(columns.status)
-        .bind(columns.body.map(<[u8]>::to_vec))
-        .bind(columns.retry_after)
-        .bind(now)
-        .bind(partner.as_str().to_owned());
-        self.write(query).await?;
-        Ok(())
+    async fn keep_answer(&self, partner: &PartnerId, kept: &KeptAnswer) -> Result<()> {
+        self.write(keep_answer::<DB>(partner, kept)).await?.map(drop).ok_or(StoreError::ClaimLost)
     }
 
-    async fn release_request(&self, partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> Result<()> {
+    async fn end_request(&self, partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> Result<()> {
         let query = sqlx::query(
             "update idempotent_request
-                set finished_at = case when status is null then null else $2 end
-                  , lease_until = $2
+                set finished_at = $2
               where claim_id = $1
                 and partner_id = $3",
         )
@@ -150,15 +125,21 @@ impl<DB: Engine> SqlStore<DB> {
         .bind(claim.scope.to_vec())
         .bind(claim.partner.as_str().to_owned());
         let Some(row) = self.row(query).await? else { return Ok(None) };
+        let answer = stored_answer::<DB>(&row)?;
+        let is_finished = column::<DB, Option<DateTime<Utc>>>(&row, "finished_at")?.is_some();
+        if is_finished && answer.is_none() {
+            // Free again since the attempt to take it: try anew.
+            return Ok(None);
+        }
         let digest = column::<DB, Vec<u8>>(&row, "digest")?;
         if !claim.digests.iter().any(|known| known[..] == digest[..]) {
             return Ok(Some(Claimed::OtherRequest));
         }
         let until = column::<DB, DateTime<Utc>>(&row, "lease_until")?;
-        let is_over = column::<DB, Option<DateTime<Utc>>>(&row, "finished_at")?.is_some() || until <= claim.at;
-        Ok(match stored_answer::<DB>(&row)? {
+        let is_over = is_finished || until <= claim.at;
+        Ok(match answer {
             Some(answer) if is_over => Some(Claimed::Answered(answer)),
-            // Free again since the attempt to take it: try anew.
+            // Its lease ended since the attempt to take it: try anew.
             None if is_over => None,
             _ => Some(Claimed::Running { until }),
         })

@@ -78,7 +78,7 @@ pub(super) async fn write_down<DB: Engine>(
 }
 
 /// Writes the answer under its claim, or takes one back that came to nothing.
-fn keep_answer<DB: Engine>(partner: &PartnerId, kept: &KeptAnswer) -> Query<'static, DB, DB::Arguments> {
+pub(super) fn keep_answer<DB: Engine>(partner: &PartnerId, kept: &KeptAnswer) -> Query<'static, DB, DB::Arguments> {
     let columns = AnswerColumns::of(kept);
     sqlx::query(
         "update idempotent_request

@@ -19,6 +19,8 @@ use crate::contract::calls::Scene;
 use crate::harness::contract::{CONTRACT, Operation};
 use crate::harness::{Engine, Start, TestApp, TestClient, TestDatabase};
 
+/// The connections that the executable may have at a time.
+const MAX: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The tables that background tasks ask for, which no test here is about.
@@ -185,7 +187,6 @@ async fn neither_a_closed_connection_nor_a_reset_stream_costs_the_database_one()
     if !Engine::Postgres.is_there_for("hanging_up").await {
         return;
     }
-    const MAX: usize = 3;
     let database = TestDatabase::start(Engine::Postgres).await;
     let service = sandbox_on(&database).with("DATABASE_MAX_CONNECTIONS", &MAX.to_string()).serve();
     let client: TestClient = service.sandbox_client().await;

@@ -15,7 +15,7 @@ use device_management::domain::challenge::{Acceptance, NewBinding, OpenBinding, 
 use device_management::domain::device::{Device, DeviceWithKeys};
 use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::{ChallengeId, DeviceId, KeyId, NumberId, TokenChallengeId};
-use device_management::domain::idempotency::{Claim, ClaimId, Claimed, StoredAnswer};
+use device_management::domain::idempotency::{Claim, ClaimId, Claimed, KeptAnswer};
 use device_management::domain::key::DeviceKey;
 use device_management::domain::mobile_number::MobileNumber;
 use device_management::domain::person::{PartnerId, PersonId};
@@ -167,8 +167,8 @@ may_lose![
     }
     IdempotentRequests {
         fn claim_request(claim: &Claim) -> Claimed;
-        fn finish_request(partner: &PartnerId, claim: ClaimId, answer: &StoredAnswer, now: DateTime<Utc>) -> ();
-        fn release_request(partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> ();
+        fn keep_answer(partner: &PartnerId, kept: &KeptAnswer) -> ();
+        fn end_request(partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> ();
     }
     Housekeeping {
         fn lease(task: &str, holder: Uuid, now: DateTime<Utc>, until: DateTime<Utc>) -> bool;

@@ -1,5 +1,6 @@
 //! Requests that are sent twice with one `Idempotency-Key` (contract section 1.2): one effect, one SMS, one answer.
 
+mod final_answers;
 mod lost_runs;
 
 use axum::body::Body;
@@ -17,7 +18,7 @@ on_both_databases![
     twenty_at_once_over_two_replicas_send_one_sms,
     keys_are_scoped_to_client_method_and_path,
     an_answer_is_forgotten_after_a_day,
-    a_refusal_is_given_again_with_its_retry_after,
+    a_repetition_after_the_time_that_was_named_is_served,
     a_failure_is_not_kept,
     a_key_is_one_to_255_visible_characters,
     strangers_claim_nothing,
@@ -75,8 +76,6 @@ async fn a_repetition_gets_the_same_answer_and_has_no_second_effect(app: TestApp
             if table == "device" { "select count(*) from device" } else { "select count(*) from device_key" };
         assert_eq!(books::count(&app.database, statement).await, rows, "{table}");
     }
-    // Refusals are answers too.
-    twice(&acme, "POST", "/v1/persons/bob/mobile_number", json!({"number": "+1"}), 400).await;
     books::assert_balanced(&app.database).await;
 }
 
@@ -171,19 +170,22 @@ async fn an_answer_is_forgotten_after_a_day(app: TestApp) {
     assert_eq!(app.outbox().messages().len(), 2);
 }
 
-async fn a_refusal_is_given_again_with_its_retry_after(app: TestApp) {
+async fn a_repetition_after_the_time_that_was_named_is_served(app: TestApp) {
     let acme = app.partner();
     let limited = acme.through(app.replica(&[("SMS_LIMITS", "enforce")]).await);
     acme.verified_person("ada").await;
     let (asked, refused) = (wish("ada", &Phone::new(1)), wish("ada", &Phone::new(2)));
     send(&limited, "first", "POST", DEVICES, &asked).await.assert_status(202);
-    let first = send(&limited, "second", "POST", DEVICES, &refused).await;
-    assert_eq!(first.assert_status(429).headers["retry-after"], "30");
-    // It is the answer to that request, also when the next one would be another.
-    app.advance(TimeDelta::seconds(30));
-    assert_replays(&first, &send(&limited, "second", "POST", DEVICES, &refused).await);
+    for left in ["30", "20", "10"] {
+        let refusal = send(&limited, "second", "POST", DEVICES, &refused).await;
+        assert_eq!(refusal.assert_status(429).headers["retry-after"], left);
+        assert_eq!(refusal.headers.get("idempotency-replayed"), None);
+        app.advance(TimeDelta::seconds(10));
+    }
     assert_eq!(app.outbox().messages().len(), 1);
-    send(&limited, "third", "POST", DEVICES, &refused).await.assert_status(202);
+    let served = send(&limited, "second", "POST", DEVICES, &refused).await;
+    assert_replays(&served, &send(&limited, "second", "POST", DEVICES, &refused).await);
+    assert_eq!(app.outbox().messages().len(), 2);
 }
 
 async fn a_failure_is_not_kept(app: TestApp) {

@@ -125,14 +125,13 @@ async fn strangers_send_short_bodies_into_room_of_their_own(app: TestApp) {
 
 async fn a_body_that_broke_off_gives_its_room_back(app: TestApp) {
     let client = with_room(&app, "4096").await;
-    let request = Request::post(DEVICES).body(Unfinished::body(&" ".repeat(4000))).unwrap();
-    {
-        let mut broken = pin!(client.request(request));
-        tokio::select! {
-            biased;
-            _ = broken.as_mut() => panic!("it never ends"),
-            fits = fits(&client, 97) => assert!(!fits),
-        }
-    }
+    let (body, break_off) = Unfinished::until_told(&" ".repeat(4000));
+    let request = {
+        let client = client.clone();
+        tokio::spawn(async move { client.request(Request::post(DEVICES).body(body).unwrap()).await })
+    };
+    while fits(&client, 97).await {}
+    break_off.send(std::io::ErrorKind::UnexpectedEof.into()).await.unwrap();
+    request.await.unwrap().assert_error(400, "invalid_json", "the body broke off");
     assert!(fits(&client, 4096).await);
 }

@@ -3,12 +3,14 @@
 mod bodies;
 mod places;
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::harness::{Answer, Phone};
 
@@ -31,25 +33,40 @@ fn wish(person: &str, phone: u32) -> Value {
 struct Unfinished {
     begin: Option<Bytes>,
     announced: Option<u64>,
+    end: Option<mpsc::Receiver<io::Error>>,
 }
 
 impl Unfinished {
     fn body(begin: &str) -> Body {
-        Body::new(Self { begin: Some(Bytes::copy_from_slice(begin.as_bytes())), announced: None })
+        Body::new(Self { begin: Some(Bytes::copy_from_slice(begin.as_bytes())), announced: None, end: None })
+    }
+
+    /// Breaks off as the body of a connection does whose client hangs up, when it is told to.
+    fn until_told(begin: &str) -> (Body, mpsc::Sender<io::Error>) {
+        let (end, told) = mpsc::channel(1);
+        let begin = Some(Bytes::copy_from_slice(begin.as_bytes()));
+        (Body::new(Self { begin, announced: None, end: Some(told) }), end)
     }
 
     /// Says how long it will be; not even a first byte comes.
     fn announcing(length: u64) -> Body {
-        Body::new(Self { begin: None, announced: Some(length) })
+        Body::new(Self { begin: None, announced: Some(length), end: None })
     }
 }
 
 impl HttpBody for Unfinished {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.begin.take().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match (self.begin.take(), &mut self.end) {
+            (Some(bytes), _) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            (None, Some(end)) => end.poll_recv(context).map(|fault| fault.map(Err)),
+            (None, None) => Poll::Pending,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {

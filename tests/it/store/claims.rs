@@ -24,6 +24,10 @@ fn answer(status: u16) -> StoredAnswer {
     StoredAnswer { status, body: b"{}".to_vec(), retry_after: None }
 }
 
+fn kept(claim: ClaimId, status: u16) -> KeptAnswer {
+    KeptAnswer { claim, answer: Some(answer(status)) }
+}
+
 /// What is written down under the claim of this run.
 fn under(run: u128, status: Option<u16>) -> Record {
     let claim = ClaimId::from(Uuid::from_u128(run));
@@ -84,12 +88,16 @@ async fn a_run_that_was_taken_over_does_not_end_the_other(it: TestStore) {
     let late = now() + LEASE;
     assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
     assert_eq!(it.claim_request(&claim(2, late)).await.unwrap(), Claimed::Yes);
-    it.finish_request(&acme(), claim(1, late).id, &answer(400), late).await.unwrap();
-    it.release_request(&acme(), claim(1, late).id, late).await.unwrap();
+    let (first, second) = (claim(1, late).id, claim(2, late).id);
+    let lost = it.keep_answer(&acme(), &kept(first, 204)).await;
+    assert!(matches!(lost, Err(StoreError::ClaimLost)), "{lost:?}");
+    it.end_request(&acme(), first, late).await.unwrap();
     let running = it.claim_request(&claim(3, late + TimeDelta::seconds(1))).await.unwrap();
     assert_eq!(running, Claimed::Running { until: late + LEASE });
-    it.finish_request(&acme(), claim(2, late).id, &answer(404), late).await.unwrap();
-    assert_eq!(it.claim_request(&claim(3, late)).await.unwrap(), Claimed::Answered(answer(404)));
+    it.keep_answer(&acme(), &kept(second, 204)).await.unwrap();
+    assert_eq!(it.claim_request(&claim(3, late)).await.unwrap(), Claimed::Running { until: late + LEASE });
+    it.end_request(&acme(), second, late).await.unwrap();
+    assert_eq!(it.claim_request(&claim(3, late)).await.unwrap(), Claimed::Answered(answer(204)));
 }
 
 async fn an_answer_that_was_taken_back_lets_a_retry_run(it: TestStore) {
@@ -99,6 +107,9 @@ async fn an_answer_that_was_taken_back_lets_a_retry_run(it: TestStore) {
     assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
     assert!(it.open_binding(&acme(), &attempt, None, &under(1, Some(202))).await.unwrap());
     it.close_binding(&acme(), attempt.id, now(), None, &under(1, None)).await.unwrap();
-    it.release_request(&acme(), claim(1, now()).id, now()).await.unwrap();
-    assert_eq!(it.claim_request(&claim(2, now())).await.unwrap(), Claimed::Yes);
+    it.end_request(&acme(), claim(1, now()).id, now()).await.unwrap();
+    // Free, also for another body.
+    let other = Claim { digests: vec![[3; 32]], ..claim(2, now()) };
+    assert_eq!(it.claim_request(&other).await.unwrap(), Claimed::Yes);
+    assert_eq!(it.claim_request(&claim(3, now())).await.unwrap(), Claimed::OtherRequest);
 }
