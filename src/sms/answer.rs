@@ -28,17 +28,18 @@ pub(super) fn no_answer(error: reqwest::Error) -> SmsError {
 pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> SmsError {
     let fault = Fault::Status { status: status.as_u16() };
     match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
             SmsError::Throttled { retry_after: retry_after(headers), fault }
         }
-        // They are about us, not about the message: wrong credentials, wrong address.
-        StatusCode::UNAUTHORIZED
-        | StatusCode::FORBIDDEN
-        | StatusCode::NOT_FOUND
-        | StatusCode::METHOD_NOT_ALLOWED
-        | StatusCode::PROXY_AUTHENTICATION_REQUIRED => misconfigured(status),
-        _ if status.is_client_error() => SmsError::Rejected(fault),
-        _ if status.is_redirection() => misconfigured(status),
+        // About this message: its number, or its text, cannot be served by anyone.
+        StatusCode::BAD_REQUEST
+        | StatusCode::GONE
+        | StatusCode::UNPROCESSABLE_ENTITY
+        | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => SmsError::Rejected(fault),
+        // It knows the message already, so it may have taken it.
+        StatusCode::CONFLICT => SmsError::Uncertain(fault),
+        // About us: wrong credentials, an unpaid account, a wrong address, a form of request that is not taken there.
+        _ if status.is_client_error() || status.is_redirection() => misconfigured(status),
         StatusCode::NOT_IMPLEMENTED | StatusCode::SERVICE_UNAVAILABLE | StatusCode::HTTP_VERSION_NOT_SUPPORTED => {
             SmsError::Unavailable(fault)
         }
@@ -67,10 +68,16 @@ mod tests {
     #[test]
     fn the_status_decides_what_may_be_done_next() {
         for (statuses, expected) in [
-            (&[400, 402, 409, 410, 413, 415, 422, 451][..], "rejected"),
-            (&[408, 429], "throttled"),
-            (&[301, 302, 307, 308, 401, 403, 404, 405, 407, 501, 503, 505], "unavailable"),
-            (&[500, 502, 504, 507, 520, 599], "uncertain"),
+            (&[400, 410, 422, 451][..], "rejected"),
+            (&[408, 425, 429], "throttled"),
+            (
+                &[
+                    301, 302, 307, 308, 401, 402, 403, 404, 405, 406, 407, 411, 413, 414, 415, 417, 421, 426, 431, 499,
+                    501, 503, 505,
+                ],
+                "unavailable",
+            ),
+            (&[409, 500, 502, 504, 507, 520, 599], "uncertain"),
         ] {
             for status in statuses {
                 assert_eq!(outcome(*status), expected, "{status}");
@@ -80,7 +87,13 @@ mod tests {
 
     #[test]
     fn a_refusal_of_our_settings_is_told_apart() {
-        for status in [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::FOUND] {
+        for status in [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::PAYMENT_REQUIRED,
+            StatusCode::NOT_FOUND,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            StatusCode::FOUND,
+        ] {
             let error = refused(status, &HeaderMap::new());
             assert!(matches!(error.fault(), Fault::Misconfigured { .. }), "{status}");
         }

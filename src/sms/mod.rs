@@ -14,6 +14,7 @@ pub mod providers;
 pub mod sender_name;
 pub mod text;
 pub mod twilio;
+pub mod twilio_errors;
 pub mod webhook;
 
 use async_trait::async_trait;

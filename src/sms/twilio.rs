@@ -1,8 +1,7 @@
 //! Hands the message to Twilio (REST API 2010-04-01, resource Messages).
 //!
-//! Twilio names the reason of a refusal with an error number. It splits and adds numbers over time, so only those that
-//! are about us (credentials, account, sender) and about rates are listed; any other refusal is about the message, and
-//! stops. Its free words are never kept: they repeat the number.
+//! Twilio names the reason of a refusal with an error number; `twilio_errors` says whose fault each is. Its free words are
+//! never kept: they repeat the number.
 
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{no_answer, refused, retry_after};
 use super::error::Fault;
+use super::twilio_errors::{Blame, blame};
 use super::{Accepted, Sms, SmsError, SmsSender};
 use crate::outbound::{BodyError, HttpUrl, read_up_to};
 
@@ -104,9 +104,9 @@ impl SmsSender for Twilio {
             let sid = message_sid(status, body)?;
             return Ok(Accepted { provider: Self::NAME, provider_message_id: Some(sid) });
         }
-        // Without a readable number the status alone decides: it was already complete.
+        // Without a readable error number the status alone decides: it was already complete.
         let refusal = body.ok().and_then(|body| serde_json::from_slice::<Refusal>(&body).ok());
-        Err(refusal.map_or_else(|| refused(status, &headers), |Refusal { code }| explained(status, code, &headers)))
+        Err(refusal.map_or_else(|| unexplained(status, &headers), |Refusal { code }| explained(status, code, &headers)))
     }
 }
 
@@ -123,18 +123,25 @@ fn message_sid(status: StatusCode, body: Result<Vec<u8>, BodyError>) -> Result<S
 /// A refusal with Twilio's error number.
 fn explained(status: StatusCode, code: u32, headers: &HeaderMap) -> SmsError {
     let fault = Fault::Code { status: status.as_u16(), code };
-    match code {
-        // Too many requests, a full queue, a spent daily limit.
-        20429 | 14107 | 21611 | 63038 => SmsError::Throttled { retry_after: retry_after(headers), fault },
-        // Account inactive, credentials refused, resource unknown; sender missing, not ours or unable to send; messaging
-        // service unknown or without a sender.
-        10001 | 20001..=20008 | 20403 | 20404 | 21212 | 21603 | 21606 | 21608 | 21659..=21661 | 21701..=21705 => {
+    match blame(code) {
+        Some(Blame::Number) => SmsError::Rejected(fault),
+        Some(Blame::Rate) => SmsError::Throttled { retry_after: retry_after(headers), fault },
+        Some(Blame::Account) => {
             SmsError::Unavailable(Fault::Misconfigured { status: status.as_u16(), code: Some(code) })
         }
-        _ => match refused(status, headers) {
-            SmsError::Rejected(_) => SmsError::Rejected(fault),
+        Some(Blame::Route) => SmsError::Unavailable(fault),
+        None => match refused(status, headers) {
+            SmsError::Rejected(_) => SmsError::Unavailable(fault),
             other => other,
         },
+    }
+}
+
+/// A refusal without an error number says nothing against the number: Twilio gives one with every reason that it has.
+fn unexplained(status: StatusCode, headers: &HeaderMap) -> SmsError {
+    match refused(status, headers) {
+        SmsError::Rejected(fault) => SmsError::Unavailable(fault),
+        other => other,
     }
 }
 
@@ -147,28 +154,47 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_cannot_be_reached_is_rejected() {
-        // Not a number, not mobile, country not allowed by the account, opted out, no route, blocked for pumping.
-        for code in [21211, 21614, 21408, 21610, 21612, 21635, 30450] {
+    fn a_number_that_no_provider_can_reach_is_rejected() {
+        // Not a number, not mobile, a short code, premium, unsubscribed, a fixed line, no handset, blocked for pumping.
+        for code in [21211, 21614, 21265, 21268, 21610, 21635, 30005, 30006, 30450] {
             assert_eq!(outcome(400, code), "rejected", "{code}");
         }
     }
 
     #[test]
-    fn an_unknown_number_with_400_is_about_the_message() {
-        assert_eq!(outcome(400, 29999), "rejected");
+    fn no_route_from_our_sender_leaves_the_message_to_another_provider() {
+        for code in [21408, 21612, 30007] {
+            let error = explained(StatusCode::BAD_REQUEST, code, &HeaderMap::new());
+            assert!(
+                matches!(error, SmsError::Unavailable(Fault::Code { code: c, .. }) if c == code),
+                "{code}: {error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_number_that_is_not_known_says_nothing_against_the_number() {
+        for status in [400, 402, 409, 422] {
+            let error = explained(StatusCode::from_u16(status).unwrap(), 29_999, &HeaderMap::new());
+            let fault = |f: &Fault| matches!(f, Fault::Code { status: s, code: 29_999 } if *s == status);
+            assert!(matches!(error, SmsError::Unavailable(ref f) if fault(f)), "{status}: {error:?}");
+        }
     }
 
     #[test]
     fn rates_and_full_queues_throttle() {
-        for (status, code) in [(429, 20429), (429, 14107), (400, 21611), (429, 63038), (429, 99999)] {
+        for (status, code) in
+            [(429, 20429), (429, 14107), (400, 21611), (400, 30001), (400, 30022), (429, 63038), (429, 99999)]
+        {
             assert_eq!(outcome(status, code), "throttled", "{status} {code}");
         }
     }
 
     #[test]
     fn our_own_mistakes_leave_the_message_to_another_provider() {
-        for (status, code) in [(401, 20003), (404, 20404), (400, 21606), (400, 21703), (401, 10001), (403, 12345)] {
+        let known = [20003, 20404, 21210, 21212, 21267, 21601, 21602, 21606, 21659, 21703, 10001, 30034];
+        let statuses = known.map(|code| (400, code));
+        for (status, code) in statuses.into_iter().chain([(401, 20003), (404, 20404), (403, 12345)]) {
             let error = explained(StatusCode::from_u16(status).unwrap(), code, &HeaderMap::new());
             assert!(matches!(error, SmsError::Unavailable(Fault::Misconfigured { .. })), "{status} {code}: {error:?}");
         }

@@ -1,7 +1,7 @@
 //! Hands the message to the operator's own gateway.
 //!
 //! `POST` of `{"to","text","reference"}` as JSON, with a bearer token or an HMAC of the body. A 2xx means taken; the body
-//! of an answer is never read. To refuse a number the gateway answers 400 or 422; `answer` reads every other status.
+//! of an answer is never read. To refuse a number the gateway answers 400, 410, 422 or 451; `answer` reads every other status.
 //!
 //! The HMAC carries no timestamp: a replayed request repeats its `reference`, which is unique per message, and a gateway
 //! that refuses a known reference needs no second clock to be safe from replays, ours included.

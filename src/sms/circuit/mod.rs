@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Accepted, SmsError};
+use super::{Accepted, Fault, SmsError};
 
 /// The longest that a provider's own wish keeps messages away from it. A wish may concern one number, and an hour would
 /// keep codes from everybody.
@@ -172,9 +172,15 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// Whether a provider failed. One that refuses a message, or takes no more for now, is there and answers.
+/// Whether a provider failed. One that refuses a message, takes no more for now, or does not reach this one number is there
+/// and answers: a country that our account has not enabled must not keep codes from all others.
 fn is_failure(result: &Result<Accepted, SmsError>) -> bool {
-    matches!(result, Err(SmsError::Unavailable(_) | SmsError::Uncertain(_)))
+    match result {
+        Ok(_) | Err(SmsError::Rejected(_) | SmsError::Throttled { .. } | SmsError::Unavailable(Fault::Code { .. })) => {
+            false
+        }
+        Err(SmsError::Unavailable(_) | SmsError::Uncertain(_)) => true,
+    }
 }
 
 #[cfg(test)]

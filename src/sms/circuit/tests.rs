@@ -3,7 +3,6 @@
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
-use crate::sms::Fault;
 
 const COOL_OFF: Duration = Duration::from_secs(10);
 const ALMOST: Duration = Duration::from_nanos(9_999_999_999);
@@ -24,6 +23,16 @@ fn uncertain() -> Result<Accepted, SmsError> {
 
 fn rejected() -> Result<Accepted, SmsError> {
     Err(SmsError::Rejected(Fault::Status { status: 400 }))
+}
+
+/// As Twilio's 21408: the country is not enabled for our account.
+fn out_of_reach() -> Result<Accepted, SmsError> {
+    Err(SmsError::Unavailable(Fault::Code { status: 400, code: 21408 }))
+}
+
+/// As Twilio's 20003: our credentials are refused.
+fn misconfigured() -> Result<Accepted, SmsError> {
+    Err(SmsError::Unavailable(Fault::Misconfigured { status: 401, code: Some(20003) }))
 }
 
 fn throttled(retry_after: Option<Duration>) -> Result<Accepted, SmsError> {
@@ -55,8 +64,24 @@ fn failures_in_a_row_open_it_for_the_cool_off() {
 }
 
 #[test]
+fn a_refusal_of_our_account_opens_it_and_one_of_a_number_or_a_country_does_not() {
+    let now = Instant::now();
+    for (answer, is_open) in [
+        (misconfigured as fn() -> _, true),
+        (unavailable, true),
+        (uncertain, true),
+        (rejected, false),
+        (out_of_reach, false),
+    ] {
+        let circuit = circuit(2);
+        end(&circuit, [answer(), answer()], now);
+        assert_eq!(lets_through(&circuit, now), !is_open, "{:?}", answer());
+    }
+}
+
+#[test]
 fn whatever_shows_that_the_provider_answers_ends_the_row() {
-    for answer in [|| ACCEPTED, rejected, || throttled(None)] {
+    for answer in [|| ACCEPTED, rejected, out_of_reach, || throttled(None)] {
         let (circuit, now) = (circuit(2), Instant::now());
         end(&circuit, [uncertain(), answer(), unavailable(), answer(), uncertain()], now);
         assert!(lets_through(&circuit, now), "{:?}", answer());

@@ -1,10 +1,14 @@
 //! Twilio's Messages resource.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use device_management::outbound::{self, HttpUrl};
+use device_management::sms::circuit::CircuitSettings;
+use device_management::sms::providers::{AfterUncertain, Provider, Providers, ProvidersSettings};
 use device_management::sms::twilio::{Twilio, TwilioSender, TwilioSettings};
+use device_management::sms::twilio_errors::{Blame, Numbers, TABLE};
 use device_management::sms::{Accepted, Fault, SmsError, SmsSender};
 use serde_json::json;
 use wiremock::matchers::method;
@@ -95,10 +99,57 @@ async fn a_created_message_is_accepted_under_its_sid() {
 
 #[tokio::test]
 async fn a_number_that_twilio_cannot_reach_is_rejected_with_its_code() {
-    for code in [21211, 21614, 21408, 21610, 21612] {
+    for code in [21211, 21614, 21610, 21635] {
         let error = answer(refusal(400, code)).await.unwrap_err();
         assert!(matches!(error, SmsError::Rejected(Fault::Code { status: 400, code: c }) if c == code), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_refusal_of_our_account_or_route_goes_to_the_next_provider() {
+    let next = account(created()).await;
+    for code in [21408, 21601, 21210, 21267, 21612, 21212, 21606, 29_999] {
+        let first = account(refusal(400, code)).await;
+        let provider = |name, server: &MockServer| Provider { name, sender: Arc::new(twilio(&server.uri())) };
+        let list = vec![provider("first", &first), provider("next", &next)];
+        let settings = ProvidersSettings {
+            attempt_deadline: Duration::from_secs(10),
+            after_uncertain: AfterUncertain::Stop,
+            circuit: CircuitSettings { failures: 0, cool_off: Duration::ZERO },
+        };
+        Providers::new(list, settings).unwrap().send(&sms()).await.unwrap_or_else(|error| panic!("{code}: {error:?}"));
+    }
+}
+
+#[test]
+fn the_operators_page_prints_the_table_of_error_numbers() {
+    let page = include_str!("../../../docs/operations.md");
+    let section = page.split("### Twilio").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the section");
+    let printed: Vec<_> =
+        section.lines().filter(|line| line.starts_with("| ") && line.contains(char::is_numeric)).collect();
+    let row = |numbers: &Numbers| {
+        let codes = numbers.codes.iter().map(|codes| match (codes.start(), codes.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first} to {last}"),
+        });
+        let taken_for = match numbers.blame {
+            Blame::Number => "`rejected`",
+            Blame::Rate => "`throttled`",
+            Blame::Account => "`unavailable`, logged as our mistake",
+            Blame::Route => "`unavailable` for this number only",
+        };
+        format!("| {} | {} | {taken_for} |", codes.collect::<Vec<_>>().join(", "), numbers.meaning)
+    };
+    assert_eq!(printed, TABLE.iter().map(row).collect::<Vec<_>>());
+}
+
+#[test]
+fn each_error_number_stands_in_the_table_once() {
+    let mut codes: Vec<u32> = TABLE.iter().flat_map(|numbers| numbers.codes).cloned().flatten().collect();
+    let all = codes.len();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), all);
 }
 
 #[tokio::test]
@@ -145,12 +196,12 @@ async fn a_success_without_a_sid_leaves_the_message_in_doubt() {
 }
 
 #[tokio::test]
-async fn a_refusal_counts_by_its_status_when_its_body_is_no_use() {
+async fn a_refusal_without_a_readable_error_number_says_nothing_against_the_number() {
     let garbage = rude(Manners::Flood(400, 10 << 20)).await.unwrap_err();
-    assert!(matches!(garbage, SmsError::Rejected(Fault::Status { status: 400 })), "{garbage:?}");
+    assert!(matches!(garbage, SmsError::Unavailable(Fault::Status { status: 400 })), "{garbage:?}");
     let cut =
         rude(Manners::Say(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 99\r\n\r\n{".to_vec())).await.unwrap_err();
-    assert!(matches!(cut, SmsError::Rejected(Fault::Status { status: 400 })), "{cut:?}");
+    assert!(matches!(cut, SmsError::Unavailable(Fault::Status { status: 400 })), "{cut:?}");
 }
 
 #[tokio::test]

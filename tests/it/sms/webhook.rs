@@ -84,7 +84,7 @@ async fn any_success_means_taken_whatever_the_body_says() {
 
 #[tokio::test]
 async fn a_refused_number_is_rejected() {
-    for status in [400, 422] {
+    for status in [400, 410, 422, 451] {
         let error = answer(ResponseTemplate::new(status)).await.unwrap_err();
         assert!(matches!(error, SmsError::Rejected(Fault::Status { status: s }) if s == status), "{error:?}");
         assert!(!error.is_transient());
@@ -103,8 +103,14 @@ async fn a_gateway_under_pressure_throttles_and_says_for_how_long() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_knows_the_message_already_may_have_taken_it() {
+    let error = answer(ResponseTemplate::new(409)).await.unwrap_err();
+    assert!(matches!(error, SmsError::Uncertain(Fault::Status { status: 409 })), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_gateway_that_does_not_know_us_is_unavailable() {
-    for status in [401, 403, 404] {
+    for status in [401, 402, 403, 404, 413, 415] {
         let error = answer(ResponseTemplate::new(status)).await.unwrap_err();
         assert!(matches!(error, SmsError::Unavailable(Fault::Misconfigured { .. })), "{status}: {error:?}");
     }

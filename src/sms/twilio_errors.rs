@@ -1,0 +1,99 @@
+//! Twilio's error numbers for messages, sorted by whose fault each is.
+//!
+//! From Twilio's error dictionary (twilio.com/docs/api/errors). Twilio splits and adds numbers over time: one that is not
+//! here says nothing against the number, and another provider may reach it. `docs/operations.md` prints this table, and a
+//! test compares the two.
+
+use std::ops::RangeInclusive;
+
+/// Whose fault a refusal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The number can never get the message, from no provider.
+    Number,
+    /// Too much at once: no more is taken for now.
+    Rate,
+    /// Our credentials, our account, our sender or our request: no message at all gets through.
+    Account,
+    /// Between our sender and this number only: another provider may well reach it, and other numbers get their messages.
+    Route,
+}
+
+/// Error numbers of one meaning.
+#[derive(Debug)]
+pub struct Numbers {
+    /// Whose fault they are.
+    pub blame: Blame,
+    /// What they say, in our words.
+    pub meaning: &'static str,
+    /// Twilio's error numbers.
+    pub codes: &'static [RangeInclusive<u32>],
+}
+
+const fn numbers(blame: Blame, meaning: &'static str, codes: &'static [RangeInclusive<u32>]) -> Numbers {
+    Numbers { blame, meaning, codes }
+}
+
+/// The error numbers that a request for a message can be refused with.
+pub const TABLE: [Numbers; 10] = [
+    numbers(Blame::Number, "no such number or handset", &[21211..=21211, 21217..=21217, 30005..=30005]),
+    numbers(
+        Blame::Number,
+        "a fixed line, a short code, a premium or information service",
+        &[21265..=21265, 21268..=21268, 21614..=21614, 21635..=21635, 30006..=30006],
+    ),
+    numbers(Blame::Number, "the person has unsubscribed", &[21610..=21610]),
+    numbers(Blame::Number, "the range is blocked against pumping", &[30450..=30450]),
+    numbers(
+        Blame::Rate,
+        "too many requests, a full queue, a spent daily limit",
+        &[
+            14107..=14107,
+            20429..=20429,
+            21611..=21611,
+            30001..=30001,
+            30022..=30023,
+            30027..=30027,
+            63018..=63018,
+            63038..=63038,
+        ],
+    ),
+    numbers(
+        Blame::Account,
+        "credentials refused, account inactive, suspended or on trial, resource unknown, no permission",
+        &[10001..=10002, 20001..=20008, 20403..=20404, 21608..=21608, 30002..=30002],
+    ),
+    numbers(
+        Blame::Account,
+        "the sender is missing, not ours, not registered or cannot send",
+        &[
+            21210..=21210,
+            21212..=21213,
+            21266..=21267,
+            21601..=21601,
+            21603..=21603,
+            21606..=21606,
+            21659..=21661,
+            30024..=30024,
+            30032..=30035,
+            30037..=30037,
+        ],
+    ),
+    numbers(Blame::Account, "the messaging service is unknown or has no sender", &[21701..=21705]),
+    numbers(
+        Blame::Account,
+        "our request is wrong: no text, no recipient, too long, a bad parameter",
+        &[21602..=21602, 21604..=21605, 21609..=21609, 21617..=21628, 30010..=30010],
+    ),
+    numbers(
+        Blame::Route,
+        "the country is not enabled, no route from our sender, refused by the network on the way",
+        &[21408..=21408, 21612..=21612, 21616..=21616, 30003..=30004, 30007..=30008, 30038..=30041],
+    ),
+];
+
+/// Whose fault this error number is; `None` when it is not in the table.
+#[must_use]
+pub fn blame(code: u32) -> Option<Blame> {
+    TABLE.iter().find(|numbers| numbers.codes.iter().any(|codes| codes.contains(&code))).map(|numbers| numbers.blame)
+}
