@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::{Span, record_all};
 
 use super::App;
-use super::error::{ApiError, ErrorCode};
+use super::error::ApiError;
 use crate::domain::client::Caller;
 
 /// Around every route of the API: a request without a valid token gets no further.
@@ -39,7 +39,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
 
     /// A route that [`around`] does not protect has no caller, and its handler is not run.
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        parts.extensions.get::<Caller>().cloned().map(Self).ok_or_else(token_required)
+        parts.extensions.get::<Caller>().cloned().map(Self).ok_or_else(ApiError::token_required)
     }
 }
 
@@ -49,17 +49,15 @@ pub(super) fn name_caller(caller: &Caller) {
     record_all!(Span::current(), partner = caller.partner.as_str(), client = caller.client_id.as_str());
 }
 
-/// RFC 6750 section 2.1; the scheme's name in any case (RFC 9110 section 11.1).
+/// RFC 6750 section 2.1; the scheme's name in any case (RFC 9110 section 11.1). Two headers are refused: a
+/// proxy may have checked the other one.
 fn bearer_token(headers: &HeaderMap) -> Result<&str, ApiError> {
-    let header = headers.get(AUTHORIZATION).ok_or_else(token_required)?;
-    let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(token_required)?;
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let header = values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok());
+    let (scheme, token) = header.and_then(|text| text.split_once(' ')).ok_or_else(ApiError::token_required)?;
     let token = token.trim();
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
-        return Err(token_required());
+        return Err(ApiError::token_required());
     }
     Ok(token)
-}
-
-fn token_required() -> ApiError {
-    ApiError::unauthorized(ErrorCode::TokenRequired, "send an access token: Authorization: Bearer ...")
 }

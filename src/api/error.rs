@@ -124,9 +124,27 @@ impl ApiError {
         Self::new(ErrorCode::Conflict, detail).with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
     }
 
-    /// No token, or a bad one (RFC 6750 section 3).
-    pub(crate) fn unauthorized(code: ErrorCode, detail: &str) -> Self {
-        Self::new(code, detail).with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    /// The request carries no token.
+    pub(crate) fn token_required() -> Self {
+        let detail = "send an access token: Authorization: Bearer ...";
+        Self::new(ErrorCode::TokenRequired, detail).with_challenge("Bearer realm=\"device-management\"")
+    }
+
+    /// The request's token is not valid now.
+    pub(crate) fn invalid_token() -> Self {
+        Self::new(ErrorCode::InvalidToken, "the access token is invalid or expired")
+            .with_challenge("Bearer realm=\"device-management\", error=\"invalid_token\"")
+    }
+
+    /// The request's token is valid, and does not allow this.
+    pub(crate) fn insufficient_token(detail: impl Into<String>) -> Self {
+        Self::new(ErrorCode::UnauthorizedAction, detail)
+            .with_challenge("Bearer realm=\"device-management\", error=\"insufficient_scope\", scope=\"partners\"")
+    }
+
+    /// How the client is to authenticate, and what was wrong with the token if it sent one (RFC 6750 section 3).
+    fn with_challenge(self, challenge: &'static str) -> Self {
+        self.with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
     /// For the log only.

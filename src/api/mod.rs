@@ -138,9 +138,8 @@ pub fn router(app: App) -> Router {
         .merge(numbers)
         .route_layer(from_fn_with_state(app.clone(), admission::around))
         .route_layer(from_fn_with_state(app.clone(), caller::around));
-    let tokens = Router::new()
-        .route("/oauth2/token", post(tokens::issue_for_form))
-        .route("/oauth/token", post(tokens::issue_for_json));
+    let tokens =
+        Router::new().route("/oauth2/token", post(tokens::issue)).route("/oauth/token", post(tokens::issue_older));
     let operations =
         Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready)).merge(docs::routes());
 

@@ -32,10 +32,8 @@ impl From<Failure> for ApiError {
 impl From<TokenError> for ApiError {
     fn from(error: TokenError) -> Self {
         match error {
-            TokenError::Invalid(_) => {
-                Self::unauthorized(ErrorCode::InvalidToken, "the access token is invalid or expired").caused_by(error)
-            }
-            TokenError::Insufficient(_) => Self::new(ErrorCode::UnauthorizedAction, error.to_string()).caused_by(error),
+            TokenError::Invalid(_) => Self::invalid_token().caused_by(error),
+            TokenError::Insufficient(_) => Self::insufficient_token(error.to_string()).caused_by(error),
             TokenError::KeysUnavailable(_) => Self::unavailable(RETRY_AFTER_OUTAGE_SECONDS).caused_by(error),
         }
     }

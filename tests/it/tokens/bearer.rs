@@ -40,8 +40,17 @@ async fn without_a_bearer_token_one_is_asked_for() {
     for header in ["", "Bearer", "Bearer ", "Basic c2FuZGJveDpzYW5kYm94", "Token abc", "abc", "Bearer\tabc"] {
         let answer = with_header(&app, header).await;
         answer.assert_error(401, "token_required", detail);
-        assert_eq!(answer.headers["www-authenticate"], "Bearer", "{header:?}");
+        assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"device-management\"", "{header:?}");
     }
+}
+
+#[tokio::test]
+async fn two_authorization_headers_are_no_token() {
+    let app = app_with_secret().await;
+    let token = format!("Bearer {}", own_token(&json!({}), SECRET.as_bytes()));
+    let request = Request::get(DEVICES).header("authorization", &token).header("authorization", &token);
+    let answer = app.stranger().request(request.body(Body::empty()).unwrap()).await;
+    answer.assert_error(401, "token_required", "send an access token: Authorization: Bearer ...");
 }
 
 #[tokio::test]
@@ -111,7 +120,8 @@ async fn a_token_that_we_did_not_make_is_refused() {
         let answer = app.with_token(Some(&token)).get(DEVICES).await;
         assert_eq!(answer.status, 401, "{what}");
         answer.assert_error(401, "invalid_token", INVALID);
-        assert_eq!(answer.headers["www-authenticate"], "Bearer", "{what}");
+        let challenge = "Bearer realm=\"device-management\", error=\"invalid_token\"";
+        assert_eq!(answer.headers["www-authenticate"], challenge, "{what}");
     }
 }
 

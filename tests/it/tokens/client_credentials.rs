@@ -3,8 +3,11 @@
 use axum::body::Body;
 use axum::http::Request;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use device_management::domain::client::Permissions;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
+use super::clients::create;
 use super::{GRANT, access_token, ask_for_token, assert_refused};
 use crate::harness::{Answer, Engine, TestApp, on_both_databases};
 
@@ -15,6 +18,11 @@ on_both_databases![
     a_wrong_secret_looks_like_an_unknown_client,
     there_is_one_grant_and_one_scope,
     nothing_may_come_twice,
+    form_encoded_basic_credentials_are_decoded,
+    credentials_that_are_not_form_encoded_text_are_wrong,
+    a_parameter_without_a_value_counts_as_not_sent,
+    a_client_authenticates_in_one_way,
+    the_older_route_takes_basic_credentials_and_the_grant_in_its_address,
     a_form_is_a_form_and_json_is_json,
 ];
 
@@ -47,9 +55,6 @@ async fn credentials_in_the_form_do_too(app: TestApp) {
     for half in ["client_id=sandbox", "client_secret=sandbox", ""] {
         assert_refused(&ask_for_token(&app, None, &format!("{GRANT}&{half}")).await, 401, "invalid_client");
     }
-    // With HTTP Basic some clients repeat their id, not their secret, in the form.
-    ask_for_token(&app, SANDBOX, &format!("{GRANT}&client_id=sandbox")).await.assert_status(200);
-    assert_refused(&ask_for_token(&app, SANDBOX, &format!("{GRANT}&{IN_FORM}")).await, 400, "invalid_request");
 }
 
 async fn the_older_json_form_does_too(app: TestApp) {
@@ -111,8 +116,8 @@ async fn a_wrong_secret_looks_like_an_unknown_client(app: TestApp) {
 async fn there_is_one_grant_and_one_scope(app: TestApp) {
     for (form, error) in [
         ("", "invalid_request"),
-        ("grant_type", "unsupported_grant_type"),
-        ("grant_type=", "unsupported_grant_type"),
+        ("grant_type", "invalid_request"),
+        ("grant_type=", "invalid_request"),
         ("grant_type=password", "unsupported_grant_type"),
         ("grant_type=Client_Credentials", "unsupported_grant_type"),
         (&format!("{GRANT}&scope=admin"), "invalid_scope"),
@@ -138,6 +143,137 @@ async fn nothing_may_come_twice(app: TestApp) {
     }
 }
 
+async fn form_encoded_basic_credentials_are_decoded(app: TestApp) {
+    let client = create(&app, "acme", Permissions::default()).await;
+    let (id, secret) = (client.client_id.as_str(), client.secret.expose_secret());
+    let every_character = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    for (id, secret) in [
+        (id.to_owned(), secret.to_owned()),
+        (id.replace('-', "%2D"), secret.to_owned()),
+        (id.replace('-', "%2d"), secret.to_owned()),
+        (every_character(id), every_character(secret)),
+        (every_character(id).to_lowercase(), every_character(secret).to_lowercase()),
+    ] {
+        access_token(&ask_for_token(&app, Some((&id, &secret)), GRANT).await);
+    }
+    // Encoded once more it is another text, and in a form it is encoded like every value there.
+    let twice = id.replace('-', "%252D");
+    assert_refused(&ask_for_token(&app, Some((&twice, secret)), GRANT).await, 401, "invalid_client");
+    let form = format!("{GRANT}&client_id={}&client_secret={secret}", id.replace('-', "%2D"));
+    access_token(&ask_for_token(&app, None, &form).await);
+}
+
+async fn credentials_that_are_not_form_encoded_text_are_wrong(app: TestApp) {
+    for (id, secret) in [
+        ("sandbox%", "sandbox"),
+        ("sandbox%2", "sandbox"),
+        ("%zzsandbox", "sandbox"),
+        ("%ff", "sandbox"),
+        ("sandbox%00", "sandbox"),
+        ("sandbox", "sandbox+"),
+        ("sandbox", "%C3%28"),
+        ("sandbox%3Asandbox", ""),
+    ] {
+        let answer = ask_for_token(&app, Some((id, secret)), GRANT).await;
+        assert_refused(&answer, 401, "invalid_client");
+    }
+}
+
+async fn a_parameter_without_a_value_counts_as_not_sent(app: TestApp) {
+    for form in [
+        format!("{GRANT}&client_id=&client_secret="),
+        format!("{GRANT}&client_id&client_secret&scope"),
+        format!("{GRANT}&scope="),
+        format!("grant_type=&{GRANT}&scope=&scope=partners&unknown="),
+    ] {
+        access_token(&ask_for_token(&app, SANDBOX, &form).await);
+        access_token(&ask_for_token(&app, None, &format!("client_id=&{form}&{IN_FORM}")).await);
+    }
+    for (form, status, error) in [
+        ("grant_type=&client_id=sandbox&client_secret=sandbox".to_owned(), 400, "invalid_request"),
+        (format!("{GRANT}&client_id=&client_secret=sandbox"), 401, "invalid_client"),
+        (format!("{GRANT}&client_id=sandbox&client_secret="), 401, "invalid_client"),
+    ] {
+        assert_refused(&ask_for_token(&app, None, &form).await, status, error);
+    }
+    let json = |grant: &str, scope: &str, secret: &str| json!({"grant_type": grant, "scope": scope, "client_id": "sandbox", "client_secret": secret});
+    let older = async |body: Value| app.stranger().post("/oauth/token", body).await;
+    access_token(&older(json("client_credentials", "", "sandbox")).await);
+    assert_refused(&older(json("", "partners", "sandbox")).await, 400, "invalid_request");
+    assert_refused(&older(json("client_credentials", "partners", "")).await, 401, "invalid_client");
+}
+
+async fn a_client_authenticates_in_one_way(app: TestApp) {
+    // Beside the header some clients repeat their id, not their secret, in the form.
+    access_token(&ask_for_token(&app, SANDBOX, &format!("{GRANT}&client_id=sandbox")).await);
+    for form in [IN_FORM, "client_secret=sandbox", "client_id=another"] {
+        let answer = ask_for_token(&app, SANDBOX, &format!("{GRANT}&{form}")).await;
+        assert_refused(&answer, 400, "invalid_request");
+    }
+    let basic = format!("Basic {}", BASE64_STANDARD.encode("sandbox:sandbox"));
+    let ask = async |headers: &[&str], form: String| {
+        let request =
+            headers.iter().fold(Request::post("/oauth2/token"), |it, value| it.header("authorization", *value));
+        app.stranger().request(request.body(Body::from(form)).unwrap()).await
+    };
+    let in_form = || format!("{GRANT}&{IN_FORM}");
+    assert_refused(&ask(&[&basic, &basic], GRANT.to_owned()).await, 400, "invalid_request");
+    assert_refused(&ask(&["Basic !"], in_form()).await, 400, "invalid_request");
+    // A header of another scheme is for a gateway on the way; the client authenticates in the form.
+    access_token(&ask(&["Bearer for-the-gateway"], in_form()).await);
+}
+
+async fn the_older_route_takes_basic_credentials_and_the_grant_in_its_address(app: TestApp) {
+    let basic = format!("Basic {}", BASE64_STANDARD.encode("%73andbox:sandbox"));
+    let ask = async |query: &str, content_type: Option<&str>, body: &str, basic: Option<&str>| {
+        let mut request = Request::post(format!("/oauth/token{query}"));
+        for (name, value) in [("authorization", basic), ("content-type", content_type)] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        app.stranger().request(request.body(Body::from(body.to_owned())).unwrap()).await
+    };
+    let (form, json, basic) = ("application/x-www-form-urlencoded", "application/json", Some(basic.as_str()));
+    let in_query = "?grant_type=client_credentials";
+    for (query, content_type, body) in [
+        (in_query, None, ""),
+        (in_query, Some(form), ""),
+        (in_query, Some(json), ""),
+        (in_query, Some("text/plain;charset=UTF-8"), ""),
+        (in_query, Some(json), "{}"),
+        (in_query, Some(json), r#"{"scope": "partners"}"#),
+        ("?grant_type=client%5Fcredentials&scope=partners&scope=&unknown=1", None, ""),
+        ("", Some(json), r#"{"grant_type": "client_credentials"}"#),
+        ("", Some(form), GRANT),
+        (in_query, Some(form), GRANT),
+    ] {
+        let token = access_token(&ask(query, content_type, body, basic).await);
+        app.with_token(Some(&token)).get("/v1/mfa/devices").await.assert_status(200);
+    }
+    let in_json = r#"{"client_id": "sandbox", "client_secret": "sandbox"}"#;
+    access_token(&ask(in_query, Some(json), in_json, None).await);
+    for (query, body, basic, status, error) in [
+        ("", "", basic, 400, "invalid_request"),
+        ("?grant_type=", "", basic, 400, "invalid_request"),
+        ("?grant_type=password", "", basic, 400, "unsupported_grant_type"),
+        ("?grant_type=password", r#"{"grant_type": "client_credentials"}"#, basic, 400, "invalid_request"),
+        ("?grant_type=client_credentials&scope=admin", "", basic, 400, "invalid_scope"),
+        ("?grant_type=client_credentials&grant_type=client_credentials", "", basic, 400, "invalid_request"),
+        (in_query, "", None, 401, "invalid_client"),
+        (in_query, in_json, basic, 400, "invalid_request"),
+        // Addresses stand in logs.
+        ("?grant_type=client_credentials&client_id=sandbox&client_secret=sandbox", "", None, 400, "invalid_request"),
+        ("?grant_type=client_credentials&client_secret=sandbox", "", basic, 400, "invalid_request"),
+    ] {
+        assert_refused(&ask(query, None, body, basic).await, status, error);
+    }
+    // In the route of RFC 6749 parameters stand in the body and nowhere else.
+    let request = Request::post(format!("/oauth2/token{in_query}")).header("authorization", basic.unwrap());
+    let answer = app.stranger().request(request.body(Body::empty()).unwrap()).await;
+    assert_refused(&answer, 400, "invalid_request");
+}
+
 async fn a_form_is_a_form_and_json_is_json(app: TestApp) {
     let form = format!("{GRANT}&{IN_FORM}");
     let json =
@@ -152,7 +288,10 @@ async fn a_form_is_a_form_and_json_is_json(app: TestApp) {
         ("/oauth2/token", &form, Some("multipart/form-data; boundary=x"), 415),
         ("/oauth/token", &json, Some("application/json;charset=UTF-8"), 200),
         ("/oauth/token", &json, None, 200),
-        ("/oauth/token", &form, Some(form_type), 415),
+        ("/oauth/token", &form, Some(form_type), 200),
+        ("/oauth/token", &json, Some(form_type), 400),
+        ("/oauth/token", &form, None, 400),
+        ("/oauth/token", &form, Some("text/plain"), 415),
     ] {
         let mut request = Request::post(path);
         if let Some(content_type) = content_type {

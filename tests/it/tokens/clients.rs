@@ -18,6 +18,7 @@ on_both_databases![
     a_revoked_client_gets_no_more_tokens,
     clients_are_listed_oldest_first,
     no_secret_is_stored,
+    ids_and_secrets_mean_themselves_in_a_form,
 ];
 
 const DAY: TimeDelta = TimeDelta::days(1);
@@ -112,12 +113,24 @@ async fn no_secret_is_stored(app: TestApp) {
     }
 }
 
+/// Clients that encode their credentials (RFC 6749 section 2.3.1) and clients that do not are both right: decoding changes
+/// nothing.
+async fn ids_and_secrets_mean_themselves_in_a_form(app: TestApp) {
+    for _ in 0..20 {
+        let client = create(&app, "acme", Permissions::default()).await;
+        let rotated = rotate(&app, &client).await;
+        for text in [client.client_id.as_str(), client.secret.expose_secret(), rotated.secret.expose_secret()] {
+            assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{} characters", text.len());
+        }
+    }
+}
+
 fn registry(app: &TestApp) -> ClientRegistry<'_> {
     let service = &app.app.service;
     ClientRegistry { store: app.store(), clock: &*service.clock, entropy: &*service.entropy }
 }
 
-async fn create(app: &TestApp, partner: &str, permissions: Permissions) -> NewSecret {
+pub(super) async fn create(app: &TestApp, partner: &str, permissions: Permissions) -> NewSecret {
     let name = Some(format!("a client of {partner}"));
     registry(app).create(PartnerId::parse(partner).unwrap(), name, permissions).await.unwrap()
 }

@@ -114,6 +114,8 @@ async fn a_token_that_grants_nothing_here_is_refused_as_such() {
         let token = key.token(&claims(&app, &provider, &change));
         let answer = app.with_token(Some(&token)).get(DEVICES).await;
         answer.assert_error(403, "unauthorized_action", detail);
+        let challenge = "Bearer realm=\"device-management\", error=\"insufficient_scope\", scope=\"partners\"";
+        assert_eq!(answer.headers["www-authenticate"], challenge);
     }
 }
 

@@ -6,10 +6,14 @@ mod clients;
 mod external_issuer;
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderValue, Request};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use crate::harness::{Answer, TestApp};
+
+/// RFC 6749 section 5.1.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 const GRANT: &str = "grant_type=client_credentials";
 
@@ -26,6 +30,7 @@ async fn ask_for_token(app: &TestApp, basic: Option<(&str, &str)>, form: &str) -
 /// The token of a good answer.
 fn access_token(answer: &Answer) -> String {
     answer.assert_status(200);
+    assert_eq!((&answer.headers["cache-control"], &answer.headers["pragma"]), (&NO_STORE, &NO_CACHE));
     answer.json()["access_token"].as_str().unwrap().to_owned()
 }
 
@@ -34,7 +39,7 @@ fn access_token(answer: &Answer) -> String {
 fn assert_refused(answer: &Answer, status: u16, error: &str) {
     answer.assert_status(status);
     assert_eq!(answer.json()["error"], error);
-    assert_eq!(answer.headers["cache-control"], "no-store");
+    assert_eq!((&answer.headers["cache-control"], &answer.headers["pragma"]), (&NO_STORE, &NO_CACHE));
     let challenge = answer.headers.get("www-authenticate").map(|value| value.to_str().unwrap());
     let expected = (status == 401).then_some("Basic realm=\"device-management\"");
     assert_eq!(challenge, expected, "only who showed no good credentials is told how to show them");
