@@ -96,7 +96,7 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
     };
     let parts = Parts {
         service: Arc::new(service),
-        tokens,
+        tokens: Arc::new(tokens),
         request_digests: request_digests(&config.tokens),
         limits: config.limits,
         admission: Admission::new(&config.limits),

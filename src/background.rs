@@ -1,7 +1,7 @@
 //! Work that no request asks for: counts that settle, rows that are swept away.
 //!
-//! The list of it is [`duties`]; a new piece of work is a new line there, and a method of the service that tests call
-//! directly. Each runs again and again with some jitter, so that replicas that start together do not work together. A step
+//! The lists of it are [`duties`] and [`token_duties`]; a new piece of work is a new line there, and a method of the
+//! service or of the tokens that tests call directly. Each runs again and again with some jitter, so that replicas that start together do not work together. A step
 //! that fails or panics is tried again at its next turn; the log tells when a run of failures begins and when it ends. When
 //! the process stops, a step that runs comes to its end, and those that asked for it run once more.
 
@@ -14,32 +14,43 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::BearerTokens;
 use crate::entropy::Entropy;
-use crate::service::{Failure, SETTLING_INTERVAL, Service};
+use crate::service::{SETTLING_INTERVAL, Service};
 
 /// Everything that the service does by itself.
 #[must_use]
 pub fn duties() -> Vec<Duty<Service>> {
     vec![
         Duty::new("sms_conversion", SETTLING_INTERVAL, |service: Arc<Service>| async move {
-            service.settle_conversion().await
+            Ok(service.settle_conversion().await?)
         })
         .also_at_start()
         .also_at_stop(),
-        Duty::new(
-            "audit_seal",
-            SEALING_INTERVAL,
-            |service: Arc<Service>| async move { service.seal_audit_trail().await },
-        )
+        Duty::new("audit_seal", SEALING_INTERVAL, |service: Arc<Service>| async move {
+            Ok(service.seal_audit_trail().await?)
+        })
         .also_at_start()
         .also_at_stop(),
-        Duty::new(
-            "housekeeping",
-            HOUSEKEEPING_INTERVAL,
-            |service: Arc<Service>| async move { service.keep_house().await },
-        ),
+        Duty::new("housekeeping", HOUSEKEEPING_INTERVAL, |service: Arc<Service>| async move {
+            Ok(service.keep_house().await?)
+        }),
     ]
 }
+
+/// What is done for the check of tokens.
+#[must_use]
+pub fn token_duties() -> Vec<Duty<BearerTokens>> {
+    vec![
+        Duty::new("identity_provider_keys", KEYS_INTERVAL, |tokens: Arc<BearerTokens>| async move {
+            Ok(tokens.refresh_keys().await?)
+        })
+        .also_at_start(),
+    ]
+}
+
+/// How often is looked whether the identity provider's keys are stale; the provider is asked only when they are.
+const KEYS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long an audit event waits to be sealed.
 const SEALING_INTERVAL: Duration = Duration::from_secs(1);
@@ -51,7 +62,10 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
 const DONE: &str = "done";
 const FAILED: &str = "failed";
 
-type Step<S> = Box<dyn Fn(Arc<S>) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync>;
+/// How a step ends.
+pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+type Step<S> = Box<dyn Fn(Arc<S>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
 
 /// A piece of work on an `S`, and when it is due.
 pub struct Duty<S> {
@@ -66,7 +80,7 @@ impl<S> Duty<S> {
     /// Work that is due about once in `every`. Its name stands in logs and metrics.
     pub fn new<F>(name: &'static str, every: Duration, step: impl Fn(Arc<S>) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Result<(), Failure>> + Send + 'static,
+        F: Future<Output = Outcome> + Send + 'static,
     {
         Self {
             name,
@@ -81,7 +95,7 @@ impl<S> Duty<S> {
     ///
     /// # Errors
     /// What the step reports.
-    pub async fn turn(&self, subject: Arc<S>) -> Result<(), Failure> {
+    pub async fn turn(&self, subject: Arc<S>) -> Outcome {
         (self.step)(subject).await
     }
 
@@ -102,22 +116,28 @@ impl<S> Duty<S> {
 pub struct Background {
     running: TaskTracker,
     stop: CancellationToken,
+    entropy: Arc<dyn Entropy>,
 }
 
 impl Background {
-    /// Begins with all of them.
+    /// Does nothing yet.
     #[must_use]
-    pub fn start<S: Send + Sync + 'static>(subject: &Arc<S>, duties: Vec<Duty<S>>, entropy: &Arc<dyn Entropy>) -> Self {
-        let background = Self { running: TaskTracker::new(), stop: CancellationToken::new() };
+    pub fn new(entropy: Arc<dyn Entropy>) -> Self {
+        Self { running: TaskTracker::new(), stop: CancellationToken::new(), entropy }
+    }
+
+    /// Begins with these.
+    #[must_use]
+    pub fn start<S: Send + Sync + 'static>(self, subject: &Arc<S>, duties: Vec<Duty<S>>) -> Self {
         for duty in duties {
             // From the start, so that a rate over the first failure is seen.
             for outcome in [DONE, FAILED] {
                 metrics::counter!("background_runs_total", "task" => duty.name, "outcome" => outcome).absolute(0);
             }
-            let run = Run { duty, subject: subject.clone(), entropy: entropy.clone(), failing: false };
-            background.running.spawn(run.until(background.stop.clone()));
+            let run = Run { duty, subject: subject.clone(), entropy: self.entropy.clone(), failing: false };
+            self.running.spawn(run.until(self.stop.clone()));
         }
-        background
+        self
     }
 
     /// Ends after the last steps. Whoever has a deadline puts it around this.
@@ -177,7 +197,7 @@ impl<S: Send + Sync + 'static> Run<S> {
 #[derive(Debug, thiserror::Error)]
 enum Stumble {
     #[error(transparent)]
-    Failure(Failure),
+    Failure(Box<dyn Error + Send + Sync>),
     /// The panic itself was told where it happened.
     #[error("the step panicked")]
     Panic(#[source] JoinError),
@@ -221,8 +241,7 @@ mod tests {
     }
 
     fn start(desk: &Arc<Desk>, duty: Duty<Desk>) -> Background {
-        let entropy: Arc<dyn Entropy> = Arc::new(Always(0));
-        Background::start(desk, vec![duty], &entropy)
+        Background::new(Arc::new(Always(0))).start(desk, vec![duty])
     }
 
     #[tokio::test]
@@ -230,7 +249,7 @@ mod tests {
         let desk = Desk::new();
         let stumbling = |desk: Arc<Desk>| async move {
             match desk.step() {
-                0 => Err(Failure::MissingOtpSecret { version: 1 }),
+                0 => Err("a failure".into()),
                 1 => panic!("a bug"),
                 _ => Ok(()),
             }

@@ -52,7 +52,7 @@ pub struct Parts {
     /// The use cases.
     pub service: Arc<Service>,
     /// Checks bearer tokens and issues ours.
-    pub tokens: BearerTokens,
+    pub tokens: Arc<BearerTokens>,
     /// Tells retries from other requests.
     pub request_digests: RequestDigests,
     /// Bounds of a request.

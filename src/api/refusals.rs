@@ -34,7 +34,7 @@ impl From<TokenError> for ApiError {
         match error {
             TokenError::Invalid(_) => Self::invalid_token().caused_by(error),
             TokenError::Insufficient(_) => Self::insufficient_token(error.to_string()).caused_by(error),
-            TokenError::KeysUnavailable(_) => Self::unavailable(RETRY_AFTER_OUTAGE_SECONDS).caused_by(error),
+            TokenError::KeysUnavailable { retry_after, .. } => Self::unavailable(retry_after).caused_by(error),
         }
     }
 }

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::token_header::TokenHeader;
 use super::{SCOPE, TokenError, is_current};
 use crate::domain::client::{Caller, Permissions};
 use crate::domain::person::PartnerId;
@@ -89,8 +90,8 @@ impl AccessTokens {
     }
 
     /// Whether a token with this header could be ours. Decides only who is asked, not what is believed.
-    pub(super) fn might_have_made(header: &Header) -> bool {
-        header.alg == Algorithm::HS256
+    pub(super) fn might_have_made(header: &TokenHeader) -> bool {
+        header.algorithm == Algorithm::HS256
     }
 
     /// Who bears this token of ours.
@@ -108,6 +109,7 @@ impl AccessTokens {
 
     /// Who bears this token at the times that it says.
     fn bearer(&self, token: &str) -> Result<Bearer, TokenError> {
+        TokenHeader::of(token)?;
         let claims = self
             .verifying
             .iter()

@@ -1,10 +1,15 @@
 //! Tokens of an identity provider that the operator names, for companies that have one already.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
-use jsonwebtoken::{Header, Validation};
+use jsonwebtoken::Validation;
 use serde_json::{Map, Value};
 
 use super::json_web_keys::JsonWebKeys;
+use super::key_set::VerifyingKey;
+use super::provider::{KeysError, Provider};
+use super::token_header::TokenHeader;
 use super::{LEEWAY, SCOPE, TokenError, is_current};
 use crate::domain::client::{Caller, Permissions};
 use crate::domain::person::PartnerId;
@@ -25,21 +30,40 @@ pub struct ExternalIssuerSettings {
 /// Checks tokens of the identity provider.
 pub struct ExternalIssuer {
     settings: ExternalIssuerSettings,
-    keys: JsonWebKeys,
+    keys: Arc<JsonWebKeys>,
 }
 
 impl ExternalIssuer {
-    /// Nothing is fetched until the first token comes.
+    /// Nothing is asked for yet.
     #[must_use]
     pub fn new(settings: ExternalIssuerSettings, http: reqwest::Client) -> Self {
-        let keys = JsonWebKeys::new(settings.issuer.clone(), settings.jwks_url.clone(), http);
-        Self { settings, keys }
+        let (issuer, jwks_url) = (settings.issuer.clone(), settings.jwks_url.clone());
+        Self { settings, keys: JsonWebKeys::new(Provider { issuer, jwks_url, http }) }
+    }
+
+    /// Asks for the keys if those that are known are stale.
+    pub(super) async fn refresh_keys(&self, now: DateTime<Utc>) -> Result<(), Arc<KeysError>> {
+        self.keys.refresh(now).await
     }
 
     /// Who bears this token.
-    pub(super) async fn verify(&self, token: &str, header: &Header, now: DateTime<Utc>) -> Result<Caller, TokenError> {
-        let key_id = header.kid.as_deref().ok_or(TokenError::Invalid("it names no key"))?;
-        let key = self.keys.key(key_id, now).await?.ok_or(TokenError::Invalid("its key is unknown"))?;
+    pub(super) async fn verify(
+        &self,
+        token: &str,
+        header: &TokenHeader,
+        now: DateTime<Utc>,
+    ) -> Result<Caller, TokenError> {
+        let key_id = header.key_id.as_deref().ok_or(TokenError::Invalid("it names no key"))?;
+        let keys = self.keys.with_key(key_id, now).await?;
+        if !keys.has(key_id) {
+            return Err(TokenError::Invalid("its key is unknown"));
+        }
+        let claims = keys.find(key_id, header.algorithm).find_map(|key| self.claims(token, key));
+        self.caller(&claims.ok_or(TokenError::Invalid("signature or claims do not fit"))?, now)
+    }
+
+    /// What a token says that this key verifies.
+    fn claims(&self, token: &str, key: &VerifyingKey) -> Option<Map<String, Value>> {
         let mut validation = Validation::new(key.algorithm);
         validation.set_issuer(&[&self.settings.issuer]);
         validation.set_audience(&[&self.settings.audience]);
@@ -47,10 +71,9 @@ impl ExternalIssuer {
         // Against our own clock, below.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        let claims = jsonwebtoken::decode::<Map<String, Value>>(token, &key.decoding, &validation)
-            .map_err(|_| TokenError::Invalid("signature or claims do not fit"))?
-            .claims;
-        self.caller(&claims, now)
+        let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, &key.decoding, &validation);
+        // RFC 7519 section 4.1.1: one issuer. The library takes a list of which one fits, too.
+        decoded.ok().map(|token| token.claims).filter(|claims| text(claims, "iss") == Some(&self.settings.issuer))
     }
 
     fn caller(&self, claims: &Map<String, Value>, now: DateTime<Utc>) -> Result<Caller, TokenError> {

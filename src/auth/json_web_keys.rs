@@ -1,193 +1,144 @@
-//! The identity provider's public keys (RFC 7517), fetched when needed and kept for a while.
+//! The identity provider's public keys: asked for in the background, kept, and served while they are asked for anew.
 //!
-//! A key that we do not know is looked up anew at most once a minute, so that forged tokens cannot make us hammer the
-//! provider. When the provider is away, the keys that we have go on working.
+//! The provider is asked at most once per [`PAUSE`], whatever tokens arrive. Only a token whose key is unknown waits, for
+//! at most one such asking. While the provider is away the keys that are known go on working.
 
-use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::TokenError;
-use crate::outbound::read_up_to;
+use super::key_set::KeySet;
+use super::provider::{KeysError, Provider};
 
-/// How long one fetch may take.
+/// How long the provider is left alone after it was asked.
+const PAUSE: TimeDelta = TimeDelta::seconds(10);
+/// How long one asking may take, the provider's description included.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// How long an answer may be.
-const ANSWER_LIMIT: usize = 256 * 1024;
-/// How often an unknown key may make us ask again.
-const UNKNOWN_KEY_PAUSE: TimeDelta = TimeDelta::minutes(1);
-/// How long keys are kept when the provider does not say.
-const DEFAULT_LIFE: TimeDelta = TimeDelta::minutes(10);
-/// Bounds for what the provider says.
-const LIFE_BOUNDS: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::hours(24));
 
-/// Why there are no keys.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    /// The provider cannot be reached, or answers with an error.
-    #[error("the identity provider does not answer")]
-    NoAnswer(#[source] reqwest::Error),
-    /// What it answers is too long, broken off, or not a key set.
-    #[error("the identity provider's answer is unreadable")]
-    Unreadable,
+/// What is known of the keys.
+#[derive(Default)]
+struct State {
+    keys: Option<Arc<KeySet>>,
+    /// When the keys should be asked for again.
+    stale_at: Option<DateTime<Utc>>,
+    /// When the provider was last asked.
+    asked_at: Option<DateTime<Utc>>,
+    /// Whether it is being asked now.
+    asking: bool,
+    /// Why the last asking brought no keys.
+    failure: Option<Arc<KeysError>>,
 }
 
-/// A key and the only algorithm that it verifies.
-pub(super) struct VerifyingKey {
-    pub(super) decoding: DecodingKey,
-    pub(super) algorithm: Algorithm,
+impl State {
+    fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        self.stale_at.is_some_and(|stale_at| now < stale_at)
+    }
+
+    /// How long the provider is still left alone. A clock that was set back does not prolong it.
+    fn pause(&self, now: DateTime<Utc>) -> TimeDelta {
+        let since = self.asked_at.map_or(PAUSE, |asked_at| (now - asked_at).abs());
+        (PAUSE - since).max(TimeDelta::zero())
+    }
 }
 
-struct KeySet {
-    keys: HashMap<String, Arc<VerifyingKey>>,
-    fetched_at: DateTime<Utc>,
-    stale_at: DateTime<Utc>,
+/// So many seconds, rounded up, and at least one.
+fn whole_seconds(pause: TimeDelta) -> u64 {
+    u64::try_from(pause.num_milliseconds()).unwrap_or(0).div_ceil(1000).max(1)
 }
 
 pub(super) struct JsonWebKeys {
-    issuer: String,
-    url: Option<String>,
-    http: reqwest::Client,
-    known: RwLock<Option<Arc<KeySet>>>,
-    /// Held by whoever fetches: the others wait for what it brings instead of asking too. Holds the last attempt's time.
-    fetching: tokio::sync::Mutex<Option<DateTime<Utc>>>,
-}
-
-#[derive(Deserialize)]
-struct Discovery {
-    jwks_uri: String,
+    provider: Provider,
+    state: watch::Sender<State>,
 }
 
 impl JsonWebKeys {
-    pub(super) fn new(issuer: String, url: Option<String>, http: reqwest::Client) -> Self {
-        Self { issuer, url, http, known: RwLock::new(None), fetching: tokio::sync::Mutex::new(None) }
+    pub(super) fn new(provider: Provider) -> Arc<Self> {
+        Arc::new(Self { provider, state: watch::Sender::new(State::default()) })
     }
 
-    /// The key with this id. `None` when the provider has none.
-    pub(super) async fn key(&self, id: &str, now: DateTime<Utc>) -> Result<Option<Arc<VerifyingKey>>, TokenError> {
-        let known = self.known();
-        if let Some(set) = known.as_ref().filter(|set| now < set.stale_at)
-            && let Some(key) = set.keys.get(id)
-        {
-            return Ok(Some(key.clone()));
+    /// The keys, among which there is one with this id unless the provider has none.
+    pub(super) async fn with_key(self: &Arc<Self>, id: &str, now: DateTime<Utc>) -> Result<Arc<KeySet>, TokenError> {
+        if let Some(keys) = self.known().filter(|keys| keys.has(id)) {
+            return Ok(keys);
         }
-        let refreshed = self.refresh(known.as_ref().map(|set| set.fetched_at), now).await;
-        match (refreshed, self.known()) {
-            (_, Some(set)) => Ok(set.keys.get(id).cloned()),
-            (Err(error), None) => Err(TokenError::KeysUnavailable(error)),
-            (Ok(()), None) => Ok(None),
+        self.ask(now).await;
+        let state = self.state.borrow();
+        state.keys.clone().ok_or_else(|| TokenError::KeysUnavailable {
+            retry_after: whole_seconds(state.pause(now)),
+            source: state.failure.clone().unwrap_or_else(|| Arc::new(KeysError::Interrupted)),
+        })
+    }
+
+    /// Asks for the keys if they are stale, or if there are none.
+    pub(super) async fn refresh(self: &Arc<Self>, now: DateTime<Utc>) -> Result<(), Arc<KeysError>> {
+        if !self.state.borrow().is_fresh(now) {
+            self.ask(now).await;
+        }
+        let state = self.state.borrow();
+        match &state.failure {
+            Some(failure) if !state.is_fresh(now) => Err(failure.clone()),
+            _ => Ok(()),
         }
     }
 
     fn known(&self) -> Option<Arc<KeySet>> {
-        self.known.read().expect("nothing panics while it holds this lock").clone()
+        self.state.borrow().keys.clone()
     }
 
-    /// Fetches the keys, unless somebody has since `seen` or tried within the pause.
-    async fn refresh(&self, seen: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), KeysError> {
-        let mut last_attempt = self.fetching.lock().await;
-        let somebody_has = self.known().map(|set| set.fetched_at) != seen;
-        let too_soon = seen.is_some() && last_attempt.is_some_and(|attempt| now < attempt + UNKNOWN_KEY_PAUSE);
-        if somebody_has || too_soon {
-            return Ok(());
-        }
-        *last_attempt = Some(now);
-        match self.fetch().await {
-            Ok((set, life)) => {
-                let keys = set.keys.iter().filter_map(usable_key).collect();
-                let set = KeySet { keys, fetched_at: now, stale_at: now + life };
-                *self.known.write().expect("nothing panics while it holds this lock") = Some(Arc::new(set));
-                Ok(())
+    /// Has the provider asked, unless that was done within the pause, and waits while it is being asked. The asking goes
+    /// on without the request that began it.
+    async fn ask(self: &Arc<Self>, now: DateTime<Utc>) {
+        let begins = self.state.send_if_modified(|state| {
+            let begins = !state.asking && state.pause(now).is_zero();
+            if begins {
+                (state.asking, state.asked_at, state.failure) = (true, Some(now), None);
             }
-            Err(error) => {
-                tracing::warn!(error = %error, "keys of the identity provider could not be fetched");
-                Err(error)
+            begins
+        });
+        if begins {
+            tokio::spawn(Asking(self.clone()).run(now));
+        }
+        // The sender lives as long as `self`.
+        let _ = self.state.subscribe().wait_for(|state| !state.asking).await;
+    }
+}
+
+/// The provider is being asked. However that ends, those who wait for it wait no longer.
+struct Asking(Arc<JsonWebKeys>);
+
+impl Asking {
+    async fn run(self, now: DateTime<Utc>) {
+        let JsonWebKeys { provider, state } = &*self.0;
+        let answer = tokio::time::timeout(DEADLINE, provider.keys()).await.unwrap_or(Err(KeysError::Timeout));
+        let outcome = answer.as_ref().map_or_else(KeysError::as_str, |_| "fetched");
+        metrics::counter!("identity_provider_fetches_total", "outcome" => outcome).increment(1);
+        match answer {
+            Ok((keys, life)) => {
+                let keys = Arc::new(keys);
+                let known = state.borrow().keys.clone();
+                tell_skipped(&keys, known.as_deref());
+                state.send_modify(|state| (state.keys, state.stale_at) = (Some(keys), Some(now + life)));
             }
+            Err(error) => state.send_modify(|state| state.failure = Some(Arc::new(error))),
         }
-    }
-
-    async fn fetch(&self) -> Result<(JwkSet, TimeDelta), KeysError> {
-        if let Some(url) = &self.url {
-            return self.get(url).await;
-        }
-        let discovery = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
-        let (Discovery { jwks_uri }, _) = self.get(&discovery).await?;
-        self.get(&jwks_uri).await
-    }
-
-    async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<(T, TimeDelta), KeysError> {
-        let request = self.http.get(url).timeout(DEADLINE).send();
-        let response = request.await.and_then(reqwest::Response::error_for_status).map_err(KeysError::NoAnswer)?;
-        let life = response
-            .headers()
-            .get(reqwest::header::CACHE_CONTROL)
-            .and_then(|value| value.to_str().ok())
-            .and_then(max_age)
-            .unwrap_or(DEFAULT_LIFE)
-            .clamp(LIFE_BOUNDS.0, LIFE_BOUNDS.1);
-        let body = read_up_to(ANSWER_LIMIT, response).await.map_err(|_| KeysError::Unreadable)?;
-        Ok((serde_json::from_slice(&body).map_err(|_| KeysError::Unreadable)?, life))
     }
 }
 
-/// `max-age` of a `Cache-Control` header, RFC 9111 section 5.2.2.1.
-fn max_age(cache_control: &str) -> Option<TimeDelta> {
-    let seconds = cache_control.split(',').find_map(|directive| directive.trim().strip_prefix("max-age="))?;
-    TimeDelta::try_seconds(seconds.parse().ok()?)
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.state.send_modify(|state| state.asking = false);
+    }
 }
 
-/// A signature key that has an id and a public-key algorithm. Symmetric keys in a public set are nobody's secret.
-fn usable_key(key: &Jwk) -> Option<(String, Arc<VerifyingKey>)> {
-    let signs = key.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
-    let id = key.common.key_id.clone().filter(|_| signs)?;
-    let algorithm = match (&key.algorithm, key.common.key_algorithm) {
-        (AlgorithmParameters::RSA(_), None | Some(KeyAlgorithm::RS256)) => Algorithm::RS256,
-        (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::RS384)) => Algorithm::RS384,
-        (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::RS512)) => Algorithm::RS512,
-        (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::PS256)) => Algorithm::PS256,
-        (AlgorithmParameters::EllipticCurve(ec), None | Some(KeyAlgorithm::ES256))
-            if ec.curve == EllipticCurve::P256 =>
-        {
-            Algorithm::ES256
-        }
-        (AlgorithmParameters::EllipticCurve(ec), None | Some(KeyAlgorithm::ES384))
-            if ec.curve == EllipticCurve::P384 =>
-        {
-            Algorithm::ES384
-        }
-        (AlgorithmParameters::OctetKeyPair(_), None | Some(KeyAlgorithm::EdDSA)) => Algorithm::EdDSA,
-        _ => return None,
-    };
-    let decoding = DecodingKey::from_jwk(key).ok()?;
-    Some((id, Arc::new(VerifyingKey { decoding, algorithm })))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_provider_says_how_long_its_keys_last() {
-        assert_eq!(max_age("public, max-age=300, must-revalidate"), Some(TimeDelta::seconds(300)));
-        assert_eq!(max_age("no-store"), None);
-        assert_eq!(max_age("max-age=soon"), None);
+/// Says which members cannot be used, when that is not what it was before.
+fn tell_skipped(keys: &KeySet, before: Option<&KeySet>) {
+    if before.is_some_and(|before| before.skipped == keys.skipped) {
+        return;
     }
-
-    #[test]
-    fn a_symmetric_key_in_a_public_set_verifies_nothing() {
-        let key: Jwk = serde_json::from_str(r#"{"kty":"oct","kid":"a","alg":"HS256","k":"c2VjcmV0"}"#).unwrap();
-        assert!(usable_key(&key).is_none());
-    }
-
-    #[test]
-    fn an_encryption_key_verifies_nothing() {
-        let key: Jwk = serde_json::from_str(r#"{"kty":"RSA","kid":"a","use":"enc","n":"AQAB","e":"AQAB"}"#).unwrap();
-        assert!(usable_key(&key).is_none());
+    for (reason, members) in &keys.skipped {
+        tracing::warn!(reason, members, "members of the identity provider's key set are skipped");
     }
 }

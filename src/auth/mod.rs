@@ -7,16 +7,21 @@
 mod access_tokens;
 mod external_issuer;
 mod json_web_keys;
+mod key_set;
+mod provider;
+mod token_header;
 
 pub use access_tokens::{AccessToken, AccessTokens};
 pub use external_issuer::{ExternalIssuer, ExternalIssuerSettings};
-pub use json_web_keys::KeysError;
+pub use provider::KeysError;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use self::token_header::TokenHeader;
 use crate::clock::Clock;
+use crate::domain::audit::OPERATOR;
 use crate::domain::client::Caller;
 
 /// The one scope there is (contract section 1.1).
@@ -33,7 +38,12 @@ pub enum TokenError {
     Insufficient(&'static str),
     /// The identity provider's keys could not be had, so nothing can be said about the token.
     #[error("the identity provider's keys are unavailable")]
-    KeysUnavailable(#[source] KeysError),
+    KeysUnavailable {
+        /// In how many seconds the provider may be asked again.
+        retry_after: u64,
+        /// Why there are none.
+        source: Arc<KeysError>,
+    },
 }
 
 /// Checks bearer tokens of all issuers.
@@ -47,19 +57,39 @@ pub struct BearerTokens {
 }
 
 impl BearerTokens {
-    /// Who bears this token.
+    /// Who bears this token. Waits for nothing but the keys of the identity provider, when it does not know the token's.
     ///
     /// # Errors
     /// When it is not valid now, does not allow this, or cannot be checked.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
+        let caller = self.bearer(token).await?;
+        // The trail would take its deeds for those of the command line.
+        if caller.client_id == OPERATOR {
+            return Err(TokenError::Invalid("its subject is the operator"));
+        }
+        Ok(caller)
+    }
+
+    async fn bearer(&self, token: &str) -> Result<Caller, TokenError> {
         let now = self.clock.now();
         if let Some(external) = &self.external {
-            let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid("it is not a JWT"))?;
+            let header = TokenHeader::of(token)?;
             if !AccessTokens::might_have_made(&header) {
                 return external.verify(token, &header, now).await;
             }
         }
         self.own.verify(token, now)
+    }
+
+    /// Asks the identity provider for its keys if those that are known are stale. Without a provider there is nothing to do.
+    ///
+    /// # Errors
+    /// When the keys are stale and the provider brought none.
+    pub async fn refresh_keys(&self) -> Result<(), Arc<KeysError>> {
+        match &self.external {
+            Some(external) => external.refresh_keys(self.clock.now()).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use self::connections::{Connections, Patience};
 use crate::api::{self, App};
-use crate::background::{Background, duties};
+use crate::background::{Background, duties, token_duties};
 
 /// Connections to the metrics listener at a time. Prometheus keeps one or two; more would take file descriptors from the API.
 const METRICS_CONNECTIONS_MAX: usize = 16;
@@ -54,7 +54,8 @@ pub async fn serve(
     signals: StopSignals,
     shutdown: Shutdown,
 ) -> bool {
-    let background = Background::start(&app.service, duties(), &app.service.entropy);
+    let background =
+        Background::new(app.service.entropy.clone()).start(&app.service, duties()).start(&app.tokens, token_duties());
     let connections = Connections::new(api::router(app.clone()), connections_max, Patience::default());
     let metrics_router = metrics_router(app.clone(), metrics.clone(), connections.open());
     let metrics_connections = Connections::new(metrics_router, METRICS_CONNECTIONS_MAX, Patience::default());

@@ -18,7 +18,7 @@ const PARTS: [(&str, &[&str]); 18] = [
     ("auth", &["clock", "domain", "outbound"]),
     ("service", &["clock", "crypto", "domain", "entropy", "fraud", "sms", "store"]),
     ("api", &["auth", "crypto", "domain", "service", "store"]),
-    ("background", &["entropy", "service"]),
+    ("background", &["auth", "entropy", "service"]),
     ("server", &["api", "background"]),
     // The top: these may name whatever they put together.
     ("config", &["api", "auth", "crypto", "domain", "fraud", "outbound", "server", "service", "sms", "store"]),

@@ -1,13 +1,16 @@
-//! SMS providers and SEON that hang, fail or misbehave, seen by those who call the API meanwhile.
+//! SMS providers, SEON and identity providers that hang, fail or misbehave, seen by those who call the API meanwhile.
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+use device_management::api;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::harness::identity_provider::{AUDIENCE, IdentityProvider, IssuerKey};
 use crate::harness::provider::{Manners, RudeServer};
 use crate::harness::{Answer, Phone, TestApp, TestClient, on_both_databases};
 
@@ -17,6 +20,8 @@ on_both_databases![
     a_provider_that_fails_is_skipped_by_the_setting_and_the_next_one_sends,
     with_every_provider_skipped_the_answer_is_502_and_nobody_is_asked,
     whatever_seon_does_the_policy_decides_within_its_deadline,
+    while_an_identity_provider_hangs_its_tokens_hold_no_places,
+    whatever_an_identity_provider_does_known_keys_are_served_at_once,
 ];
 
 /// Requests that hang at once, far more than there are connections to the database.
@@ -155,6 +160,91 @@ async fn whatever_seon_does_the_policy_decides_within_its_deadline(app: TestApp)
             answer.unwrap_or_else(|_| panic!("no answer with {on_error} and {index}")).assert_status(status);
         }
     }
+}
+
+async fn while_an_identity_provider_hangs_its_tokens_hold_no_places(app: TestApp) {
+    let (silent, key) = (RudeServer::start(Manners::Silent).await, IssuerKey::ec("ec", 1));
+    let url = silent.url();
+    // One place is enough when a token that waits holds none.
+    let settings = [
+        ("EXTERNAL_ISSUER", url.as_str()),
+        ("EXTERNAL_JWKS_URL", url.as_str()),
+        ("EXTERNAL_AUDIENCE", AUDIENCE),
+        ("REQUESTS_AT_ONCE", "1"),
+    ];
+    let replica = app.replica(&settings).await;
+    let (own, external) = (app.partner().through(replica.clone()), with_token_of(&app, &key, &url).through(replica));
+    let begun = Instant::now();
+    let waiting: Vec<_> = (0..HANGING)
+        .map(|_| {
+            let external = external.clone();
+            tokio::spawn(async move { external.get("/v1/mfa/devices").await })
+        })
+        .collect();
+    silent.has_read(1).await;
+    own.verified_person("ada").await;
+    for _ in 0..20 {
+        own.get("/v1/mfa/devices").await.assert_status(200);
+    }
+    for waiting in waiting {
+        waiting.await.unwrap().assert_status(503);
+    }
+    assert!(begun.elapsed() < SOON, "they waited for one look, and no longer");
+    // Those who come later wait for none, while it is left alone.
+    external.get("/v1/mfa/devices").await.assert_status(503);
+    assert_eq!(silent.requests(), 1);
+}
+
+async fn whatever_an_identity_provider_does_known_keys_are_served_at_once(app: TestApp) {
+    let (key, other) = (IssuerKey::ec("ec", 1), IssuerKey::ec("other", 2));
+    let provider = IdentityProvider::with(&[&key]).await;
+    let (issuer, keys) = (provider.issuer(), provider.jwks_url());
+    let settings =
+        [("EXTERNAL_ISSUER", issuer.as_str()), ("EXTERNAL_JWKS_URL", keys.as_str()), ("EXTERNAL_AUDIENCE", AUDIENCE)];
+    let replica = app.another(&settings).await;
+    let router = api::router(replica.clone());
+    let known = with_token_of(&app, &key, &issuer).through(router.clone());
+    let mut unknown = with_token_of(&app, &other, &issuer).through(router.clone());
+    let own = app.partner().through(router);
+    known.get("/v1/mfa/devices").await.assert_status(200);
+
+    for trouble in ["hangs", "fails", "talks nonsense"] {
+        match trouble {
+            "hangs" => provider.hang().await,
+            "fails" => provider.break_down().await,
+            _ => provider.talk_nonsense().await,
+        }
+        // The keys are stale, and tokens with another key have them looked for.
+        app.advance(TimeDelta::minutes(10));
+        let refreshing = tokio::spawn({
+            let tokens = replica.tokens.clone();
+            async move { tokens.refresh_keys().await.is_err() }
+        });
+        let waiting = tokio::spawn(async move { (unknown.get("/v1/mfa/devices").await.status, unknown) });
+        for _ in 0..20 {
+            let begun = Instant::now();
+            known.get("/v1/mfa/devices").await.assert_status(200);
+            own.get("/v1/mfa/devices").await.assert_status(200);
+            assert!(begun.elapsed() < Duration::from_secs(2), "{trouble}: {:?}", begun.elapsed());
+        }
+        if trouble == "hangs" {
+            assert!(!waiting.is_finished(), "it hung all the while");
+        }
+        assert!(refreshing.await.unwrap(), "{trouble}");
+        let (status, back) = waiting.await.unwrap();
+        assert_eq!(status, 401, "{trouble}");
+        unknown = back;
+        assert_eq!(provider.times_asked().await, 1, "{trouble}");
+    }
+}
+
+/// A client with a token that this key has signed.
+fn with_token_of(app: &TestApp, key: &IssuerKey, issuer: &str) -> TestClient {
+    let now = app.app.service.clock.now().timestamp();
+    let claims = json!({
+        "iss": issuer, "aud": AUDIENCE, "sub": "backoffice", "exp": now + 7200, "scope": "partners", "partner": "acme"
+    });
+    app.with_token(Some(&key.token(&claims)))
 }
 
 async fn ask(client: &TestClient, person: &str, phone: u32, device_data: Option<&str>) -> Answer {

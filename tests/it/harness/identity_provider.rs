@@ -2,6 +2,7 @@
 //! any header and claims. Tokens are put together by hand, so that wrong ones can be made too.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -154,11 +155,38 @@ impl IdentityProvider {
 
     /// Publishes these keys and no others.
     pub(crate) async fn publish(&self, keys: &[&IssuerKey]) {
+        self.publish_members(keys.iter().map(|key| key.jwk()).collect()).await;
+    }
+
+    /// Publishes a key set with these members, keys or not.
+    pub(crate) async fn publish_members(&self, members: Vec<Value>) {
+        self.publish_as(&self.issuer(), members).await;
+    }
+
+    /// Describes itself as this issuer, and publishes these keys.
+    pub(crate) async fn describe_as(&self, issuer: &str, keys: &[&IssuerKey]) {
+        self.publish_as(issuer, keys.iter().map(|key| key.jwk()).collect()).await;
+    }
+
+    async fn publish_as(&self, issuer: &str, members: Vec<Value>) {
         self.server.reset().await;
-        let keys: Vec<Value> = keys.iter().map(|key| key.jwk()).collect();
-        let discovery = json!({"issuer": self.issuer(), "jwks_uri": self.jwks_url()});
-        self.answer("/.well-known/openid-configuration", discovery).await;
-        self.answer("/keys", json!({"keys": keys})).await;
+        let description = json!({"issuer": issuer, "jwks_uri": self.jwks_url()});
+        self.answer("/.well-known/openid-configuration", description).await;
+        self.answer("/keys", json!({"keys": members})).await;
+    }
+
+    /// Takes requests and answers none of them from now on.
+    pub(crate) async fn hang(&self) {
+        self.server.reset().await;
+        let answer = ResponseTemplate::new(200).set_delay(Duration::from_hours(1));
+        Mock::given(method("GET")).respond_with(answer).mount(&self.server).await;
+    }
+
+    /// Answers with what is no key set from now on.
+    pub(crate) async fn talk_nonsense(&self) {
+        self.server.reset().await;
+        let answer = ResponseTemplate::new(200).set_body_string("<html>Service Unavailable</html>");
+        Mock::given(method("GET")).respond_with(answer).mount(&self.server).await;
     }
 
     /// Answers nothing but errors from now on.

@@ -86,6 +86,7 @@ async fn a_token_that_we_did_not_make_is_refused() {
     app.with_token(Some(&valid)).get(DEVICES).await.assert_status(200);
 
     let with = |change: Value| own_token(&change, SECRET.as_bytes());
+    let critical = |names: Value| jwt(&json!({"alg": "HS256", "crit": names, "b64": true}), &good, sign);
     let parts: Vec<&str> = valid.split('.').collect();
     let part = |json: Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
     let forged = part(claims(&json!({"partner": "globex"})));
@@ -111,6 +112,21 @@ async fn a_token_that_we_did_not_make_is_refused() {
         ("no audience", with(json!({"aud": null}))),
         ("no exp", with(json!({"exp": null}))),
         ("an exp in words", with(json!({"exp": "tomorrow"}))),
+        ("an exp in digits that are text", with(json!({"exp": "4102444800"}))),
+        ("an exp that is true", with(json!({"exp": true}))),
+        ("an exp in a list", with(json!({"exp": [4_102_444_800_i64]}))),
+        ("an exp in an object", with(json!({"exp": {}}))),
+        ("an nbf in words", with(json!({"nbf": "yesterday"}))),
+        ("an nbf in digits that are text", with(json!({"nbf": "0"}))),
+        ("an nbf that is true", with(json!({"nbf": true}))),
+        ("an nbf in a list", with(json!({"nbf": [0]}))),
+        ("an nbf in an object", with(json!({"nbf": {}}))),
+        ("issuers in a list", with(json!({"iss": ["device-management"]}))),
+        ("the operator as subject", with(json!({"sub": "operator"}))),
+        ("a critical extension", critical(json!(["b64"]))),
+        ("no critical extensions", critical(json!([]))),
+        ("critical extensions that are null", critical(json!(null))),
+        ("critical extensions that are text", critical(json!("exp"))),
         ("no nbf", with(json!({"nbf": null}))),
         ("no sub", with(json!({"sub": null}))),
         ("no partner", with(json!({"partner": null}))),

@@ -146,7 +146,9 @@ async fn nothing_may_come_twice(app: TestApp) {
 async fn form_encoded_basic_credentials_are_decoded(app: TestApp) {
     let client = create(&app, "acme", Permissions::default()).await;
     let (id, secret) = (client.client_id.as_str(), client.secret.expose_secret());
-    let every_character = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let every_character = |text: &str| {
+        text.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect::<String>()
+    };
     for (id, secret) in [
         (id.to_owned(), secret.to_owned()),
         (id.replace('-', "%2D"), secret.to_owned()),

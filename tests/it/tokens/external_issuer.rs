@@ -1,7 +1,8 @@
-//! Tokens of a company's own identity provider. Its keys are fetched when needed, kept, and fetched again at most once a
-//! minute; nothing of this asks the database.
+//! Tokens of a company's own identity provider. It is asked for its keys in the background, at most once in ten seconds;
+//! nothing of this asks the database.
 
 use chrono::TimeDelta;
+use device_management::background::{Background, token_duties};
 use serde_json::{Value, json};
 
 use crate::harness::identity_provider::{AUDIENCE, IdentityProvider, IssuerKey, hs256, jwt};
@@ -53,8 +54,31 @@ async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
         ("ourselves as issuer", with(json!({"iss": "device-management", "aud": "device-management"}))),
         ("no issuer", with(json!({"iss": null}))),
         ("no exp", with(json!({"exp": null}))),
+        ("issuers in a list", with(json!({"iss": [provider.issuer()]}))),
         ("an exp in words", with(json!({"exp": "2099-01-01"}))),
+        ("an exp in digits that are text", with(json!({"exp": (now + 60).to_string()}))),
+        ("an exp that is true", with(json!({"exp": true}))),
+        ("an exp in a list", with(json!({"exp": [now + 60]}))),
+        ("an exp in an object", with(json!({"exp": {"seconds": now + 60}}))),
         ("an nbf in words", with(json!({"nbf": "now"}))),
+        ("an nbf in digits that are text", with(json!({"nbf": now.to_string()}))),
+        ("an nbf that is true", with(json!({"nbf": true}))),
+        ("an nbf in a list", with(json!({"nbf": [now]}))),
+        ("an nbf in an object", with(json!({"nbf": {"seconds": now}}))),
+        (
+            "an nbf that is null",
+            key.token(&{
+                let mut claims = good.clone();
+                claims["nbf"] = Value::Null;
+                claims
+            }),
+        ),
+        ("the operator as subject", with(json!({"sub": "operator"}))),
+        ("a critical extension", with_header(json!({"alg": "ES256", "kid": "ec", "crit": ["b64"], "b64": true}))),
+        ("a critical extension that is not there", with_header(json!({"alg": "ES256", "kid": "ec", "crit": ["exp"]}))),
+        ("no critical extensions", with_header(json!({"alg": "ES256", "kid": "ec", "crit": []}))),
+        ("critical extensions that are null", with_header(json!({"alg": "ES256", "kid": "ec", "crit": null}))),
+        ("critical extensions that are text", with_header(json!({"alg": "ES256", "kid": "ec", "crit": "exp"}))),
         ("expired", with(json!({"exp": now - 31}))),
         ("not valid yet", with(json!({"nbf": now + 31}))),
         ("no sub", with(json!({"sub": null}))),
@@ -151,7 +175,7 @@ async fn the_claims_say_whose_client_it_is_and_what_it_may_do() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_looked_up_at_most_once_a_minute() {
+async fn an_unknown_key_is_looked_up_at_most_once_in_ten_seconds() {
     let (key, unknown) = (IssuerKey::ec("ec", 1), IssuerKey::ec("other", 2));
     let (app, provider) = app_that_trusts(&[&key]).await;
     let good = token(&app, &provider, &key);
@@ -163,15 +187,104 @@ async fn an_unknown_key_is_looked_up_at_most_once_a_minute() {
     for _ in 0..3 {
         ask(&forged).await.assert_status(401);
     }
-    assert_eq!(provider.times_asked().await, 1, "the keys are younger than a minute");
-    for minute in 2..4 {
-        app.advance(TimeDelta::minutes(1));
+    assert_eq!(provider.times_asked().await, 1, "it was asked just now");
+    for times in 2..4 {
+        app.advance(TimeDelta::seconds(9));
+        ask(&forged).await.assert_status(401);
+        assert_eq!(provider.times_asked().await, times - 1);
+        app.advance(TimeDelta::seconds(1));
         for _ in 0..3 {
             ask(&forged).await.assert_status(401);
             ask(&good).await.assert_status(200);
         }
-        assert_eq!(provider.times_asked().await, minute);
+        assert_eq!(provider.times_asked().await, times);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_number_of_forged_tokens_asks_once() {
+    let key = IssuerKey::ec("ec", 1);
+    for breaks_down in [false, true] {
+        let (app, provider) = app_that_trusts(&[&key]).await;
+        if breaks_down {
+            provider.break_down().await;
+        }
+        let forged = (0..200_u8).map(|number| {
+            let header = json!({"alg": "ES256", "kid": format!("forged-{number}")});
+            jwt(&header, &claims(&app, &provider, &json!({})), |message| key.sign(message))
+        });
+        let asking: Vec<_> = forged
+            .map(|token| {
+                let client = app.with_token(Some(&token));
+                tokio::spawn(async move { client.get(DEVICES).await.status.as_u16() })
+            })
+            .collect();
+        for status in asking {
+            assert_eq!(status.await.unwrap(), if breaks_down { 503 } else { 401 });
+        }
+        assert_eq!(provider.times_asked().await, 1, "it breaks down: {breaks_down}");
+    }
+}
+
+#[tokio::test]
+async fn a_member_of_the_key_set_that_cannot_be_used_is_skipped() {
+    let (key, other) = (IssuerKey::rsa("good"), IssuerKey::ec("bad", 1));
+    let bad = |change: Value| {
+        let mut member = other.jwk();
+        member.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        member
+    };
+    let provider = IdentityProvider::with(&[]).await;
+    for member in [
+        json!(null),
+        json!("a key"),
+        json!([]),
+        json!({}),
+        bad(json!({"kid": 7})),
+        bad(json!({"x5c": "MIIB"})),
+        bad(json!({"use": "enc"})),
+        bad(json!({"crv": "P-521"})),
+        bad(json!({"x": 7})),
+    ] {
+        for members in [vec![member.clone(), key.jwk()], vec![key.jwk(), member.clone()]] {
+            provider.publish_members(members).await;
+            let app = app_with(&settings(&provider)).await;
+            app.with_token(Some(&token(&app, &provider, &key))).get(DEVICES).await.assert_status(200);
+            let by_bad = app.with_token(Some(&token(&app, &provider, &other))).get(DEVICES).await;
+            assert_eq!(by_bad.status, 401, "{member}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_of_two_kinds_may_share_their_id() {
+    let (rsa, ec) = (IssuerKey::rsa("shared"), IssuerKey::ec("shared", 1));
+    let (app, provider) = app_that_trusts(&[&rsa, &ec]).await;
+    for key in [&rsa, &ec] {
+        app.with_token(Some(&token(&app, &provider, key))).get(DEVICES).await.assert_status(200);
+    }
+}
+
+#[tokio::test]
+async fn a_description_of_another_issuer_brings_no_keys() {
+    let key = IssuerKey::ec("ec", 1);
+    let provider = IdentityProvider::with(&[&key]).await;
+    provider.describe_as("https://login.example", &[&key]).await;
+    let settings = [("EXTERNAL_ISSUER", provider.issuer()), ("EXTERNAL_AUDIENCE", AUDIENCE.to_owned())];
+    let app = app_with(&settings).await;
+    app.with_token(Some(&token(&app, &provider, &key))).get(DEVICES).await.assert_status(503);
+    assert_eq!(provider.times_asked().await, 1, "its keys are not even asked for");
+}
+
+#[tokio::test]
+async fn the_keys_are_fetched_at_the_start() {
+    let key = IssuerKey::ec("ec", 1);
+    let (app, provider) = app_that_trusts(&[&key]).await;
+    let background = Background::new(app.app.service.entropy.clone()).start(&app.app.tokens, token_duties());
+    background.finish().await;
+    assert_eq!(provider.times_asked().await, 1);
+    provider.break_down().await;
+    app.with_token(Some(&token(&app, &provider, &key))).get(DEVICES).await.assert_status(200);
 }
 
 #[tokio::test]
@@ -181,24 +294,35 @@ async fn a_new_key_works_as_soon_as_it_is_looked_up_and_a_withdrawn_one_stops() 
     let (by_old, by_new) = (token(&app, &provider, &old), token(&app, &provider, &new));
     let ask = async |token: &str| app.with_token(Some(token)).get(DEVICES).await;
     ask(&by_old).await.assert_status(200);
-    app.advance(TimeDelta::minutes(1));
+    app.advance(TimeDelta::seconds(10));
     provider.publish(&[&old, &new]).await;
     ask(&by_new).await.assert_status(200);
     ask(&by_old).await.assert_status(200);
 
     provider.publish(&[&new]).await;
-    app.advance(TimeDelta::minutes(9));
+    app.advance(TimeDelta::minutes(10) - TimeDelta::seconds(1));
+    app.app.tokens.refresh_keys().await.unwrap();
     ask(&by_old).await.assert_status(200);
-    app.advance(TimeDelta::minutes(1));
+    assert_eq!(provider.times_asked().await, 0, "the keys are fresh");
+    // The background looks whether they are; a token whose key is known waits for nothing.
+    app.advance(TimeDelta::seconds(1));
+    ask(&by_old).await.assert_status(200);
+    app.app.tokens.refresh_keys().await.unwrap();
+    assert_eq!(provider.times_asked().await, 1);
     ask(&by_old).await.assert_error(401, "invalid_token", INVALID);
     ask(&by_new).await.assert_status(200);
+
+    provider.publish(&[]).await;
+    app.advance(TimeDelta::minutes(10));
+    app.app.tokens.refresh_keys().await.unwrap();
+    ask(&by_new).await.assert_error(401, "invalid_token", INVALID);
 }
 
 #[tokio::test]
 async fn known_keys_outlive_an_outage_of_the_provider() {
     let (key, unknown) = (IssuerKey::ec("ec", 1), IssuerKey::ec("other", 2));
     let (app, provider) = app_that_trusts(&[&key]).await;
-    let good = token(&app, &provider, &key);
+    let (good, forged) = (token(&app, &provider, &key), token(&app, &provider, &unknown));
     let ask = async |token: &str| app.with_token(Some(token)).get(DEVICES).await;
     ask(&good).await.assert_status(200);
 
@@ -206,9 +330,19 @@ async fn known_keys_outlive_an_outage_of_the_provider() {
     app.advance(TimeDelta::minutes(30));
     for _ in 0..3 {
         ask(&good).await.assert_status(200);
+        assert!(app.app.tokens.refresh_keys().await.is_err(), "its failure is told at each turn, asked or not");
+        ask(&forged).await.assert_status(401);
     }
-    ask(&token(&app, &provider, &unknown)).await.assert_status(401);
     assert_eq!(provider.times_asked().await, 1, "an outage is not made worse");
+    provider.talk_nonsense().await;
+    app.advance(TimeDelta::seconds(10));
+    assert!(app.app.tokens.refresh_keys().await.is_err());
+    ask(&good).await.assert_status(200);
+
+    provider.publish(&[&key, &unknown]).await;
+    app.advance(TimeDelta::seconds(10));
+    app.app.tokens.refresh_keys().await.unwrap();
+    ask(&forged).await.assert_status(200);
 }
 
 #[tokio::test]
@@ -219,15 +353,32 @@ async fn without_any_keys_nothing_can_be_said_about_a_token() {
     let ask = async |token: &str| app.with_token(Some(token)).get(DEVICES).await;
 
     provider.break_down().await;
-    let answer: Answer = ask(&good).await;
     let detail = "the service is not available right now, please try again";
-    answer.assert_error(503, "service_unavailable", detail);
-    assert_eq!(answer.headers["retry-after"], "2");
+    for (seconds, retry_after) in [(0, "10"), (7, "3")] {
+        app.advance(TimeDelta::seconds(seconds));
+        let answer: Answer = ask(&good).await;
+        answer.assert_error(503, "service_unavailable", detail);
+        assert_eq!(answer.headers["retry-after"], retry_after);
+    }
     // Our own tokens need nobody's keys.
     app.partner().get(DEVICES).await.assert_status(200);
 
     provider.publish(&[&key]).await;
+    ask(&good).await.assert_status(503);
+    assert_eq!(provider.times_asked().await, 0, "it is left alone for ten seconds");
+    app.advance(TimeDelta::seconds(3));
     ask(&good).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_does_not_keep_the_provider_from_being_asked() {
+    let key = IssuerKey::ec("ec", 1);
+    let (app, provider) = app_that_trusts(&[]).await;
+    let by_key = async || app.with_token(Some(&token(&app, &provider, &key))).get(DEVICES).await;
+    by_key().await.assert_status(401);
+    provider.publish(&[&key]).await;
+    app.advance(TimeDelta::days(-1));
+    by_key().await.assert_status(200);
 }
 
 fn settings(provider: &IdentityProvider) -> [(&'static str, String); 3] {
