@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::BearerTokens;
 use crate::entropy::Entropy;
-use crate::service::{SETTLING_INTERVAL, Service};
+use crate::service::{COUNTING_INTERVAL, SETTLING_INTERVAL, Service};
 
 /// Everything that the service does by itself.
 #[must_use]
@@ -32,6 +32,10 @@ pub fn duties() -> Vec<Duty<Service>> {
         })
         .also_at_start()
         .also_at_stop(),
+        Duty::new("device_count", COUNTING_INTERVAL, |service: Arc<Service>| async move {
+            Ok(service.count_devices().await?)
+        })
+        .also_at_start(),
         Duty::new("housekeeping", HOUSEKEEPING_INTERVAL, |service: Arc<Service>| async move {
             Ok(service.keep_house().await?)
         }),

@@ -289,16 +289,20 @@ fn show_secret(new: &NewSecret) -> anyhow::Result<()> {
 async fn list_clients(clients: &ClientRegistry<'_>) -> anyhow::Result<()> {
     say("client_id\tpartner\tname\tpermissions\tcreated_at\trevoked_at")?;
     let instant = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    for client in clients.list().await? {
-        say([
-            client.id,
-            client.partner.to_string(),
-            client.name.unwrap_or_default(),
-            client.permissions.to_words(),
-            instant(client.created_at),
-            client.revoked_at.map(instant).unwrap_or_default(),
-        ]
-        .join("\t"))?;
+    let mut page = clients.page(None).await?;
+    while let Some(last) = page.last().cloned() {
+        for client in page {
+            say([
+                client.id,
+                client.partner.to_string(),
+                client.name.unwrap_or_default(),
+                client.permissions.to_words(),
+                instant(client.created_at),
+                client.revoked_at.map(instant).unwrap_or_default(),
+            ]
+            .join("\t"))?;
+        }
+        page = clients.page(Some(&last)).await?;
     }
     Ok(())
 }

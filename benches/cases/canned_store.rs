@@ -20,10 +20,11 @@ use device_management::domain::sms_conversion::{Destination, Tally};
 use device_management::domain::sms_limits::{SmsSpend, SmsUse};
 use device_management::store::{
     Accepted, AddedKey, AuditChain, AuditSeal, AuditTrail, BindingProspects, Bindings, Client, ClientSecret, Clients,
-    ConversionSum, DeleteOutcome, DevicePage, DeviceQuery, Devices, Erased, Erasure, Failures, Housekeeping,
-    IdempotentRequests, Keys, Litter, MobileNumbers, NewKey, NumberChallenge, NumberChallenges, NumberProspects,
-    NumberRecord, NumberVerification, OpenToken, PoolUse, Record, Records, Result, SealedEvent, SecretHash, SentMinute,
-    SmsConversion, Store, TokenAttempt, TokenChallenge, Verdicts,
+    ConversionSum, DeleteOutcome, DeviceCounts, DeviceKind, DeviceLists, DevicePage, DeviceQuery, Devices, Erased,
+    Erasure, Failures, Housekeeping, IdempotentRequests, Keys, Litter, MobileNumbers, NewKey, NumberChallenge,
+    NumberChallenges, NumberProspects, NumberRecord, NumberVerification, OpenToken, PartnerDevices, PoolUse, Position,
+    Record, Records, Result, SealedEvent, SecretHash, SentMinute, SmsConversion, Store, TokenAttempt, TokenChallenge,
+    Verdicts,
 };
 use uuid::Uuid;
 
@@ -64,7 +65,7 @@ impl CannedStore {
     }
 
     fn page(&self) -> DevicePage {
-        DevicePage { total: 10, devices: vec![self.device.clone(); 10] }
+        DevicePage { total: 10, devices: vec![self.device.clone(); 10], has_newer: false, has_older: false }
     }
 
     fn open_binding(&self) -> OpenBinding {
@@ -164,8 +165,16 @@ answers![
     }
     Devices {
         fn device(partner: &PartnerId, id: DeviceId) -> Option<Device> = |store| (id == store.device.id).then(|| store.device.clone());
-        fn devices(partner: &PartnerId, query: &DeviceQuery) -> DevicePage = |store| store.page();
         fn delete_device(partner: &PartnerId, id: DeviceId, now: DateTime<Utc>, record: &Record) -> DeleteOutcome = |store| DeleteOutcome::Deleted;
+    }
+    DeviceLists {
+        fn devices(partner: &PartnerId, query: &DeviceQuery) -> DevicePage = |store| store.page();
+    }
+    DeviceCounts {
+        fn next_partner_with_devices(after: Option<&PartnerId>) -> Option<PartnerDevices>;
+        fn count_devices(partner: &PartnerId, kind: DeviceKind, after: Position) -> (i64, Option<Position>);
+        fn keep_device_count(partner: &PartnerId, live: i64, deleted: i64) -> ();
+        fn forget_device_count(partner: &PartnerId) -> ();
     }
     Keys {
         fn device_with_keys(partner: &PartnerId, id: DeviceId) -> Option<DeviceWithKeys> = |store| Some(store.with_keys());
@@ -206,7 +215,7 @@ answers![
     }
     Clients {
         fn client_with_secrets(id: &str, now: DateTime<Utc>) -> Option<(Client, Vec<ClientSecret>)>;
-        fn clients() -> Vec<Client>;
+        fn clients(after: Option<(DateTime<Utc>, &str)>, limit: i64) -> Vec<Client>;
         fn create_client(client: &Client, secret: SecretHash, record: &Record) -> ();
         fn rotate_client_secret(
             id: &str, secret: SecretHash, now: DateTime<Utc>, overlap_until: DateTime<Utc>, record: &Record

@@ -50,7 +50,8 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse, ApiError> {
     let listing = DeviceListing::parse(query.as_deref().unwrap_or_default())?;
     let page = app.service.devices(&caller, &listing.query()).await?;
-    let headers = page_headers(&listing, page.total);
+    listing.within_reach(&page)?;
+    let headers = page_headers(&listing, &page);
     let devices: Vec<DeviceView> = page.devices.into_iter().map(DeviceView::from).collect();
     Ok((headers, Json(devices)))
 }

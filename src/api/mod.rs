@@ -7,6 +7,7 @@
 mod admission;
 mod body;
 mod caller;
+mod cursor;
 mod devices;
 mod docs;
 mod error;

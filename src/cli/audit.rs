@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::domain::audit::AuditEvent;
 use crate::domain::person::PartnerId;
 use crate::service::{AuditExport, AuditVerification, KeptHeads};
-use crate::store::{SealedEvent, Store};
+use crate::store::{SealedEvent, Store, WAITING_COUNTED};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum AuditCommand {
@@ -122,7 +122,8 @@ async fn export(store: &dyn Store, since: DateTime<Utc>, only: Option<&str>) -> 
             next = store.next_partner_with_trail(Some(&partner)).await?;
         }
     }
-    complain(format!("{waiting} events are still waiting to be sealed"));
+    let at_least = if waiting >= WAITING_COUNTED { "at least " } else { "" };
+    complain(format!("{at_least}{waiting} events are still waiting to be sealed"));
     Ok(())
 }
 

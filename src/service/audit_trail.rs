@@ -7,16 +7,13 @@ use uuid::Uuid;
 
 use super::{Failure, Service};
 use crate::domain::person::PartnerId;
-use crate::store::{SealedEvent, Store, StoreError};
+use crate::store::{SealedEvent, Store, StoreError, WAITING_COUNTED};
 
 /// How many events are sealed in one commit: what a crash can undo, and what the head of the chain moves by.
 const BATCH: i64 = 500;
 
 /// So many batches of one partner in one turn. With more waiting, the other partners come first.
 const BATCHES_PER_TURN: usize = 40;
-
-/// How far waiting events are counted: enough to see that something is wrong, and quickly done.
-const WAITING_MAX: i64 = 100_000;
 
 /// So many events are read at once.
 const PAGE: i64 = 500;
@@ -25,7 +22,7 @@ impl Service {
     /// Seals what waits, and tells how much still does: nearly nothing, unless a sealer stands still.
     pub async fn seal_audit_trail(&self) -> Result<(), Failure> {
         let sealed = self.seal_every_partner().await;
-        let waiting = self.store.waiting_audit_events(WAITING_MAX).await;
+        let waiting = self.store.waiting_audit_events(WAITING_COUNTED).await;
         if let Ok(waiting) = waiting {
             metrics::gauge!("audit_events_waiting").set(u32::try_from(waiting).unwrap_or(u32::MAX));
         }

@@ -62,6 +62,9 @@ impl Default for SandboxClient {
     }
 }
 
+/// So many clients are read at once.
+const PAGE: i64 = 500;
+
 impl Service {
     /// The client that these credentials belong to.
     pub async fn authenticate_client(&self, id: &str, secret: &SecretString) -> Result<Caller, ClientCredentialsError> {
@@ -116,9 +119,10 @@ impl ClientRegistry<'_> {
         Ok(NewSecret { client_id: client.id, secret })
     }
 
-    /// All clients, oldest first.
-    pub async fn list(&self) -> Result<Vec<Client>, StoreError> {
-        self.store.clients().await
+    /// The next clients, oldest first, behind the last one of the page before; none behind the last.
+    pub async fn page(&self, after: Option<&Client>) -> Result<Vec<Client>, StoreError> {
+        let after = after.map(|client| (client.created_at, client.id.as_str()));
+        self.store.clients(after, PAGE).await
     }
 
     /// Makes a new secret; the one before it works for the overlap. `None` when there is no such client.

@@ -17,6 +17,9 @@ use super::{Result, StoreError};
 use crate::domain::audit::{AuditEvent, GENESIS, Hash, seal};
 use crate::domain::person::PartnerId;
 
+/// Waiting events of a partner are counted so far; the statement says it too.
+pub const WAITING_COUNTED: i64 = 100_000;
+
 /// A partner's chain at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AuditChain {
@@ -24,7 +27,7 @@ pub struct AuditChain {
     pub seals: i64,
     /// The hash of the last.
     pub head: Hash,
-    /// How many events wait to be sealed.
+    /// How many events wait to be sealed, counted up to [`WAITING_COUNTED`].
     pub waiting: i64,
     /// The highest number that any batch has.
     pub last_seal: i64,
@@ -145,9 +148,15 @@ impl<DB: Engine> AuditTrail for SqlStore<DB> {
         .bind(events.last().map(|event| event.id))
         .execute(&mut *transaction)
         .await?;
+        // Never before the batch that it follows, whatever the clocks of two replicas say: so the first batch since an instant
+        // is found by that instant.
         sqlx::query(
             "insert into audit_seal (partner_id, seal, events, previous_hash, hash, sealed_at)
-             values ($1, $2, $3, $4, $5, $6)",
+             select $1, $2, $3, $4, $5, coalesce((select sealed_at
+                                                    from audit_seal
+                                                   where partner_id = $1
+                                                     and seal = $2 - 1
+                                                     and sealed_at > $6), $6)",
         )
         .bind(partner.as_str().to_owned())
         .bind(number)
@@ -181,7 +190,12 @@ impl<DB: Engine> AuditTrail for SqlStore<DB> {
         let query = sqlx::query(
             "select coalesce((select seals from audit_chain where partner_id = $1), 0) as seals
                   , coalesce((select head from audit_chain where partner_id = $1), $2) as head
-                  , (select count(*) from audit_pending where partner_id = $1) as waiting
+                  , (select count(*)
+                       from (select event_id
+                               from audit_pending
+                              where partner_id = $1
+                              order by event_id
+                              limit 100000) counted) as waiting
                   , coalesce((select max(seal) from audit_seal where partner_id = $1), 0) as last_seal
                   , coalesce((select max(seal) from audit_event where partner_id = $1), 0) as last_event_seal",
         )
@@ -262,14 +276,16 @@ impl<DB: Engine> AuditTrail for SqlStore<DB> {
 
     async fn first_seal_since(&self, partner: &PartnerId, since: DateTime<Utc>) -> Result<Option<i64>> {
         let query = sqlx::query(
-            "select min(seal) as seal
+            "select seal
                from audit_seal
               where partner_id = $1
-                and sealed_at >= $2",
+                and sealed_at >= $2
+              order by sealed_at, seal
+              limit 1",
         )
         .bind(partner.as_str().to_owned())
         .bind(since);
-        Ok(self.row(query).await?.map(|row| column::<DB, _>(&row, "seal")).transpose()?.flatten())
+        self.row(query).await?.map(|row| column::<DB, _>(&row, "seal")).transpose()
     }
 }
 

@@ -45,8 +45,8 @@ pub trait Clients {
     /// A client with the secrets that are valid now; no revoked client has any.
     async fn client_with_secrets(&self, id: &str, now: DateTime<Utc>) -> Result<Option<(Client, Vec<ClientSecret>)>>;
 
-    /// All clients, oldest first.
-    async fn clients(&self) -> Result<Vec<Client>>;
+    /// A page of clients, oldest first: those behind this instant and id, and not more than `limit`.
+    async fn clients(&self, after: Option<(DateTime<Utc>, &str)>, limit: i64) -> Result<Vec<Client>>;
 
     /// Adds a client with its first secret.
     async fn create_client(&self, client: &Client, secret: SecretHash, record: &Record) -> Result<()>;
@@ -93,12 +93,18 @@ impl<DB: Engine> Clients for SqlStore<DB> {
         Ok(Some((client::<DB>(first)?, secrets)))
     }
 
-    async fn clients(&self) -> Result<Vec<Client>> {
+    async fn clients(&self, after: Option<(DateTime<Utc>, &str)>, limit: i64) -> Result<Vec<Client>> {
+        let (created_at, id) = after.unwrap_or((DateTime::UNIX_EPOCH, ""));
         let query = sqlx::query(
             "select client_id, partner_id, name, permissions, created_at, revoked_at
                from client
-              order by created_at, client_id",
-        );
+              where (created_at, client_id) > ($1, $2)
+              order by created_at, client_id
+              limit $3",
+        )
+        .bind(created_at)
+        .bind(id.to_owned())
+        .bind(limit);
         self.rows(query).await?.iter().map(client::<DB>).collect()
     }
 

@@ -63,6 +63,9 @@ pub(super) trait Engine:
     /// How a transaction that will write begins.
     const BEGIN_WRITE: &'static str;
 
+    /// How a transaction begins whose reads follow an index, however few rows the database expects.
+    const BEGIN_IN_ORDER: &'static str;
+
     /// The statement that takes an idempotency key: see `claim_request!`.
     const CLAIM_REQUEST: &'static str;
 

@@ -129,7 +129,7 @@ impl<DB: Engine> Erasing<'_, DB> {
         Ok(self.run(query).await?.len())
     }
 
-    /// Every device becomes a tombstone of nobody.
+    /// Every device becomes a tombstone of nobody. Live and deleted ones are found by an index each.
     async fn devices(&mut self) -> Result<usize> {
         let query = self.statement(
             "update device
@@ -140,6 +140,7 @@ impl<DB: Engine> Erasing<'_, DB> {
                   , deleted_at = coalesce(deleted_at, $5)
               where partner_id = $1
                 and person_id = $2
+                and (deleted_at is null or deleted_at is not null)
              returning device_id",
         );
         let query = query.bind(self.nobody.as_str().to_owned()).bind(Vec::<u8>::new()).bind(self.now);
@@ -153,7 +154,11 @@ impl<DB: Engine> Erasing<'_, DB> {
                 set public_key = $3
                   , deleted_at = coalesce(deleted_at, $4)
               where partner_id = $1
-                and device_id in (select device_id from device where partner_id = $1 and person_id = $2)
+                and device_id in (select device_id
+                                    from device
+                                   where partner_id = $1
+                                     and person_id = $2
+                                     and deleted_at is not null)
              returning key_id",
         )
         .bind(self.partner.as_str().to_owned())

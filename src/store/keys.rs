@@ -130,7 +130,7 @@ impl<DB: Engine> Keys for SqlStore<DB> {
                 set live_keys = live_keys + 1
               where device_id = $1
                 and partner_id = $2
-                and deleted_at is null
+                and live_keys <> 0
              returning live_keys",
         )
         .bind(key.device_id.uuid())

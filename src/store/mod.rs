@@ -11,6 +11,8 @@ mod clients;
 mod connect;
 mod connector;
 mod database_url;
+mod device_counts;
+mod device_lists;
 mod devices;
 mod engine;
 mod erasure;
@@ -33,12 +35,14 @@ mod sql_store;
 mod sqlite;
 mod verdicts;
 
-pub use audit_trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent};
+pub use audit_trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent, WAITING_COUNTED};
 pub use bindings::{BindingProspects, Bindings};
 pub use clients::{Client, ClientSecret, Clients, SecretHash};
 pub use connect::{DatabaseSettings, PoolUse, Pooler, connect};
 pub use database_url::DatabaseUrl;
-pub use devices::{DeleteOutcome, DevicePage, DeviceQuery, Devices, Tombstones};
+pub use device_counts::{DeviceCounts, DeviceKind, PartnerDevices};
+pub use device_lists::{COUNTED_EXACTLY, DeviceLists, DevicePage, DeviceQuery, PageStart, Position, Tombstones};
+pub use devices::{DeleteOutcome, Devices};
 pub use erasure::{Erased, Erasure};
 pub use error::StoreError;
 pub use failures::Failures;
@@ -63,6 +67,8 @@ pub trait Store:
     Bindings
     + Verdicts
     + Devices
+    + DeviceLists
+    + DeviceCounts
     + Keys
     + MobileNumbers
     + NumberChallenges

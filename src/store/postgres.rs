@@ -79,6 +79,9 @@ macro_rules! record_with {
 impl Engine for Postgres {
     const BEGIN_WRITE: &'static str = "begin";
 
+    // Of a partner that its statistics do not know it would sort all rows to find the first ones.
+    const BEGIN_IN_ORDER: &'static str = "begin; set local enable_sort = off; set local enable_bitmapscan = off";
+
     // By its name: a database that is spread by partner has the partner among its columns.
     const CLAIM_REQUEST: &'static str = claim_request!("on constraint idempotent_request_pkey");
 

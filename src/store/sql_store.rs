@@ -49,6 +49,14 @@ impl<DB: Engine> SqlStore<DB> {
         Ok(self.writer.begin_with(DB::BEGIN_WRITE).await?)
     }
 
+    /// Reads at most one row, along an index: see [`Engine::BEGIN_IN_ORDER`].
+    pub(super) async fn row_in_order(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Option<DB::Row>> {
+        let mut transaction = self.reader.begin_with(DB::BEGIN_IN_ORDER).await?;
+        let row = query.fetch_all(&mut *transaction).await?.pop();
+        transaction.commit().await?;
+        Ok(row)
+    }
+
     pub(super) fn usage(&self) -> PoolUse {
         self.reader.usage()
     }

@@ -63,6 +63,9 @@ macro_rules! record_after_a_change {
 impl Engine for Sqlite {
     const BEGIN_WRITE: &'static str = "begin immediate";
 
+    // It follows an index that fits in any case.
+    const BEGIN_IN_ORDER: &'static str = "begin";
+
     const CLAIM_REQUEST: &'static str = claim_request!("(scope)");
 
     async fn open_binding(

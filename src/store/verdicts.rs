@@ -163,7 +163,7 @@ impl<DB: Engine> Verdicts for SqlStore<DB> {
                 and partner_id = $2
                 and binding_fingerprint = $3
                 and bound_at > $4
-                and deleted_at is null",
+                and live_keys <> 0",
         )
         .bind(id.uuid())
         .bind(partner.as_str().to_owned())

@@ -8,7 +8,8 @@ use axum::http::{Request, Uri};
 
 use super::{Edge, Verdict};
 
-const PARAMETERS: [&str; 4] = ["filter[person_id]", "filter[include_deleted]", "page[number]", "page[size]"];
+const PARAMETERS: [&str; 6] =
+    ["filter[person_id]", "filter[include_deleted]", "page[number]", "page[after]", "page[before]", "page[size]"];
 
 /// Another spelling of the first.
 const ALIAS: &str = "person_id";

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use chrono::TimeDelta;
 use device_management::domain::audit::{GENESIS, seal};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::Barrier;
@@ -16,6 +17,7 @@ use crate::harness::{Engine, Start, TestApp, books, on_both_databases, sql};
 on_both_databases![
     a_batch_holds_the_oldest_events_and_follows_the_one_before,
     nothing_that_waits_is_nothing_to_seal,
+    a_batch_is_not_sealed_before_the_one_that_it_follows,
     each_partner_has_a_chain_of_its_own,
     sealers_at_once_make_one_chain,
     an_interrupted_sealer_leaves_all_of_a_batch_or_nothing,
@@ -41,6 +43,21 @@ async fn a_batch_holds_the_oldest_events_and_follows_the_one_before(trail: Trail
     let found: Vec<_> = events.into_iter().map(|it| (it.seal, it.event.unwrap())).collect();
     assert_eq!(found, [(1, 2), (1, 3), (1, 4), (2, 1), (2, 5), (2, 6)].map(|(seal, number)| (seal, event(number))));
     assert_eq!(trail.holds().await, [("acme".to_owned(), [2, 6, 0])]);
+}
+
+async fn a_batch_is_not_sealed_before_the_one_that_it_follows(trail: Trail) {
+    trail.leave(&acme(), 0..3).await;
+    // The clock of the replica that seals the second is an hour behind.
+    let hour = TimeDelta::hours(1);
+    for at in [now() + hour, now(), now() + hour * 2] {
+        assert_eq!(trail.seal_audit_events(&acme(), at, 1).await.unwrap(), 1);
+    }
+    let micro = TimeDelta::microseconds(1);
+    for (since, first) in
+        [(now(), Some(1)), (now() + hour, Some(1)), (now() + hour + micro, Some(3)), (now() + hour * 2 + micro, None)]
+    {
+        assert_eq!(trail.first_seal_since(&acme(), since).await.unwrap(), first, "{since}");
+    }
 }
 
 async fn nothing_that_waits_is_nothing_to_seal(trail: Trail) {

@@ -8,13 +8,20 @@ use sqlx::{Connection, PgConnection};
 use super::{Engine, TestDatabase};
 
 /// Rows that must not be there, and what they would mean.
-const FAULTS: [(&str, &str); 4] = [
+const FAULTS: [(&str, &str); 5] = [
     (
         "a person's count of devices is not the number of their live devices",
         "select count(*) from person p
           where p.bound_devices <> (select count(*) from device d
                                      where d.partner_id = p.partner_id and d.person_id = p.person_id
                                        and d.deleted_at is null)",
+    ),
+    (
+        "a person's count of deleted devices is not the number of their tombstones",
+        "select count(*) from person p
+          where p.deleted_devices <> (select count(*) from device d
+                                       where d.partner_id = p.partner_id and d.person_id = p.person_id
+                                         and d.deleted_at is not null)",
     ),
     (
         "a live device belongs to nobody",

@@ -23,10 +23,11 @@ use device_management::domain::sms_conversion::{Destination, Tally};
 use device_management::domain::sms_limits::SmsSpend;
 use device_management::store::{
     Accepted, AddedKey, AuditChain, AuditSeal, AuditTrail, BindingProspects, Bindings, Client, ClientSecret, Clients,
-    ConversionSum, DeleteOutcome, DevicePage, DeviceQuery, Devices, Erased, Erasure, Failures, Housekeeping,
-    IdempotentRequests, Keys, Litter, MobileNumbers, NewKey, NumberChallenge, NumberChallenges, NumberProspects,
-    NumberRecord, NumberVerification, PoolUse, Record, Records, Result, SealedEvent, SecretHash, SentMinute,
-    SmsConversion, Store, StoreError, TokenAttempt, TokenChallenge, Verdicts,
+    ConversionSum, DeleteOutcome, DeviceCounts, DeviceKind, DeviceLists, DevicePage, DeviceQuery, Devices, Erased,
+    Erasure, Failures, Housekeeping, IdempotentRequests, Keys, Litter, MobileNumbers, NewKey, NumberChallenge,
+    NumberChallenges, NumberProspects, NumberRecord, NumberVerification, PartnerDevices, PoolUse, Position, Record,
+    Records, Result, SealedEvent, SecretHash, SentMinute, SmsConversion, Store, StoreError, TokenAttempt,
+    TokenChallenge, Verdicts,
 };
 use uuid::Uuid;
 
@@ -110,8 +111,16 @@ may_lose![
     }
     Devices {
         fn device(partner: &PartnerId, id: DeviceId) -> Option<Device>;
-        fn devices(partner: &PartnerId, query: &DeviceQuery) -> DevicePage;
         fn delete_device(partner: &PartnerId, id: DeviceId, now: DateTime<Utc>, record: &Record) -> DeleteOutcome;
+    }
+    DeviceLists {
+        fn devices(partner: &PartnerId, query: &DeviceQuery) -> DevicePage;
+    }
+    DeviceCounts {
+        fn next_partner_with_devices(after: Option<&PartnerId>) -> Option<PartnerDevices>;
+        fn count_devices(partner: &PartnerId, kind: DeviceKind, after: Position) -> (i64, Option<Position>);
+        fn keep_device_count(partner: &PartnerId, live: i64, deleted: i64) -> ();
+        fn forget_device_count(partner: &PartnerId) -> ();
     }
     Keys {
         fn device_with_keys(partner: &PartnerId, id: DeviceId) -> Option<DeviceWithKeys>;
@@ -152,7 +161,7 @@ may_lose![
     }
     Clients {
         fn client_with_secrets(id: &str, now: DateTime<Utc>) -> Option<(Client, Vec<ClientSecret>)>;
-        fn clients() -> Vec<Client>;
+        fn clients(after: Option<(DateTime<Utc>, &str)>, limit: i64) -> Vec<Client>;
         fn create_client(client: &Client, secret: SecretHash, record: &Record) -> ();
         fn rotate_client_secret(
             id: &str, secret: SecretHash, now: DateTime<Utc>, overlap_until: DateTime<Utc>, record: &Record

@@ -48,8 +48,19 @@ async fn clients_are_listed_oldest_first(it: TestStore) {
         let client = Client { created_at: now() + TimeDelta::seconds(seconds), ..client(id) };
         it.create_client(&client, [0; 32], &record()).await.unwrap();
     }
-    let ids: Vec<String> = it.clients().await.unwrap().into_iter().map(|client| client.id).collect();
-    assert_eq!(ids, ["c", "d", "b", "a"]);
+    let expected = ["c", "d", "b", "a"];
+    for limit in 1..=5_usize {
+        let (mut found, mut last) = (Vec::new(), None::<Client>);
+        loop {
+            let after = last.as_ref().map(|client| (client.created_at, client.id.as_str()));
+            let page = it.clients(after, i64::try_from(limit).unwrap()).await.unwrap();
+            assert!(page.len() <= limit);
+            let Some(client) = page.last() else { break };
+            last = Some(client.clone());
+            found.extend(page.into_iter().map(|client| client.id));
+        }
+        assert_eq!(found, expected, "{limit} at once");
+    }
 }
 
 async fn a_rotation_keeps_the_last_secret_for_a_while_and_no_older_one(it: TestStore) {

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use device_management::domain::id::DeviceId;
 use device_management::domain::person::{PartnerId, PersonId};
-use device_management::store::{DeleteOutcome, DeviceQuery, Tombstones};
+use device_management::store::{DeleteOutcome, DeviceQuery, PageStart, Tombstones};
 
 use super::{TestStore, acme, binding, device_id, globex, key, key_id, now, person, record};
 use crate::harness::{books, on_both_databases};
@@ -139,7 +139,8 @@ async fn list(
     offset: i64,
     limit: i64,
 ) -> (i64, Vec<DeviceId>) {
-    let query = DeviceQuery { person_id: person.cloned(), tombstones, offset, limit };
+    let start = PageStart::Skipping(offset);
+    let query = DeviceQuery { person_id: person.cloned(), tombstones, start, limit };
     let page = it.devices(partner, &query).await.unwrap();
     (page.total, page.devices.iter().map(|device| device.id).collect())
 }

@@ -5,7 +5,9 @@ use device_management::domain::challenge::Acceptance;
 use device_management::domain::challenge::ChallengeLife;
 use device_management::domain::client::Permissions;
 use device_management::domain::id::{DeviceId, NumberId, TokenChallengeId};
-use device_management::store::{Client, DeviceQuery, NumberVerification, TokenChallenge, Tombstones};
+use device_management::store::{
+    Client, DeviceQuery, NumberVerification, PageStart, Position, TokenChallenge, Tombstones,
+};
 
 use super::{
     CAP, TestStore, acceptance, acme, binding, device_id, fresh_id, number, person, record, token, wrong_signature,
@@ -146,10 +148,22 @@ async fn devices_are_in_the_order_of_any_instants(it: TestStore) {
         let met = Acceptance { device_limit: 100, ..acceptance(&attempt) };
         it.accept_binding(&acme(), &met, &record()).await.unwrap();
     }
-    let query = DeviceQuery { person_id: Some(ada), tombstones: Tombstones::Excluded, offset: 0, limit: 100 };
+    let start = PageStart::Skipping(0);
+    let query = DeviceQuery { person_id: Some(ada), tombstones: Tombstones::Excluded, start, limit: 100 };
     let page = it.devices(&acme(), &query).await.unwrap();
     let listed: Vec<(DeviceId, DateTime<Utc>)> = page.devices.iter().map(|it| (it.id, it.created_at)).collect();
     let newest_first: Vec<_> =
         (0..count).rev().map(|place| (device_id(100 - place), instants[place as usize])).collect();
     assert_eq!(listed, newest_first);
+    // The same from the position of each device on, in both directions.
+    for (place, device) in page.devices.iter().enumerate() {
+        for (start, beyond) in [
+            (PageStart::After(Position::of(device)), &newest_first[place + 1..]),
+            (PageStart::Before(Position::of(device)), &newest_first[..place]),
+        ] {
+            let page = it.devices(&acme(), &DeviceQuery { start, ..query.clone() }).await.unwrap();
+            let listed: Vec<_> = page.devices.iter().map(|it| (it.id, it.created_at)).collect();
+            assert_eq!(listed, beyond, "{start:?}");
+        }
+    }
 }

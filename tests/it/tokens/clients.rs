@@ -88,14 +88,14 @@ async fn a_revoked_client_gets_no_more_tokens(app: TestApp) {
 }
 
 async fn clients_are_listed_oldest_first(app: TestApp) {
-    assert!(registry(&app).list().await.unwrap().is_empty());
+    assert!(registry(&app).page(None).await.unwrap().is_empty());
     let mut made = Vec::new();
     for partner in ["globex", "acme", "initech"] {
         made.push(create(&app, partner, Permissions::default()).await.client_id);
         app.advance(TimeDelta::seconds(1));
     }
     registry(&app).revoke(&made[1]).await.unwrap();
-    let listed = registry(&app).list().await.unwrap();
+    let listed = registry(&app).page(None).await.unwrap();
     assert_eq!(listed.iter().map(|client| &client.id).collect::<Vec<_>>(), made.iter().collect::<Vec<_>>());
     assert_eq!(listed.iter().map(|client| client.revoked_at.is_some()).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(listed[0].partner.as_str(), "globex");
