@@ -148,7 +148,7 @@ impl Store for CannedStore {
 answers![
     Bindings {
         fn binding_prospects(
-            partner: &PartnerId, person: &PersonId, key: &PublicKey
+            partner: &PartnerId, person: &PersonId, key: &PublicKey, now: DateTime<Utc>
         ) -> Option<BindingProspects> = |store| Some(store.binding_prospects());
         fn open_binding(partner: &PartnerId, binding: &NewBinding, sms: Option<&SmsSpend>, record: &Record) -> bool = |store| true;
         fn open_binding_with_id(
@@ -193,7 +193,7 @@ answers![
     }
     NumberChallenges {
         fn number_prospects(
-            partner: &PartnerId, person: &PersonId, number: &MobileNumber
+            partner: &PartnerId, person: &PersonId, number: &MobileNumber, now: DateTime<Utc>
         ) -> Option<NumberProspects> = |store| Some(store.number_prospects());
         fn open_token_challenge(
             partner: &PartnerId, person: &PersonId, number: &MobileNumber, challenge: TokenChallenge,

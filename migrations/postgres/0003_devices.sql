@@ -8,8 +8,8 @@ create table person (
     person_id                text        not null,
     bound_devices            bigint      not null default 0 check (bound_devices >= 0),
     failures                 bigint      not null default 0, -- in a row, all challenges together
-    failures_since           timestamptz, -- the first of them
-    cooling_until            timestamptz, -- until then nothing is verified for the person
+    last_failure_at          timestamptz, -- the end of a pause follows from it
+    last_message_id          uuid,        -- counted last for the person, for the limits of SMS
     binding_id               uuid,        -- the challenge's id and the id of the device to be
     binding_key_id           uuid,
     binding_key              bytea,       -- SEC 1 uncompressed point, 65 bytes

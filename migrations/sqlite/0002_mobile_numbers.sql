@@ -13,3 +13,6 @@ create table mobile_number (
     challenge_wrong_tokens integer not null default 0,
     primary key (partner_id, person_id)
 ) strict;
+
+-- Erasing a person looks whether another one has the number.
+create index mobile_number_of_others on mobile_number (partner_id, number);

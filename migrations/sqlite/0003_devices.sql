@@ -8,8 +8,8 @@ create table person (
     person_id                text    not null,
     bound_devices            integer not null default 0 check (bound_devices >= 0),
     failures                 integer not null default 0, -- in a row, all challenges together
-    failures_since           text, -- the first of them
-    cooling_until            text, -- until then nothing is verified for the person
+    last_failure_at          text, -- the end of a pause follows from it
+    last_message_id          blob, -- counted last for the person, for the limits of SMS
     binding_id               blob, -- the challenge's id and the id of the device to be
     binding_key_id           blob,
     binding_key              blob, -- SEC 1 uncompressed point, 65 bytes

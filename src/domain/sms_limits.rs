@@ -1,15 +1,13 @@
 //! How many codes may be sent to a number, for a person and by a partner (contract section 7).
 //!
 //! Pure arithmetic over what was sent of late. Numbers and persons have windows, counted exactly; a partner has a rate with
-//! a burst. Whoever sends writes the history back only if nobody has sent in between, so no limit can be passed by
+//! a burst. A message is counted only if no other was counted since the limits were read, so no limit can be passed by
 //! sending in parallel.
 
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
-
-use super::mobile_number::MobileNumber;
-use super::person::PersonId;
+use uuid::Uuid;
 
 /// At most so many within any span of such a length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +23,7 @@ pub struct SmsWindows(Vec<Window>);
 /// The longest window: what is older is forgotten.
 pub const WINDOW_MAX: TimeDelta = TimeDelta::days(1);
 
-/// The largest count of a window: a history is kept in one row.
+/// The largest count of a window: no more messages than that are read.
 const COUNT_MAX: usize = 1000;
 
 impl SmsWindows {
@@ -33,17 +31,15 @@ impl SmsWindows {
     fn wait(&self, history: &SmsHistory, now: DateTime<Utc>) -> Option<TimeDelta> {
         self.0.iter().filter_map(|window| window.wait(history, now)).max()
     }
-
-    fn longest(&self) -> TimeDelta {
-        self.0.iter().map(|window| window.length).max().unwrap_or_default()
-    }
 }
 
 impl Window {
     fn wait(self, history: &SmsHistory, now: DateTime<Utc>) -> Option<TimeDelta> {
+        // What lies further ahead than the window is long was counted by a wrong clock.
+        let counted = history.0.partition_point(|sent| *sent < now + self.length);
         // The one that has to leave the window before another fits in.
-        let nth_newest = history.sent.len().checked_sub(self.count)?;
-        let leaves_at = history.sent[nth_newest] + self.length;
+        let nth_newest = counted.checked_sub(self.count)?;
+        let leaves_at = history.0[nth_newest] + self.length;
         (leaves_at > now).then(|| leaves_at - now)
     }
 }
@@ -93,51 +89,25 @@ impl PartnerRate {
     }
 
     fn wait(self, ahead_to: i64, now: DateTime<Utc>) -> Option<TimeDelta> {
-        let over = ahead_to + self.interval() - now.timestamp_micros() - self.horizon();
-        (over > 0 && ahead_to > now.timestamp_micros()).then(|| TimeDelta::microseconds(over))
+        let micros = now.timestamp_micros();
+        if !(micros..too_far_ahead(self.horizon(), now)).contains(&ahead_to) {
+            return None;
+        }
+        let over = ahead_to + self.interval() - micros - self.horizon();
+        (over > 0 && ahead_to > micros).then(|| TimeDelta::microseconds(over))
     }
 }
 
-/// When something was sent to a number or for a person.
+/// When something was sent to a number or for a person, oldest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct SmsHistory {
-    version: i64,
-    sent: Vec<DateTime<Utc>>,
-}
+pub struct SmsHistory(Vec<DateTime<Utc>>);
 
 impl SmsHistory {
-    /// Takes back what [`Self::to_text`] gave to the database. `None` when it cannot be read.
+    /// Of these instants, in whatever order.
     #[must_use]
-    pub fn from_stored(version: i64, text: &str) -> Option<Self> {
-        let instants = text.split(',').filter(|word| !word.is_empty());
-        let sent = instants.map(|word| DateTime::from_timestamp_micros(word.parse().ok()?)).collect::<Option<_>>()?;
-        Some(Self { version, sent })
-    }
-
-    /// The instants in microseconds since 1970, oldest first.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        self.sent.iter().map(|at| at.timestamp_micros().to_string()).collect::<Vec<_>>().join(",")
-    }
-
-    /// Counts how often the row was written; 0 when there is none.
-    #[must_use]
-    pub fn version(&self) -> i64 {
-        self.version
-    }
-
-    /// The same text without the newest instant.
-    #[must_use]
-    pub fn without_newest(&self) -> String {
-        let mut before = self.clone();
-        before.sent.pop();
-        before.to_text()
-    }
-
-    fn with_another(&self, now: DateTime<Utc>, windows: &SmsWindows) -> Self {
-        let oldest = now - windows.longest();
-        let sent = self.sent.iter().copied().filter(|at| *at > oldest).chain([now]).collect();
-        Self { version: self.version + 1, sent }
+    pub fn of(mut sent: Vec<DateTime<Utc>>) -> Self {
+        sent.sort_unstable();
+        Self(sent)
     }
 }
 
@@ -148,6 +118,10 @@ pub struct SmsUse {
     pub number: SmsHistory,
     /// For the person.
     pub person: SmsHistory,
+    /// The message that was counted last in the number's lane.
+    pub last_in_lane: Option<Uuid>,
+    /// The message that was counted last for the person.
+    pub last_for_person: Option<Uuid>,
     /// How far ahead of its rate the partner is, in microseconds since 1970.
     pub partner_ahead_to: i64,
 }
@@ -163,19 +137,32 @@ pub struct SmsLimits {
     pub per_partner: PartnerRate,
 }
 
-/// What has to be written back for a message that is sent. It has no effect when anybody else has sent since it was read.
-#[derive(Clone, Debug)]
+/// What a message costs. It is counted only if it is the first since the limits were read.
+#[derive(Clone, Copy, Debug)]
 pub struct SmsSpend {
     /// Now.
     pub at: DateTime<Utc>,
-    /// The number's history with this message, under [`number_subject`].
-    pub number: (String, SmsHistory),
-    /// The person's, under [`person_subject`].
-    pub person: (String, SmsHistory),
+    /// The message that was counted last in the number's lane when the limits were read.
+    pub last_in_lane: Option<Uuid>,
+    /// The message that was counted last for the person when the limits were read.
+    pub last_for_person: Option<Uuid>,
     /// The time that the message takes at the partner's rate, in microseconds.
     pub interval: i64,
     /// How far ahead of its rate the partner may be, in microseconds.
     pub horizon: i64,
+}
+
+impl SmsSpend {
+    /// From this instant on, in microseconds since 1970, a partner cannot be ahead of its rate by messages of late.
+    #[must_use]
+    pub fn too_far_ahead(&self) -> i64 {
+        too_far_ahead(self.horizon, self.at)
+    }
+}
+
+/// Twice as far as allowed: half of it for replicas whose clocks differ.
+fn too_far_ahead(horizon: i64, now: DateTime<Utc>) -> i64 {
+    now.timestamp_micros().saturating_add(horizon.saturating_mul(2))
 }
 
 /// A limit that is reached.
@@ -208,27 +195,21 @@ impl SmsLimits {
 
     /// What a message costs.
     #[must_use]
-    pub fn spend(&self, used: &SmsUse, number: &MobileNumber, person: &PersonId, now: DateTime<Utc>) -> SmsSpend {
+    pub fn spend(&self, used: &SmsUse, now: DateTime<Utc>) -> SmsSpend {
         SmsSpend {
             at: now,
-            number: (number_subject(number), used.number.with_another(now, &self.per_number)),
-            person: (person_subject(person), used.person.with_another(now, &self.per_person)),
+            last_in_lane: used.last_in_lane,
+            last_for_person: used.last_for_person,
             interval: self.per_partner.interval(),
             horizon: self.per_partner.horizon(),
         }
     }
 }
 
-/// The name of a number's history.
+/// What was sent before this instant, in microseconds since 1970, counts no more, whatever the windows.
 #[must_use]
-pub fn number_subject(number: &MobileNumber) -> String {
-    number.as_e164().to_owned()
-}
-
-/// The name of a person's history. No number begins like it.
-#[must_use]
-pub fn person_subject(person: &PersonId) -> String {
-    format!("person:{person}")
+pub fn counted_since(now: DateTime<Utc>) -> i64 {
+    (now - WINDOW_MAX).timestamp_micros()
 }
 
 #[cfg(test)]
@@ -244,8 +225,7 @@ mod tests {
     }
 
     fn history(seconds_ago: &[i64]) -> SmsHistory {
-        let sent = seconds_ago.iter().map(|ago| now() - TimeDelta::seconds(*ago)).collect();
-        SmsHistory { version: 1, sent }
+        SmsHistory::of(seconds_ago.iter().map(|ago| now() - TimeDelta::seconds(*ago)).collect())
     }
 
     #[test]
@@ -261,12 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn a_history_reads_back_and_forgets_what_no_window_reaches() {
-        let grown = history(&[700, 500]).with_another(now(), &windows("5/10m"));
-        assert_eq!((grown.version, grown.sent.len()), (2, 2));
-        assert_eq!(SmsHistory::from_stored(2, &grown.to_text()), Some(grown));
-        assert_eq!(SmsHistory::from_stored(0, ""), Some(SmsHistory::default()));
-        assert_eq!(SmsHistory::from_stored(1, "yesterday"), None);
+    fn a_message_far_in_the_future_was_counted_by_a_wrong_clock_and_keeps_no_other_back() {
+        let limits = windows("1/30s,3/10m");
+        assert_eq!(limits.wait(&history(&[-30]), now()), None);
+        assert_eq!(limits.wait(&history(&[-29]), now()), Some(TimeDelta::seconds(59)));
+        assert_eq!(limits.wait(&history(&[-600, -31, -31, 31]), now()), None);
     }
 
     #[test]
@@ -288,10 +267,20 @@ mod tests {
     }
 
     #[test]
+    fn a_partner_that_a_wrong_clock_put_far_ahead_may_send() {
+        let rate = PartnerRate { per_second: 10, burst: 3 };
+        let ahead_by = |millis| (now() + TimeDelta::milliseconds(millis)).timestamp_micros();
+        assert_eq!(rate.wait(ahead_by(599), now()), Some(TimeDelta::milliseconds(399)));
+        assert_eq!(rate.wait(ahead_by(600), now()), None);
+    }
+
+    #[test]
     fn windows_are_read_as_they_are_written() {
         for wrong in ["", "1", "0/30s", "1/30", "1/0s", "1/25h", "1001/1h", "1/30d", "1/-5s", "a/1s", "1/1s,"] {
             assert!(wrong.parse::<SmsWindows>().is_err(), "{wrong}");
         }
-        assert_eq!(windows("1/90s, 2/24h").longest(), TimeDelta::hours(24));
+        let [short, long] = windows("1/90s, 2/24h").0[..] else { panic!("two windows") };
+        assert_eq!((short.count, short.length), (1, TimeDelta::seconds(90)));
+        assert_eq!((long.count, long.length), (2, TimeDelta::hours(24)));
     }
 }

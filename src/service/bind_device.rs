@@ -193,7 +193,7 @@ impl Service {
     async fn clear(&self, caller: &Caller, wish: &BindDevice) -> Result<Cleared, BindDeviceError> {
         let prospects = self
             .store
-            .binding_prospects(&caller.partner, &wish.person_id, &wish.key)
+            .binding_prospects(&caller.partner, &wish.person_id, &wish.key, self.clock.now())
             .await?
             .ok_or(BindDeviceError::NoVerifiedNumber)?;
         self.admit_for_sms(&prospects.number)?;
@@ -209,7 +209,7 @@ impl Service {
         if let Some(stopped) = self.stopped_sending(&caller.partner, &prospects.number) {
             return Err(BindDeviceError::SendingStopped { retry_after: stopped.retry_after });
         }
-        let spend = self.may_send(&prospects.sms, &prospects.number, &wish.person_id);
+        let spend = self.may_send(&prospects.sms);
         let spend = spend.map_err(|refused| BindDeviceError::SmsLimit { retry_after: refused.retry_after })?;
         Ok(Cleared { number: prospects.number, spend })
     }

@@ -41,7 +41,7 @@ impl Service {
             (Litter::Attempts, now - retention.challenges),
             (Litter::Codes, now - retention.challenges),
             (Litter::Answers, now - ANSWERS_KEPT_FOR),
-            (Litter::Histories, now - WINDOW_MAX),
+            (Litter::Messages, now - WINDOW_MAX),
             (Litter::Secrets, now),
         ];
         for (litter, before) in ends.into_iter().chain(assessments) {

@@ -205,7 +205,7 @@ impl Service {
         number: &MobileNumber,
     ) -> Result<(NumberRecord, Option<SmsSpend>), MobileNumberError> {
         self.admit_for_sms(number)?;
-        let prospects = self.store.number_prospects(&caller.partner, person, number).await?;
+        let prospects = self.store.number_prospects(&caller.partner, person, number, self.clock.now()).await?;
         let prospects = prospects.ok_or(MobileNumberError::NotFound)?;
         if let Some(cooling) = self.pause(prospects.failures) {
             return Err(MobileNumberError::CoolingOff { retry_after: self.wait(cooling) });
@@ -213,7 +213,7 @@ impl Service {
         if let Some(stopped) = self.stopped_sending(&caller.partner, number) {
             return Err(MobileNumberError::SendingStopped { retry_after: stopped.retry_after });
         }
-        let spend = self.may_send(&prospects.sms, number, person);
+        let spend = self.may_send(&prospects.sms);
         let spend = spend.map_err(|refused| MobileNumberError::SmsLimit { retry_after: refused.retry_after })?;
         Ok((prospects.record, spend))
     }

@@ -4,7 +4,6 @@ use super::Service;
 use crate::domain::country::CountryNotServed;
 use crate::domain::enforcement::Enforcement;
 use crate::domain::mobile_number::MobileNumber;
-use crate::domain::person::PersonId;
 use crate::domain::sms_limits::{SmsSpend, SmsUse};
 
 /// A code that may not be sent now.
@@ -22,14 +21,9 @@ impl Service {
     }
 
     /// What sending a code costs; `None` when nothing is counted.
-    pub(super) fn may_send(
-        &self,
-        used: &SmsUse,
-        number: &MobileNumber,
-        person: &PersonId,
-    ) -> Result<Option<SmsSpend>, SmsRefused> {
+    pub(super) fn may_send(&self, used: &SmsUse) -> Result<Option<SmsSpend>, SmsRefused> {
         let (now, limits) = (self.clock.now(), &self.policy.sms_limits);
-        let mut spend = limits.spend(used, number, person, now);
+        let mut spend = limits.spend(used, now);
         match self.policy.sms_enforcement {
             Enforcement::Off => return Ok(None),
             // Whatever the partner's rate is by then.

@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::failures::failure_run;
 use super::record::write_down;
 use super::rows::{column, person_id, public_key, purpose};
-use super::sms_use::{sms_use, take_back_sms};
+use super::sms_use::{sms_use, sms_use_columns, take_back_sms};
 use super::sql_store::SqlStore;
 use super::{Record, Result, StoreError};
 use crate::crypto::PublicKey;
@@ -20,7 +20,7 @@ use crate::domain::failure_budget::FailureRun;
 use crate::domain::id::ChallengeId;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
-use crate::domain::sms_limits::{SmsSpend, SmsUse, person_subject};
+use crate::domain::sms_limits::{SmsSpend, SmsUse, counted_since};
 
 /// What decides whether a person with a verified number may ask for another device.
 #[derive(Clone, Debug)]
@@ -46,6 +46,7 @@ pub trait Bindings {
         partner: &PartnerId,
         person: &PersonId,
         key: &PublicKey,
+        now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>>;
 
     /// Makes this attempt the person's only open one, an older one is superseded, and spends its message. False, and no
@@ -87,34 +88,27 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         key: &PublicKey,
+        now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>> {
-        // The number's history by subqueries: after a quiet night Postgres would join all that a partner has.
-        let query = sqlx::query(
+        let query = sqlx::query(concat!(
             "select n.number
                   , coalesce(p.bound_devices, 0) as bound_devices
                   , p.failures
                   , p.last_failure_at
                   , (select count(*) from device_key k
                       where k.partner_id = $1 and k.public_key = $3 and k.deleted_at is null) as devices_with_key
-                  , (select hn.version from sms_history hn
-                      where hn.partner_id = $1 and hn.subject = n.number) as number_version
-                  , (select hn.sent_at from sms_history hn
-                      where hn.partner_id = $1 and hn.subject = n.number) as number_sent_at
-                  , hp.version as person_version
-                  , hp.sent_at as person_sent_at
-                  , r.ahead_to as partner_ahead_to
-               from mobile_number n
+         ",
+            sms_use_columns!(),
+            "      from mobile_number n
                left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
-               left join sms_history hp on hp.partner_id = $1 and hp.subject = $4
-               left join sms_partner_rate r on r.partner_id = $1
               where n.partner_id = $1
                 and n.person_id = $2
-                and n.verified_at is not null",
-        )
+                and n.verified_at is not null"
+        ))
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
         .bind(key.as_bytes().to_vec())
-        .bind(person_subject(person));
+        .bind(counted_since(now));
         self.row(query)
             .await?
             .map(|row| {
@@ -182,9 +176,6 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         record: &Record,
     ) -> Result<()> {
         let mut transaction = self.begin().await?;
-        if let Some(spend) = not_taken {
-            take_back_sms::<DB>(&mut transaction, partner, spend).await?;
-        }
         sqlx::query(
             "update person
                 set binding_closed_at = $3
@@ -197,6 +188,9 @@ impl<DB: Engine> Bindings for SqlStore<DB> {
         .bind(now)
         .execute(&mut *transaction)
         .await?;
+        if not_taken.is_some() {
+            take_back_sms::<DB>(&mut transaction, partner, id.uuid()).await?;
+        }
         write_down::<DB>(&mut transaction, partner, record).await?;
         Ok(transaction.commit().await?)
     }

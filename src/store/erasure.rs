@@ -1,6 +1,6 @@
 //! Erases a person: what is personal goes, and what must be accounted for stays without it.
 //!
-//! One commit. The locks are taken in the order that everybody keeps: number, messages, person, device, keys. The partner's audit
+//! One commit. The locks are taken in the order that everybody keeps: number, person, messages, device, keys. The partner's audit
 //! chain comes last, because its holder waits for nobody; while it is held no sealer can carry the person's id past us.
 //! Whoever deals with the person meanwhile is done before, or finds that there is no such person.
 
@@ -17,7 +17,6 @@ use super::rows::column;
 use super::sql_store::SqlStore;
 use crate::domain::audit::AuditEvent;
 use crate::domain::person::{PartnerId, PersonId};
-use crate::domain::sms_limits::person_subject;
 
 /// How many rows of each kind an erasure found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -66,10 +65,11 @@ impl<DB: Engine> Erasure for SqlStore<DB> {
         let mut transaction = self.begin().await?;
         let mut erasing = Erasing { transaction: &mut transaction, partner, person, nobody, now };
         let numbers = erasing.numbers().await?;
-        erasing.messages(&numbers).await?;
+        let (found, persons) = (numbers.len(), erasing.person().await?);
+        erasing.messages(numbers).await?;
         let erased = Erased {
-            numbers: numbers.len(),
-            persons: erasing.person().await?,
+            numbers: found,
+            persons,
             devices: erasing.devices().await?,
             keys: erasing.keys().await?,
             assessments: erasing.assessments().await?,
@@ -113,13 +113,46 @@ impl<DB: Engine> Erasing<'_, DB> {
         Ok(numbers.into_iter().filter(|number| !number.is_empty()).collect())
     }
 
-    /// When codes were sent to the number and for the person.
-    async fn messages(&mut self, numbers: &[String]) -> Result<()> {
-        for subject in numbers.iter().cloned().chain([person_subject(self.person)]) {
-            let query = sqlx::query("delete from sms_history where partner_id = $1 and subject = $2");
-            let query = query.bind(self.partner.as_str().to_owned()).bind(subject);
-            query.execute(&mut **self.transaction).await?;
+    /// Messages of late: the person goes out of theirs, and out of all of them the numbers that the person has or had and
+    /// no other person has. What is left of a message then counts on against the number, or against another person.
+    async fn messages(&mut self, mut numbers: Vec<String>) -> Result<()> {
+        let former = self.statement(
+            "select distinct number
+               from sms_sent
+              where partner_id = $1
+                and person_id = $2
+                and number is not null",
+        );
+        for row in self.run(former).await? {
+            numbers.push(column::<DB, _>(&row, "number")?);
         }
+        let of_person_alone =
+            self.statement("delete from sms_sent where partner_id = $1 and person_id = $2 and number is null");
+        self.run(of_person_alone).await?;
+        for number in numbers {
+            // A number that another person has is theirs, and its limit holds.
+            let others = self.about_number(
+                "select person_id from mobile_number where partner_id = $1 and number = $2 limit 1",
+                &number,
+            );
+            if !self.run(others).await?.is_empty() {
+                continue;
+            }
+            let of_no_other = self.about_number(
+                "delete from sms_sent
+                  where partner_id = $1
+                    and number = $2
+                    and (person_id is null or person_id = $3)",
+                &number,
+            );
+            let of_no_other = of_no_other.bind(self.person.as_str().to_owned());
+            self.run(of_no_other).await?;
+            let of_others =
+                self.about_number("update sms_sent set number = null where partner_id = $1 and number = $2", &number);
+            self.run(of_others).await?;
+        }
+        let of_person = self.statement("update sms_sent set person_id = null where partner_id = $1 and person_id = $2");
+        self.run(of_person).await?;
         Ok(())
     }
 
@@ -208,6 +241,11 @@ impl<DB: Engine> Erasing<'_, DB> {
              returning event_id",
         );
         Ok(self.run(pending).await?.len() + self.run(sealed).await?.len())
+    }
+
+    /// A statement whose first parameters are the partner and a number.
+    fn about_number(&self, sql: &'static str, number: &str) -> Query<'static, DB, DB::Arguments> {
+        sqlx::query(sql).bind(self.partner.as_str().to_owned()).bind(number.to_owned())
     }
 
     /// A statement whose first parameters are the partner and the person.

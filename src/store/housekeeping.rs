@@ -23,8 +23,8 @@ pub enum Litter {
     Codes,
     /// Answers kept for idempotency keys.
     Answers,
-    /// Histories of sending in which nothing was sent of late.
-    Histories,
+    /// Messages that no window reaches any more.
+    Messages,
     /// Secrets of clients that are no longer accepted.
     Secrets,
     /// Fraud assessments.
@@ -39,7 +39,7 @@ impl Litter {
             Self::Attempts => "attempts",
             Self::Codes => "codes",
             Self::Answers => "answers",
-            Self::Histories => "histories",
+            Self::Messages => "messages",
             Self::Secrets => "secrets",
             Self::Assessments => "assessments",
         }
@@ -98,14 +98,15 @@ impl Litter {
                                    limit $2)
                  returning scope"
             }
-            Self::Histories => {
-                "delete from sms_history
-                  where last_sent_at < $1
-                    and (partner_id, subject) in (select partner_id, subject
-                                                    from sms_history
-                                                   where last_sent_at < $1
-                                                   limit $2)
-                 returning subject"
+            Self::Messages => {
+                "delete from sms_sent
+                  where sent_at < $1
+                    and (partner_id, message_id) in (select partner_id, message_id
+                                                       from sms_sent
+                                                      where sent_at < $1
+                                                      order by sent_at
+                                                      limit $2)
+                 returning message_id"
             }
             Self::Secrets => {
                 "delete from client_secret
@@ -162,7 +163,12 @@ impl<DB: Engine> Housekeeping for SqlStore<DB> {
         let mut transaction = self.begin().await?;
         // What ended before that moment was made before it.
         let youngest = uuid_v7(before, [0; 10]);
-        let query = sqlx::query(litter.statement()).bind(before).bind(limit);
+        let query = sqlx::query(litter.statement());
+        let query = match litter {
+            Litter::Messages => query.bind(before.timestamp_micros()),
+            _ => query.bind(before),
+        };
+        let query = query.bind(limit);
         let query = if litter.is_found_by_id() { query.bind(youngest) } else { query };
         let swept = query.fetch_all(&mut *transaction).await?.len();
         transaction.commit().await?;

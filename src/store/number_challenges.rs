@@ -11,14 +11,14 @@ use super::failures::{failure_run, forgive, spend};
 use super::mobile_numbers::{NumberRecord, number_record};
 use super::record::write_down;
 use super::rows::column;
-use super::sms_use::{sms_use, spend_sms, take_back_sms};
+use super::sms_use::{sms_use, sms_use_columns, spend_sms, take_back_sms};
 use super::sql_store::SqlStore;
 use super::{Record, Result, StoreError};
 use crate::domain::failure_budget::{FailureBudget, FailureRun};
 use crate::domain::id::TokenChallengeId;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
-use crate::domain::sms_limits::{SmsSpend, SmsUse, person_subject};
+use crate::domain::sms_limits::{SmsSpend, SmsUse, counted_since};
 
 /// A code that is about to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +84,7 @@ pub trait NumberChallenges {
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
+        now: DateTime<Utc>,
     ) -> Result<Option<NumberProspects>>;
 
     /// Makes this the number's only open code and spends its message. False, and no code opened, when something has come
@@ -146,31 +147,26 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
+        now: DateTime<Utc>,
     ) -> Result<Option<NumberProspects>> {
-        let query = sqlx::query(
+        let query = sqlx::query(concat!(
             "select n.number_id
                   , n.number
                   , n.verified_at
                   , p.failures
                   , p.last_failure_at
-                  , hn.version as number_version
-                  , hn.sent_at as number_sent_at
-                  , hp.version as person_version
-                  , hp.sent_at as person_sent_at
-                  , r.ahead_to as partner_ahead_to
-               from mobile_number n
+         ",
+            sms_use_columns!(),
+            "      from mobile_number n
                left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
-               left join sms_history hn on hn.partner_id = $1 and hn.subject = n.number
-               left join sms_history hp on hp.partner_id = $1 and hp.subject = $4
-               left join sms_partner_rate r on r.partner_id = $1
               where n.partner_id = $1
                 and n.person_id = $2
-                and n.number = $3",
-        )
+                and n.number = $3"
+        ))
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
         .bind(number.as_e164().to_owned())
-        .bind(person_subject(person));
+        .bind(counted_since(now));
         let Some(row) = self.row(query).await? else { return Ok(None) };
         Ok(Some(NumberProspects {
             record: number_record::<DB>(&row)?,
@@ -209,7 +205,10 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         .fetch_all(&mut *transaction)
         .await?;
         let may_send = match sms {
-            Some(spend) if !opened.is_empty() => spend_sms::<DB>(&mut transaction, partner, spend).await?,
+            Some(spend) if !opened.is_empty() => {
+                let message = (challenge.id.uuid(), number, person);
+                spend_sms::<DB>(&mut transaction, partner, message, spend).await?
+            }
             _ => true,
         };
         if opened.is_empty() || !may_send {
@@ -242,8 +241,8 @@ impl<DB: Engine> NumberChallenges for SqlStore<DB> {
         .bind(id.uuid())
         .execute(&mut *transaction)
         .await?;
-        if let Some(spend) = not_taken {
-            take_back_sms::<DB>(&mut transaction, partner, spend).await?;
+        if not_taken.is_some() {
+            take_back_sms::<DB>(&mut transaction, partner, id.uuid()).await?;
         }
         write_down::<DB>(&mut transaction, partner, record).await?;
         Ok(transaction.commit().await?)

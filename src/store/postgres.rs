@@ -1,7 +1,9 @@
 //! Postgres' own way: each hot write is one statement, so one round trip and one commit.
 //!
 //! All parts of such a statement see the same snapshot, and the write to the person's row decides for all of them: when it
-//! finds its conditions broken, also after having waited for another transaction, the rest has nothing to insert.
+//! finds its conditions broken, also after having waited for another transaction, the rest has nothing to insert. A later
+//! part with conditions of its own cannot take the earlier ones back, since Postgres commits whatever parts matched; such a
+//! statement ends with an error, which undoes all of it, and which is told from others by its text.
 //!
 //! The record takes the parameters $1 to $23, whatever the statement; what is its own begins at $24.
 
@@ -12,12 +14,28 @@ use super::idempotent_requests::claim_request;
 use super::pool::Pool;
 use super::record::bind_record;
 use super::rows::column;
+use super::sms_use::ahead_of_rate;
 use super::verdicts::{bind_acceptance, bind_wrong_signature, count_against_binding, meet_binding};
 use super::{Record, Result};
 use crate::domain::challenge::{Acceptance, NewBinding, WrongSignature};
 use crate::domain::device::DeviceName;
 use crate::domain::person::PartnerId;
 use crate::domain::sms_limits::SmsSpend;
+
+/// What a statement says that is undone because one of its parts found its conditions broken. Postgres logs it as an error.
+macro_rules! overtaken {
+    () => {
+        "overtaken by another request: nothing was changed"
+    };
+}
+
+/// Whether a statement was undone for that reason.
+fn is_overtaken(error: &sqlx::Error) -> bool {
+    const INVALID_TEXT_REPRESENTATION: &str = "22P02";
+    error.as_database_error().is_some_and(|error| {
+        error.code().is_some_and(|code| code == INVALID_TEXT_REPRESENTATION) && error.message().contains(overtaken!())
+    })
+}
 
 /// Holds the claim of the request, if it has one, so that nobody takes it over before the commit.
 macro_rules! claim {
@@ -107,33 +125,14 @@ impl Engine for Postgres {
             claim_holds!(),
             "
                     for key share
-             ), rate as (
-                 insert into sms_partner_rate as rate (partner_id, ahead_to)
-                 select partner_id, $34 + $35
-                   from number
-                  where $37 is not null
-                 on conflict (partner_id) do update
-                    set ahead_to = greatest(rate.ahead_to, $34) + $35
-                  where greatest(rate.ahead_to, $34) + $35 - $34 <= $36
-                 returning partner_id
-             ), history as (
-                 insert into sms_history as history (partner_id, subject, sent_at, version, last_sent_at)
-                 select rate.partner_id, spent.subject, spent.sent_at, spent.version, $43
-                   from rate, (values ($37, $38, $39), ($40, $41, $42)) as spent (subject, sent_at, version)
-                 on conflict (partner_id, subject) do update
-                    set sent_at = excluded.sent_at
-                      , version = excluded.version
-                      , last_sent_at = excluded.last_sent_at
-                  where history.version = excluded.version - 1
-                 returning subject
              ), opened as (
                  insert into person
                      ( partner_id, person_id, binding_id, binding_key_id, binding_key, binding_key_purpose
-                     , binding_device_name, binding_otp_version, binding_created_at, binding_expires_at )
+                     , binding_device_name, binding_otp_version, binding_created_at, binding_expires_at
+                     , last_message_id )
                  select partner_id, person_id, $25, $26, $27, $28, $29, $30, $31, $32
+                      , case when $34 is not null then $25 end
                    from number
-                  where $37 is null
-                     or (select count(*) from history) = 2
                  on conflict (partner_id, person_id) do update
                     set binding_id = excluded.binding_id
                       , binding_key_id = excluded.binding_key_id
@@ -145,10 +144,44 @@ impl Engine for Postgres {
                       , binding_expires_at = excluded.binding_expires_at
                       , binding_wrong_signatures = 0
                       , binding_closed_at = null
+                      , last_message_id = coalesce(excluded.last_message_id, person.last_message_id)
+                  where $34 is null
+                     or person.last_message_id is not distinct from $38
+                 returning partner_id
+             ), lane as (
+                 insert into sms_lane as lane (partner_id, lane, last_message_id)
+                 select partner_id, substr($33, length($33) - 2), $25
+                   from opened
+                  where $34 is not null
+                 on conflict (partner_id, lane) do update
+                    set last_message_id = excluded.last_message_id
+                  where lane.last_message_id is not distinct from $39
+                 returning partner_id
+             ), rate as (
+                 insert into sms_partner_rate as rate (partner_id, ahead_to)
+                 select partner_id, $34 + $35
+                   from lane
+                 on conflict (partner_id) do update
+                    set ahead_to = ",
+            ahead_of_rate!("rate.ahead_to", "$34", "$37"),
+            " + $35
+                  where ",
+            ahead_of_rate!("rate.ahead_to", "$34", "$37"),
+            " + $35 - $34 <= $36
+                 returning partner_id
+             ), counted as (
+                 insert into sms_sent (partner_id, message_id, number, person_id, sent_at)
+                 select partner_id, $25, $33, $24, $34
+                   from rate
                  returning partner_id
              ), ",
             record_with!("opened"),
-            " select partner_id from opened"
+            // All parts have happened by now. One that stopped half way has its message uncounted, and is undone by the error.
+            " select cast(case when $34 is null or exists (select from counted) then '1'
+                               else '",
+            overtaken!(),
+            "' end as bigint) as opened
+                from opened"
         );
         let query = bind_record(sqlx::query(statement), partner, record)
             .bind(binding.person_id.as_str())
@@ -164,14 +197,14 @@ impl Engine for Postgres {
             .bind(sms.map(|sms| sms.at.timestamp_micros()))
             .bind(sms.map(|sms| sms.interval))
             .bind(sms.map(|sms| sms.horizon))
-            .bind(sms.map(|sms| sms.number.0.as_str()))
-            .bind(sms.map(|sms| sms.number.1.to_text()))
-            .bind(sms.map(|sms| sms.number.1.version()))
-            .bind(sms.map(|sms| sms.person.0.as_str()))
-            .bind(sms.map(|sms| sms.person.1.to_text()))
-            .bind(sms.map(|sms| sms.person.1.version()))
-            .bind(sms.map(|sms| sms.at));
-        Ok(writer.one(query).await?.is_some())
+            .bind(sms.map(SmsSpend::too_far_ahead))
+            .bind(sms.and_then(|sms| sms.last_for_person))
+            .bind(sms.and_then(|sms| sms.last_in_lane));
+        match writer.one(query).await {
+            Ok(row) => Ok(row.is_some()),
+            Err(error) if is_overtaken(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn accept_binding(

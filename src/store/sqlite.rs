@@ -76,12 +76,6 @@ impl Engine for Sqlite {
         record: &Record,
     ) -> Result<bool> {
         let mut transaction = writer.begin_with(Self::BEGIN_WRITE).await?;
-        if let Some(sms) = sms
-            && !spend_sms::<Self>(&mut transaction, partner, sms).await?
-        {
-            transaction.rollback().await?;
-            return Ok(false);
-        }
         let opened = sqlx::query(
             "insert into person
                  ( partner_id, person_id, binding_id, binding_key_id, binding_key, binding_key_purpose
@@ -117,7 +111,13 @@ impl Engine for Sqlite {
         .bind(binding.number.as_e164())
         .execute(&mut *transaction)
         .await?;
-        if opened.rows_affected() == 0 {
+        let message = (binding.id.uuid(), &binding.number, &binding.person_id);
+        let goes_on = match sms {
+            _ if opened.rows_affected() == 0 => false,
+            Some(sms) => spend_sms::<Self>(&mut transaction, partner, message, sms).await?,
+            None => true,
+        };
+        if !goes_on {
             transaction.rollback().await?;
             return Ok(false);
         }

@@ -18,6 +18,8 @@ on_both_databases![
     what_stays_is_a_tombstone_of_nobody,
     others_keep_what_is_theirs,
     an_open_challenge_ends_with_the_person,
+    former_numbers_of_an_erased_person_go_and_what_was_sent_for_others_counts_on,
+    the_limit_of_a_number_that_another_person_has_outlives_the_erasure,
     somebody_who_has_only_left_traces_can_be_erased,
     nothing_happens_to_somebody_who_is_not_there,
     the_command_says_what_it_erased_and_fails_the_second_time,
@@ -205,6 +207,53 @@ async fn an_open_challenge_ends_with_the_person(app: TestApp) {
     partner.verified_person(ADA).await;
     partner.bind(ADA, &phone).await;
     books::assert_balanced(&app.database).await;
+}
+
+/// Gives a person another number, which is verified.
+async fn renumber(partner: &TestClient, person: &str, number: &str) {
+    let path = format!("/v1/persons/{person}/mobile_number");
+    partner.delete(&path).await;
+    partner.post(&path, json!({"number": number, "verified": true})).await.assert_status(201);
+}
+
+async fn ask(partner: &TestClient, person: &str) -> u16 {
+    let body = json!({"person_id": person, "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
+    partner.post("/v1/mfa/devices", body).await.status.as_u16()
+}
+
+async fn former_numbers_of_an_erased_person_go_and_what_was_sent_for_others_counts_on(app: TestApp) {
+    const FORMER: &str = "+4915112345678";
+    const BOBS: &str = "+4915187651234";
+    let limits = [("SMS_LIMITS", "enforce"), ("LIMIT_SMS_PER_NUMBER", "100/1h"), ("LIMIT_SMS_PER_PERSON", "2/1h")];
+    let partner = app.partner().through(app.replica(&limits).await);
+    for (person, number) in [(ADA, FORMER), (ADA, ADAS_NUMBER), ("Bob", ADAS_NUMBER), ("Bob", BOBS)] {
+        renumber(&partner, person, number).await;
+        assert_eq!(ask(&partner, person).await, 202);
+    }
+    assert_eq!(ask(&partner, "Bob").await, 429);
+    erase(&app, ADA).await.unwrap();
+    let after = sql::every_value(&app.database).await;
+    for needle in [ADA.to_lowercase().as_str(), FORMER, ADAS_NUMBER] {
+        assert!(!after.contains(needle), "{needle} is still there");
+    }
+    assert!(after.contains(BOBS));
+    assert_eq!(ask(&partner, "Bob").await, 429, "what was sent for Bob still counts");
+    assert_eq!(erase(&app, "Bob").await.unwrap().numbers, 1);
+    assert_eq!(books::count(&app.database, "select count(*) from sms_sent").await, 0);
+}
+
+async fn the_limit_of_a_number_that_another_person_has_outlives_the_erasure(app: TestApp) {
+    let partner = app.partner().through(app.replica(&[("SMS_LIMITS", "enforce")]).await);
+    for person in [ADA, "Bob"] {
+        renumber(&partner, person, ADAS_NUMBER).await;
+    }
+    assert_eq!(ask(&partner, ADA).await, 202);
+    erase(&app, ADA).await.unwrap();
+    assert_eq!(ask(&partner, "Bob").await, 429);
+    assert!(!sql::every_value(&app.database).await.contains(&ADA.to_lowercase()));
+    // The last one who has the number takes it along.
+    erase(&app, "Bob").await.unwrap();
+    assert_eq!(books::count(&app.database, "select count(*) from sms_sent").await, 0);
 }
 
 async fn somebody_who_has_only_left_traces_can_be_erased(app: TestApp) {

@@ -10,7 +10,7 @@ use crate::harness::{Engine, NUMBER, Phone, TestApp, books, on_both_databases};
 on_both_databases![
     an_attempt_goes_a_day_after_it_expired_and_its_person_stays,
     answers_go_after_a_day,
-    histories_go_when_no_window_reaches_them,
+    messages_go_when_no_window_reaches_them,
     a_code_goes_and_its_number_stays,
     a_batch_is_no_larger_than_asked_for,
     one_replica_works_at_a_time,
@@ -55,17 +55,17 @@ async fn answers_go_after_a_day(app: TestApp) {
     assert_eq!(books::count(&app.database, stored).await, 0);
 }
 
-async fn histories_go_when_no_window_reaches_them(app: TestApp) {
+async fn messages_go_when_no_window_reaches_them(app: TestApp) {
     let limited = app.partner().through(app.replica(&[("SMS_LIMITS", "enforce")]).await);
     limited.verified_person("ada").await;
     limited.ask_for_device("ada", &Phone::new(1)).await;
-    let histories = "select count(*) from sms_history";
+    let messages = "select count(*) from sms_sent";
     app.advance(TimeDelta::days(1));
     keep_house(&app).await;
-    assert_eq!(books::count(&app.database, histories).await, 2);
+    assert_eq!(books::count(&app.database, messages).await, 1);
     app.advance(TimeDelta::microseconds(1));
     keep_house(&app).await;
-    assert_eq!(books::count(&app.database, histories).await, 0);
+    assert_eq!(books::count(&app.database, messages).await, 0);
 }
 
 async fn a_code_goes_and_its_number_stays(app: TestApp) {

@@ -40,6 +40,8 @@ mod idempotency;
 mod keys;
 mod migrations;
 mod mobile_numbers;
+#[allow(clippy::disallowed_types, reason = "it reads whatever tables the catalogue names")]
+mod model;
 mod openapi;
 mod outages;
 mod overload;

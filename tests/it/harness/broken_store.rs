@@ -94,7 +94,7 @@ impl Store for BrokenStore {
 may_lose![
     Bindings {
         fn binding_prospects(
-            partner: &PartnerId, person: &PersonId, key: &PublicKey
+            partner: &PartnerId, person: &PersonId, key: &PublicKey, now: DateTime<Utc>
         ) -> Option<BindingProspects>;
         fn open_binding(partner: &PartnerId, binding: &NewBinding, sms: Option<&SmsSpend>, record: &Record) -> bool;
         fn open_binding_with_id(
@@ -139,7 +139,7 @@ may_lose![
     }
     NumberChallenges {
         fn number_prospects(
-            partner: &PartnerId, person: &PersonId, number: &MobileNumber
+            partner: &PartnerId, person: &PersonId, number: &MobileNumber, now: DateTime<Utc>
         ) -> Option<NumberProspects>;
         fn open_token_challenge(
             partner: &PartnerId, person: &PersonId, number: &MobileNumber, challenge: TokenChallenge,

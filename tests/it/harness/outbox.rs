@@ -6,7 +6,7 @@ use device_management::sms::{Accepted, Fault, Sms, SmsError, SmsSender};
 use tokio::sync::Notify;
 
 /// What the sender does with the next messages.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Network {
     #[default]
     Works,

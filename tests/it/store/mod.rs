@@ -11,6 +11,7 @@ mod fraud;
 pub(crate) mod indexes;
 mod instants;
 mod keys;
+mod messages;
 mod mobile_numbers;
 mod outages;
 pub(crate) mod partitions;

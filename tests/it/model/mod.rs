@@ -1,0 +1,101 @@
+//! The two engines against each other: the same operations, made at random, give the same answers and leave the same rows,
+//! and at once they leave only what some order of them could have left.
+//!
+//! `CASES` makes more of them, `SEED` others. A failure prints the shortest operations that it was found with.
+
+mod operation;
+mod pairs;
+mod tables;
+mod world;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
+
+use self::operation::{Operation, sequences};
+use self::tables::Readers;
+use self::world::{Outcome, World};
+use crate::harness::{Engine, books, number_from_environment};
+
+/// Sequences in a usual run, and the operations of each.
+const CASES: u32 = 16;
+const OPERATIONS: usize = 80;
+
+/// Runs a property on as many inputs as the environment asks for, and says which one broke it.
+pub(super) fn hold<S: Strategy>(strategy: &S, usual: u32, test: impl AsyncFn(S::Value) -> Result<(), TestCaseError>) {
+    let cases = number_from_environment("CASES", usual);
+    let settings =
+        ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::default() };
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&number_from_environment("SEED", 14_u64).to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    let runtime = Handle::current();
+    let try_one = |input| block_in_place(|| runtime.block_on(test(input)));
+    TestRunner::new_with_rng(settings, rng).run(strategy, try_one).unwrap_or_else(|fault| panic!("{fault}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_engines_answer_alike_and_hold_the_same_rows() {
+    if !Engine::Postgres.is_there_for("model::both_engines_answer_alike_and_hold_the_same_rows").await {
+        return;
+    }
+    let seen = RefCell::new(Seen::new());
+    hold(&sequences(OPERATIONS / 2..=OPERATIONS), CASES, async |operations: Vec<Operation>| {
+        compare(&operations, &seen).await
+    });
+    let seen = seen.into_inner();
+    for path in LEADS_SOMEWHERE {
+        assert!(seen.contains_key(path), "no sequence came to {path:?}: {seen:#?}");
+    }
+}
+
+/// How often a kind of request was answered with a status.
+type Seen = BTreeMap<(&'static str, u16), u32>;
+
+/// What sequences have to come to in a usual run, so that equal answers say something.
+const LEADS_SOMEWHERE: &[(&str, u16)] = &[
+    ("give number", 201),
+    ("give number", 409),
+    ("assert number", 201),
+    ("delete number", 200),
+    ("authorize", 201),
+    ("authorize", 404),
+    ("authorize", 429),
+    ("confirm", 201),
+    ("confirm", 403),
+    ("ask", 202),
+    ("ask", 400),
+    ("ask", 409),
+    ("ask", 429),
+    ("ask", 502),
+    ("answer", 204),
+    ("answer", 400),
+    ("answer", 403),
+    ("answer", 404),
+    ("add key", 201),
+    ("add key", 403),
+    ("delete device", 204),
+    ("look", 200),
+];
+
+async fn compare(operations: &[Operation], seen: &RefCell<Seen>) -> Result<(), TestCaseError> {
+    let (mut postgres, mut sqlite) = (World::on(Engine::Postgres).await, World::on(Engine::Sqlite).await);
+    let mut readers = Readers::of(&postgres.app.database, &sqlite.app.database).await;
+    for (step, operation) in operations.iter().enumerate() {
+        let outcomes = [postgres.make(operation).await, sqlite.make(operation).await];
+        prop_assert_eq!(&outcomes[0], &outcomes[1], "Postgres and SQLite answer step {}", step);
+        if let (Operation::Request(deed, _), Outcome::Answered(status, ..)) = (operation, &outcomes[0]) {
+            *seen.borrow_mut().entry((deed.name(), *status)).or_default() += 1;
+        }
+        let [in_postgres, in_sqlite] = readers.contents().await;
+        for (table, rows) in &in_postgres {
+            prop_assert_eq!(rows, &in_sqlite[table], "Postgres and SQLite hold in {} after step {}", table, step);
+        }
+    }
+    books::assert_balanced(&postgres.app.database).await;
+    Ok(())
+}

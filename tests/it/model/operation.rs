@@ -1,0 +1,155 @@
+//! What clients, operators, phones and networks do, at random.
+
+use std::ops::RangeInclusive;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::harness::Network;
+
+/// Persons, phones and numbers are few, so that they meet often.
+pub(super) const PERSONS: [&str; 3] = ["ada", "bob", "eve"];
+pub(super) const NUMBERS: [&str; 3] = ["+4915112345678", "+4915187654321", "+4915187651678"];
+pub(super) const PHONES: u32 = 5;
+
+/// How a phone or a person answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reply {
+    Right,
+    Wrong,
+    /// What was right the last time, again.
+    Repeated,
+    Malformed,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Deed {
+    GiveNumber {
+        person: usize,
+        number: usize,
+    },
+    AssertNumber {
+        person: usize,
+        number: usize,
+    },
+    DeleteNumber {
+        person: usize,
+    },
+    /// For the person's own number, or for one that may not be theirs.
+    Authorize {
+        person: usize,
+        other: Option<usize>,
+    },
+    Confirm {
+        person: usize,
+        other: Option<usize>,
+        reply: Reply,
+    },
+    Ask {
+        person: usize,
+        phone: u32,
+    },
+    Answer {
+        person: usize,
+        reply: Reply,
+    },
+    AddKey {
+        person: usize,
+        phone: u32,
+        reply: Reply,
+    },
+    DeleteDevice {
+        person: usize,
+    },
+    Look {
+        person: usize,
+    },
+}
+
+impl Deed {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::GiveNumber { .. } => "give number",
+            Self::AssertNumber { .. } => "assert number",
+            Self::DeleteNumber { .. } => "delete number",
+            Self::Authorize { .. } => "authorize",
+            Self::Confirm { .. } => "confirm",
+            Self::Ask { .. } => "ask",
+            Self::Answer { .. } => "answer",
+            Self::AddKey { .. } => "add key",
+            Self::DeleteDevice { .. } => "delete device",
+            Self::Look { .. } => "look",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Operation {
+    /// A request, perhaps with an idempotency key.
+    Request(Deed, Option<u8>),
+    Erase {
+        person: usize,
+    },
+    KeepHouse,
+    SealAuditTrail,
+    /// Seconds go by; now and then a clock is set back.
+    Wait(i64),
+    Network(Network),
+}
+
+fn replies() -> impl Strategy<Value = Reply> {
+    prop_oneof![4 => Just(Reply::Right), 3 => Just(Reply::Wrong), 1 => Just(Reply::Repeated), 1 => Just(Reply::Malformed)]
+}
+
+pub(super) fn deeds() -> impl Strategy<Value = Deed> {
+    let (person, number) = (0..PERSONS.len(), 0..NUMBERS.len());
+    let other = prop_oneof![5 => Just(None), 1 => number.clone().prop_map(Some)];
+    prop_oneof![
+        2 => (person.clone(), number.clone()).prop_map(|(person, number)| Deed::GiveNumber { person, number }),
+        4 => (person.clone(), number).prop_map(|(person, number)| Deed::AssertNumber { person, number }),
+        1 => person.clone().prop_map(|person| Deed::DeleteNumber { person }),
+        3 => (person.clone(), other.clone()).prop_map(|(person, other)| Deed::Authorize { person, other }),
+        4 => (person.clone(), other, replies())
+                .prop_map(|(person, other, reply)| Deed::Confirm { person, other, reply }),
+        10 => (person.clone(), 0..PHONES).prop_map(|(person, phone)| Deed::Ask { person, phone }),
+        14 => (person.clone(), replies()).prop_map(|(person, reply)| Deed::Answer { person, reply }),
+        4 => (person.clone(), 0..PHONES, replies())
+                .prop_map(|(person, phone, reply)| Deed::AddKey { person, phone, reply }),
+        1 => person.clone().prop_map(|person| Deed::DeleteDevice { person }),
+        2 => person.prop_map(|person| Deed::Look { person }),
+    ]
+}
+
+/// A sequence that begins with three persons, two of whom share a number.
+pub(super) fn sequences(length: RangeInclusive<usize>) -> impl Strategy<Value = Vec<Operation>> {
+    vec(operations(), length).prop_map(|operations| {
+        let number_of = |(person, number)| Operation::Request(Deed::AssertNumber { person, number }, None);
+        [(0, 0), (1, 0), (2, 1)].map(number_of).into_iter().chain(operations).collect()
+    })
+}
+
+fn operations() -> impl Strategy<Value = Operation> {
+    let key = prop_oneof![7 => Just(None), 1 => (0..6_u8).prop_map(Some)];
+    let seconds = prop_oneof![
+        10 => 1_i64..40,
+        4 => 290_i64..310,
+        3 => 1795_i64..1805,
+        1 => 86_390_i64..86_410,
+        1 => Just(2 * 86_400 + 301),
+        1 => -40_i64..0,
+    ];
+    let network = prop_oneof![
+        6 => Just(Network::Works),
+        1 => Just(Network::IsDown),
+        1 => Just(Network::Rejects),
+        1 => Just(Network::LosesItsAnswer),
+    ];
+    prop_oneof![
+        40 => (deeds(), key).prop_map(|(deed, key)| Operation::Request(deed, key)),
+        1 => (0..PERSONS.len()).prop_map(|person| Operation::Erase { person }),
+        1 => Just(Operation::KeepHouse),
+        1 => Just(Operation::SealAuditTrail),
+        14 => seconds.prop_map(Operation::Wait),
+        2 => network.prop_map(Operation::Network),
+    ]
+}

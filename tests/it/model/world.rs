@@ -1,0 +1,226 @@
+//! The service on one engine, with what its clients and phones know: which challenges they were given, and their codes.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use chrono::TimeDelta;
+use device_management::domain::person::{PartnerId, PersonId};
+use device_management::service::PersonErasure;
+use serde_json::{Value, json};
+
+use super::operation::{Deed, NUMBERS, Operation, PERSONS, Reply};
+use crate::harness::{Answer, Engine, Phone, TestApp};
+
+/// Limits that are met often.
+pub(super) const SETTINGS: [(&str, &str); 6] = [
+    ("SMS_LIMITS", "enforce"),
+    ("LIMIT_SMS_PER_NUMBER", "2/30s,6/10m"),
+    ("LIMIT_SMS_PER_PERSON", "2/30s,5/10m"),
+    ("LIMIT_SMS_PER_PARTNER_PER_SECOND", "1"),
+    ("LIMIT_SMS_PER_PARTNER_BURST", "4"),
+    ("LIMIT_DEVICES_PER_PERSON", "2"),
+];
+
+/// What came of an operation, as far as a caller sees it.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Outcome {
+    /// Status, body, and the headers that say something.
+    Answered(u16, Value, Vec<String>),
+    Done(String),
+    /// There was nothing to do it with.
+    Nothing,
+}
+
+/// A request that is ready to be sent.
+pub(super) struct Prepared {
+    method: &'static str,
+    path: String,
+    body: Option<Value>,
+    key: Option<u8>,
+}
+
+/// What one person's phone was asked.
+#[derive(Clone)]
+struct Asked {
+    id: String,
+    phone: u32,
+    code: String,
+}
+
+/// What one person and their client know.
+#[derive(Clone, Default)]
+struct Known {
+    /// The number that was given last.
+    number: usize,
+    asked: Option<Asked>,
+    /// The last code for the number.
+    token: Option<String>,
+    /// The challenge that was met last, and by which signature.
+    answered: Option<(String, String)>,
+    /// The device that was bound last, and its phone.
+    bound: Option<(String, u32)>,
+}
+
+pub(super) struct World {
+    pub(super) app: TestApp,
+    known: Vec<Known>,
+}
+
+impl World {
+    pub(super) async fn on(engine: Engine) -> Self {
+        Self { app: TestApp::with(engine, &SETTINGS).await, known: vec![Known::default(); PERSONS.len()] }
+    }
+
+    pub(super) async fn make(&mut self, operation: &Operation) -> Outcome {
+        match operation {
+            Operation::Request(deed, key) => {
+                let Some(prepared) = self.prepare(deed, *key) else { return Outcome::Nothing };
+                let sent = self.app.outbox().messages().len();
+                let answer = self.send(prepared, None).await;
+                self.learn(deed, &answer, sent);
+                outcome(&answer)
+            }
+            Operation::Erase { person } => {
+                let service = &self.app.app.service;
+                let erasure =
+                    PersonErasure { store: &*service.store, clock: &*service.clock, entropy: &*service.entropy };
+                let (partner, id) = (PartnerId::parse("acme").unwrap(), PersonId::parse(PERSONS[*person]).unwrap());
+                Outcome::Done(format!("{:?}", erasure.erase(&partner, &id).await.unwrap()))
+            }
+            Operation::KeepHouse => Outcome::Done(format!("{:?}", self.app.app.service.keep_house().await.unwrap())),
+            Operation::SealAuditTrail => {
+                Outcome::Done(format!("{:?}", self.app.app.service.seal_audit_trail().await.unwrap()))
+            }
+            Operation::Wait(seconds) => {
+                self.app.advance(TimeDelta::seconds(*seconds));
+                Outcome::Nothing
+            }
+            Operation::Network(network) => {
+                self.app.network(*network);
+                Outcome::Nothing
+            }
+        }
+    }
+
+    /// The request that a deed takes; `None` when what it needs was never given.
+    pub(super) fn prepare(&self, deed: &Deed, key: Option<u8>) -> Option<Prepared> {
+        let number_of = |person: usize| format!("/v1/persons/{}/mobile_number", PERSONS[person]);
+        let (method, path, body) = match *deed {
+            Deed::GiveNumber { person, number } => {
+                ("POST", number_of(person), Some(json!({"number": NUMBERS[number]})))
+            }
+            Deed::AssertNumber { person, number } => {
+                ("POST", number_of(person), Some(json!({"number": NUMBERS[number], "verified": true})))
+            }
+            Deed::DeleteNumber { person } => ("DELETE", number_of(person), None),
+            Deed::Authorize { person, other } => {
+                let number = other.unwrap_or(self.known[person].number);
+                ("POST", format!("{}/authorize", number_of(person)), Some(json!({"number": NUMBERS[number]})))
+            }
+            Deed::Confirm { person, other, reply } => {
+                let number = other.unwrap_or(self.known[person].number);
+                let sent = self.known[person].token.clone().unwrap_or_else(|| "123456".to_owned());
+                let token = match reply {
+                    Reply::Right | Reply::Repeated => sent,
+                    Reply::Wrong => if sent == "000000" { "000001" } else { "000000" }.to_owned(),
+                    Reply::Malformed => "12345".to_owned(),
+                };
+                let body = json!({"number": NUMBERS[number], "token": token});
+                ("POST", format!("{}/confirm", number_of(person)), Some(body))
+            }
+            Deed::Ask { person, phone } => {
+                let body =
+                    json!({"person_id": PERSONS[person], "key_type": "ecdsa-p256", "key": Phone::new(phone).key()});
+                ("POST", "/v1/mfa/devices".to_owned(), Some(body))
+            }
+            Deed::Answer { person, reply } => {
+                let (id, signature) = match (&self.known[person], reply) {
+                    (Known { answered: Some(answered), .. }, Reply::Repeated) => answered.clone(),
+                    (Known { asked: Some(asked), .. }, Reply::Right) => {
+                        (asked.id.clone(), Phone::new(asked.phone).sign(&asked.code))
+                    }
+                    (Known { asked: Some(asked), .. }, Reply::Wrong) => {
+                        (asked.id.clone(), Phone::new(asked.phone).sign("wrong"))
+                    }
+                    (Known { asked: Some(asked), .. }, Reply::Malformed) => (asked.id.clone(), "30".to_owned()),
+                    _ => return None,
+                };
+                ("PUT", format!("/v1/mfa/challenges/signatures/{id}"), Some(json!({"signature": signature})))
+            }
+            Deed::AddKey { person, phone, reply } => {
+                let (device, own) = self.known[person].bound.clone()?;
+                let (own, new) = (Phone::new(own), Phone::new(phone));
+                let mut body = own.vouch_for(&new);
+                match reply {
+                    Reply::Right | Reply::Repeated => {}
+                    Reply::Wrong => body["device_signature"]["signature"] = json!(own.sign("wrong")),
+                    Reply::Malformed => body["device_signature"]["signature"] = json!("30"),
+                }
+                ("POST", format!("/v1/mfa/devices/{device}/keys"), Some(body))
+            }
+            Deed::DeleteDevice { person } => {
+                let (device, _) = self.known[person].bound.clone()?;
+                ("DELETE", format!("/v1/mfa/devices/{device}"), None)
+            }
+            Deed::Look { person } => {
+                let filter = format!("filter[person_id]={}&filter[include_deleted]=true", PERSONS[person]);
+                ("GET", format!("/v1/mfa/devices?{filter}"), None)
+            }
+        };
+        Some(Prepared { method, path, body, key })
+    }
+
+    /// Sends a request, perhaps to another replica.
+    pub(super) async fn send(&self, prepared: Prepared, replica: Option<Router>) -> Answer {
+        // Tokens live for an hour; some steps take longer.
+        let client = self.app.partner();
+        let client = match replica {
+            Some(router) => client.through(router),
+            None => client,
+        };
+        let mut request = Request::builder().method(prepared.method).uri(prepared.path);
+        if let Some(key) = prepared.key.filter(|_| matches!(prepared.method, "POST" | "PUT")) {
+            request = request.header("idempotency-key", format!("key-{key}"));
+        }
+        let body = prepared.body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        client.request(request.header("content-type", "application/json").body(body).unwrap()).await
+    }
+
+    /// Remembers what a client and its phones learn from an answer. `sent` is how many messages there were before.
+    pub(super) fn learn(&mut self, deed: &Deed, answer: &Answer, sent: usize) {
+        let message = self.app.outbox().messages().get(sent).cloned();
+        match (*deed, answer.status.as_u16()) {
+            (Deed::GiveNumber { person, number } | Deed::AssertNumber { person, number }, 201) => {
+                self.known[person].number = number;
+            }
+            (Deed::Ask { person, phone }, 202) => {
+                // A replayed answer comes without a message, and changes nothing.
+                if let Some(message) = message {
+                    let id = answer.json()["id"].as_str().unwrap().to_owned();
+                    self.known[person].asked = Some(Asked { id, phone, code: message.code() });
+                }
+            }
+            (Deed::Authorize { person, .. }, 201) => {
+                if let Some(message) = message {
+                    self.known[person].token = Some(message.code());
+                }
+            }
+            (Deed::Answer { person, reply: Reply::Right }, 204) => {
+                if let Some(asked) = self.known[person].asked.clone() {
+                    let signature = Phone::new(asked.phone).sign(&asked.code);
+                    self.known[person].answered = Some((asked.id.clone(), signature));
+                    self.known[person].bound = Some((asked.id, asked.phone));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+pub(super) fn outcome(answer: &Answer) -> Outcome {
+    let body = if answer.body.is_empty() { Value::Null } else { answer.json() };
+    let headers = ["retry-after", "idempotency-replayed", "total", "link"];
+    let headers =
+        headers.iter().filter_map(|name| Some(format!("{name}: {}", answer.headers.get(*name)?.to_str().ok()?)));
+    Outcome::Answered(answer.status.as_u16(), body, headers.collect())
+}
