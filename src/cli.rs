@@ -21,7 +21,7 @@ use person::PersonCommand;
 
 use crate::app::{Surroundings, assemble};
 use crate::clock::SystemClock;
-use crate::config::{Config, Mode, Origin};
+use crate::config::{Config, Environment, Mode, Origin};
 use crate::domain::client::{Permission, Permissions};
 use crate::domain::country::Country;
 use crate::domain::enforcement::Enforcement;
@@ -125,9 +125,7 @@ enum ConfigCommand {
 
 /// Runs the command. The exit code is 2 for a configuration that cannot be used, 1 for any other failure.
 pub async fn run(cli: Cli) -> ExitCode {
-    let environment = |name: &str| variable(name);
-    let file = cli.config.or_else(|| environment("CONFIG_FILE").map(PathBuf::from));
-    let config = match Config::load(&environment, file.as_deref()) {
+    let config = match Config::load(&environment(), cli.config.as_deref()) {
         Ok(config) => config,
         Err(problems) => {
             let _ = writeln!(io::stderr(), "the configuration cannot be used:");
@@ -144,7 +142,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Audit(command) => audit::run(&config, command).await,
         Command::Person(command) => person::run(&config, command).await,
         Command::Sms(command) => sms(&config, command).await,
-        Command::Config(ConfigCommand::Check) => say("the configuration is good"),
+        Command::Config(ConfigCommand::Check) => check_config(&config),
         Command::Config(ConfigCommand::Print) => print_config(&config),
         Command::Healthcheck => healthcheck(&config).await,
     };
@@ -158,8 +156,8 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment, for the configuration")]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+fn environment() -> Environment {
+    std::env::vars_os().collect()
 }
 
 fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
@@ -185,6 +183,9 @@ async fn serve(config: Config) -> ExitCode {
 }
 
 async fn serve_until_stopped(config: Config) -> anyhow::Result<()> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let metrics = telemetry::install_metrics()?;
     if config.migrate_on_start {
         store::migrate(&config.database).await.context("the database could not be migrated")?;
@@ -346,6 +347,13 @@ async fn list_conversion(book: &ConversionBook<'_>) -> anyhow::Result<()> {
         .join("\t"))?;
     }
     Ok(())
+}
+
+fn check_config(config: &Config) -> anyhow::Result<()> {
+    for warning in &config.warnings {
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
+    say("the configuration is good")
 }
 
 fn print_config(config: &Config) -> anyhow::Result<()> {

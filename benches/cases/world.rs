@@ -1,7 +1,6 @@
 //! What the cases are about: one partner's person with a number, a phone that really signs, and an open challenge. Nothing
 //! in it changes, so that every run does the same work.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -74,9 +73,7 @@ impl Phone {
 
 /// The service as in the sandbox, but with derived codes, a canned store, and time and randomness that stand still.
 pub(super) fn app() -> App {
-    let settings = HashMap::from([("SANDBOX_OTP", "random")]);
-    let lookup = |name: &str| settings.get(name).map(|value| (*value).to_owned());
-    let config = Config::load(&lookup, None).expect("the settings are good");
+    let config = Config::load(&[("SANDBOX_OTP", "random")].into_iter().collect(), None).expect("the settings are good");
     let (clock, entropy) = (Arc::new(Standstill), Arc::new(Standstill));
     let surroundings =
         Surroundings { store: Arc::new(CannedStore::new()), clock, entropy, sms: Some(Arc::new(Standstill)) };

@@ -34,6 +34,13 @@ pub(super) fn settings(s: &mut Source<'_>, mode: Mode) -> FraudSettings {
         mode: s.value("SEON_POLICY", "observe", from_words(fraud_mode, "observe or enforce")),
         on_error: s.value("SEON_ON_ERROR", "allow", from_words(on_error, "allow or deny")),
     };
+    let needs_key = policy.mode == FraudMode::Enforce || policy.on_error == OnError::Deny;
+    if mode == Mode::Production && needs_key && api_key.is_none() && !s.has_problem("SEON_API_KEY") {
+        s.problem(
+            "SEON_API_KEY",
+            "is required by SEON_POLICY=enforce and by SEON_ON_ERROR=deny: nothing is assessed without it",
+        );
+    }
     FraudSettings { seon: api_key.map(|api_key| SeonSettings { base_url, api_key, deadline }), policy }
 }
 

@@ -10,6 +10,7 @@ mod secrets;
 mod sms;
 mod sms_rules;
 mod source;
+mod text;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,11 +19,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 pub use self::fraud::FraudSettings;
-use self::parse::{address, boolean, claim_name, database_url, from_words, seconds, web_address, whole};
+use self::parse::{address, boolean, claim_name, database_url, from_words, seconds, visible, web_address, whole};
 pub use self::secrets::{CodeSettings, TokenSettings};
 pub use self::sms::{ProviderSettings, SmsSettings};
-use self::source::Source;
 pub use self::source::{Environment, Origin, Problem, Shown};
+use self::source::{Read, Source};
 use crate::api::RequestLimits;
 use crate::auth::ExternalIssuerSettings;
 use crate::domain::failure_budget::FailureBudget;
@@ -30,7 +31,7 @@ use crate::domain::language::Language;
 use crate::domain::sms_limits::{PartnerRate, SmsLimits};
 use crate::server::Shutdown;
 use crate::service::{Policy, Retention};
-use crate::store::{DatabaseSettings, DatabaseUrl, Pooler};
+use crate::store::{DatabaseSettings, DatabaseUrl, Pooler, Transport};
 
 /// How the service presents itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,14 +90,16 @@ pub struct Config {
     pub policy: Policy,
     /// Every setting as it may be shown.
     pub shown: Vec<Shown>,
+    /// What is worth a look, but good enough to start with.
+    pub warnings: Vec<Problem>,
 }
 
 impl Config {
-    /// Reads and checks everything.
+    /// Reads and checks everything: the variables, and the TOML file, which `CONFIG_FILE` names unless `file` does.
     ///
     /// # Errors
     /// All problems, each naming its setting.
-    pub fn load(environment: Environment<'_>, file: Option<&Path>) -> Result<Self, Vec<Problem>> {
+    pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Self, Vec<Problem>> {
         let mut source = Source::new(environment, file);
         let s = &mut source;
         let mode = s.value("MODE", "sandbox", |text| match text {
@@ -104,6 +107,10 @@ impl Config {
             "production" => Ok(Mode::Production),
             _ => Err("must be sandbox or production"),
         });
+        if s.is_empty_variable("MODE") {
+            // What was to become production must not become the sandbox for want of a value.
+            s.problem("MODE", "must not be empty: sandbox or production, or leave it out");
+        }
         let (log_format, shutdown_delay) = match mode {
             Mode::Sandbox => ("text", "0"),
             Mode::Production => ("json", "5"),
@@ -112,7 +119,7 @@ impl Config {
             mode,
             http_addr: s.value("HTTP_ADDR", "127.0.0.1:8080", address),
             metrics_addr: s.value("METRICS_ADDR", "127.0.0.1:9464", address),
-            database: database(s),
+            database: database(s, mode),
             migrate_on_start: s.value("MIGRATE_ON_START", "true", boolean),
             log_format: s.value("LOG_FORMAT", log_format, |text| match text {
                 "text" => Ok(LogFormat::Text),
@@ -134,12 +141,15 @@ impl Config {
             fraud: fraud::settings(s, mode),
             policy: policy(s, mode),
             shown: Vec::new(),
+            warnings: Vec::new(),
         };
-        secrets::check_purposes(s, mode, &config.codes, &config.tokens);
+        if mode == Mode::Production {
+            s.check_that_secrets_differ();
+        }
         check_deadlines(s, &config);
         check_pooler(s, &config);
-        let (shown, problems) = source.finish();
-        if problems.is_empty() { Ok(Self { shown, ..config }) } else { Err(problems) }
+        let Read { shown, problems, warnings } = source.finish();
+        if problems.is_empty() { Ok(Self { shown, warnings, ..config }) } else { Err(problems) }
     }
 }
 
@@ -168,14 +178,31 @@ fn check_pooler(s: &mut Source<'_>, config: &Config) {
     }
 }
 
-fn database(s: &mut Source<'_>) -> DatabaseSettings {
+fn database(s: &mut Source<'_>, mode: Mode) -> DatabaseSettings {
+    const NAME: &str = "DATABASE_URL";
     const DEFAULT: &str = "sqlite://device-management.db";
     // A URL may hold a password, so it is read and shown like a secret.
-    let url = s.secret_or("DATABASE_URL", DEFAULT);
-    let url = database_url(&url).unwrap_or_else(|message| {
-        s.problem("DATABASE_URL", message);
+    let text = s.secret_or(NAME, DEFAULT);
+    let url = database_url(&text).unwrap_or_else(|message| {
+        s.problem(NAME, message);
         DatabaseUrl::Sqlite(DEFAULT.into())
     });
+    if mode == Mode::Production {
+        if !s.is_set(NAME) && !s.has_problem("DATABASE_URL_FILE") {
+            s.problem(NAME, "is required in production: postgres://user:password@host/database, or sqlite://file");
+        }
+        match url.transport() {
+            Transport::Local | Transport::Verified => {}
+            Transport::Encrypted => {
+                s.warning(NAME, "does not check who answers: sslmode=verify-full does");
+            }
+            Transport::Open => {
+                let message = "must have sslmode=verify-full in production, unless its host is loopback or a socket: without \
+                               it everything may go over the network in the clear";
+                s.problem(NAME, message);
+            }
+        }
+    }
     let pooler = s.value("DATABASE_POOLER", "none", |text| match text {
         "none" => Ok(Pooler::None),
         "transaction" => Ok(Pooler::Transaction),
@@ -183,6 +210,7 @@ fn database(s: &mut Source<'_>) -> DatabaseSettings {
     });
     DatabaseSettings {
         pooler,
+        url_file: s.file_of(NAME),
         max_connections: s.value("DATABASE_MAX_CONNECTIONS", "10", whole(1..=1000)),
         acquire_timeout: s.value("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "2", seconds(1..=60)),
         statement_timeout: s.value("DATABASE_STATEMENT_TIMEOUT_SECONDS", "5", seconds(1..=60)),
@@ -259,7 +287,7 @@ fn delta(duration: Duration) -> TimeDelta {
 
 fn external_issuer(s: &mut Source<'_>, mode: Mode) -> Option<ExternalIssuerSettings> {
     let issuer = s.optional("EXTERNAL_ISSUER", web_address(mode));
-    let audience = s.optional("EXTERNAL_AUDIENCE", |text| Ok::<_, String>(text.to_owned()));
+    let audience = s.optional("EXTERNAL_AUDIENCE", visible);
     let jwks_url = s.optional("EXTERNAL_JWKS_URL", web_address(mode));
     let partner_claim = s.value("EXTERNAL_PARTNER_CLAIM", "partner", claim_name);
     let issuer = issuer?;

@@ -26,7 +26,9 @@ where
     T: FromStr + PartialOrd + Display,
 {
     move |text| {
-        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        // Digits and nothing else: Rust would take a plus sign.
+        let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = digits.and_then(|text| text.parse().ok()).filter(|number| bounds.contains(number));
         number.ok_or_else(|| format!("must be a whole number from {} to {}", bounds.start(), bounds.end()))
     }
 }
@@ -70,6 +72,12 @@ pub(super) fn server(mode: Mode) -> impl Fn(&str) -> Result<HttpUrl, String> {
 pub(super) fn web_address(mode: Mode) -> impl Fn(&str) -> Result<String, String> {
     let server = server(mode);
     move |text| server(text).map(|_| text.to_owned())
+}
+
+/// A name that another system gave: ASCII that can be seen, and blanks.
+pub(super) fn visible(text: &str) -> Result<String, &'static str> {
+    let fits = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    fits.then(|| text.to_owned()).ok_or("may contain only visible ASCII characters")
 }
 
 pub(super) fn claim_name(text: &str) -> Result<String, &'static str> {

@@ -70,15 +70,6 @@ pub(super) fn tokens(s: &mut Source<'_>, mode: Mode) -> TokenSettings {
     TokenSettings { current, previous, lifetime: TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::hours(1)) }
 }
 
-/// Who may make tokens must not learn codes by it, nor the other way round.
-pub(super) fn check_purposes(s: &mut Source<'_>, mode: Mode, codes: &CodeSettings, tokens: &TokenSettings) {
-    if let (Mode::Production, CodeSettings::Derived { current, .. }) = (mode, codes)
-        && current.expose_secret() == tokens.current.expose_secret()
-    {
-        s.problem("TOKEN_SECRET", "must not be the same as OTP_SECRET");
-    }
-}
-
 enum SandboxOtp {
     Fixed(String),
     Random,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Mode;
-use super::parse::{boolean, milliseconds, seconds, server, whole};
+use super::parse::{boolean, milliseconds, seconds, server, visible, whole};
 use super::source::Source;
 use crate::outbound::HttpUrl;
 use crate::sms::circuit::CircuitSettings;
@@ -117,11 +117,10 @@ fn webhook(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<WebhookSettin
 }
 
 fn twilio(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<TwilioSettings> {
-    let text = |text: &str| Ok::<_, String>(text.to_owned());
-    let account_sid = s.optional("TWILIO_ACCOUNT_SID", text);
+    let account_sid = s.optional("TWILIO_ACCOUNT_SID", visible);
     let auth_token = s.secret("TWILIO_AUTH_TOKEN");
-    let from = s.optional("TWILIO_FROM", text);
-    let service = s.optional("TWILIO_MESSAGING_SERVICE_SID", text);
+    let from = s.optional("TWILIO_FROM", visible);
+    let service = s.optional("TWILIO_MESSAGING_SERVICE_SID", visible);
     let base_url: HttpUrl = s.value("TWILIO_BASE_URL", "https://api.twilio.com", server(mode));
     if !wanted {
         return None;

@@ -1,13 +1,44 @@
 //! Where a setting's text comes from: the environment, a secret's file, or the optional TOML file; and what was wrong with
-//! it. Reading goes on after a fault, so that the operator sees all of them at once.
+//! it. Reading goes on after a fault, so that the operator sees all of them at once. What the text may be says `text`.
 
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-/// Looks up a variable of the environment.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+use super::text::clean;
+
+/// The variables of the environment, also those whose value is not text.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<OsString, OsString>);
+
+/// Values may be secrets.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// The last word on a name counts.
+impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+impl Environment {
+    /// The text of a variable; `None` when it is not set, or set to nothing.
+    fn text(&self, name: &str) -> Result<Option<&str>, &'static str> {
+        self.0.get(OsStr::new(name)).map_or(Ok(None), |value| clean(value.as_encoded_bytes()))
+    }
+
+    /// Whether a variable is there, if only to say nothing.
+    fn has(&self, name: &str) -> bool {
+        self.0.contains_key(OsStr::new(name))
+    }
+}
 
 /// One thing to mend before the service starts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,19 +79,44 @@ pub struct Shown {
 
 /// Reads settings one by one.
 pub(super) struct Source<'a> {
-    environment: Environment<'a>,
+    environment: &'a Environment,
     file: toml::Table,
     shown: Vec<Shown>,
-    secrets: Vec<&'static str>,
+    secrets: Vec<Secret>,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
+/// A secret that was read or looked for.
+struct Secret {
+    name: &'static str,
+    value: Option<SecretString>,
+    /// Where it stood, if in a file of its own.
+    file: Option<PathBuf>,
+}
+
+/// The variable that names the TOML file when the command line does not.
+const CONFIG_FILE: &str = "CONFIG_FILE";
+
 impl<'a> Source<'a> {
-    pub(super) fn new(environment: Environment<'a>, file: Option<&Path>) -> Self {
-        let (shown, secrets, problems) = (Vec::new(), Vec::new(), Vec::new());
-        let mut source = Self { environment, file: toml::Table::new(), shown, secrets, problems };
-        if let Some(path) = file {
-            match std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| parse_toml(&text)) {
+    pub(super) fn new(environment: &'a Environment, file: Option<&Path>) -> Self {
+        let mut source = Self {
+            environment,
+            file: toml::Table::new(),
+            shown: Vec::new(),
+            secrets: Vec::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let named = match environment.text(CONFIG_FILE) {
+            Ok(name) => name.map(Path::new),
+            Err(fault) => {
+                source.problem(CONFIG_FILE, fault);
+                None
+            }
+        };
+        if let Some(path) = file.or(named) {
+            match std::fs::read(path).map_err(|error| error.to_string()).and_then(|bytes| parse_toml(&bytes)) {
                 Ok(table) => source.file = table,
                 Err(error) => source.problem(&path.display().to_string(), format!("cannot be used: {error}")),
             }
@@ -105,19 +161,19 @@ impl<'a> Source<'a> {
         let (text, file) = (self.find(name), self.find(&file_name));
         // The environment comes before the TOML file, whichever of the two names it uses.
         let text_origin = text.as_ref().map(|(_, origin)| *origin);
-        let found = match file.filter(|(_, origin)| text_origin.is_none_or(|text_origin| *origin > text_origin)) {
-            Some((path, origin)) => self.read(&file_name, &path).map(|text| (text, origin)),
-            None => text,
+        let file = file.filter(|(_, origin)| text_origin.is_none_or(|text_origin| *origin > text_origin));
+        let (found, file) = match file {
+            Some((path, origin)) => {
+                let text = self.read(name, &file_name, &path);
+                (text.map(|text| (text, origin)), Some(PathBuf::from(path)))
+            }
+            None => (text, None),
         };
         let origin = found.as_ref().map_or(Origin::Default, |(_, origin)| *origin);
         self.shown.push(Shown { name, value: found.as_ref().map(|_| "<secret>".to_owned()), origin });
-        self.secrets.push(name);
-        let (text, _) = found?;
-        if text.is_empty() {
-            self.problem(name, "must not be empty: leave it out instead");
-            return None;
-        }
-        Some(text.into())
+        let value = found.map(|(text, _)| SecretString::from(text));
+        self.secrets.push(Secret { name, value: value.clone(), file });
+        value
     }
 
     /// The same with a default, which everybody may see.
@@ -130,15 +186,53 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn read(&mut self, file_name: &str, path: &str) -> Option<String> {
-        match std::fs::read_to_string(path) {
-            // Editors and `echo` end a file with a line break that is not part of the secret.
-            Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
-            Err(error) => {
-                self.problem(file_name, format!("names a file that cannot be read: {error}"));
-                None
-            }
+    /// The file that a secret was read from.
+    pub(super) fn file_of(&self, name: &str) -> Option<PathBuf> {
+        self.secrets.iter().find(|secret| secret.name == name)?.file.clone()
+    }
+
+    /// Who may do one thing with a secret must not be able to do another with it. A secret and the one before it are for
+    /// the same purpose.
+    pub(super) fn check_that_secrets_differ(&mut self) {
+        fn purpose(name: &str) -> &str {
+            name.strip_suffix("_PREVIOUS").unwrap_or(name)
         }
+        let text = |secret: &'_ Secret| secret.value.as_ref().map(|value| value.expose_secret().to_owned());
+        let mut alike = Vec::new();
+        for (index, later) in self.secrets.iter().enumerate() {
+            let same = self.secrets[..index].iter().find(|earlier| {
+                purpose(earlier.name) != purpose(later.name) && later.value.is_some() && text(earlier) == text(later)
+            });
+            alike.extend(same.map(|earlier| (later.name, earlier.name)));
+        }
+        for (later, earlier) in alike {
+            self.problem(later, format!("must not be the same as {earlier}"));
+        }
+    }
+
+    /// Whether a setting was given a value, good or bad.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.has_problem(name) || self.shown.iter().any(|shown| shown.name == name && shown.origin != Origin::Default)
+    }
+
+    /// Whether a variable of the environment is set to nothing.
+    pub(super) fn is_empty_variable(&self, name: &str) -> bool {
+        self.environment.has(name) && matches!(self.environment.text(name), Ok(None))
+    }
+
+    fn read(&mut self, name: &str, file_name: &str, path: &str) -> Option<String> {
+        match std::fs::read(path).map(|bytes| clean(&bytes).map(|text| text.map(str::to_owned))) {
+            Ok(Ok(Some(text))) => return Some(text),
+            Ok(Ok(None)) => self.problem(name, "must not be empty: leave it out instead"),
+            Ok(Err(fault)) => self.problem(name, fault),
+            Err(error) => self.problem(file_name, format!("names a file that cannot be read: {error}")),
+        }
+        None
+    }
+
+    /// Something that does not keep the service from starting.
+    pub(super) fn warning(&mut self, setting: &str, message: impl Into<String>) {
+        self.warnings.push(Problem { setting: setting.to_owned(), message: message.into() });
     }
 
     pub(super) fn problem(&mut self, setting: &str, message: impl Into<String>) {
@@ -150,45 +244,82 @@ impl<'a> Source<'a> {
         self.problems.iter().any(|problem| problem.setting == setting)
     }
 
-    /// What was read, and everything that was wrong. Keys of the file that nobody asks for are misspelt.
-    pub(super) fn finish(mut self) -> (Vec<Shown>, Vec<Problem>) {
+    /// What was read, and everything that was wrong. Keys of the file that nobody asks for are misspelt; so are, most
+    /// likely, variables that begin like settings.
+    pub(super) fn finish(mut self) -> Read {
         let is_setting = |name: &str| self.shown.iter().any(|shown| shown.name == name);
-        let is_secret = |name: &str| self.secrets.contains(&name);
+        let is_secret = |name: &str| self.secrets.iter().any(|secret| secret.name == name);
+        let is_known = |name: &str| is_setting(name) || name.strip_suffix("_FILE").is_some_and(is_secret);
         let mut problems = Vec::new();
         for key in self.file.keys() {
-            let name = key.to_ascii_uppercase();
-            if !is_setting(&name) && !name.strip_suffix("_FILE").is_some_and(is_secret) {
+            if !is_known(&key.to_ascii_uppercase()) {
                 problems.push((key.clone(), "is not a setting"));
             } else if key.contains(|c: char| c.is_ascii_uppercase()) {
                 problems.push((key.clone(), "must be written in lower case in the file"));
             }
         }
+        let begins_like_one = |name: &str| {
+            let word = |name: &str| name.split_once('_').map(|(word, _)| word.to_owned());
+            // `RUST_LOG` and `HTTP_ADDR` have neighbours that are not ours: RUST_BACKTRACE, HTTP_PROXY.
+            word(name).filter(|word| word != "RUST" && name != "HTTP_PROXY").is_some_and(|word_of_it| {
+                self.shown.iter().any(|shown| word(shown.name).is_some_and(|word| word == word_of_it))
+            })
+        };
+        let variables = self.environment.0.keys().filter_map(|name| name.to_str());
+        let unknown: Vec<String> =
+            variables.filter(|name| begins_like_one(name) && !is_known(name)).map(str::to_owned).collect();
+        for name in unknown {
+            self.warning(&name, "is not a setting, although it begins like one");
+        }
         for (key, message) in problems {
             self.problem(&key, message);
         }
-        (self.shown, self.problems)
+        Read { shown: self.shown, problems: self.problems, warnings: self.warnings }
     }
 
-    /// The environment comes before the file; an empty variable counts as not set, as container tools write it.
+    /// The environment comes before the file; what is set to nothing counts as not set, as container tools write it.
     fn find(&mut self, name: &str) -> Option<(String, Origin)> {
-        if let Some(text) = (self.environment)(name).filter(|text| !text.is_empty()) {
-            return Some((text, Origin::Environment));
+        match self.environment.text(name) {
+            Ok(None) => {}
+            Ok(Some(text)) => return Some((text.to_owned(), Origin::Environment)),
+            Err(fault) => {
+                self.problem(name, fault);
+                return None;
+            }
         }
-        let text = match self.file.get(&name.to_ascii_lowercase())? {
+        let key = name.to_ascii_lowercase();
+        let text = match self.file.get(&key)? {
             toml::Value::String(text) => text.clone(),
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Boolean(value) => value.to_string(),
             _ => {
-                self.problem(&name.to_ascii_lowercase(), "must be a string, a whole number or a boolean");
+                self.problem(&key, "must be a string, a whole number or a boolean");
                 return None;
             }
         };
-        Some((text, Origin::File))
+        match clean(text.as_bytes()) {
+            Ok(text) => text.map(|text| (text.to_owned(), Origin::File)),
+            Err(fault) => {
+                self.problem(name, fault);
+                None
+            }
+        }
     }
 }
 
+/// What came of reading.
+pub(super) struct Read {
+    pub(super) shown: Vec<Shown>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+}
+
 /// The parser's own message quotes the line, which may hold a secret: only the place is passed on.
-fn parse_toml(text: &str) -> Result<toml::Table, String> {
+fn parse_toml(bytes: &[u8]) -> Result<toml::Table, String> {
+    let text = str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        format!("line {line} is not UTF-8 text")
+    })?;
     text.parse::<toml::Table>().map_err(|error| {
         let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
         format!("line {line} is not valid TOML")

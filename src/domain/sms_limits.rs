@@ -48,6 +48,8 @@ impl FromStr for SmsWindows {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Rust reads a number with a plus sign.
+        let text = Some(text).filter(|text| !text.contains('+')).unwrap_or_default();
         let windows = text.split(',').map(|word| window(word.trim())).collect::<Option<Vec<_>>>();
         windows.map(Self).ok_or("must look like 1/30s,5/10m,60/1h: counts from 1 to 1000 in up to 24h")
     }
@@ -276,7 +278,9 @@ mod tests {
 
     #[test]
     fn windows_are_read_as_they_are_written() {
-        for wrong in ["", "1", "0/30s", "1/30", "1/0s", "1/25h", "1001/1h", "1/30d", "1/-5s", "a/1s", "1/1s,"] {
+        for wrong in [
+            "", "1", "0/30s", "1/30", "1/0s", "1/25h", "1001/1h", "1/30d", "1/-5s", "+1/30s", "1/+30s", "a/1s", "1/1s,",
+        ] {
             assert!(wrong.parse::<SmsWindows>().is_err(), "{wrong}");
         }
         let [short, long] = windows("1/90s, 2/24h").0[..] else { panic!("two windows") };

@@ -38,6 +38,8 @@ pub enum Pooler {
 pub struct DatabaseSettings {
     /// Which one.
     pub url: DatabaseUrl,
+    /// The file that the URL was read from, if it was.
+    pub url_file: Option<PathBuf>,
     /// What stands in between, if it is Postgres.
     pub pooler: Pooler,
     /// Connections at most, per process.
@@ -57,6 +59,7 @@ impl DatabaseSettings {
     pub fn new(url: DatabaseUrl) -> Self {
         Self {
             url,
+            url_file: None,
             pooler: Pooler::None,
             max_connections: 10,
             acquire_timeout: Duration::from_secs(2),
@@ -81,7 +84,7 @@ pub struct PoolUse {
 /// When the database cannot be reached.
 pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
     Ok(match &settings.url {
-        DatabaseUrl::Postgres(url) => {
+        DatabaseUrl::Postgres(url, _) => {
             check_session(url, settings).await?;
             let connector = Connector::new(service_options(url, settings)?);
             let pool = Arc::new(Pool::new(connector, settings.max_connections, settings.pooler, settings));

@@ -39,7 +39,7 @@ pub use audit_trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent, WAITING_CO
 pub use bindings::{BindingProspects, Bindings};
 pub use clients::{Client, ClientSecret, Clients, SecretHash};
 pub use connect::{DatabaseSettings, PoolUse, Pooler, connect};
-pub use database_url::DatabaseUrl;
+pub use database_url::{DatabaseUrl, Transport};
 pub use device_counts::{DeviceCounts, DeviceKind, PartnerDevices};
 pub use device_lists::{COUNTED_EXACTLY, DeviceLists, DevicePage, DeviceQuery, PageStart, Position, Tombstones};
 pub use devices::{DeleteOutcome, Devices};

@@ -2,7 +2,6 @@
 //!
 //! Every answer is held against `openapi.yaml`, and none may be a fault of ours.
 
-use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -63,9 +62,8 @@ impl Edge {
     pub fn open() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let url = format!("sqlite://{}", folder.path().join("device-management.db").display());
-        let settings = HashMap::from([("DATABASE_URL", &*url), ("TOKEN_SECRET", TOKEN_SECRET)]);
-        let lookup = |name: &str| settings.get(name).map(|value| (*value).to_owned());
-        let config = Config::load(&lookup, None).expect("the settings are good");
+        let settings = [("DATABASE_URL", &*url), ("TOKEN_SECRET", TOKEN_SECRET)];
+        let config = Config::load(&settings.into_iter().collect(), None).expect("the settings are good");
         let runtime = Runtime::new().expect("a runtime can be started");
         let app = runtime.block_on(async {
             migrate(&config.database).await.expect("the migrations fit an empty database");

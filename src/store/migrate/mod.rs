@@ -40,7 +40,7 @@ pub(super) fn newest() -> i64 {
 /// had been applied.
 pub async fn migrate(settings: &DatabaseSettings) -> Result<()> {
     match &settings.url {
-        DatabaseUrl::Postgres(_) => migrate_with(&POSTGRES, settings).await,
+        DatabaseUrl::Postgres(..) => migrate_with(&POSTGRES, settings).await,
         DatabaseUrl::Sqlite(_) => migrate_with(&SQLITE, settings).await,
     }
 }
@@ -51,7 +51,7 @@ pub async fn migrate(settings: &DatabaseSettings) -> Result<()> {
 /// As for [`migrate`].
 pub async fn migrate_with(migrations: &Migrator, settings: &DatabaseSettings) -> Result<()> {
     match &settings.url {
-        DatabaseUrl::Postgres(url) => postgres::migrate(migrations, url, settings).await,
+        DatabaseUrl::Postgres(url, _) => postgres::migrate(migrations, url, settings).await,
         DatabaseUrl::Sqlite(file) => sqlite::migrate(migrations, file, settings.migrate_lock_timeout).await,
     }
 }

@@ -75,7 +75,7 @@ async fn production_tells_every_problem_at_once_and_does_not_start() {
     let lines: Vec<&str> = logs.lines().collect();
     assert_eq!(lines[0], "the configuration cannot be used:");
     let settings: Vec<&str> = lines[1..].iter().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(settings, ["OTP_SECRET", "TOKEN_SECRET", "SANDBOX_CLIENT", "SMS_PROVIDERS"]);
+    assert_eq!(settings, ["DATABASE_URL", "OTP_SECRET", "TOKEN_SECRET", "SANDBOX_CLIENT", "SMS_PROVIDERS"]);
 }
 
 async fn migrations_can_be_run_before(Empty(database): Empty) {

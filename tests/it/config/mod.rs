@@ -1,12 +1,13 @@
 //! The configuration: what may be set, what wins, and what the service refuses to start with.
 
+mod database_url;
+mod dirt;
 mod example;
 mod failure_budget;
 mod production;
 mod sms_rules;
 mod sources;
 
-use std::collections::HashMap;
 use std::io::Write;
 
 use device_management::config::{Config, Problem, Shown};
@@ -19,9 +20,7 @@ fn load(variables: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
 
 /// The same with a TOML file.
 fn load_with_file(variables: &[(&str, &str)], toml: &str) -> Result<Config, Vec<Problem>> {
-    let variables: HashMap<&str, &str> = variables.iter().copied().collect();
-    let file = file_with(toml);
-    Config::load(&|name| variables.get(name).map(|text| (*text).to_owned()), Some(file.path()))
+    Config::load(&variables.iter().copied().collect(), Some(file_with(toml).path()))
 }
 
 fn file_with(text: &str) -> NamedTempFile {

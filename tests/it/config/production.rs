@@ -5,8 +5,9 @@ use device_management::config::{CodeSettings, Mode, ProviderSettings};
 use super::{load, problems};
 
 /// The least that production starts with.
-pub(super) const PRODUCTION: [(&str, &str); 6] = [
+pub(super) const PRODUCTION: [(&str, &str); 7] = [
     ("MODE", "production"),
+    ("DATABASE_URL", "postgres://app:a-password@db.example/devices?sslmode=verify-full"),
     ("OTP_SECRET", "9b1f0c6de24f4be0a43cb8c1c0a1f2d3"),
     ("TOKEN_SECRET", "4e5d6c7b8a990817263544f3e2d1c0bf"),
     ("SMS_PROVIDERS", "webhook"),
@@ -86,8 +87,62 @@ fn the_sandboxs_secrets_are_refused_for_any_purpose() {
 
 #[test]
 fn one_secret_for_two_purposes_is_refused() {
-    let otp_secret = PRODUCTION[1].1;
-    assert_refused(&[("TOKEN_SECRET", otp_secret)], &["TOKEN_SECRET must not be the same as OTP_SECRET"]);
+    let secret = "0123456789abcdef0123456789abcdef";
+    let names = [
+        "OTP_SECRET",
+        "OTP_SECRET_PREVIOUS",
+        "TOKEN_SECRET",
+        "TOKEN_SECRET_PREVIOUS",
+        "SMS_WEBHOOK_TOKEN",
+        "TWILIO_AUTH_TOKEN",
+        "SEON_API_KEY",
+    ];
+    for (index, later) in names.iter().enumerate() {
+        for earlier in &names[..index] {
+            let changes = [(*earlier, secret), (*later, secret)];
+            if later.strip_suffix("_PREVIOUS") == Some(earlier) {
+                load(&production_but(&changes)).unwrap();
+            } else {
+                assert_refused(&changes, &[&format!("{later} must not be the same as {earlier}")]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_database_must_be_named() {
+    assert_refused(&[("DATABASE_URL", "")], &["DATABASE_URL is required in production"]);
+    load(&production_but(&[("DATABASE_URL", "sqlite://device-management.db")])).unwrap();
+}
+
+#[test]
+fn a_database_on_another_machine_is_talked_to_with_encryption_only() {
+    let refused = ["DATABASE_URL must have sslmode=verify-full in production"];
+    for host in ["db.example", "10.0.0.1", "[2001:db8::1]", "localhost.example", "128.0.0.1"] {
+        for mode in ["", "?sslmode=disable", "?sslmode=allow", "?sslmode=prefer"] {
+            let url = format!("postgres://app@{host}/devices{mode}");
+            assert_refused(&[("DATABASE_URL", &url)], &refused);
+        }
+        for (mode, warnings) in [("require", 1), ("verify-ca", 1), ("verify-full", 0)] {
+            let url = format!("postgres://app@{host}/devices?sslmode={mode}");
+            let config = load(&production_but(&[("DATABASE_URL", &url)])).unwrap();
+            assert_eq!(config.warnings.len(), warnings, "{mode}: {:?}", config.warnings);
+        }
+    }
+    assert_refused(&[("DATABASE_URL", "postgres://app@localhost/devices?host=db.example")], &refused);
+    for near in ["localhost", "127.0.0.1", "127.1.2.3:5433", "[::1]", "[::1]:5433", "%2Fvar%2Frun%2Fpostgresql"] {
+        load(&production_but(&[("DATABASE_URL", &format!("postgres://app@{near}/devices?sslmode=disable"))])).unwrap();
+    }
+}
+
+#[test]
+fn a_mode_that_is_set_to_nothing_is_not_the_sandbox() {
+    for nothing in ["", " ", "\n"] {
+        assert_eq!(
+            problems(&[("MODE", nothing)], ""),
+            ["MODE must not be empty: sandbox or production, or leave it out"]
+        );
+    }
 }
 
 #[test]
@@ -122,6 +177,16 @@ fn a_request_must_be_allowed_to_take_longer_than_its_providers_and_seon_together
     assert_refused(&[("SMS_TIMEOUT_MS", "15000")], &["REQUEST_DEADLINE_SECONDS must be above 15:"]);
     // In the sandbox whoever tries that out may.
     load(&[("REQUEST_DEADLINE_SECONDS", "1")]).unwrap();
+}
+
+#[test]
+fn a_policy_for_fraud_needs_the_key_that_it_is_about() {
+    for policy in [("SEON_POLICY", "enforce"), ("SEON_ON_ERROR", "deny")] {
+        for key in ["", " \n"] {
+            assert_refused(&[policy, ("SEON_API_KEY", key)], &["SEON_API_KEY is required by SEON_POLICY=enforce"]);
+        }
+        load(&production_but(&[policy, ("SEON_API_KEY", "a-licence")])).unwrap();
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Where settings come from, which of two wins, and how faults in them are told.
 
-use device_management::config::{Config, Origin};
+use device_management::config::{Config, Environment, Origin};
 use secrecy::ExposeSecret;
 
 use super::{file_with, load, load_with_file, problems, shown};
@@ -91,7 +91,7 @@ fn a_file_that_is_not_toml_is_told_by_its_line_alone() {
 
 #[test]
 fn a_file_that_is_not_there_is_a_problem() {
-    let found = Config::load(&|_| None, Some("/no/such/config.toml".as_ref())).unwrap_err();
+    let found = Config::load(&Environment::default(), Some("/no/such/config.toml".as_ref())).unwrap_err();
     assert!(matches!(&found[..], [one] if one.setting == "/no/such/config.toml"), "{found:?}");
 }
 

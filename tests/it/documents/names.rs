@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use device_management::config::Config;
+use device_management::config::{Config, Environment};
 
 use super::{Document, documents, root};
 use crate::architecture::may_name;
@@ -13,7 +13,7 @@ const NO_SETTINGS: [&str; 4] = ["TEST_DATABASE_URL", "CONFIG_FILE", "JEMALLOC_SY
 
 /// The names of all settings. Of a secret the name with `_FILE` is one, too.
 fn settings() -> BTreeSet<String> {
-    let config = Config::load(&|_| None, None).expect("the defaults can be used");
+    let config = Config::load(&Environment::default(), None).expect("the defaults can be used");
     let names = config.shown.iter().map(|shown| shown.name);
     names.flat_map(|name| [name.to_owned(), format!("{name}_FILE")]).collect()
 }
@@ -55,7 +55,7 @@ fn operations_name_every_setting_by_its_purpose() {
         let fits = |name: &&str| name.strip_suffix('*').map_or(*name == setting, |prefix| setting.starts_with(prefix));
         named.iter().any(fits)
     };
-    let config = Config::load(&|_| None, None).expect("the defaults can be used");
+    let config = Config::load(&Environment::default(), None).expect("the defaults can be used");
     let missing: Vec<&str> = config.shown.iter().map(|shown| shown.name).filter(|name| !is_named(name)).collect();
     assert!(missing.is_empty(), "docs/operations.md does not name {missing:?} under \"Settings by purpose\"");
 }

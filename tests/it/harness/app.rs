@@ -96,8 +96,7 @@ impl TestApp {
     ) -> (Config, Surroundings) {
         let usual = [("DATABASE_URL", url), ("SANDBOX_OTP", "random"), ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "30")];
         let environment: HashMap<&str, &str> = usual.into_iter().chain(settings.iter().copied()).collect();
-        let lookup = |name: &str| environment.get(name).map(|value| (*value).to_owned());
-        let config = Config::load(&lookup, None).expect("the test's settings are good");
+        let config = Config::load(&environment.iter().collect(), None).expect("the test's settings are good");
         let store = connect(&config.database).await.expect("the test's database is there");
         let sms = sms.filter(|_| !environment.contains_key("SMS_PROVIDERS"));
         (config, Surroundings { store, clock, entropy: Arc::new(entropy), sms })
