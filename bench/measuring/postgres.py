@@ -1,5 +1,6 @@
 """A private Postgres, as durable as an ordinary one."""
 
+import copy
 import os
 import pathlib
 import re
@@ -23,6 +24,8 @@ SETTINGS = {
 
 
 class Postgres:
+    database = "postgres"
+
     def __init__(self, folder):
         self.bin = installed()
         self.folder = pathlib.Path(folder) / "postgres"
@@ -40,7 +43,14 @@ class Postgres:
         self.version = self.ask("show server_version")
 
     def url(self, port=None):
-        return f"postgres://postgres@127.0.0.1:{port or self.port}/postgres"
+        return f"postgres://postgres@127.0.0.1:{port or self.port}/{self.database}"
+
+    def database_of_its_own(self, name):
+        """Another database of the same server."""
+        self.ask(f"create database {name}")
+        other = copy.copy(self)
+        other.database = name
+        return other
 
     def ask(self, sql, **variables):
         """Runs SQL, with psql's `:name` in it set, and gives what it printed."""

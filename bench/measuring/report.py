@@ -58,6 +58,28 @@ def markdown(found):
     return "\n".join(lines) + "\n"
 
 
+def comparison(found):
+    """Another commit's service beside this one: medians of the rounds, and the median of the ratios turn by turn."""
+    before, after = found["before"], found["after"]
+    lines = [
+        ", ".join(f"{name}: {value}" for name, value in found["machine"].items()),
+        "",
+        f"| {found['connections']} connections | before | after | after / before | service us | Postgres us |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for operation, name in OPERATIONS.items():
+        one, two = before[operation], after[operation]
+        spent = [f"{one[part]:.0f} -> {two[part]:.0f}" for part in ("service_cpu_us", "postgres_cpu_us")]
+        ratio = f"{found['ratios'][operation]:.2f}"
+        lines.append("| " + " | ".join([name, f"{one['rate']:,.0f}", f"{two['rate']:,.0f}", ratio, *spent]) + " |")
+    lines += [
+        "",
+        f"Resident memory: {before['memory_mib']:.0f} -> {after['memory_mib']:.0f} MiB."
+        f" From start to ready: {before['boot_ms']:.0f} -> {after['boot_ms']:.0f} ms.",
+    ]
+    return "\n".join(lines)
+
+
 def row(devices, connections, name, figures):
     beside = (f"{figures['limit']:,.0f}", f"{figures['ratio']:.2f}") if "limit" in figures else ("", "")
     cells = [

@@ -39,8 +39,37 @@ class Bench:
         found["boot_ms"] = statistics.median(boots)
         return found
 
-    def service(self, database_url=None, **settings):
-        return Service(self.executable, self.folder, database_url or self.postgres.url(), self.load.gateway, **settings)
+    def compare(self, other):
+        """The service of another commit and this one, in turns, each on a database of its own in the same Postgres."""
+        devices, connections = self.options.devices[0], self._connections(32)
+        own, sides = self.postgres, {}
+        for name, executable in {"before": other, "after": self.executable}.items():
+            postgres = own.database_of_its_own(name)
+            service = self.service(postgres.url(), executable)
+            people.fill(postgres, devices)
+            sides[name] = (service, postgres, [])
+        for turn in range(self.options.rounds + 1):
+            for service, self.postgres, rounds in sides.values():
+                figures = self._round([service], connections, devices, beside=False)
+                # The first turn fills caches and tells Postgres about its tables.
+                rounds.append(figures) if turn else self.postgres.ask("vacuum analyze; checkpoint;")
+        self.postgres, found = own, {"connections": connections}
+        for name, (service, _, rounds) in sides.items():
+            memory = programs.resident_mebibytes(service.process.pid)[0]
+            found[name] = medians(rounds) | {"memory_mib": memory, "boot_ms": service.boot_ms}
+            service.stop()
+        found["ratios"] = {
+            operation: statistics.median(
+                after[operation]["rate"] / before[operation]["rate"]
+                for before, after in zip(sides["before"][2], sides["after"][2])
+            )
+            for operation in OPERATIONS
+        }
+        return found
+
+    def service(self, database_url=None, executable=None, **settings):
+        url = database_url or self.postgres.url()
+        return Service(executable or self.executable, self.folder, url, self.load.gateway, **settings)
 
     def ask(self, what, services, connections, seconds, **more):
         """Has the callers ask for something, and looks at what it costs whom."""
