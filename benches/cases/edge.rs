@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use device_management::api::{self, App};
 use http_body_util::BodyExt;
@@ -29,7 +29,8 @@ impl Edge {
 
     /// A request of the partner's client.
     pub(super) fn request(&self, method: Method, path: &str) -> Sent {
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, self.authorization.clone())]);
+        let host = HeaderValue::from_static("device-management.example");
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, self.authorization.clone()), (HOST, host)]);
         Sent { method, uri: path.parse().expect("a good path"), headers, body: Bytes::new() }
     }
 

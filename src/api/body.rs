@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use axum::http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -45,27 +45,46 @@ impl FromRequest<App> for OptionalJsonBody {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let is_json = require_json(&request);
-        let body = of_the_api(request, app).await?;
-        if body.is_empty() {
+        let body = of_the_api(request, app).await;
+        if body.as_ref().is_ok_and(Bytes::is_empty) {
             return Ok(Self(None));
         }
+        // What kind of body it is comes before how large it is.
         is_json?;
-        Ok(Self(Some(JsonBody(Fields::parse(&body)))))
+        Ok(Self(Some(JsonBody(Fields::parse(&body?)))))
     }
 }
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Without a content type the body is taken for what it must be: some clients leave it out.
 pub(crate) fn require_json(request: &Request) -> Result<(), ApiError> {
     let is_json = media_type(request).is_none_or(|essence| {
         essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
     });
-    is_json.then_some(()).ok_or_else(|| unsupported("application/json"))
+    is_json.then_some(()).ok_or_else(|| unsupported("application/json"))?;
+    require_plain(request)
 }
 
 /// The same for a form: what another media type says would be read as a form without fields.
 pub(crate) fn require_form(request: &Request) -> Result<(), ApiError> {
-    const FORM: &str = "application/x-www-form-urlencoded";
-    media_type(request).is_none_or(|essence| essence == FORM).then_some(()).ok_or_else(|| unsupported(FORM))
+    media_type(request).is_none_or(|essence| essence == FORM).then_some(()).ok_or_else(|| unsupported(FORM))?;
+    require_plain(request)
+}
+
+/// Whether the request says that its body is a form.
+pub(crate) fn is_form(request: &Request) -> bool {
+    media_type(request).is_some_and(|essence| essence == FORM)
+}
+
+/// No content coding is undone here: a small body could become a large one (RFC 9110 section 15.5.16 says how to refuse).
+fn require_plain(request: &Request) -> Result<(), ApiError> {
+    let mut codings = request.headers().get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+    let is_plain = codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
+    is_plain.then_some(()).ok_or_else(|| {
+        ApiError::new(ErrorCode::UnsupportedMediaType, "send the body without a Content-Encoding")
+            .with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+    })
 }
 
 fn unsupported(wanted: &str) -> ApiError {

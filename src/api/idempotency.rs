@@ -13,7 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::body::{BodyRead, of_the_api};
+use super::body::{BodyRead, of_the_api, require_json};
 use super::caller::Authenticated;
 use super::error::{ApiError, ErrorCode};
 use super::request_log::RequestId;
@@ -37,7 +37,9 @@ async fn once(app: App, request: Request, next: Next) -> Result<Response, ApiErr
     let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, &app).await?;
     let key = idempotency_key(&parts.headers)?;
     let person = person_in_path(&mut parts).await;
-    let body = of_the_api(Request::from_parts(parts.clone(), body), &app).await?;
+    let request = Request::from_parts(parts.clone(), body);
+    require_json(&request)?;
+    let body = of_the_api(request, &app).await?;
     let request = RepeatableRequest {
         scope: scope(&caller.partner, &caller.client_id, parts.method.as_str(), parts.uri.path(), &key),
         digests: app.request_digests.of(&body),

@@ -13,6 +13,7 @@ mod docs;
 mod error;
 mod fields;
 mod health;
+mod host;
 mod idempotency;
 mod keys;
 mod mobile_numbers;
@@ -31,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
 use tokio_util::task::TaskTracker;
@@ -150,6 +151,7 @@ pub fn router(app: App) -> Router {
         .merge(operations)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn(host::around))
         .layer(from_fn_with_state(app.clone(), request_log::around))
         .with_state(app)
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::App;
 use super::admission::TOKEN_BODY_MAX;
-use super::body::{self, BodyError, Bounds, require_form, require_json};
+use super::body::{self, BodyError, Bounds, is_form, require_form, require_json};
 use super::caller::name_caller;
 use super::error::ApiError;
 use super::fields::Fields;
@@ -29,11 +29,14 @@ pub(super) async fn issue(State(app): State<App>, request: Request) -> Result<Re
 
 /// The older route, whose clients send a JSON body, a form, or no body and `?grant_type=client_credentials`.
 pub(super) async fn issue_older(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let parse = match require_json(&request) {
-        Err(_) if require_form(&request).is_ok() => TokenRequest::from_form,
-        Err(unsupported) if !request.body().is_end_stream() => return Err(unsupported),
-        _ => TokenRequest::from_json,
+    let (required, parse): (_, fn(&[u8]) -> _) = if is_form(&request) {
+        (require_form(&request), TokenRequest::from_form)
+    } else {
+        (require_json(&request), TokenRequest::from_json)
     };
+    if !request.body().is_end_stream() {
+        required?;
+    }
     let query = TokenRequest::from_query(request.uri().query().unwrap_or_default());
     answer(&app, request, parse, query).await
 }

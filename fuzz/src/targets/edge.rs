@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, header};
+use axum::http::{HeaderMap, HeaderValue, Request, header};
 use device_management::api::{self, App};
 use device_management::app::{Surroundings, assemble};
 use device_management::clock::{Clock, SystemClock};
@@ -117,6 +117,9 @@ impl Edge {
         if !request.headers().contains_key(header::AUTHORIZATION) {
             let value = format!("Bearer {}", self.token());
             request.headers_mut().insert(header::AUTHORIZATION, value.parse().expect("a JWT fits a header"));
+        }
+        if !request.headers().contains_key(header::HOST) {
+            request.headers_mut().insert(header::HOST, HeaderValue::from_static("device-management.example"));
         }
         let (method, path) = (request.method().to_string(), request.uri().to_string());
         let (parts, body) = self.runtime.block_on(async {

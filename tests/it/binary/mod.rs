@@ -5,6 +5,7 @@ mod commands;
 mod early_answers;
 mod examples;
 mod gateway;
+mod hosts;
 mod killed;
 mod log_reader;
 mod outage;

@@ -1,5 +1,7 @@
 //! One well-formed request for each operation, about things that are there.
 
+use device_management::domain::idempotency::{Claim, Claimed, scope};
+use device_management::domain::person::PartnerId;
 use serde_json::{Value, json};
 
 use crate::harness::contract::CONTRACT;
@@ -16,6 +18,20 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) async fn send(&self, client: &TestClient) -> Answer {
         client.send(self.method, &self.path, self.body.clone()).await
+    }
+
+    /// Has another run of the partner's hold this idempotency key, with this body.
+    pub(crate) async fn claim(&self, app: &TestApp, key: &str, body: &str) {
+        let acme = PartnerId::parse("acme").unwrap();
+        let claim = Claim {
+            id: uuid::Uuid::from_bytes(app.app.service.entropy.bytes()).into(),
+            scope: scope(&acme, "client-of-acme", self.method, &self.path, key),
+            digests: app.app.request_digests.of(body.as_bytes()),
+            partner: acme,
+            person: None,
+            at: app.app.service.clock.now(),
+        };
+        assert_eq!(app.store().claim_request(&claim).await.unwrap(), Claimed::Yes);
     }
 }
 

@@ -8,8 +8,6 @@ use axum::body::Body;
 use axum::http::Request;
 use chrono::TimeDelta;
 use device_management::domain::client::Permissions;
-use device_management::domain::idempotency::{Claim, Claimed, scope};
-use device_management::domain::person::PartnerId;
 use serde_json::{Value, json};
 
 use super::calls::{Call, PERSON, Scene, device_wish};
@@ -71,20 +69,6 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
     let unseen: Vec<(String, u16)> = documented.filter(|promise| !walk.seen.contains(promise)).collect();
     let expected: Vec<(String, u16)> = UNSEEN.iter().map(|(id, status, _)| ((*id).to_owned(), *status)).collect();
     assert_eq!(unseen, expected, "openapi.yaml promises what was not seen");
-}
-
-/// Claims a key as if the first request with it were under way.
-async fn claim_for_somebody_else(app: &TestApp, call: &Call, key: &str, body: &str) {
-    let acme = PartnerId::parse("acme").unwrap();
-    let claim = Claim {
-        id: uuid::Uuid::from_bytes(app.app.service.entropy.bytes()).into(),
-        scope: scope(&acme, "client-of-acme", call.method, &call.path, key),
-        digests: app.app.request_digests.of(body.as_bytes()),
-        partner: acme,
-        person: None,
-        at: app.app.service.clock.now(),
-    };
-    assert_eq!(app.store().claim_request(&claim).await.unwrap(), Claimed::Yes);
 }
 
 /// Goes on and remembers what it saw.
@@ -152,7 +136,7 @@ impl Walk {
                 request.body(Body::from(body)).unwrap()
             };
             self.see_raw(&acme, request("[]"), 400).await;
-            claim_for_somebody_else(app, &call, "busy", "[]").await;
+            call.claim(app, "busy", "[]").await;
             self.see_raw(&acme, request("[]"), 409).await;
             self.see_raw(&acme, request("[1]"), 422).await;
         }

@@ -2,4 +2,5 @@
 
 mod envelope;
 mod failures;
+mod order;
 mod table;
