@@ -39,12 +39,14 @@ fn is_target(host: &Authority, request: &Request) -> bool {
     target.is_none_or(|target| is_same(host, target, request.uri().scheme_str()))
 }
 
-/// `uri-host [ ":" port ]`, without user information.
+/// `uri-host [ ":" port ]`, without user information. A comma may stand in a name by RFC 3986, but in no name of the DNS:
+/// it is what joins the values of two headers.
 fn authority(host: &HeaderValue) -> Option<Authority> {
     let authority = Authority::try_from(host.as_bytes()).ok()?;
     let port = authority.as_str().strip_prefix(authority.host())?;
     let is_port = port.is_empty() || port == ":" || authority.port_u16().is_some();
-    (!authority.host().is_empty() && is_port).then_some(authority)
+    let is_host = !authority.host().is_empty() && !authority.host().contains(',');
+    (is_host && is_port).then_some(authority)
 }
 
 /// Hosts are the same in any case, and a scheme has a port of its own (RFC 9110 section 4.2.3).
