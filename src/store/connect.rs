@@ -2,26 +2,29 @@
 //!
 //! Refuses any engine but Postgres and SQLite. Statements are never logged.
 
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Postgres, Sqlite};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Postgres, Sqlite};
 use tokio::time::timeout;
 
-use super::connector::Connector;
 use super::database_url::DatabaseUrl;
 use super::engine::Engine;
+use super::error::is_table_missing;
 use super::migrate::newest;
-use super::pool::{Pool, patience};
+use super::open::{PostgresServer, SqliteFile};
+use super::pool::{Connector, Pool};
 use super::rows::column;
 use super::sql_store::SqlStore;
-use super::{Result, Store, StoreError};
+use super::{Result, Store, StoreError, preconditions, session};
+
+/// How long SQLite waits for a file that another process has locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What stands between the service and Postgres.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +41,7 @@ pub enum Pooler {
 pub struct DatabaseSettings {
     /// Which one.
     pub url: DatabaseUrl,
-    /// The file that the URL was read from, if it was.
+    /// The file that the URL came from, which is read anew when the login is refused.
     pub url_file: Option<PathBuf>,
     /// What stands in between, if it is Postgres.
     pub pooler: Pooler,
@@ -81,22 +84,21 @@ pub struct PoolUse {
 /// Opens the database. Its tables may still be missing: see [`super::migrate`] and [`Store::ready`].
 ///
 /// # Errors
-/// When the database cannot be reached.
+/// When the database cannot be reached, or lacks what the service relies on: [`StoreError::Unfit`] names all of it.
 pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
     Ok(match &settings.url {
         DatabaseUrl::Postgres(url, _) => {
-            check_session(url, settings).await?;
-            let connector = Connector::new(service_options(url, settings)?);
+            let mut connection = reach_postgres(url, settings).await?;
+            preconditions::warn_about_postgres(&mut connection).await?;
+            connection.close().await?;
+            let connector = Connector::new(PostgresServer::new(settings, service_options(url, settings)?));
             let pool = Arc::new(Pool::new(connector, settings.max_connections, settings.pooler, settings));
             Arc::new(SqlStore::<Postgres>::new(pool.clone(), pool))
         }
         DatabaseUrl::Sqlite(file) => {
-            // The writer first: it makes the file.
-            let pool = |max| Pool::<Sqlite>::new(Connector::new(sqlite_options(file)), max, Pooler::None, settings);
-            let writer = pool(1);
-            writer.reach().await?;
-            let reader = pool(settings.max_connections);
-            Arc::new(SqlStore::new(Arc::new(reader), Arc::new(writer)))
+            preconditions::check_sqlite(file, BUSY_TIMEOUT).await?;
+            let pool = |max| Pool::<Sqlite>::new(Connector::new(SqliteFile(file.clone())), max, Pooler::None, settings);
+            Arc::new(SqlStore::new(Arc::new(pool(settings.max_connections)), Arc::new(pool(1))))
         }
     })
 }
@@ -107,9 +109,14 @@ impl<DB: Engine> Store for SqlStore<DB> {
         let query = sqlx::query("select coalesce(max(version), 0) as applied from _sqlx_migrations where success");
         match self.row(query).await {
             Ok(Some(row)) if column::<DB, i64>(&row, "applied")? >= newest() => Ok(()),
-            Ok(_) | Err(StoreError::Driver(_)) => Err(StoreError::NotMigrated),
+            Ok(_) => Err(StoreError::NotMigrated),
+            Err(StoreError::Driver(error)) if is_table_missing(&error) => Err(StoreError::NotMigrated),
             Err(error) => Err(error),
+        }?;
+        if let Some(write) = DB::PROVE_WRITABLE {
+            self.writer().transact(sqlx::query(write)).await?;
         }
+        Ok(())
     }
 
     fn pool_use(&self) -> PoolUse {
@@ -121,30 +128,22 @@ impl<DB: Engine> Store for SqlStore<DB> {
     }
 }
 
-pub(super) fn postgres_options(url: &SecretString) -> Result<PgConnectOptions> {
-    Ok(PgConnectOptions::from_str(url.expose_secret())?
-        .application_name("device-management")
-        .disable_statement_logging())
+/// How the service opens its connections to Postgres.
+pub(super) fn service_options(url: &SecretString, settings: &DatabaseSettings) -> Result<PgConnectOptions> {
+    match settings.pooler {
+        Pooler::None => session::service_options(url, settings.statement_timeout),
+        Pooler::Transaction => session::pooled_options(url),
+    }
 }
 
-/// What the service itself works with; a migration may take its time.
-fn service_options(url: &SecretString, settings: &DatabaseSettings) -> Result<PgConnectOptions> {
-    let options = postgres_options(url)?;
-    Ok(match settings.pooler {
-        Pooler::None => {
-            let statement = settings.statement_timeout.as_millis().to_string();
-            // If a network fails so that the server does not learn of it, locks end when we have given up the transaction.
-            let idle = patience(settings.statement_timeout).as_millis().to_string();
-            options.options([("statement_timeout", statement), ("idle_in_transaction_session_timeout", idle)])
-        }
-        // PgBouncer refuses what it cannot keep apart for each client. Floats come in binary, so their digits do not matter.
-        Pooler::Transaction => options.extra_float_digits(None),
-    })
-}
-
-/// Makes sure that the database is there, and that what was said at the start of a connection holds. Behind a pooler that
-/// nobody told of it does not, and a statement could run that was prepared for another. Asks without preparing anything.
-pub(super) async fn check_session(url: &SecretString, settings: &DatabaseSettings) -> Result<()> {
+/// Opens a connection to Postgres as the service does, and makes sure that the database is fit for it.
+///
+/// What is said at the start of a connection must hold. Behind a pooler that the service was not told of it does not, and a
+/// statement could run that was prepared for another. Asks without preparing anything.
+///
+/// # Errors
+/// When the database cannot be reached, or [`StoreError::SessionNotKept`], or [`StoreError::Unfit`].
+pub(super) async fn reach_postgres(url: &SecretString, settings: &DatabaseSettings) -> Result<PgConnection> {
     let connection = timeout(settings.acquire_timeout, service_options(url, settings)?.connect()).await;
     let mut connection = match connection.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
         Err(error) if settings.pooler == Pooler::None && refuses_parameters(&error) => {
@@ -152,21 +151,24 @@ pub(super) async fn check_session(url: &SecretString, settings: &DatabaseSetting
         }
         connection => connection?,
     };
-    let query = sqlx::raw_sql("select setting, source from pg_settings where name = 'statement_timeout'");
-    let row = query.fetch_one(&mut connection).await?;
-    let (limit, source) = (column::<Postgres, String>(&row, "setting")?, column::<Postgres, String>(&row, "source")?);
-    connection.close().await?;
     match settings.pooler {
-        // A limit that the role or the database has may be the same as ours.
-        Pooler::None if source != "client" => Err(StoreError::SessionNotKept(None)),
-        Pooler::Transaction if limit == "0" => {
-            tracing::warn!(
-                "statements have no time limit: alter role ... set statement_timeout, as the pooler keeps none"
-            );
-            Ok(())
+        Pooler::None => check_session(&mut connection).await?,
+        // The transaction ends with the connection.
+        Pooler::Transaction => {
+            connection.execute(session::pooled_begin("begin", settings.statement_timeout)).await?;
         }
-        _ => Ok(()),
     }
+    preconditions::check_postgres(&mut connection).await?;
+    Ok(connection)
+}
+
+/// A value that the role or the database has may be the same as ours by chance, so it is asked where each comes from.
+async fn check_session(connection: &mut PgConnection) -> Result<()> {
+    let query = sqlx::raw_sql("select name from pg_settings where source = 'client'");
+    let rows = query.fetch_all(connection).await?;
+    let kept = rows.iter().map(|row| column::<Postgres, String>(row, "name")).collect::<Result<Vec<_>>>()?;
+    let all_hold = session::pinned().all(|name| kept.iter().any(|kept| kept == name));
+    if all_hold { Ok(()) } else { Err(StoreError::SessionNotKept(None)) }
 }
 
 /// Whether a connection was refused for what it began with: poolers take no start-up options, and say so with the code of
@@ -176,13 +178,14 @@ fn refuses_parameters(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["08P01", "0A000"].contains(&&*code))
 }
 
-pub(super) fn sqlite_options(file: &PathBuf) -> SqliteConnectOptions {
+/// How a connection to a file is opened that is there.
+pub(super) fn sqlite_options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
-        .create_if_missing(true)
+        .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full) // an answered 204 survives a power cut
         .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
+        .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging()
 }

@@ -56,7 +56,7 @@ pub(super) trait Engine:
     + Implies<Option<Vec<u8>>, Itself: Column<Self>>
     + Implies<Option<String>, Itself: Column<Self>>
     + Implies<Option<DateTime<Utc>>, Itself: Column<Self>>
-    + Implies<<Self as Database>::Arguments, Itself: IntoArguments<Self>>
+    + Implies<<Self as Database>::Arguments, Itself: IntoArguments<Self> + Clone>
     + Implies<&'static str, Itself: ColumnIndex<<Self as Database>::Row>>
     + for<'c> Implies<&'c mut <Self as Database>::Connection, Itself: Executor<'c, Database = Self>>
 {
@@ -65,6 +65,9 @@ pub(super) trait Engine:
 
     /// How a transaction begins whose reads follow an index, however few rows the database expects.
     const BEGIN_IN_ORDER: &'static str;
+
+    /// A write that shows that there can be others. `None` where a database that takes none is of use.
+    const PROVE_WRITABLE: Option<&'static str>;
 
     /// The statement that takes an idempotency key: see `claim_request!`.
     const CLAIM_REQUEST: &'static str;

@@ -4,12 +4,15 @@
 
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+use super::result_codes::{Fault, of_postgres, of_sqlite};
 
 /// A failure of the store itself.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database is away, overloaded, shutting down or out of connections. Nothing is known to be wrong with the
-    /// request: the caller may come again.
+    /// The database is away, overloaded, shutting down, refuses the login or cannot be written. Nothing is known to be wrong
+    /// with the request: the caller may come again.
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
     /// A row holds something that our types call impossible.
@@ -43,6 +46,9 @@ pub enum StoreError {
         /// For how long.
         seconds: u64,
     },
+    /// The database lacks what the service relies on; each with what to do about it.
+    #[error("the database cannot be used:\n  {}", .0.join("\n  "))]
+    Unfit(Vec<String>),
     /// A migration failed.
     #[error("migration failed")]
     Migration(#[from] MigrateError),
@@ -97,43 +103,47 @@ pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
         | Error::PoolTimedOut
         | Error::PoolClosed
         | Error::WorkerCrashed => true,
-        Error::Database(error) => error.code().is_some_and(|code| is_unavailable_code(&code)),
+        Error::Database(refusal) => is_stale_plan(error) || fault_of(&**refusal) == Fault::Unavailable,
         _ => false,
     }
 }
 
-/// Postgres' SQLSTATE classes (Postgres manual, appendix A) and SQLite's primary result codes.
-fn is_unavailable_code(code: &str) -> bool {
-    const SQLSTATE: [&str; 7] = [
-        "25006", // read-only transaction: a standby, or a failover in progress
-        "25P03", // the transaction stood still for too long
-        "25P04", // the transaction took too long
-        "40001", // serialization failure
-        "40P01", // deadlock
-        "55P03", // lock not available
-        "57014", // statement timeout
-    ];
-    let sqlstate_class = code.len() == 5 && ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class));
-    // SQLite's extended codes carry the primary code in their low byte: BUSY 5, LOCKED 6, IOERR 10, FULL 13, CANTOPEN 14.
-    let sqlite = code.len() < 5 && code.parse::<u32>().is_ok_and(|code| [5, 6, 10, 13, 14].contains(&(code & 0xff)));
-    sqlstate_class || SQLSTATE.contains(&code) || sqlite
+fn fault_of(refusal: &dyn DatabaseError) -> Fault {
+    let code = refusal.code().unwrap_or_default();
+    if let Some(refusal) = refusal.try_downcast_ref::<PgDatabaseError>() {
+        // The session is over, or did not begin: whatever the reason, it is not the statement.
+        let is_over = matches!(refusal.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+        return if is_over { Fault::Unavailable } else { of_postgres(&code) };
+    }
+    code.parse().map_or(Fault::Ours, of_sqlite)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whether a statement that was prepared does not fit any more, and had no effect: its result would have another type than
+/// when it was prepared, or the session does not know it.
+pub(super) fn is_stale_plan(error: &sqlx::Error) -> bool {
+    let refusal = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    refusal.is_some_and(|refusal| match refusal.code() {
+        // Many other things are not supported either; the message is in the server's language.
+        "0A000" => refusal.routine() == Some("RevalidateCachedQuery"),
+        code => code == "26000",
+    })
+}
 
-    #[test]
-    fn a_database_that_goes_away_is_unavailable() {
-        for code in ["08006", "53300", "57P01", "57P03", "40P01", "25006", "5", "261", "6", "13"] {
-            assert!(is_unavailable_code(code), "{code}");
-        }
-    }
+/// Whether the server, or a pooler before it, took the connection and then refused the role.
+pub(super) fn is_login_refused(error: &sqlx::Error) -> bool {
+    let refusal = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    refusal.is_some_and(|refusal| refusal.code().starts_with("28") || refusal.code() == "08P01")
+}
 
-    #[test]
-    fn a_statement_that_is_wrong_is_our_fault() {
-        for code in ["42601", "42P01", "22P02", "23505", "1", "2067", "787"] {
-            assert!(!is_unavailable_code(code), "{code}");
-        }
-    }
+/// Whether a table is not there.
+pub(super) fn is_table_missing(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|refusal| match refusal.try_downcast_ref::<PgDatabaseError>() {
+        Some(refusal) => refusal.code() == "42P01",
+        None => refusal.message().starts_with("no such table"),
+    })
+}
+
+/// Whether SQLite found the file locked by another process, which passes.
+pub(super) fn is_busy(refusal: &dyn DatabaseError) -> bool {
+    refusal.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| [5, 6].contains(&(code & 0xff)))
 }

@@ -9,7 +9,6 @@ mod audit_trail;
 mod bindings;
 mod clients;
 mod connect;
-mod connector;
 mod database_url;
 mod device_counts;
 mod device_lists;
@@ -25,10 +24,14 @@ mod keys;
 mod migrate;
 mod mobile_numbers;
 mod number_challenges;
+mod open;
 mod pool;
 mod postgres;
+mod preconditions;
 mod record;
+mod result_codes;
 mod rows;
+mod session;
 mod sms_conversion;
 mod sms_use;
 mod sql_store;
@@ -83,7 +86,7 @@ pub trait Store:
     + Send
     + Sync
 {
-    /// Answers when the database does and every migration of this build is applied.
+    /// Answers when the database does, every migration of this build is applied, and SQLite can be written.
     async fn ready(&self) -> Result<()>;
 
     /// How the connections are used right now, for the metrics.

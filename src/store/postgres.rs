@@ -100,6 +100,9 @@ impl Engine for Postgres {
     // Of a partner that its statistics do not know it would sort all rows to find the first ones.
     const BEGIN_IN_ORDER: &'static str = "begin; set local enable_sort = off; set local enable_bitmapscan = off";
 
+    // While a primary is away, reads go on from a standby, and no replica can do better.
+    const PROVE_WRITABLE: Option<&'static str> = None;
+
     // By its name: a database that is spread by partner has the partner among its columns.
     const CLAIM_REQUEST: &'static str = claim_request!("on constraint idempotent_request_pkey");
 

@@ -21,6 +21,10 @@ use crate::domain::device::DeviceName;
 use crate::domain::person::PartnerId;
 use crate::domain::sms_limits::SmsSpend;
 
+/// Writes something that nothing reads, and makes it last: a file that cannot be written, or a disk that is full, is met by
+/// nothing less.
+pub(super) const PROVE_WRITABLE: &str = "begin immediate; pragma user_version = 0; commit";
+
 /// True while the request's claim, if it has one, is in force.
 macro_rules! claim_holds {
     () => {
@@ -65,6 +69,8 @@ impl Engine for Sqlite {
 
     // It follows an index that fits in any case.
     const BEGIN_IN_ORDER: &'static str = "begin";
+
+    const PROVE_WRITABLE: Option<&'static str> = Some(PROVE_WRITABLE);
 
     const CLAIM_REQUEST: &'static str = claim_request!("(scope)");
 

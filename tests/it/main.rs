@@ -16,6 +16,7 @@ mod binary;
 mod bindings;
 mod config;
 mod contract;
+mod database;
 mod device_lists;
 mod devices;
 mod documents;

@@ -18,7 +18,8 @@ use sqlx::{ConnectOptions, Connection, RawSql};
 use tokio::time::{sleep, timeout};
 
 use super::{APPLIED, Wait, pending};
-use crate::store::connect::{check_session, postgres_options};
+use crate::store::connect::reach_postgres;
+use crate::store::session::migration_options;
 use crate::store::{DatabaseSettings, Result, StoreError};
 
 /// How long a transaction waits for the lock on a table, and all requests behind it.
@@ -30,7 +31,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Brings the tables up to date.
 pub(super) async fn migrate(migrations: &Migrator, url: &SecretString, settings: &DatabaseSettings) -> Result<()> {
     // Also because it says at once when there is no server.
-    check_session(url, settings).await?;
+    reach_postgres(url, settings).await?.close().await?;
     let mut run = Run::connect(url, settings.migrate_lock_timeout).await?;
     if run.is_complete(migrations).await? {
         return run.end().await;
@@ -52,13 +53,7 @@ struct Run {
 
 impl Run {
     async fn connect(url: &SecretString, limit: Duration) -> Result<Self> {
-        // A migration may take its time: limits that the role or the database has are not for it.
-        let options = postgres_options(url)?.options([
-            ("lock_timeout", LOCK_TIMEOUT.as_millis().to_string()),
-            ("statement_timeout", "0".to_owned()),
-            ("idle_in_transaction_session_timeout", "0".to_owned()),
-            ("client_min_messages", "warning".to_owned()),
-        ]);
+        let options = migration_options(url)?.options([("lock_timeout", LOCK_TIMEOUT.as_millis())]);
         let mut connection = options.connect().await?;
         let pid = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await?;
         Ok(Self { connection, watch: Watch { options, pid, connection: None }, limit })

@@ -1,24 +1,26 @@
 //! Migrations on SQLite: all that are missing in one transaction, which holds the file's only write lock.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::{APPLIED, Wait, pending};
+use crate::store::Result;
 use crate::store::connect::sqlite_options;
-use crate::store::{Result, StoreError};
+use crate::store::error::is_busy;
+use crate::store::preconditions::check_sqlite;
 
 /// How long SQLite itself waits for the file before it is tried anew.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Brings the tables up to date.
-pub(super) async fn migrate(migrations: &Migrator, file: &PathBuf, limit: Duration) -> Result<()> {
+pub(super) async fn migrate(migrations: &Migrator, file: &Path, limit: Duration) -> Result<()> {
     let mut wait = Wait::for_("the SQLite file", limit);
     loop {
         match attempt(migrations, file).await {
-            Err(error) if is_busy(&error) => {
+            Err(error) if error.database_error().is_some_and(is_busy) => {
                 wait.notice(Some("another process".to_owned()));
                 wait.pause().await?;
             }
@@ -27,7 +29,8 @@ pub(super) async fn migrate(migrations: &Migrator, file: &PathBuf, limit: Durati
     }
 }
 
-async fn attempt(migrations: &Migrator, file: &PathBuf) -> Result<()> {
+async fn attempt(migrations: &Migrator, file: &Path) -> Result<()> {
+    check_sqlite(file, BUSY_TIMEOUT).await?;
     let mut connection = sqlite_options(file).busy_timeout(BUSY_TIMEOUT).connect().await?;
     let is_complete = has_table(&mut connection).await? && pending(&mut connection, migrations).await?.is_empty();
     if !is_complete {
@@ -46,10 +49,4 @@ async fn has_table(connection: &mut SqliteConnection) -> Result<bool> {
     let query = sqlx::query_scalar("select count(*) from sqlite_master where name = '_sqlx_migrations'");
     let tables: i64 = query.fetch_one(connection).await?;
     Ok(tables > 0)
-}
-
-/// `SQLITE_BUSY` or `SQLITE_LOCKED`, whatever their extended code.
-fn is_busy(error: &StoreError) -> bool {
-    let code = error.database_error().and_then(sqlx::error::DatabaseError::code);
-    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| [5, 6].contains(&(code & 0xff)))
 }

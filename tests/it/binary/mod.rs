@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::harness::{Process, Program, TestDatabase};
 
 /// How long anything but a start may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The sandbox on a database.
 pub(crate) fn sandbox_on(database: &TestDatabase) -> Program {

@@ -19,7 +19,8 @@ use super::lines::Lines;
 /// How long a start may take on a machine that builds something else at the same time.
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The executable with an environment and a working folder. What one process leaves in the folder the next one finds.
+/// The executable with an environment and a working folder, which copies share. What one process leaves in the folder the next one finds.
+#[derive(Clone)]
 pub(crate) struct Program {
     folder: Arc<TempDir>,
     variables: Vec<(String, String)>,
@@ -45,15 +46,25 @@ impl Program {
 
     /// Starts the executable with these arguments and waits for nothing.
     pub(crate) fn start(&self, arguments: &[&str]) -> Process {
+        Process::start(&mut self.command(arguments))
+    }
+
+    /// How the executable is started with these arguments, for a test that changes that.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_device-management"));
         command.args(arguments).current_dir(self.folder()).env_clear();
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        Process::start(&mut command)
+        command
     }
 
     /// Starts the service, without any argument, and waits until it listens.
     pub(crate) fn serve(&self) -> Service {
-        let process = self.start(&[]);
+        self.serve_by(&mut self.command(&[]))
+    }
+
+    /// The same by a command of the test's own.
+    pub(crate) fn serve_by(&self, command: &mut Command) -> Service {
+        let process = Process::start(command);
         let line = process.wait_for_log("listening", START_DEADLINE);
         let address = |field| address(&line, field).unwrap_or_else(|| panic!("no {field} in: {line}"));
         Service { http: address("http.addr"), metrics: address("metrics.addr"), process, _folder: self.folder.clone() }

@@ -45,7 +45,7 @@ pub(crate) use client::{Answer, Bound, NUMBER, TestClient};
 pub(crate) use database::{Engine, Schema, TestDatabase};
 pub(crate) use outbox::{Hold, Message, Network, Outbox};
 pub(crate) use phone::Phone;
-pub(crate) use postgres::{PostgresServer, installed as postgres_programs};
+pub(crate) use postgres::{PostgresServer, installed as postgres_programs, unprivileged_user};
 
 /// What a test on both databases asks for: a database, or the whole service on top of one.
 pub(crate) trait Start: Sized {

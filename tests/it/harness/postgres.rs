@@ -181,7 +181,7 @@ impl Drop for PostgresServer {
 }
 
 /// User and group id of someone whom Postgres runs as, and whatever else refuses to run as root. `initdb` insists on an entry in the user database.
-pub(super) fn unprivileged_user() -> io::Result<(u32, u32)> {
+pub(crate) fn unprivileged_user() -> io::Result<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd")?;
     let user = |wanted: &str| {
         let entry: Vec<&str> = users.lines().map(|line| line.split(':').collect()).find(|e: &Vec<_>| e[0] == wanted)?;
