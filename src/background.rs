@@ -16,24 +16,27 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::BearerTokens;
 use crate::entropy::Entropy;
-use crate::service::{COUNTING_INTERVAL, SETTLING_INTERVAL, Service};
+use crate::service::{COUNTING_INTERVAL, SETTLING_INTERVAL, Service, Turn};
 
 /// Everything that the service does by itself.
 #[must_use]
 pub fn duties() -> Vec<Duty<Service>> {
     vec![
         Duty::new("sms_conversion", SETTLING_INTERVAL, |service: Arc<Service>| async move {
-            Ok(service.settle_conversion().await?)
+            service.settle_conversion().await?;
+            Ok(Turn::Done)
         })
         .also_at_start()
         .also_at_stop(),
         Duty::new("audit_seal", SEALING_INTERVAL, |service: Arc<Service>| async move {
-            Ok(service.seal_audit_trail().await?)
+            service.seal_audit_trail().await?;
+            Ok(Turn::Done)
         })
         .also_at_start()
         .also_at_stop(),
         Duty::new("device_count", COUNTING_INTERVAL, |service: Arc<Service>| async move {
-            Ok(service.count_devices().await?)
+            service.count_devices().await?;
+            Ok(Turn::Done)
         })
         .also_at_start(),
         Duty::new("housekeeping", HOUSEKEEPING_INTERVAL, |service: Arc<Service>| async move {
@@ -47,7 +50,8 @@ pub fn duties() -> Vec<Duty<Service>> {
 pub fn token_duties() -> Vec<Duty<BearerTokens>> {
     vec![
         Duty::new("identity_provider_keys", KEYS_INTERVAL, |tokens: Arc<BearerTokens>| async move {
-            Ok(tokens.refresh_keys().await?)
+            tokens.refresh_keys().await?;
+            Ok(Turn::Done)
         })
         .also_at_start(),
     ]
@@ -64,10 +68,11 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Outcomes in the metrics.
 const DONE: &str = "done";
+const HELD_ELSEWHERE: &str = "held_elsewhere";
 const FAILED: &str = "failed";
 
 /// How a step ends.
-pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+pub type Outcome = Result<Turn, Box<dyn Error + Send + Sync>>;
 
 type Step<S> = Box<dyn Fn(Arc<S>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
 
@@ -135,7 +140,7 @@ impl Background {
     pub fn start<S: Send + Sync + 'static>(self, subject: &Arc<S>, duties: Vec<Duty<S>>) -> Self {
         for duty in duties {
             // From the start, so that a rate over the first failure is seen.
-            for outcome in [DONE, FAILED] {
+            for outcome in [DONE, HELD_ELSEWHERE, FAILED] {
                 metrics::counter!("background_runs_total", "task" => duty.name, "outcome" => outcome).absolute(0);
             }
             let run = Run { duty, subject: subject.clone(), entropy: self.entropy.clone(), failing: false };
@@ -182,18 +187,28 @@ impl<S: Send + Sync + 'static> Run<S> {
     async fn step(&mut self) {
         // A task of its own, so that a panic ends the step and not the duty.
         let result = tokio::spawn((self.duty.step)(self.subject.clone())).await;
-        let failure = result.map_err(Stumble::Panic).and_then(|done| done.map_err(Stumble::Failure)).err();
-        let (task, outcome) = (self.duty.name, if failure.is_some() { FAILED } else { DONE });
+        let turn = result.map_err(Stumble::Panic).and_then(|turn| turn.map_err(Stumble::Failure));
+        let task = self.duty.name;
+        let outcome = match &turn {
+            Ok(Turn::Done) => DONE,
+            Ok(Turn::HeldElsewhere) => HELD_ELSEWHERE,
+            Err(_) => FAILED,
+        };
         metrics::counter!("background_runs_total", "task" => task, "outcome" => outcome).increment(1);
-        match &failure {
-            Some(failure) if !self.failing => {
+        match &turn {
+            Err(failure) if !self.failing => {
                 let cause: &(dyn Error + 'static) = failure;
                 tracing::warn!(task, cause, "background work fails; it goes on trying");
             }
-            None if self.failing => tracing::info!(task, "background work succeeds again"),
+            Ok(Turn::Done) if self.failing => tracing::info!(task, "background work succeeds again"),
             _ => {}
         }
-        self.failing = failure.is_some();
+        // A turn that another replica has says nothing about this one.
+        self.failing = match turn {
+            Ok(Turn::Done) => false,
+            Ok(Turn::HeldElsewhere) => self.failing,
+            Err(_) => true,
+        };
     }
 }
 
@@ -255,7 +270,7 @@ mod tests {
             match desk.step() {
                 0 => Err("a failure".into()),
                 1 => panic!("a bug"),
-                _ => Ok(()),
+                _ => Ok(Turn::Done),
             }
         };
         let background = start(&desk, Duty::new("stumbling", Duration::from_millis(1), stumbling));
@@ -280,7 +295,7 @@ mod tests {
             desk.step();
             tokio::task::yield_now().await;
             desk.step();
-            Ok(())
+            Ok(Turn::Done)
         };
         let background = start(&desk, Duty::new("slow", Duration::from_millis(1), slow));
         desk.steps(1).await;
@@ -300,7 +315,7 @@ mod tests {
     fn duty() -> Duty<Desk> {
         let step = |desk: Arc<Desk>| async move {
             desk.step();
-            Ok(())
+            Ok(Turn::Done)
         };
         Duty::new("rare", Duration::from_secs(1), step)
     }

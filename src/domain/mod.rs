@@ -7,6 +7,7 @@ pub mod app_signature;
 pub mod audit;
 pub mod challenge;
 pub mod client;
+pub mod clock_skew;
 pub mod country;
 pub mod device;
 pub mod device_data;

@@ -166,8 +166,8 @@ impl ConversionBook<'_> {
     /// Every destination of late.
     pub async fn entries(&self) -> Result<Vec<ConversionEntry>, Failure> {
         let rule = self.policy.sms_conversion;
-        let minutes = rule.judged(self.clock.now(), self.policy.challenge_life);
-        let sums = self.store.sms_conversion(minutes).await?;
+        let now = self.clock.now();
+        let sums = self.store.sms_conversion(rule.judged(now, self.policy.challenge_life), now).await?;
         let watched = self.policy.watches_conversion();
         Ok(sums.into_iter().map(|sum| ConversionEntry { stopped: watched && rule.condemns(sum.tally), sum }).collect())
     }

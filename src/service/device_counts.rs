@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::{Failure, Service};
+use crate::domain::clock_skew::SKEW_MAX;
 use crate::domain::person::PartnerId;
 use crate::store::{DeviceKind, Position, StoreError};
 
@@ -24,7 +25,8 @@ impl Service {
     /// Counts the devices of every partner that has many, unless a replica did so of late.
     pub async fn count_devices(&self) -> Result<(), Failure> {
         let (now, holder) = (self.clock.now(), Uuid::from_bytes(self.entropy.bytes()));
-        if !self.store.lease(TASK, holder, now, now + COUNTED_EVERY).await? {
+        // The store shortens a lease by the skew.
+        if !self.store.take_lease(TASK, holder, now, COUNTED_EVERY + SKEW_MAX).await? {
             return Ok(());
         }
         let mut next = self.store.next_partner_with_devices(None).await?;

@@ -1,20 +1,17 @@
-//! Removes what nobody needs any more. One replica at a time, in small batches.
+//! Removes what is no longer needed. One replica at a time, in small batches.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{Failure, Service};
+use super::{Failure, Policy, Service};
 use crate::domain::idempotency::ANSWERS_KEPT_FOR;
 use crate::domain::sms_limits::WINDOW_MAX;
-use crate::store::Litter;
+use crate::store::{Litter, SWEEP_BATCH, StoreError};
 
-/// Rows in one commit.
-const BATCH: i64 = 500;
-
-/// Batches of one kind in one turn; the rest has time.
+/// Batches of one kind in one turn; the rest waits for the next turn.
 const BATCHES_PER_TURN: usize = 100;
 
-/// For how long a replica that died half way is waited for.
+/// The longest life of the lease, on the clock of any replica: for so long a replica that died half way is waited for.
 const LEASE: TimeDelta = TimeDelta::minutes(5);
 
 const TASK: &str = "housekeeping";
@@ -28,40 +25,65 @@ pub struct Retention {
     pub assessments: Option<TimeDelta>,
 }
 
+/// What became of a turn of background work that did not fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turn {
+    /// The work was done.
+    Done,
+    /// Another replica holds the lease, and nothing was done here.
+    HeldElsewhere,
+}
+
 impl Service {
-    /// Sweeps everything once, unless another replica is at it.
-    pub async fn keep_house(&self) -> Result<(), Failure> {
-        let (now, holder) = (self.clock.now(), Uuid::from_bytes(self.entropy.bytes()));
-        if !self.store.lease(TASK, holder, now, now + LEASE).await? {
-            return Ok(());
+    /// Sweeps every kind once, unless another replica does.
+    pub async fn keep_house(&self) -> Result<Turn, Failure> {
+        let holder = Uuid::from_bytes(self.entropy.bytes());
+        if !self.store.take_lease(TASK, holder, self.clock.now(), LEASE).await? {
+            return Ok(Turn::HeldElsewhere);
         }
-        let retention = self.policy.retention;
-        let assessments = retention.assessments.map(|kept_for| (Litter::Assessments, now - kept_for));
-        let ends = [
-            (Litter::Attempts, now - retention.challenges),
-            (Litter::Codes, now - retention.challenges),
-            (Litter::Answers, now - ANSWERS_KEPT_FOR),
-            (Litter::Messages, now - WINDOW_MAX),
-            (Litter::Secrets, now),
-        ];
-        for (litter, before) in ends.into_iter().chain(assessments) {
-            self.sweep(litter, before).await?;
-        }
-        let judged = self.policy.sms_conversion.judged(now, self.policy.challenge_life).start;
-        self.store.forget_sms_conversion(judged - WINDOW_MAX, BATCH).await?;
-        self.store.lease(TASK, holder, now, now).await?;
-        Ok(())
+        let swept = self.sweep_every_kind().await;
+        // Also after a failure: the next turn is any replica's.
+        self.store.end_lease(TASK, holder, self.clock.now()).await?;
+        swept.map(|()| Turn::Done)
     }
 
-    async fn sweep(&self, litter: Litter, before: DateTime<Utc>) -> Result<(), Failure> {
+    /// A kind that cannot be swept keeps no other from it.
+    async fn sweep_every_kind(&self) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let mut failure = None;
+        for litter in Litter::ALL {
+            let Some(before) = self.policy.useless_before(litter, now) else { continue };
+            match self.sweep(litter, before).await {
+                Err(error) if error.is_transient() => return Err(error.into()),
+                outcome => failure = failure.or(outcome.err()),
+            }
+        }
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    async fn sweep(&self, litter: Litter, before: DateTime<Utc>) -> Result<(), StoreError> {
         for _ in 0..BATCHES_PER_TURN {
-            let swept = self.store.sweep(litter, before, BATCH).await?;
+            let swept = self.store.sweep(litter, before).await?;
             metrics::counter!("housekeeping_rows_total", "kind" => litter.as_str())
                 .increment(u64::try_from(swept).unwrap_or(0));
-            if swept < usize::try_from(BATCH).unwrap_or(0) {
+            if swept < SWEEP_BATCH {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+impl Policy {
+    /// What of this kind ended before this instant is needed no more. `None` keeps all of it.
+    fn useless_before(&self, litter: Litter, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match litter {
+            Litter::Attempts | Litter::Codes => Some(now - self.retention.challenges),
+            Litter::Answers => Some(now - ANSWERS_KEPT_FOR),
+            Litter::Messages => Some(now - WINDOW_MAX),
+            Litter::Secrets => Some(now),
+            Litter::Conversion => Some(self.sms_conversion.judged(now, self.challenge_life).start - WINDOW_MAX),
+            Litter::Assessments => self.retention.assessments.map(|kept_for| now - kept_for),
+        }
     }
 }

@@ -39,7 +39,7 @@ pub use device_counts::COUNTING_INTERVAL;
 pub use devices::DeviceError;
 pub use erase_person::PersonErasure;
 pub use failure::Failure;
-pub use housekeeping::Retention;
+pub use housekeeping::{Retention, Turn};
 pub use idempotency::RepeatableRequest;
 pub use kept_heads::KeptHeads;
 pub use keys::{AddKey, AddKeyError};

@@ -1,17 +1,24 @@
-//! What nobody needs any more: removed in small batches, so that no request waits for it.
+//! What is no longer needed: removed in small batches, so that no request waits for it.
 //!
 //! Each kind is one statement of its own that looks for the oldest. Nothing that is alive is touched: the instant at which
 //! something ends is in the condition. Attempts and codes are found by the instant in their ids (RFC 9562 section 5.7), and
 //! not by an index on when they end: requests ask for that as well, and Postgres would now and then take such an index for
 //! the way to a single attempt. See `docs/performance.md`.
+//!
+//! The size of a batch is written out in the statements: of a parameter Postgres would assume that it is a tenth of the
+//! table, and read all of the table to find them.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::Result;
 use super::engine::Engine;
 use super::sql_store::SqlStore;
+use crate::domain::clock_skew::SKEW_MAX;
 use crate::domain::id::uuid_v7;
+
+/// Rows in one commit.
+pub const SWEEP_BATCH: usize = 500;
 
 /// A kind of thing that becomes useless with time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,11 +34,24 @@ pub enum Litter {
     Messages,
     /// Secrets of clients that are no longer accepted.
     Secrets,
+    /// Counts of codes sent and used, of minutes that are no longer judged.
+    Conversion,
     /// Fraud assessments.
     Assessments,
 }
 
 impl Litter {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Attempts,
+        Self::Codes,
+        Self::Answers,
+        Self::Messages,
+        Self::Secrets,
+        Self::Conversion,
+        Self::Assessments,
+    ];
+
     /// Its name in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -41,11 +61,12 @@ impl Litter {
             Self::Answers => "answers",
             Self::Messages => "messages",
             Self::Secrets => "secrets",
+            Self::Conversion => "conversion",
             Self::Assessments => "assessments",
         }
     }
 
-    /// Whether its statement takes the youngest id that is of interest as $3.
+    /// Whether its statement takes the youngest id that is of interest as $2.
     fn is_found_by_id(self) -> bool {
         matches!(self, Self::Attempts | Self::Codes)
     }
@@ -67,10 +88,10 @@ impl Litter {
                   where binding_expires_at < $1
                     and binding_id in (select binding_id
                                          from person
-                                        where binding_id < $3
+                                        where binding_id < $2
                                           and binding_expires_at < $1
                                         order by binding_id
-                                        limit $2)
+                                        limit 500)
                  returning person_id"
             }
             Self::Codes => {
@@ -82,10 +103,10 @@ impl Litter {
                   where challenge_expires_at < $1
                     and challenge_id in (select challenge_id
                                            from mobile_number
-                                          where challenge_id < $3
+                                          where challenge_id < $2
                                             and challenge_expires_at < $1
                                           order by challenge_id
-                                          limit $2)
+                                          limit 500)
                  returning person_id"
             }
             Self::Answers => {
@@ -95,7 +116,7 @@ impl Litter {
                                     from idempotent_request
                                    where claimed_at < $1
                                    order by claimed_at
-                                   limit $2)
+                                   limit 500)
                  returning scope"
             }
             Self::Messages => {
@@ -105,7 +126,7 @@ impl Litter {
                                                        from sms_sent
                                                       where sent_at < $1
                                                       order by sent_at
-                                                      limit $2)
+                                                      limit 500)
                  returning message_id"
             }
             Self::Secrets => {
@@ -113,8 +134,19 @@ impl Litter {
                   where (client_id, secret_hash) in (select client_id, secret_hash
                                                        from client_secret
                                                       where expires_at < $1
-                                                      limit $2)
+                                                      order by expires_at
+                                                      limit 500)
                  returning client_id"
+            }
+            Self::Conversion => {
+                "delete from sms_conversion
+                  where (partner_id, country, sent_in_minute) in
+                            (select partner_id, country, sent_in_minute
+                               from sms_conversion
+                              where sent_in_minute < $1
+                              order by sent_in_minute
+                              limit 500)
+                 returning country"
             }
             Self::Assessments => {
                 "delete from fraud_assessment
@@ -122,7 +154,7 @@ impl Litter {
                                             from fraud_assessment
                                            where assessed_at < $1
                                            order by assessed_at
-                                           limit $2)
+                                           limit 500)
                  returning assessment_id"
             }
         }
@@ -132,16 +164,20 @@ impl Litter {
 /// Housekeeping.
 #[async_trait::async_trait]
 pub trait Housekeeping {
-    /// Takes or prolongs the lease of a task. False while somebody else has it.
-    async fn lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<bool>;
+    /// Takes a task's lease, or prolongs it. `longest` is its longest life on the clock of any replica. False while another
+    /// holder has it: a lease that ends later than that from now is a wrong clock's, and counts as over.
+    async fn take_lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>, longest: TimeDelta) -> Result<bool>;
 
-    /// Removes what ended before this moment, the oldest first and not more than `limit`. Gives how much that was.
-    async fn sweep(&self, litter: Litter, before: DateTime<Utc>, limit: i64) -> Result<usize>;
+    /// Ends a lease that the holder has.
+    async fn end_lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>) -> Result<()>;
+
+    /// Removes what ended before this moment, the oldest first and not more than [`SWEEP_BATCH`]. Gives how much that was.
+    async fn sweep(&self, litter: Litter, before: DateTime<Utc>) -> Result<usize>;
 }
 
 #[async_trait::async_trait]
 impl<DB: Engine> Housekeeping for SqlStore<DB> {
-    async fn lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<bool> {
+    async fn take_lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>, longest: TimeDelta) -> Result<bool> {
         let query = sqlx::query(
             "insert into housekeeping_lease (task, holder, held_until)
              values ($1, $2, $3)
@@ -149,17 +185,29 @@ impl<DB: Engine> Housekeeping for SqlStore<DB> {
                 set holder = excluded.holder
                   , held_until = excluded.held_until
               where housekeeping_lease.held_until <= $4
+                 or housekeeping_lease.held_until > $5
                  or housekeeping_lease.holder = $2
              returning task",
         )
         .bind(task.to_owned())
         .bind(holder)
-        .bind(until)
-        .bind(now);
+        // Shorter by what the clock of another replica may be behind ours.
+        .bind(now + longest - SKEW_MAX)
+        .bind(now)
+        .bind(now + longest);
         Ok(self.write(query).await?.is_some())
     }
 
-    async fn sweep(&self, litter: Litter, before: DateTime<Utc>, limit: i64) -> Result<usize> {
+    async fn end_lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>) -> Result<()> {
+        let query = sqlx::query("update housekeeping_lease set held_until = $3 where task = $1 and holder = $2")
+            .bind(task.to_owned())
+            .bind(holder)
+            .bind(now);
+        self.write(query).await?;
+        Ok(())
+    }
+
+    async fn sweep(&self, litter: Litter, before: DateTime<Utc>) -> Result<usize> {
         let mut transaction = self.begin().await?;
         // What ended before that moment was made before it.
         let youngest = uuid_v7(before, [0; 10]);
@@ -168,7 +216,6 @@ impl<DB: Engine> Housekeeping for SqlStore<DB> {
             Litter::Messages => query.bind(before.timestamp_micros()),
             _ => query.bind(before),
         };
-        let query = query.bind(limit);
         let query = if litter.is_found_by_id() { query.bind(youngest) } else { query };
         let swept = query.fetch_all(&mut *transaction).await?.len();
         transaction.commit().await?;

@@ -11,11 +11,13 @@ use super::record::keep_answer;
 use super::rows::column;
 use super::sql_store::SqlStore;
 use super::{Result, StoreError};
+use crate::domain::clock_skew::latest_end;
 use crate::domain::idempotency::{ANSWERS_KEPT_FOR, Claim, ClaimId, Claimed, KeptAnswer, LEASE, StoredAnswer};
 use crate::domain::person::PartnerId;
 
 /// The statement that takes a key which is new, forgotten or free again, or whose run died without an answer to the same
-/// request. What names the constraint that keeps a key from being taken twice is the engine's own.
+/// request: its lease is over, or ends later than a right clock can have written. What names the constraint that keeps a key
+/// from being taken twice is the engine's own.
 macro_rules! claim_request {
     ($unique:literal) => {
         concat!(
@@ -36,7 +38,7 @@ macro_rules! claim_request {
               where idempotent_request.claimed_at <= $8
                  or ( idempotent_request.status is null
                       and ( idempotent_request.finished_at is not null
-                         or ( idempotent_request.lease_until <= $6
+                         or ( (idempotent_request.lease_until <= $6 or idempotent_request.lease_until > $10)
                               and idempotent_request.digest in ($3, $9) ) ) )
              returning claim_id"
         )
@@ -111,7 +113,8 @@ impl<DB: Engine> SqlStore<DB> {
             .bind(claim.at)
             .bind(claim.at + LEASE)
             .bind(claim.at - ANSWERS_KEPT_FOR)
-            .bind(previous);
+            .bind(previous)
+            .bind(latest_end(claim.at, LEASE));
         Ok(self.write(query).await?.is_some())
     }
 
@@ -136,7 +139,7 @@ impl<DB: Engine> SqlStore<DB> {
             return Ok(Some(Claimed::OtherRequest));
         }
         let until = column::<DB, DateTime<Utc>>(&row, "lease_until")?;
-        let is_over = is_finished || until <= claim.at;
+        let is_over = is_finished || until <= claim.at || until > latest_end(claim.at, LEASE);
         Ok(match answer {
             Some(answer) if is_over => Some(Claimed::Answered(answer)),
             // Its lease ended since the attempt to take it: try anew.

@@ -49,7 +49,7 @@ pub use devices::{DeleteOutcome, Devices};
 pub use erasure::{Erased, Erasure};
 pub use error::StoreError;
 pub use failures::Failures;
-pub use housekeeping::{Housekeeping, Litter};
+pub use housekeeping::{Housekeeping, Litter, SWEEP_BATCH};
 pub use idempotent_requests::IdempotentRequests;
 pub use keys::{AddedKey, Keys, NewKey};
 pub use migrate::{migrate, migrate_with};

@@ -5,12 +5,13 @@
 
 use std::ops::Range;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::engine::Engine;
 use super::rows::column;
 use super::sql_store::SqlStore;
 use super::{Result, StoreError};
+use crate::domain::clock_skew::latest_end;
 use crate::domain::country::Country;
 use crate::domain::person::PartnerId;
 use crate::domain::sms_conversion::{Destination, Tally};
@@ -42,14 +43,11 @@ pub trait SmsConversion {
     async fn add_sms_conversion(&self, counts: &[(SentMinute, Tally)]) -> Result<()>;
 
     /// The sums of these minutes for every partner and country that was sent to since they began; without what came before
-    /// a destination's last reset.
-    async fn sms_conversion(&self, minutes: Range<DateTime<Utc>>) -> Result<Vec<ConversionSum>>;
+    /// a destination's last reset. Minutes and resets that only a wrong clock can have written by `now` do not count.
+    async fn sms_conversion(&self, minutes: Range<DateTime<Utc>>, now: DateTime<Utc>) -> Result<Vec<ConversionSum>>;
 
     /// Minutes that began before this moment count no more for the destination.
     async fn reset_sms_conversion(&self, destination: &Destination, at: DateTime<Utc>) -> Result<()>;
-
-    /// Removes minutes that began before this moment, the oldest first and not more than `limit`. Gives how many those were.
-    async fn forget_sms_conversion(&self, before: DateTime<Utc>, limit: i64) -> Result<usize>;
 }
 
 #[async_trait::async_trait]
@@ -75,7 +73,7 @@ impl<DB: Engine> SmsConversion for SqlStore<DB> {
         Ok(transaction.commit().await?)
     }
 
-    async fn sms_conversion(&self, minutes: Range<DateTime<Utc>>) -> Result<Vec<ConversionSum>> {
+    async fn sms_conversion(&self, minutes: Range<DateTime<Utc>>, now: DateTime<Utc>) -> Result<Vec<ConversionSum>> {
         let query = sqlx::query(
             "select c.partner_id
                   , c.country
@@ -85,12 +83,14 @@ impl<DB: Engine> SmsConversion for SqlStore<DB> {
                from sms_conversion c
                left join sms_conversion_reset r on r.partner_id = c.partner_id and r.country = c.country
               where c.sent_in_minute >= $1
-                and (r.reset_at is null or c.sent_in_minute >= r.reset_at)
+                and c.sent_in_minute <= $3
+                and (r.reset_at is null or r.reset_at > $3 or c.sent_in_minute >= r.reset_at)
               group by c.partner_id, c.country
               order by c.partner_id, c.country",
         )
         .bind(minutes.start)
-        .bind(minutes.end);
+        .bind(minutes.end)
+        .bind(latest_end(now, TimeDelta::zero()));
         self.rows(query).await?.iter().map(conversion_sum::<DB>).collect()
     }
 
@@ -106,26 +106,6 @@ impl<DB: Engine> SmsConversion for SqlStore<DB> {
         .bind(at);
         self.write(query).await?;
         Ok(())
-    }
-
-    async fn forget_sms_conversion(&self, before: DateTime<Utc>, limit: i64) -> Result<usize> {
-        let mut transaction = self.begin().await?;
-        let forgotten = sqlx::query(
-            "delete from sms_conversion
-              where (partner_id, country, sent_in_minute) in
-                        (select partner_id, country, sent_in_minute
-                           from sms_conversion
-                          where sent_in_minute < $1
-                          order by sent_in_minute
-                          limit $2)
-             returning country",
-        )
-        .bind(before)
-        .bind(limit)
-        .fetch_all(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(forgotten.len())
     }
 }
 

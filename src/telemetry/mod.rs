@@ -101,7 +101,10 @@ fn describe() {
     describe_gauge!("audit_events_waiting", "Audit events that wait to be sealed, of all partners, up to 100000");
     describe_counter!("housekeeping_rows_total", "Rows that nobody needed any more and that were removed, by kind");
     describe_gauge!("database_connections", "Connections of this process's pool by state (idle, used)");
-    describe_counter!("background_runs_total", "Work that no request asked for, by task and outcome (done, failed)");
+    describe_counter!(
+        "background_runs_total",
+        "Work that no request asked for, by task and outcome (done, held_elsewhere, failed)"
+    );
     describe_counter!("panics_total", "Panics; anything but zero is a bug");
     describe_counter!(
         "log_lines_dropped_total",

@@ -1,7 +1,8 @@
 //! What nobody needs any more goes, in its time and not before; what is alive stays.
 
 use chrono::TimeDelta;
-use device_management::store::Litter;
+use device_management::service::Turn;
+use device_management::store::{Litter, SWEEP_BATCH};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -12,7 +13,7 @@ on_both_databases![
     answers_go_after_a_day,
     messages_go_when_no_window_reaches_them,
     a_code_goes_and_its_number_stays,
-    a_batch_is_no_larger_than_asked_for,
+    a_batch_is_no_larger_than_its_limit,
     one_replica_works_at_a_time,
     a_thousand_repeated_requests_leave_no_heap,
     no_index_leads_to_whatever_has_not_expired,
@@ -21,7 +22,7 @@ on_both_databases![
 const ATTEMPTS: &str = "select count(*) from person where binding_id is not null or binding_key is not null";
 
 async fn keep_house(app: &TestApp) {
-    app.app.service.keep_house().await.unwrap();
+    assert_eq!(app.app.service.keep_house().await.unwrap(), Turn::Done);
 }
 
 async fn an_attempt_goes_a_day_after_it_expired_and_its_person_stays(app: TestApp) {
@@ -81,30 +82,33 @@ async fn a_code_goes_and_its_number_stays(app: TestApp) {
     app.partner().get(path).await.assert_status(200);
 }
 
-async fn a_batch_is_no_larger_than_asked_for(app: TestApp) {
-    repeat(&app, 5).await;
+async fn a_batch_is_no_larger_than_its_limit(app: TestApp) {
+    repeat(&app, SWEEP_BATCH + 2).await;
     app.advance(TimeDelta::days(2));
     let now = app.app.service.clock.now();
-    for swept in [2, 2, 1, 0] {
-        assert_eq!(app.store().sweep(Litter::Answers, now, 2).await.unwrap(), swept);
+    for swept in [SWEEP_BATCH, 2, 0] {
+        assert_eq!(app.store().sweep(Litter::Answers, now).await.unwrap(), swept);
     }
 }
 
 async fn one_replica_works_at_a_time(app: TestApp) {
     repeat(&app, 1).await;
     app.advance(TimeDelta::days(2));
-    let (now, until) = (app.app.service.clock.now(), app.app.service.clock.now() + TimeDelta::minutes(5));
     let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    assert!(app.store().lease("housekeeping", one, now, until).await.unwrap());
-    assert!(!app.store().lease("housekeeping", other, now, until).await.unwrap());
-    assert!(app.store().lease("housekeeping", one, now, until).await.unwrap(), "its own");
-    keep_house(&app).await;
+    let take = async |holder| {
+        let now = app.app.service.clock.now();
+        app.store().take_lease("housekeeping", holder, now, TimeDelta::minutes(5)).await.unwrap()
+    };
+    assert!(take(one).await);
+    assert!(!take(other).await);
+    assert!(take(one).await, "its own");
+    assert_eq!(app.app.service.keep_house().await.unwrap(), Turn::HeldElsewhere);
     assert_eq!(books::count(&app.database, "select count(*) from idempotent_request").await, 1, "not its turn");
     app.advance(TimeDelta::minutes(5));
     keep_house(&app).await;
     assert_eq!(books::count(&app.database, "select count(*) from idempotent_request").await, 0);
     // It does not keep the lease after its work.
-    assert!(app.store().lease("housekeeping", one, app.app.service.clock.now(), until).await.unwrap());
+    assert!(take(one).await);
 }
 
 async fn a_thousand_repeated_requests_leave_no_heap(app: TestApp) {

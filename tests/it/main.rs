@@ -14,6 +14,7 @@ mod audit;
 mod audit_events;
 mod binary;
 mod bindings;
+mod clocks;
 mod config;
 mod contract;
 mod database;

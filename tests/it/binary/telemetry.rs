@@ -83,6 +83,7 @@ async fn metrics_count_what_happened_by_labels_of_few_values() {
         (r#"database_connections{state="used"}"#.to_owned(), 0.0),
         ("panics_total{}".to_owned(), 0.0),
         (r#"background_runs_total{outcome="failed",task="sms_conversion"}"#.to_owned(), 0.0),
+        (r#"background_runs_total{outcome="held_elsewhere",task="housekeeping"}"#.to_owned(), 0.0),
     ] {
         assert_eq!(metrics.get(&series), Some(&expected), "{series}: {metrics:#?}");
     }

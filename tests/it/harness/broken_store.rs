@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use axum::Router;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use device_management::api;
 use device_management::crypto::PublicKey;
 use device_management::domain::audit::AuditEvent;
@@ -180,8 +180,9 @@ may_lose![
         fn end_request(partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> ();
     }
     Housekeeping {
-        fn lease(task: &str, holder: Uuid, now: DateTime<Utc>, until: DateTime<Utc>) -> bool;
-        fn sweep(litter: Litter, before: DateTime<Utc>, limit: i64) -> usize;
+        fn take_lease(task: &str, holder: Uuid, now: DateTime<Utc>, longest: TimeDelta) -> bool;
+        fn end_lease(task: &str, holder: Uuid, now: DateTime<Utc>) -> ();
+        fn sweep(litter: Litter, before: DateTime<Utc>) -> usize;
     }
     Records {
         fn record(partner: &PartnerId, record: &Record) -> ();
@@ -203,8 +204,7 @@ may_lose![
     }
     SmsConversion {
         fn add_sms_conversion(counts: &[(SentMinute, Tally)]) -> ();
-        fn sms_conversion(minutes: Range<DateTime<Utc>>) -> Vec<ConversionSum>;
+        fn sms_conversion(minutes: Range<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<ConversionSum>;
         fn reset_sms_conversion(destination: &Destination, at: DateTime<Utc>) -> ();
-        fn forget_sms_conversion(before: DateTime<Utc>, limit: i64) -> usize;
     }
 ];

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use device_management::domain::country::Country;
 use device_management::domain::person::PartnerId;
 use device_management::domain::sms_conversion::{Destination, Tally};
-use device_management::store::SentMinute;
+use device_management::store::{Litter, SWEEP_BATCH, SentMinute};
 use serde_json::json;
 
 use super::{AUSTRIAN, GERMAN, JUDGED, LATER, Watched, ask_for_code, assert_paused, pump, router, settle, trip};
@@ -19,7 +19,7 @@ on_both_databases![
     an_answer_many_times_at_once_is_one_use,
     counts_that_could_not_be_settled_are_settled_later,
     additions_in_parallel_lose_nothing,
-    old_minutes_are_removed_a_few_at_a_time_and_the_oldest_first,
+    old_minutes_are_removed_and_those_that_are_judged_stay,
     a_replica_that_starts_learns_what_the_others_know,
 ];
 
@@ -109,17 +109,20 @@ async fn additions_in_parallel_lose_nothing(app: TestApp) {
     assert_eq!(tallies(&app).await, [(240, 160); 3]);
 }
 
-async fn old_minutes_are_removed_a_few_at_a_time_and_the_oldest_first(app: TestApp) {
-    let counts: Vec<_> = (0..5).map(|minute| (sent("acme", "DE", minute), Tally { sent: 1, used: 0 })).collect();
+/// More than a batch of them: a turn goes on until none is left.
+async fn old_minutes_are_removed_and_those_that_are_judged_stay(app: TestApp) {
+    let minutes = i64::try_from(SWEEP_BATCH).unwrap() + 3;
+    let counts: Vec<_> = (0..minutes).map(|minute| (sent("acme", "DE", minute), Tally { sent: 1, used: 0 })).collect();
     app.store().add_sms_conversion(&counts).await.unwrap();
-    let before = counts[3].0.minute;
-    let forget = async |limit| app.store().forget_sms_conversion(before, limit).await.unwrap();
-    assert_eq!(forget(2).await, 2);
-    let left = app.store().sms_conversion(counts[0].0.minute..counts[3].0.minute).await.unwrap();
-    assert_eq!(left[0].tally.sent, 1, "the third is left");
-    assert_eq!(forget(2).await, 1);
-    assert_eq!(forget(2).await, 0);
+    let before = counts[SWEEP_BATCH + 1].0.minute;
+    assert_eq!(app.store().sweep(Litter::Conversion, before).await.unwrap(), SWEEP_BATCH);
+    assert_eq!(app.store().sweep(Litter::Conversion, before).await.unwrap(), 1);
+    assert_eq!(app.store().sweep(Litter::Conversion, before).await.unwrap(), 0);
     assert_eq!(tallies(&app).await, [(2, 0)]);
+    app.store().add_sms_conversion(&counts).await.unwrap();
+    app.advance(TimeDelta::days(3));
+    app.app.service.keep_house().await.unwrap();
+    assert_eq!(tallies(&app).await, Vec::<(i64, i64)>::new());
 }
 
 async fn a_replica_that_starts_learns_what_the_others_know(Watched(app): Watched) {
@@ -140,7 +143,7 @@ fn sent(partner: &str, country: &str, minute: i64) -> SentMinute {
 
 /// Codes sent and used in the table, of each partner and country, in their order.
 async fn tallies(app: &TestApp) -> Vec<(i64, i64)> {
-    let always = sent("acme", "DE", -100).minute..sent("acme", "DE", 100).minute;
-    let sums = app.store().sms_conversion(always).await.unwrap();
+    let always = sent("acme", "DE", -1000).minute..sent("acme", "DE", 1000).minute;
+    let sums = app.store().sms_conversion(always.clone(), always.end).await.unwrap();
     sums.into_iter().map(|sum| (sum.tally.sent, sum.tally.used)).collect()
 }

@@ -1,0 +1,110 @@
+//! What a clock that was days ahead leaves in the database stops nothing once the clock is right again.
+
+use axum::body::Body;
+use axum::http::Request;
+use chrono::TimeDelta;
+use device_management::domain::country::Country;
+use device_management::domain::person::PartnerId;
+use device_management::domain::sms_conversion::{Destination, Tally, minute_of};
+use device_management::service::{ConversionBook, Turn};
+use device_management::store::SentMinute;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::{Answer, Broken, NUMBER, Phone, TestApp, TestClient, on_both_databases, sql};
+use crate::sms_conversion::{Watched, trip};
+
+on_both_databases![
+    a_lease_of_housekeeping_from_a_wrong_clock_is_over,
+    a_claim_of_an_idempotency_key_from_a_wrong_clock_is_over,
+    a_run_that_left_its_answer_under_a_wrong_clock_is_over,
+    a_reset_of_the_conversion_breaker_from_a_wrong_clock_does_not_count,
+    codes_counted_by_a_wrong_clock_do_not_prolong_a_stop,
+];
+
+/// How far the wrong clock is ahead.
+const AHEAD: TimeDelta = TimeDelta::days(3);
+
+/// Does something while the clock is ahead.
+async fn ahead<T>(app: &TestApp, deed: impl Future<Output = T>) -> T {
+    app.advance(AHEAD);
+    let outcome = deed.await;
+    app.advance(-AHEAD);
+    outcome
+}
+
+async fn a_lease_of_housekeeping_from_a_wrong_clock_is_over(app: TestApp) {
+    let (service, longest) = (&app.app.service, TimeDelta::minutes(5));
+    let take = async |holder: u128| {
+        let now = service.clock.now();
+        app.store().take_lease("housekeeping", Uuid::from_u128(holder), now, longest).await.unwrap()
+    };
+    assert!(ahead(&app, take(1)).await);
+    assert_eq!(service.keep_house().await.unwrap(), Turn::Done);
+    // One that another replica's clock, a little ahead, has just taken is in force.
+    app.advance(TimeDelta::minutes(1));
+    assert!(take(2).await);
+    app.advance(-TimeDelta::minutes(1));
+    assert_eq!(service.keep_house().await.unwrap(), Turn::HeldElsewhere);
+    // One microsecond further ahead than the longest life is too far.
+    app.advance(TimeDelta::minutes(1) + TimeDelta::microseconds(1));
+    assert!(take(2).await);
+    app.advance(-TimeDelta::minutes(1) - TimeDelta::microseconds(1));
+    assert_eq!(service.keep_house().await.unwrap(), Turn::Done);
+}
+
+async fn post_with_key(client: &TestClient, path: &str, body: &Value) -> Answer {
+    let request = Request::post(path).header("idempotency-key", "key").body(Body::from(body.to_string())).unwrap();
+    client.request(request).await
+}
+
+/// Sends a request to a replica whose clock is ahead and whose process is lost with the message on its way.
+async fn lose_ahead(app: &TestApp, path: &str, body: &Value) {
+    let hanging = app.broken_replica(Broken::HangingSmsSender, &[("REQUEST_DEADLINE_SECONDS", "1")]).await;
+    let lost = async { post_with_key(&app.partner().through(hanging), path, body).await.assert_status(503).status };
+    ahead(app, lost).await;
+}
+
+async fn a_claim_of_an_idempotency_key_from_a_wrong_clock_is_over(app: TestApp) {
+    app.partner().verified_person("ada").await;
+    let (path, body) = ("/v1/persons/ada/mobile_number/authorize", json!({"number": NUMBER}));
+    lose_ahead(&app, path, &body).await;
+    // As if the process had died before its work.
+    sql::execute(app.database.url(), "update idempotent_request set status = null, body = null").await;
+    let answer = post_with_key(&app.partner(), path, &body).await;
+    assert_eq!(answer.assert_status(201).headers.get("idempotency-replayed"), None);
+}
+
+async fn a_run_that_left_its_answer_under_a_wrong_clock_is_over(app: TestApp) {
+    app.partner().verified_person("ada").await;
+    let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
+    lose_ahead(&app, "/v1/mfa/devices", &wish).await;
+    let answer = post_with_key(&app.partner(), "/v1/mfa/devices", &wish).await;
+    assert_eq!(answer.assert_status(202).headers["idempotency-replayed"], "true");
+}
+
+async fn a_reset_of_the_conversion_breaker_from_a_wrong_clock_does_not_count(Watched(app): Watched) {
+    let service = &app.app.service;
+    let book = ConversionBook { store: app.store(), clock: &*service.clock, policy: &service.policy };
+    let destination = Destination { partner: partner(), country: Country::parse("DE").unwrap() };
+    ahead(&app, book.resume(&destination)).await.unwrap();
+    trip(&app, &app.partner(), NUMBER).await;
+}
+
+async fn codes_counted_by_a_wrong_clock_do_not_prolong_a_stop(Watched(app): Watched) {
+    let acme = app.partner();
+    let destination = Destination { partner: partner(), country: Country::parse("DE").unwrap() };
+    let minute = minute_of(app.app.service.clock.now() + AHEAD);
+    let counted = [(SentMinute { destination, minute }, Tally { sent: 1, used: 0 })];
+    app.store().add_sms_conversion(&counted).await.unwrap();
+    trip(&app, &acme, NUMBER).await;
+    acme.verified_person("bob").await;
+    let wish = json!({"person_id": "bob", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
+    let refused = acme.post("/v1/mfa/devices", wish).await;
+    let wait: i64 = refused.assert_status(429).headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!(wait <= 3600, "{wait} s");
+}
+
+fn partner() -> PartnerId {
+    PartnerId::parse("acme").unwrap()
+}
