@@ -311,7 +311,7 @@ async fn list_clients(clients: &ClientRegistry<'_>) -> anyhow::Result<()> {
 async fn sms(config: &Config, command: SmsCommand) -> anyhow::Result<()> {
     let store = store::connect(&config.database).await.context("the database could not be opened")?;
     store.ready().await?;
-    let book = ConversionBook { store: &*store, clock: &SystemClock, policy: &config.policy };
+    let book = ConversionBook { store: &*store, clock: &SystemClock, entropy: &SystemEntropy, policy: &config.policy };
     let done = match command {
         SmsCommand::Status => list_conversion(&book).await,
         SmsCommand::Resume { partner, country } => {

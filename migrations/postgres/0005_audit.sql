@@ -15,6 +15,7 @@ create table audit_pending (
     object_id     uuid,                 -- the device, challenge or number
     key_id        uuid,
     occurred_at   timestamptz not null,
+    country       text,                 -- what `sms resume` is about
     primary key (partner_id, event_id)
 );
 
@@ -31,6 +32,7 @@ create table audit_event (
     object_id     uuid,
     key_id        uuid,
     occurred_at   timestamptz not null,
+    country       text,
     primary key (partner_id, seal, event_id)
 );
 

@@ -15,6 +15,7 @@ create table audit_pending (
     object_id     blob, -- the device, challenge or number
     key_id        blob,
     occurred_at   text    not null,
+    country       text, -- what `sms resume` is about
     primary key (partner_id, event_id)
 ) strict;
 
@@ -31,6 +32,7 @@ create table audit_event (
     object_id     blob,
     key_id        blob,
     occurred_at   text    not null,
+    country       text,
     primary key (partner_id, seal, event_id)
 ) strict;
 

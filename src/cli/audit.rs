@@ -91,6 +91,7 @@ struct Line<'a> {
     person_id: Option<&'a str>,
     object_id: Option<String>,
     key_id: Option<String>,
+    country: Option<String>,
 }
 
 impl<'a> Line<'a> {
@@ -107,6 +108,7 @@ impl<'a> Line<'a> {
             person_id: known.map(|(person, _)| person.as_str()),
             object_id: event.object_id.map(|id| id.to_string()),
             key_id: event.key_id.map(|id| id.to_string()),
+            country: event.country.map(|country| country.to_string()),
         }
     }
 }

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::country::Country;
 use super::person::{PartnerId, PersonId};
 
 /// A SHA-256 digest.
@@ -20,58 +21,60 @@ pub const OPERATOR: &str = "operator";
 /// The outcome of what was done as asked. Every other word says why it was refused.
 pub const ACCEPTED: &str = "accepted";
 
-/// What was attempted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AuditAction {
-    /// Somebody asked for a device.
-    BindingAsked,
-    /// Somebody answered a signature challenge.
-    BindingAnswered,
-    /// Somebody wished to add a key to a device.
-    KeyAdded,
-    /// Somebody deleted a device.
-    DeviceDeleted,
-    /// Somebody gave a person a number.
-    NumberCreated,
-    /// Somebody vouched for a person's number.
-    NumberAsserted,
-    /// Somebody asked for a code to confirm a number.
-    NumberCodeAsked,
-    /// Somebody typed the code.
-    NumberConfirmed,
-    /// Somebody took a person's number away.
-    NumberDeleted,
-    /// The operator made a client.
-    ClientCreated,
-    /// The operator gave a client a new secret.
-    ClientRotated,
-    /// The operator withdrew a client.
-    ClientRevoked,
-    /// The operator erased a person.
-    PersonErased,
+/// Makes the enum of actions, the list of them and their names, so that none of the three can lack one.
+macro_rules! actions {
+    [$($(#[$doc:meta])+ $action:ident = $name:literal,)+] => {
+        /// What was attempted.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum AuditAction {
+            $($(#[$doc])+ $action,)+
+        }
+
+        impl AuditAction {
+            /// Every action.
+            pub const ALL: &'static [Self] = &[$(Self::$action,)+];
+
+            /// Its name in the trail.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$action => $name,)+
+                }
+            }
+        }
+    };
 }
 
-impl AuditAction {
-    /// Its name in the trail.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BindingAsked => "binding.asked",
-            Self::BindingAnswered => "binding.answered",
-            Self::KeyAdded => "key.added",
-            Self::DeviceDeleted => "device.deleted",
-            Self::NumberCreated => "number.created",
-            Self::NumberAsserted => "number.asserted",
-            Self::NumberCodeAsked => "number.code_asked",
-            Self::NumberConfirmed => "number.confirmed",
-            Self::NumberDeleted => "number.deleted",
-            Self::ClientCreated => "client.created",
-            Self::ClientRotated => "client.rotated",
-            Self::ClientRevoked => "client.revoked",
-            Self::PersonErased => "person.erased",
-        }
-    }
-}
+actions![
+    /// A client asked for a device.
+    BindingAsked = "binding.asked",
+    /// A client answered a signature challenge.
+    BindingAnswered = "binding.answered",
+    /// A client wished to add a key to a device.
+    KeyAdded = "key.added",
+    /// A client deleted a device.
+    DeviceDeleted = "device.deleted",
+    /// A client gave a person a number.
+    NumberCreated = "number.created",
+    /// A client vouched for a person's number.
+    NumberAsserted = "number.asserted",
+    /// A client asked for a code to confirm a number.
+    NumberCodeAsked = "number.code_asked",
+    /// A client passed on the code that a person typed.
+    NumberConfirmed = "number.confirmed",
+    /// A client took a person's number away.
+    NumberDeleted = "number.deleted",
+    /// The operator made a client.
+    ClientCreated = "client.created",
+    /// The operator gave a client a new secret.
+    ClientRotated = "client.rotated",
+    /// The operator withdrew a client.
+    ClientRevoked = "client.revoked",
+    /// The operator erased a person.
+    PersonErased = "person.erased",
+    /// The operator had sending to a country go on.
+    SmsResumed = "sms.resumed",
+];
 
 /// Whom an event is about. Id and salt can be erased; the digest stays.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,10 +117,13 @@ pub struct AuditEvent {
     pub outcome: Cow<'static, str>,
     /// Whom it is about, when that is known.
     pub subject: Option<AuditSubject>,
-    /// The device, its challenge, or the number that it is about.
+    /// The device, its challenge, the number or the client that it is about; of an erased person the random id that stands
+    /// in their place.
     pub object_id: Option<Uuid>,
     /// The key that it is about.
     pub key_id: Option<Uuid>,
+    /// The country that it is about.
+    pub country: Option<Country>,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -143,6 +149,10 @@ impl AuditEvent {
         fields.add(self.object_id.as_ref().map(|id| &id.as_bytes()[..]));
         fields.add(self.key_id.as_ref().map(|id| &id.as_bytes()[..]));
         fields.add(Some(&self.at.timestamp_micros().to_be_bytes()));
+        // Behind all the others, and only when it is there: events from before this field keep their digests.
+        if let Some(country) = &self.country {
+            fields.add(Some(country.as_str().as_bytes()));
+        }
         fields.0.finalize().into()
     }
 }
@@ -184,6 +194,7 @@ mod tests {
             subject: Some(AuditSubject::new(PersonId::parse("ada").unwrap(), [1; 16])),
             object_id: Some(Uuid::from_u128(8)),
             key_id: None,
+            country: None,
             at: DateTime::from_timestamp(1_700_000_000, 123_456_000).unwrap(),
         }
     }
@@ -202,6 +213,7 @@ mod tests {
             AuditEvent { subject: Some(somebody), ..event() },
             AuditEvent { object_id: None, ..event() },
             AuditEvent { object_id: None, key_id: event().object_id, ..event() },
+            AuditEvent { country: Country::parse("DE"), ..event() },
             AuditEvent { at: event().at + chrono::TimeDelta::microseconds(1), ..event() },
         ];
         for event in changed {

@@ -91,9 +91,9 @@ impl Service {
 }
 
 impl<S, E> Attempt<'_, S, E> {
-    /// Says which device, challenge or number it is about.
-    pub(super) fn on(&mut self, object: Uuid) {
-        self.event.object_id = Some(object);
+    /// Says which device, challenge or number it is about, if there is one.
+    pub(super) fn on(&mut self, object: impl Into<Option<Uuid>>) {
+        self.event.object_id = object.into();
     }
 
     /// Says which key it is about.
@@ -146,6 +146,7 @@ pub(super) fn event(client_id: &str, action: AuditAction, at: DateTime<Utc>, ran
         subject: None,
         object_id: None,
         key_id: None,
+        country: None,
         at,
     }
 }

@@ -132,13 +132,28 @@ impl ClientRegistry<'_> {
         let record = self.record(AuditAction::ClientRotated, client_id);
         let (hash, until) = (hash(&secret), now + overlap);
         let rotated = self.store.rotate_client_secret(client_id, hash, now, until, &record).await?;
+        if !rotated {
+            self.refuse(client_id, record).await?;
+        }
         Ok(rotated.then(|| NewSecret { client_id: client_id.to_owned(), secret }))
     }
 
     /// Stops a client from getting tokens. False when there is no such client.
     pub async fn revoke(&self, client_id: &str) -> Result<bool, StoreError> {
         let record = self.record(AuditAction::ClientRevoked, client_id);
-        self.store.revoke_client(client_id, self.clock.now(), &record).await
+        let revoked = self.store.revoke_client(client_id, self.clock.now(), &record).await?;
+        if !revoked {
+            self.refuse(client_id, record).await?;
+        }
+        Ok(revoked)
+    }
+
+    /// Writes down that nothing was done for a client that is revoked. One that never was is in no partner's trail.
+    async fn refuse(&self, client_id: &str, record: Record) -> Result<(), StoreError> {
+        let Some((client, _)) = self.store.client_with_secrets(client_id, self.clock.now()).await? else {
+            return Ok(());
+        };
+        self.store.record(&client.partner, &record.event.with_outcome("revoked").into()).await
     }
 
     fn record(&self, action: AuditAction, client_id: &str) -> Record {

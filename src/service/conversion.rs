@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::attempt::event;
 use super::{Failure, Policy, Service};
 use crate::clock::Clock;
+use crate::domain::audit::{AuditAction, OPERATOR};
 use crate::domain::country::Country;
 use crate::domain::enforcement::Enforcement;
 use crate::domain::mobile_number::MobileNumber;
 use crate::domain::person::PartnerId;
 use crate::domain::sms_conversion::{Destination, Tally, minute_of};
+use crate::entropy::Entropy;
 use crate::store::{ConversionSum, SentMinute, Store};
 
 /// How often counts are settled.
@@ -128,7 +131,8 @@ impl Service {
             }
             return Err(error.into());
         }
-        let book = ConversionBook { store: &*self.store, clock: &*self.clock, policy: &self.policy };
+        let book =
+            ConversionBook { store: &*self.store, clock: &*self.clock, entropy: &*self.entropy, policy: &self.policy };
         let stopped = book.entries().await?.into_iter().filter(|entry| entry.stopped);
         let until =
             |sum: &ConversionSum| self.policy.sms_conversion.forgotten_at(sum.last_minute, self.policy.challenge_life);
@@ -149,6 +153,8 @@ pub struct ConversionBook<'a> {
     pub store: &'a dyn Store,
     /// The time.
     pub clock: &'a dyn Clock,
+    /// Randomness for ids.
+    pub entropy: &'a dyn Entropy,
     /// The rules.
     pub policy: &'a Policy,
 }
@@ -174,6 +180,9 @@ impl ConversionBook<'_> {
 
     /// Has codes sent before now count no more.
     pub async fn resume(&self, destination: &Destination) -> Result<(), Failure> {
-        Ok(self.store.reset_sms_conversion(destination, self.clock.now()).await?)
+        let now = self.clock.now();
+        let mut resumption = event(OPERATOR, AuditAction::SmsResumed, now, self.entropy.bytes());
+        resumption.country = Some(destination.country);
+        Ok(self.store.reset_sms_conversion(destination, now, &resumption.into()).await?)
     }
 }

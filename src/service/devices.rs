@@ -2,7 +2,7 @@
 
 use super::attempt::event;
 use super::{Failure, Service};
-use crate::domain::audit::AuditAction;
+use crate::domain::audit::{AuditAction, AuditSubject};
 use crate::domain::client::Caller;
 use crate::domain::device::{Device, DeviceWithKeys};
 use crate::domain::id::{DeviceId, KeyId};
@@ -52,15 +52,16 @@ impl Service {
         let now = self.clock.now();
         let mut deletion = event(&caller.client_id, AuditAction::DeviceDeleted, now, self.entropy.bytes());
         deletion.object_id = Some(id.uuid());
-        match self.store.delete_device(&caller.partner, id, now, &deletion.clone().into()).await? {
+        let salt = self.entropy.bytes();
+        match self.store.delete_device(&caller.partner, id, now, &deletion.clone().into(), salt).await? {
             DeleteOutcome::Deleted => {
                 tracing::info!(target: "audit", { device.id = %id }, "device deleted");
-                Ok(())
+                return Ok(());
             }
-            DeleteOutcome::NotFound => {
-                self.store.record(&caller.partner, &deletion.with_outcome("not_found").into()).await?;
-                Err(DeviceError::NotFound)
-            }
+            DeleteOutcome::DeletedBefore(person) => deletion.subject = Some(AuditSubject::new(person, salt)),
+            DeleteOutcome::NotFound => {}
         }
+        self.store.record(&caller.partner, &deletion.with_outcome("not_found").into()).await?;
+        Err(DeviceError::NotFound)
     }
 }

@@ -3,6 +3,8 @@
 //! What stays of their devices and assessments belongs to a random id in the person's place, the same for all of it, so
 //! that it can still be told from what was others'. The trail says that somebody was erased, and not who.
 
+use uuid::Uuid;
+
 use super::attempt::event;
 use crate::clock::Clock;
 use crate::domain::audit::{AuditAction, OPERATOR};
@@ -24,14 +26,15 @@ impl PersonErasure<'_> {
     /// Erases the person. `None` when there is nothing of them.
     pub async fn erase(&self, partner: &PartnerId, person: &PersonId) -> Result<Option<Erased>, StoreError> {
         let now = self.clock.now();
-        let event = event(OPERATOR, AuditAction::PersonErased, now, self.entropy.bytes());
-        self.store.erase_person(partner, person, &nobody(self.entropy.bytes()), &event, now).await
+        let mut event = event(OPERATOR, AuditAction::PersonErased, now, self.entropy.bytes());
+        let id = uuid::Builder::from_random_bytes(self.entropy.bytes()).into_uuid();
+        event.object_id = Some(id);
+        self.store.erase_person(partner, person, &nobody(id), &event, now).await
     }
 }
 
-/// An id that stands where a person's did.
-fn nobody(random: [u8; 16]) -> PersonId {
-    let id = uuid::Builder::from_random_bytes(random).into_uuid();
+/// The person's id that stands where the erased one did.
+fn nobody(id: Uuid) -> PersonId {
     PersonId::parse(&format!("erased-{id}")).expect("43 visible characters are a person's id")
 }
 
@@ -41,8 +44,8 @@ mod tests {
 
     #[test]
     fn nobody_has_an_id_that_a_person_could_have_and_nobody_else_has() {
-        let (one, other) = (nobody([1; 16]), nobody([2; 16]));
-        assert_eq!(one.as_str(), "erased-01010101-0101-4101-8101-010101010101");
+        let (one, other) = (nobody(Uuid::from_bytes([1; 16])), nobody(Uuid::from_bytes([2; 16])));
+        assert_eq!(one.as_str(), "erased-01010101-0101-0101-0101-010101010101");
         assert_ne!(one, other);
     }
 }

@@ -119,9 +119,12 @@ impl Service {
     ) -> Result<KeyId, AddKeyError> {
         let partner = attempt.partner;
         let with_keys = self.store.device_with_keys(partner, id).await?;
-        let with_keys = with_keys.filter(|it| it.device.deleted_at.is_none()).ok_or(AddKeyError::DeviceNotFound)?;
+        let with_keys = with_keys.ok_or(AddKeyError::DeviceNotFound)?;
         let person = &with_keys.device.person_id;
         self.about(attempt, person);
+        if with_keys.device.deleted_at.is_some() {
+            return Err(AddKeyError::DeviceNotFound);
+        }
         let wish = wish.map_err(AddKeyError::Malformed)?;
 
         let vouching: Vec<&DeviceKey> =

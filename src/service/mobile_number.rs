@@ -141,12 +141,14 @@ impl Service {
         }
         let now = self.clock.now();
         let id = NumberId::mint(now, self.entropy.bytes());
-        attempt.on(id.uuid());
         let verified = matches!(verification, NumberVerification::AssertedBy(_));
         let created = NumberRecord { id, number, verified };
+        attempt.on(id.uuid());
         let record = attempt.record(Ok(created.clone()));
         let number = (id, &created.number);
         if !self.store.create_mobile_number(attempt.partner, person, number, verification, now, &record).await? {
+            let existing = self.store.mobile_number(attempt.partner, person).await?;
+            attempt.on(existing.map(|existing| existing.id.uuid()));
             return Err(self.refuse(attempt, MobileNumberError::Exists).await);
         }
         tracing::info!(target: "audit", { number.id = %id, verified }, "mobile number created");
@@ -165,11 +167,10 @@ impl Service {
         let mut attempt = self.attempt(caller, AuditAction::NumberCodeAsked, keeping);
         self.about(&mut attempt, person);
         for _ in 0..TRIES {
-            let (record, spend) = match self.clear_number(caller, person, number).await {
+            let (record, spend) = match self.clear_number(&mut attempt, person, number).await {
                 Ok(cleared) => cleared,
                 Err(refusal) => return Err(self.refuse(&attempt, refusal).await),
             };
-            attempt.on(record.id.uuid());
             let (now, version) = (self.clock.now(), self.codes.current_version());
             let challenge = TokenChallenge {
                 id: TokenChallengeId::mint(now, self.entropy.bytes()),
@@ -200,17 +201,18 @@ impl Service {
     /// Looks at everything that decides before a code is sent.
     async fn clear_number(
         &self,
-        caller: &Caller,
+        attempt: &mut Change<'_>,
         person: &PersonId,
         number: &MobileNumber,
     ) -> Result<(NumberRecord, Option<SmsSpend>), MobileNumberError> {
+        let prospects = self.store.number_prospects(attempt.partner, person, number, self.clock.now()).await?;
+        attempt.on(prospects.as_ref().map(|prospects| prospects.record.id.uuid()));
         self.admit_for_sms(number)?;
-        let prospects = self.store.number_prospects(&caller.partner, person, number, self.clock.now()).await?;
         let prospects = prospects.ok_or(MobileNumberError::NotFound)?;
         if let Some(cooling) = self.pause(prospects.failures) {
             return Err(MobileNumberError::CoolingOff { retry_after: self.wait(cooling) });
         }
-        if let Some(stopped) = self.stopped_sending(&caller.partner, number) {
+        if let Some(stopped) = self.stopped_sending(attempt.partner, number) {
             return Err(MobileNumberError::SendingStopped { retry_after: stopped.retry_after });
         }
         let spend = self.may_send(&prospects.sms);

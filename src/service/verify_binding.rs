@@ -163,16 +163,18 @@ impl Service {
         caller: &Caller,
         id: ChallengeId,
         answer: Option<&BindingAnswer>,
-        attempt: &Answering<'_>,
+        attempt: &mut Answering<'_>,
     ) -> Result<Verified, VerifyBindingError> {
-        if let Some(answer) = answer
-            && self.store.is_repeat(&caller.partner, id, answer.signature.fingerprint(), self.clock.now()).await?
-        {
-            // Right answers are kept under the key of their request, whichever request did the work.
-            if let Some(kept) = attempt.keeping.keep(Ok(())) {
-                self.store.keep_answer(&caller.partner, &kept).await?;
+        let fingerprint = answer.map(|answer| answer.signature.fingerprint());
+        if let Some(past) = self.store.past_binding(&caller.partner, id, fingerprint, self.clock.now()).await? {
+            if past.is_repeat {
+                // Right answers are kept under the key of their request, whichever request did the work.
+                if let Some(kept) = attempt.keeping.keep(Ok(())) {
+                    self.store.keep_answer(&caller.partner, &kept).await?;
+                }
+                return Ok(Verified::Again);
             }
-            return Ok(Verified::Again);
+            self.about(attempt, &past.person_id);
         }
         Err(self.refuse(attempt, VerifyBindingError::NotOpen).await)
     }

@@ -11,6 +11,7 @@ use super::engine::Engine;
 use super::rows::{column, person_id};
 use super::{Result, StoreError};
 use crate::domain::audit::{AuditEvent, AuditSubject, Hash};
+use crate::domain::country::Country;
 use crate::domain::person::PartnerId;
 
 /// The insertion of one event that is yet to be sealed, to run within the transaction of its change.
@@ -19,8 +20,8 @@ pub(super) fn insert_event<DB: Engine>(partner: &PartnerId, event: &AuditEvent) 
     sqlx::query(
         "insert into audit_pending
              ( partner_id, event_id, client_id, action, outcome, person_id, person_salt, person_digest
-             , object_id, key_id, occurred_at )
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             , object_id, key_id, occurred_at, country )
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(partner.as_str().to_owned())
     .bind(event.id)
@@ -33,6 +34,7 @@ pub(super) fn insert_event<DB: Engine>(partner: &PartnerId, event: &AuditEvent) 
     .bind(event.object_id)
     .bind(event.key_id)
     .bind(event.at)
+    .bind(event.country.map(|country| country.as_str().to_owned()))
 }
 
 /// The columns of an event's subject.
@@ -64,6 +66,9 @@ pub(super) fn audit_event<DB: Engine>(row: &DB::Row) -> Result<AuditEvent> {
         subject: subject::<DB>(row)?,
         object_id: column::<DB, _>(row, "object_id")?,
         key_id: column::<DB, _>(row, "key_id")?,
+        country: column::<DB, Option<String>>(row, "country")?
+            .map(|code| Country::parse(&code).ok_or(StoreError::Corrupt { column: "country" }))
+            .transpose()?,
         at: column::<DB, _>(row, "occurred_at")?,
     })
 }

@@ -248,7 +248,7 @@ impl<DB: Engine> AuditTrail for SqlStore<DB> {
     ) -> Result<Vec<SealedEvent>> {
         let query = sqlx::query(
             "select seal, event_id, client_id, action, outcome, person_id, person_salt, person_digest
-                  , object_id, key_id, occurred_at
+                  , object_id, key_id, occurred_at, country
                from audit_event
               where partner_id = $1
                 and (seal, event_id) > ($2, $3)
@@ -329,15 +329,15 @@ fn move_pending<DB: Engine>(partner: &PartnerId, seal: i64, batch: i64) -> Query
     sqlx::query(
         "insert into audit_event
              ( partner_id, seal, event_id, client_id, action, outcome, person_id, person_salt, person_digest
-             , object_id, key_id, occurred_at )
+             , object_id, key_id, occurred_at, country )
          select partner_id, $2, event_id, client_id, action, outcome, person_id, person_salt, person_digest
-              , object_id, key_id, occurred_at
+              , object_id, key_id, occurred_at, country
            from audit_pending
           where partner_id = $1
           order by event_id
           limit $3
          returning event_id, client_id, action, outcome, person_id, person_salt, person_digest
-                 , object_id, key_id, occurred_at",
+                 , object_id, key_id, occurred_at, country",
     )
     .bind(partner.as_str().to_owned())
     .bind(seal)

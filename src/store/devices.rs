@@ -4,19 +4,22 @@ use chrono::{DateTime, Utc};
 
 use super::engine::Engine;
 use super::record::write_down;
-use super::rows::device;
+use super::rows::{column, device, person_id};
 use super::sql_store::SqlStore;
 use super::{Record, Result};
+use crate::domain::audit::AuditSubject;
 use crate::domain::device::Device;
 use crate::domain::id::DeviceId;
-use crate::domain::person::PartnerId;
+use crate::domain::person::{PartnerId, PersonId};
 
 /// What became of a deletion.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DeleteOutcome {
     /// The device and its keys are tombstones now.
     Deleted,
-    /// There is no such device, or it was deleted before.
+    /// This person's device was deleted before.
+    DeletedBefore(PersonId),
+    /// There is no such device.
     NotFound,
 }
 
@@ -26,13 +29,15 @@ pub trait Devices {
     /// One device, deleted or not.
     async fn device(&self, partner: &PartnerId, id: DeviceId) -> Result<Option<Device>>;
 
-    /// Deletes a device with all its keys, and frees its place among the person's devices.
+    /// Deletes a device with all its keys, and frees its place among the person's devices. The recorded event names the
+    /// person, under this salt.
     async fn delete_device(
         &self,
         partner: &PartnerId,
         id: DeviceId,
         now: DateTime<Utc>,
         record: &Record,
+        salt: [u8; 16],
     ) -> Result<DeleteOutcome>;
 }
 
@@ -56,6 +61,7 @@ impl<DB: Engine> Devices for SqlStore<DB> {
         id: DeviceId,
         now: DateTime<Utc>,
         record: &Record,
+        salt: [u8; 16],
     ) -> Result<DeleteOutcome> {
         // Person, device, keys: the order in which an acceptance takes its locks, so that the two cannot wait for each other.
         // Of two deletions at once, the one that waited for the person's row still sees the device as it was before. What it
@@ -81,17 +87,19 @@ impl<DB: Engine> Devices for SqlStore<DB> {
               where device_id = $1
                 and partner_id = $2
                 and live_keys <> 0
-             returning device_id",
+             returning person_id",
         )
         .bind(id.uuid())
         .bind(partner.as_str().to_owned())
         .bind(now)
         .fetch_all(&mut *transaction)
         .await?;
-        if deleted.is_empty() {
+        let Some(deleted) = deleted.first() else {
             transaction.rollback().await?;
-            return Ok(DeleteOutcome::NotFound);
-        }
+            let tombstone = self.device(partner, id).await?;
+            return Ok(tombstone.map_or(DeleteOutcome::NotFound, |it| DeleteOutcome::DeletedBefore(it.person_id)));
+        };
+        let person = person_id(&column::<DB, String>(deleted, "person_id")?)?;
         // Its keys are all alive. To look for live ones would offer Postgres the index on those of the whole partner.
         sqlx::query(
             "update device_key
@@ -104,7 +112,9 @@ impl<DB: Engine> Devices for SqlStore<DB> {
         .bind(now)
         .execute(&mut *transaction)
         .await?;
-        write_down::<DB>(&mut transaction, partner, record).await?;
+        let mut record = record.clone();
+        record.event.subject = Some(AuditSubject::new(person, salt));
+        write_down::<DB>(&mut transaction, partner, &record).await?;
         transaction.commit().await?;
         Ok(DeleteOutcome::Deleted)
     }

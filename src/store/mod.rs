@@ -59,7 +59,7 @@ pub use number_challenges::{
 };
 pub use record::{Record, Records};
 pub use sms_conversion::{ConversionSum, SentMinute, SmsConversion};
-pub use verdicts::{Accepted, Verdicts};
+pub use verdicts::{Accepted, PastBinding, Verdicts};
 
 /// What every method of the store returns.
 pub type Result<T> = std::result::Result<T, StoreError>;

@@ -8,9 +8,10 @@ use std::ops::Range;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::engine::Engine;
+use super::record::write_down;
 use super::rows::column;
 use super::sql_store::SqlStore;
-use super::{Result, StoreError};
+use super::{Record, Result, StoreError};
 use crate::domain::clock_skew::latest_end;
 use crate::domain::country::Country;
 use crate::domain::person::PartnerId;
@@ -47,7 +48,7 @@ pub trait SmsConversion {
     async fn sms_conversion(&self, minutes: Range<DateTime<Utc>>, now: DateTime<Utc>) -> Result<Vec<ConversionSum>>;
 
     /// Minutes that began before this moment count no more for the destination.
-    async fn reset_sms_conversion(&self, destination: &Destination, at: DateTime<Utc>) -> Result<()>;
+    async fn reset_sms_conversion(&self, destination: &Destination, at: DateTime<Utc>, record: &Record) -> Result<()>;
 }
 
 #[async_trait::async_trait]
@@ -94,8 +95,9 @@ impl<DB: Engine> SmsConversion for SqlStore<DB> {
         self.rows(query).await?.iter().map(conversion_sum::<DB>).collect()
     }
 
-    async fn reset_sms_conversion(&self, destination: &Destination, at: DateTime<Utc>) -> Result<()> {
-        let query = sqlx::query(
+    async fn reset_sms_conversion(&self, destination: &Destination, at: DateTime<Utc>, record: &Record) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(
             "insert into sms_conversion_reset (partner_id, country, reset_at)
              values ($1, $2, $3)
              on conflict (partner_id, country) do update
@@ -103,9 +105,11 @@ impl<DB: Engine> SmsConversion for SqlStore<DB> {
         )
         .bind(destination.partner.as_str().to_owned())
         .bind(destination.country.as_str().to_owned())
-        .bind(at);
-        self.write(query).await?;
-        Ok(())
+        .bind(at)
+        .execute(&mut *transaction)
+        .await?;
+        write_down::<DB>(&mut transaction, &destination.partner, record).await?;
+        Ok(transaction.commit().await?)
     }
 }
 

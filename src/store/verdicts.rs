@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 
 use super::engine::Engine;
 use super::error::is_key_taken;
+use super::rows::{column, person_id};
 use super::sql_store::SqlStore;
 use super::{Record, Result};
 use crate::domain::challenge::{Acceptance, REPEAT_WINDOW, WrongSignature};
 use crate::domain::id::ChallengeId;
-use crate::domain::person::PartnerId;
+use crate::domain::person::{PartnerId, PersonId};
 
 /// Meets an open binding, while everything still holds that it was accepted for. Each engine goes on with its condition on
 /// the request's claim, and with what else is in the commit.
@@ -104,6 +105,15 @@ pub enum Accepted {
     KeyTaken,
 }
 
+/// A challenge that is not open any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PastBinding {
+    /// Whose it was.
+    pub person_id: PersonId,
+    /// Whether this very signature bound the device within the last minute, and the device is still there.
+    pub is_repeat: bool,
+}
+
 /// Verdicts on answers to challenges.
 #[async_trait::async_trait]
 pub trait Verdicts {
@@ -119,14 +129,15 @@ pub trait Verdicts {
     /// Binds the device, unless something has come in between.
     async fn accept_binding(&self, partner: &PartnerId, acceptance: &Acceptance, record: &Record) -> Result<Accepted>;
 
-    /// Whether this signature bound this device within the last minute, and the device is still there.
-    async fn is_repeat(
+    /// What is known of a challenge that is not open: `None` when there is nothing. Without a fingerprint nothing is a
+    /// repeat.
+    async fn past_binding(
         &self,
         partner: &PartnerId,
         id: ChallengeId,
-        fingerprint: [u8; 32],
+        fingerprint: Option<[u8; 32]>,
         now: DateTime<Utc>,
-    ) -> Result<bool>;
+    ) -> Result<Option<PastBinding>>;
 }
 
 #[async_trait::async_trait]
@@ -149,26 +160,38 @@ impl<DB: Engine> Verdicts for SqlStore<DB> {
         }
     }
 
-    async fn is_repeat(
+    async fn past_binding(
         &self,
         partner: &PartnerId,
         id: ChallengeId,
-        fingerprint: [u8; 32],
+        fingerprint: Option<[u8; 32]>,
         now: DateTime<Utc>,
-    ) -> Result<bool> {
+    ) -> Result<Option<PastBinding>> {
+        // A challenge that was met has a device. The others stay with the person until housekeeping or a newer one comes.
         let query = sqlx::query(
-            "select device_id
+            "select person_id
+                  , cast(case when binding_fingerprint = $3
+                               and bound_at > $4
+                               and live_keys <> 0 then 1 else 0 end as bigint) as repeated
                from device
               where device_id = $1
                 and partner_id = $2
-                and binding_fingerprint = $3
-                and bound_at > $4
-                and live_keys <> 0",
+             union all
+             select person_id, 0
+               from person
+              where binding_id = $1
+                and partner_id = $2
+              order by repeated desc
+              limit 1",
         )
         .bind(id.uuid())
         .bind(partner.as_str().to_owned())
-        .bind(fingerprint.to_vec())
+        .bind(fingerprint.map(|fingerprint| fingerprint.to_vec()))
         .bind(now - REPEAT_WINDOW);
-        Ok(self.row(query).await?.is_some())
+        let Some(row) = self.row(query).await? else { return Ok(None) };
+        Ok(Some(PastBinding {
+            person_id: person_id(&column::<DB, String>(&row, "person_id")?)?,
+            is_repeat: column::<DB, i64>(&row, "repeated")? == 1,
+        }))
     }
 }

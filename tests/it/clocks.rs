@@ -85,7 +85,12 @@ async fn a_run_that_left_its_answer_under_a_wrong_clock_is_over(app: TestApp) {
 
 async fn a_reset_of_the_conversion_breaker_from_a_wrong_clock_does_not_count(Watched(app): Watched) {
     let service = &app.app.service;
-    let book = ConversionBook { store: app.store(), clock: &*service.clock, policy: &service.policy };
+    let book = ConversionBook {
+        store: app.store(),
+        clock: &*service.clock,
+        entropy: &*service.entropy,
+        policy: &service.policy,
+    };
     let destination = Destination { partner: partner(), country: Country::parse("DE").unwrap() };
     ahead(&app, book.resume(&destination)).await.unwrap();
     trip(&app, &app.partner(), NUMBER).await;

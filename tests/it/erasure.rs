@@ -87,6 +87,7 @@ async fn leave_traces(app: &TestApp, id: &str, number: u8) {
             subject: Some(AuditSubject::new(person(id), salt(number))),
             object_id: None,
             key_id: None,
+            country: None,
             at: "2022-03-18T14:50:04Z".parse().unwrap(),
         };
         leave(&app.database, &acme(), [event]).await;

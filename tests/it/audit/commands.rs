@@ -89,6 +89,7 @@ fn exported(partner: &str, seal: i64, number: u32) -> Value {
         "person_id": event.subject.and_then(|subject| subject.known).map(|(person, _)| person.to_string()),
         "object_id": event.object_id.map(|id| id.to_string()),
         "key_id": event.key_id.map(|id| id.to_string()),
+        "country": event.country.map(|country| country.to_string()),
     })
 }
 

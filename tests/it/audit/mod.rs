@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::domain::audit::{AuditEvent, AuditSubject};
+use device_management::domain::country::Country;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::service::{AuditVerdict, AuditVerification, KeptHeads};
 use device_management::store::{DatabaseSettings, DatabaseUrl, Store, connect};
@@ -103,7 +104,7 @@ fn event_id(number: u32) -> Uuid {
     Uuid::from_u128(0xa000 << 64 | u128::from(number))
 }
 
-/// Every third is about nobody in particular, every second about a key.
+/// Every third is about no person, every second about a key, every fifth about a country.
 fn event(number: u32) -> AuditEvent {
     let person = PersonId::parse(&format!("person-{}", number % 3)).expect("a person's id");
     let salt = Uuid::from_u128(u128::from(number)).into_bytes();
@@ -115,6 +116,7 @@ fn event(number: u32) -> AuditEvent {
         subject: (!number.is_multiple_of(3)).then(|| AuditSubject::new(person, salt)),
         object_id: Some(Uuid::from_u128(u128::from(number) + 1)),
         key_id: (!number.is_multiple_of(2)).then(|| Uuid::from_u128(u128::from(number) + 2)),
+        country: number.is_multiple_of(5).then(|| Country::parse("DE").expect("a country")),
         at: now() + TimeDelta::seconds(number.into()),
     }
 }
@@ -138,6 +140,7 @@ pub(crate) async fn leave(database: &TestDatabase, partner: &PartnerId, events: 
                 or_null(event.object_id.map(|id| write.uuid(id))),
                 or_null(event.key_id.map(|id| write.uuid(id))),
                 write.instant(event.at),
+                or_null(event.country.map(|country| quoted(country.as_str()))),
             ]
             .join(", ")
         })

@@ -56,7 +56,7 @@ async fn a_change_of_any_column_shows(trail: Trail) {
     let event_7 = format!("acme: seal 2, event {}", event_id(7));
     let somebody_else = format!("{event_7}: the person is not the one that was recorded");
     let fewer = "acme: seal 2 was put on 5 events and there are 4";
-    let events: [(&str, &str, &[&str]); 13] = [
+    let events: [(&str, &str, &[&str]); 14] = [
         ("partner_id", "'globex'", &[fewer, "globex: the chain ends with seal 0 and something stands under 2"]),
         ("seal", "3", &[fewer, "acme: seal 3 was put on 5 events and there are 6"]),
         ("seal", "9", &[fewer, "acme: the chain ends with seal 3 and something stands under 9"]),
@@ -70,6 +70,7 @@ async fn a_change_of_any_column_shows(trail: Trail) {
         ("object_id", &other, &[does_not_fit]),
         ("key_id", "null", &[does_not_fit]),
         ("occurred_at", &later, &[does_not_fit]),
+        ("country", "'AT'", &[does_not_fit]),
     ];
     let mut told: Vec<&str> = Vec::new();
     for (column, value, faults) in events {

@@ -1,5 +1,6 @@
 //! Every change and every refused attempt leaves one event, in the commit of the change.
 
+mod naming;
 mod refusals;
 
 use axum::body::Body;
@@ -23,9 +24,10 @@ fn wish(person: &str, seed: u32) -> Value {
     json!({"person_id": person, "key_type": "ecdsa-p256", "key": Phone::new(seed).key()})
 }
 
-/// `action outcome` of every event since the last call, sorted.
+/// `action outcome` of every event since the last call, sorted. Each names person and object where there is one.
 async fn new_events(app: &TestApp) -> Vec<String> {
     let url = app.database.url();
+    naming::assert_named(app).await;
     let mut events = sql::texts(url, "select action || ' ' || outcome from audit_pending").await;
     events.sort();
     sql::execute(url, "delete from audit_pending").await;

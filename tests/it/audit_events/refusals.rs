@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use device_management::domain::client::Permissions;
 use serde_json::{Value, json};
 
+use super::naming::OPERATOR_REFUSED;
 use super::{DEVICES, PAYLOAD, new_events, wish};
 use crate::harness::provider::{Manners, RudeServer};
 use crate::harness::{NUMBER, Network, Phone, TestApp, on_both_databases, sql};
@@ -84,12 +85,13 @@ const COOLING_OFF: [&str; 5] = [
 const DECLINED: [&str; 3] = ["binding.answered declined", "binding.asked declined", "key.added declined"];
 
 /// Where the words stand, and what the events begin with whose outcomes they are.
-const WORDS: [(&str, &[&str]); 5] = [
+const WORDS: [(&str, &[&str]); 6] = [
     ("bind_device.rs", &["binding.asked"]),
     ("verify_binding.rs", &["binding.answered"]),
     ("keys.rs", &["key.added"]),
     ("mobile_number.rs", &["number."]),
     ("devices.rs", &["device.deleted"]),
+    ("client_credentials.rs", &["client."]),
 ];
 
 /// What is never recorded.
@@ -107,6 +109,7 @@ fn every_word_for_a_refusal_is_provoked() {
         &TOO_MANY_MESSAGES,
         &COOLING_OFF,
         &DECLINED,
+        &OPERATOR_REFUSED,
     ]
     .concat()
     .into_iter()

@@ -25,9 +25,9 @@ use device_management::store::{
     Accepted, AddedKey, AuditChain, AuditSeal, AuditTrail, BindingProspects, Bindings, Client, ClientSecret, Clients,
     ConversionSum, DeleteOutcome, DeviceCounts, DeviceKind, DeviceLists, DevicePage, DeviceQuery, Devices, Erased,
     Erasure, Failures, Housekeeping, IdempotentRequests, Keys, Litter, MobileNumbers, NewKey, NumberChallenge,
-    NumberChallenges, NumberProspects, NumberRecord, NumberVerification, PartnerDevices, PoolUse, Position, Record,
-    Records, Result, SealedEvent, SecretHash, SentMinute, SmsConversion, Store, StoreError, TokenAttempt,
-    TokenChallenge, Verdicts,
+    NumberChallenges, NumberProspects, NumberRecord, NumberVerification, PartnerDevices, PastBinding, PoolUse,
+    Position, Record, Records, Result, SealedEvent, SecretHash, SentMinute, SmsConversion, Store, StoreError,
+    TokenAttempt, TokenChallenge, Verdicts,
 };
 use uuid::Uuid;
 
@@ -107,11 +107,15 @@ may_lose![
     Verdicts {
         fn count_wrong_signature(partner: &PartnerId, wrong: &WrongSignature, record: &Record) -> Option<i64>;
         fn accept_binding(partner: &PartnerId, acceptance: &Acceptance, record: &Record) -> Accepted;
-        fn is_repeat(partner: &PartnerId, id: ChallengeId, fingerprint: [u8; 32], now: DateTime<Utc>) -> bool;
+        fn past_binding(
+            partner: &PartnerId, id: ChallengeId, fingerprint: Option<[u8; 32]>, now: DateTime<Utc>
+        ) -> Option<PastBinding>;
     }
     Devices {
         fn device(partner: &PartnerId, id: DeviceId) -> Option<Device>;
-        fn delete_device(partner: &PartnerId, id: DeviceId, now: DateTime<Utc>, record: &Record) -> DeleteOutcome;
+        fn delete_device(
+            partner: &PartnerId, id: DeviceId, now: DateTime<Utc>, record: &Record, salt: [u8; 16]
+        ) -> DeleteOutcome;
     }
     DeviceLists {
         fn devices(partner: &PartnerId, query: &DeviceQuery) -> DevicePage;
@@ -205,6 +209,6 @@ may_lose![
     SmsConversion {
         fn add_sms_conversion(counts: &[(SentMinute, Tally)]) -> ();
         fn sms_conversion(minutes: Range<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<ConversionSum>;
-        fn reset_sms_conversion(destination: &Destination, at: DateTime<Utc>) -> ();
+        fn reset_sms_conversion(destination: &Destination, at: DateTime<Utc>, record: &Record) -> ();
     }
 ];

@@ -18,7 +18,12 @@ on_both_databases![
 
 fn book(app: &TestApp) -> ConversionBook<'_> {
     let service = &app.app.service;
-    ConversionBook { store: &*service.store, clock: &*service.clock, policy: &service.policy }
+    ConversionBook {
+        store: &*service.store,
+        clock: &*service.clock,
+        entropy: &*service.entropy,
+        policy: &service.policy,
+    }
 }
 
 async fn resume(app: &TestApp, partner: &str, country: &str) {

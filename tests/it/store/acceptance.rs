@@ -4,9 +4,11 @@ use chrono::TimeDelta;
 use device_management::domain::challenge::Acceptance;
 use device_management::domain::device::{Device, DeviceName};
 use device_management::domain::key::KeyPurpose;
-use device_management::store::Accepted;
+use device_management::store::{Accepted, PastBinding};
 
-use super::{CAP, TestStore, acceptance, acme, binding, device_id, globex, key, now, person, record, wrong_signature};
+use super::{
+    CAP, SALT, TestStore, acceptance, acme, binding, device_id, globex, key, now, person, record, wrong_signature,
+};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -48,7 +50,7 @@ async fn an_attempt_is_accepted_once(it: TestStore) {
     it.bind(&acme(), &attempt).await;
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
     // Nor once the device is gone again.
-    it.delete_device(&acme(), attempt.id, now(), &record()).await.unwrap();
+    it.delete_device(&acme(), attempt.id, now(), &record(), SALT).await.unwrap();
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
     books::assert_balanced(&it.database).await;
 }
@@ -95,7 +97,7 @@ async fn a_full_house_leaves_the_attempt_as_it_is(it: TestStore) {
     assert_eq!(open.bound_devices, 2, "this is the reason");
     // Closed, it stays closed when a place becomes free.
     it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
-    it.delete_device(&acme(), device_id(1), now(), &record()).await.unwrap();
+    it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap();
     assert_eq!(it.accept_binding(&acme(), &full, &record()).await.unwrap(), Accepted::Overtaken);
 
     it.open(&acme(), &binding(&ada, 4)).await;
@@ -116,7 +118,7 @@ async fn a_taken_key_leaves_the_attempt_as_it_is(it: TestStore) {
     assert!(it.is_open(&acme(), attempt.id).await);
     assert!(it.device(&acme(), attempt.id).await.unwrap().is_none());
     it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
-    it.delete_device(&acme(), device_id(2), now(), &record()).await.unwrap();
+    it.delete_device(&acme(), device_id(2), now(), &record(), SALT).await.unwrap();
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
     // It took no place.
     let prospects = it.binding_prospects(&acme(), &ada, &key(2), now()).await.unwrap().unwrap();
@@ -150,9 +152,11 @@ async fn a_repeat_is_the_same_signature_within_a_minute_on_a_device_that_is_ther
         (acme(), device_id(2), fingerprint, at, false),
         (globex(), attempt.id, fingerprint, at, false),
     ] {
-        let repeat = it.is_repeat(&partner, id, fingerprint, now).await.unwrap();
+        let past = it.past_binding(&partner, id, Some(fingerprint), now).await.unwrap();
+        let repeat = past.is_some_and(|past| past.is_repeat);
         assert_eq!(repeat, expected, "{partner} {id} {now}");
     }
-    it.delete_device(&acme(), attempt.id, at, &record()).await.unwrap();
-    assert!(!it.is_repeat(&acme(), attempt.id, fingerprint, at).await.unwrap());
+    it.delete_device(&acme(), attempt.id, at, &record(), SALT).await.unwrap();
+    let past = it.past_binding(&acme(), attempt.id, Some(fingerprint), at).await.unwrap();
+    assert_eq!(past, Some(PastBinding { person_id: ada, is_repeat: false }));
 }

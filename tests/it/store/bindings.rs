@@ -7,7 +7,7 @@ use device_management::domain::key::KeyPurpose;
 use device_management::store::NumberVerification;
 
 use super::{
-    CAP, TestStore, acme, binding, device_id, fresh_id, globex, key, now, number, person, record, wrong_signature,
+    CAP, SALT, TestStore, acme, binding, device_id, fresh_id, globex, key, now, number, person, record, wrong_signature,
 };
 use crate::harness::on_both_databases;
 
@@ -60,7 +60,7 @@ async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
         let prospects = it.binding_prospects(&partner, person, &key(seed), now()).await.unwrap().unwrap();
         assert_eq!((prospects.bound_devices, prospects.key_is_taken), expected, "{partner} {person} {seed}");
     }
-    it.delete_device(&acme(), device_id(1), now(), &record()).await.unwrap();
+    it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap();
     let prospects = it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
 }

@@ -5,7 +5,7 @@ use device_management::domain::idempotency::{Claim, ClaimId, Claimed, KeptAnswer
 use device_management::store::{Accepted, Record, StoreError};
 use uuid::Uuid;
 
-use super::{TestStore, acceptance, acme, binding, device_id, now, person, record, wrong_signature};
+use super::{SALT, TestStore, acceptance, acme, binding, device_id, now, person, record, wrong_signature};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -67,7 +67,7 @@ async fn a_run_that_was_taken_over_changes_nothing(it: TestStore) {
     assert!(matches!(accepted, Ok(Accepted::Overtaken) | Err(StoreError::ClaimLost)), "{accepted:?}");
     let counted = it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &under(1, Some(403))).await;
     assert!(matches!(counted, Ok(None) | Err(StoreError::ClaimLost)), "{counted:?}");
-    let deleted = it.delete_device(&acme(), device_id(1), now(), &under(1, Some(204))).await;
+    let deleted = it.delete_device(&acme(), device_id(1), now(), &under(1, Some(204)), SALT).await;
     assert!(deleted.is_ok(), "there is nothing to delete");
     let refused = it.record(&acme(), &under(1, Some(404))).await;
     assert!(matches!(refused, Err(StoreError::ClaimLost)), "{refused:?}");

@@ -5,7 +5,7 @@ use device_management::domain::id::DeviceId;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{DeviceKind, DevicePage, DeviceQuery, PageStart, PartnerDevices, Position, Tombstones};
 
-use super::{TestStore, acme, binding, device_id, globex, now, person, record};
+use super::{SALT, TestStore, acme, binding, device_id, globex, now, person, record};
 use crate::harness::{TestDatabase, on_both_databases, sql};
 
 on_both_databases![
@@ -63,7 +63,7 @@ async fn pages_follow_each_other_by_position_in_both_directions(it: TestStore) {
         it.bind(&acme(), &attempt).await;
     }
     for seed in [3, 6] {
-        it.delete_device(&acme(), device_id(seed), now(), &record()).await.unwrap();
+        it.delete_device(&acme(), device_id(seed), now(), &record(), SALT).await.unwrap();
     }
     for (of, tombstones, seeds) in [
         (None, Tombstones::Included, &[7, 6, 5, 4, 3, 2, 1][..]),
@@ -95,7 +95,7 @@ async fn a_deletion_between_pages_skips_nothing_and_shows_nothing_twice(it: Test
         let live = first.total;
         // The one that the next page begins behind, too.
         for device in &first.devices {
-            it.delete_device(&acme(), device.id, now(), &record()).await.unwrap();
+            it.delete_device(&acme(), device.id, now(), &record(), SALT).await.unwrap();
         }
         let second =
             it.devices(&acme(), &DeviceQuery { start: onward(&first).unwrap(), ..query.clone() }).await.unwrap();
@@ -150,8 +150,8 @@ async fn a_persons_deleted_devices_are_counted_however_many_there_are(it: TestSt
         it.bind(&acme(), &binding(&ada, seed)).await;
     }
     assert_eq!(total(&it, &acme(), Some(&ada), Tombstones::Included).await, 1502);
-    it.delete_device(&acme(), device_id(1), now(), &record()).await.unwrap();
-    it.delete_device(&acme(), device_id(1), now(), &record()).await.unwrap();
+    it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap();
+    it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap();
     assert_eq!(total(&it, &acme(), Some(&ada), Tombstones::Included).await, 1502);
     assert_eq!(total(&it, &acme(), Some(&ada), Tombstones::Excluded).await, 1);
     crate::harness::books::assert_balanced(&it.database).await;

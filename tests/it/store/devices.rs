@@ -5,7 +5,7 @@ use device_management::domain::id::DeviceId;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{DeleteOutcome, DeviceQuery, PageStart, Tombstones};
 
-use super::{TestStore, acme, binding, device_id, globex, key, key_id, now, person, record};
+use super::{SALT, TestStore, acme, binding, device_id, globex, key, key_id, now, person, record};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -51,7 +51,7 @@ async fn filters_choose_the_person_and_the_tombstones(it: TestStore) {
     for (partner, person, seed) in [(acme(), &ada, 1), (acme(), &ada, 2), (acme(), &bob, 3), (globex(), &ada, 4)] {
         it.bind(&partner, &binding(person, seed)).await;
     }
-    it.delete_device(&acme(), device_id(2), now(), &record()).await.unwrap();
+    it.delete_device(&acme(), device_id(2), now(), &record(), SALT).await.unwrap();
     for (of, tombstones, seeds) in [
         (Some(&ada), Tombstones::Excluded, &[1][..]),
         (Some(&ada), Tombstones::Included, &[2, 1]),
@@ -95,7 +95,7 @@ async fn a_deletion_leaves_a_tombstone_and_frees_place_and_keys(it: TestStore) {
     it.bind(&acme(), &binding(&ada, 1)).await;
     it.bind(&acme(), &binding(&ada, 2)).await;
     let at = now() + TimeDelta::microseconds(76_544);
-    assert_eq!(it.delete_device(&acme(), device_id(1), at, &record()).await.unwrap(), DeleteOutcome::Deleted);
+    assert_eq!(it.delete_device(&acme(), device_id(1), at, &record(), SALT).await.unwrap(), DeleteOutcome::Deleted);
 
     let tombstone = it.device_with_keys(&acme(), device_id(1)).await.unwrap().unwrap();
     assert_eq!((tombstone.device.deleted_at, tombstone.keys.len()), (Some(at), 0));
@@ -113,19 +113,20 @@ async fn only_a_live_device_of_the_partner_can_be_deleted(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     it.open(&acme(), &binding(&ada, 1)).await;
-    assert_eq!(it.delete_device(&acme(), device_id(1), now(), &record()).await.unwrap(), DeleteOutcome::NotFound);
+    assert_eq!(it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap(), DeleteOutcome::NotFound);
     assert!(it.is_open(&acme(), device_id(1)).await);
     it.bind(&acme(), &binding(&ada, 1)).await;
     for (partner, seed) in [(globex(), 1), (acme(), 2)] {
         assert_eq!(
-            it.delete_device(&partner, device_id(seed), now(), &record()).await.unwrap(),
+            it.delete_device(&partner, device_id(seed), now(), &record(), SALT).await.unwrap(),
             DeleteOutcome::NotFound
         );
     }
     assert_eq!(it.device(&acme(), device_id(1)).await.unwrap().unwrap().deleted_at, None);
-    assert_eq!(it.delete_device(&acme(), device_id(1), now(), &record()).await.unwrap(), DeleteOutcome::Deleted);
+    assert_eq!(it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap(), DeleteOutcome::Deleted);
     let later = now() + TimeDelta::seconds(1);
-    assert_eq!(it.delete_device(&acme(), device_id(1), later, &record()).await.unwrap(), DeleteOutcome::NotFound);
+    let again = it.delete_device(&acme(), device_id(1), later, &record(), SALT).await.unwrap();
+    assert_eq!(again, DeleteOutcome::DeletedBefore(ada));
     assert_eq!(it.device(&acme(), device_id(1)).await.unwrap().unwrap().deleted_at, Some(now()));
     books::assert_balanced(&it.database).await;
 }

@@ -108,7 +108,8 @@ async fn a_repeat_ends_a_minute_after_any_instant(it: TestStore) {
         let met = Acceptance { at: pair[1], device_limit: 100, ..acceptance(&attempt) };
         it.accept_binding(&acme(), &met, &record()).await.unwrap();
         for (now, expected) in [(pair[0] + minute, true), (pair[1] + minute, false)] {
-            let repeat = it.is_repeat(&acme(), attempt.id, met.fingerprint, now).await.unwrap();
+            let past = it.past_binding(&acme(), attempt.id, Some(met.fingerprint), now).await.unwrap();
+            let repeat = past.is_some_and(|past| past.is_repeat);
             assert_eq!(repeat, expected, "{pair:?} {now}");
         }
     }

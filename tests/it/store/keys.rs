@@ -5,7 +5,7 @@ use device_management::domain::id::KeyId;
 use device_management::domain::key::KeyPurpose;
 use device_management::store::{AddedKey, NewKey};
 
-use super::{BUDGET, TestStore, acceptance, acme, binding, device_id, globex, key, key_id, now, person, record};
+use super::{BUDGET, SALT, TestStore, acceptance, acme, binding, device_id, globex, key, key_id, now, person, record};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -76,7 +76,7 @@ async fn nothing_is_added_to_a_device_that_is_not_there(it: TestStore) {
     assert_eq!(it.add_key(&globex(), &new_key(1, 11), &record()).await.unwrap(), AddedKey::Gone);
     assert_eq!(it.add_key(&acme(), &new_key(2, 11), &record()).await.unwrap(), AddedKey::Gone);
     assert_eq!(it.add_key(&acme(), &new_key(3, 11), &record()).await.unwrap(), AddedKey::Gone);
-    it.delete_device(&acme(), device_id(1), now(), &record()).await.unwrap();
+    it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap();
     assert_eq!(it.add_key(&acme(), &new_key(1, 11), &record()).await.unwrap(), AddedKey::Gone);
     assert_eq!(books::count(&it.database, "select count(*) from device_key").await, 1);
     books::assert_balanced(&it.database).await;

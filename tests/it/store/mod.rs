@@ -41,6 +41,9 @@ use crate::harness::{Engine, Phone, Start, TestDatabase};
 /// Wrong signatures per challenge.
 const CAP: i64 = 3;
 
+/// What the digest of a person's id is salted with.
+const SALT: [u8; 16] = [7; 16];
+
 /// Generous, so that it is the challenge's own cap that a test meets.
 const BUDGET: FailureBudget =
     FailureBudget { cap: 100, window: TimeDelta::minutes(30), cool_down: TimeDelta::minutes(30) };
@@ -189,6 +192,7 @@ fn record() -> Record {
         subject: None,
         object_id: None,
         key_id: None,
+        country: None,
         at: now(),
     })
 }

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 
-use super::{TestStore, acceptance, acme, binding, device_id, person, record, settings};
+use super::{SALT, TestStore, acceptance, acme, binding, device_id, person, record, settings};
 use crate::harness::{Engine, PostgresServer, Schema, Start, TestDatabase, can_start_servers_for, on_both_databases};
 
 on_both_databases![a_closed_store_is_unavailable, a_database_without_tables_is_not_migrated];
@@ -21,7 +21,7 @@ async fn a_closed_store_is_unavailable(it: TestStore) {
     assert_transient(it.ready().await);
     assert_transient(it.device(&acme(), attempt.id).await);
     assert_transient(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await);
-    assert_transient(it.delete_device(&acme(), attempt.id, super::now(), &record()).await);
+    assert_transient(it.delete_device(&acme(), attempt.id, super::now(), &record(), SALT).await);
 }
 
 /// A database in which nobody has made a table yet.

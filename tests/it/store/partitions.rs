@@ -137,8 +137,8 @@ pub(crate) async fn walk_with_repetitions(app: &TestApp, number: u32) {
     let shown = partner.get(&keys).await.assert_status(200).json();
     assert_eq!(shown[0]["keys"].as_array().map(Vec::len), Some(2));
 
-    for tombstones in ["", "?filter[include_deleted]=true"] {
-        let devices = partner.get(&format!("{DEVICES}{tombstones}")).await.assert_status(200).json();
+    for tombstones in ["", "&filter[include_deleted]=true"] {
+        let devices = partner.get(&format!("{DEVICES}?page[size]=100{tombstones}")).await.assert_status(200).json();
         let found =
             devices.as_array().map(|devices| devices.iter().filter(|it| it["person_id"] == json!(person)).count());
         assert_eq!(found, Some(1));
@@ -151,7 +151,7 @@ async fn work_in_the_background(app: &TestApp, number: u32) {
     let destination = Destination { partner: acme(), country: Country::parse("DE").unwrap() };
     let sent = SentMinute { destination: destination.clone(), minute: minute_of(now()) };
     store.add_sms_conversion(&[(sent, Tally { sent: 1, used: 1 })]).await.unwrap();
-    store.reset_sms_conversion(&destination, now()).await.unwrap();
+    store.reset_sms_conversion(&destination, now(), &record()).await.unwrap();
 
     for kind in [DeviceKind::Live, DeviceKind::Deleted] {
         store.count_devices(&acme(), kind, Position::NEWEST).await.unwrap();

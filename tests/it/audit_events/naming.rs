@@ -1,0 +1,222 @@
+//! What each event names: the person and the object wherever there is one, at every action, the command line's included.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use device_management::domain::audit::{ACCEPTED, AuditAction};
+use device_management::domain::client::Permissions;
+use device_management::domain::country::Country;
+use device_management::domain::person::{PartnerId, PersonId};
+use device_management::domain::sms_conversion::Destination;
+use device_management::service::{ClientRegistry, ConversionBook, PersonErasure};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{DEVICES, new_events, wish};
+use crate::harness::{NUMBER, Phone, TestApp, books, on_both_databases, sql};
+
+on_both_databases![
+    each_action_names_person_and_object,
+    a_challenge_that_is_over_names_its_person,
+    a_deleted_device_names_its_person,
+    the_operator_leaves_an_event_for_each_command,
+];
+
+/// What the operator is refused.
+pub(super) const OPERATOR_REFUSED: [&str; 2] = ["client.revoked revoked", "client.rotated revoked"];
+
+/// Whether an event names something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Names {
+    Always,
+    Never,
+    /// Where the partner has a device or a challenge of the event's `object_id`.
+    WhereItIsThere,
+}
+use Names::{Always, Never, WhereItIsThere};
+
+/// Person, object and country of an event. A new action does not compile until it says what its events name.
+fn names(action: AuditAction, outcome: &str) -> [Names; 3] {
+    match action {
+        AuditAction::BindingAsked => [Always, Always, Never],
+        AuditAction::BindingAnswered | AuditAction::KeyAdded | AuditAction::DeviceDeleted => {
+            [WhereItIsThere, Always, Never]
+        }
+        // Refused without a number that it would be about.
+        AuditAction::NumberCreated | AuditAction::NumberAsserted => {
+            [Always, if matches!(outcome, ACCEPTED | "exists") { Always } else { Never }, Never]
+        }
+        AuditAction::NumberCodeAsked | AuditAction::NumberConfirmed | AuditAction::NumberDeleted => {
+            [Always, if outcome == "not_found" { Never } else { Always }, Never]
+        }
+        // Of an erased person the object is the id that stands in their place.
+        AuditAction::ClientCreated
+        | AuditAction::ClientRotated
+        | AuditAction::ClientRevoked
+        | AuditAction::PersonErased => [Never, Always, Never],
+        AuditAction::SmsResumed => [Never, Never, Always],
+    }
+}
+
+/// Events without a person, about a device or a challenge of their partner.
+const NAMELESS: &str = "select count(*) from audit_pending a
+                         where a.person_id is null
+                           and (exists (select 1 from device d
+                                         where d.partner_id = a.partner_id and d.device_id = a.object_id)
+                                or exists (select 1 from person p
+                                            where p.partner_id = a.partner_id and p.binding_id = a.object_id))";
+
+/// Holds every event that waits against the table.
+pub(super) async fn assert_named(app: &TestApp) {
+    let flags =
+        ["person_id", "object_id", "country"].map(|name| format!("case when {name} is null then 'no' else 'yes' end"));
+    let query = format!("select action || ' ' || outcome || ' ' || {} from audit_pending", flags.join(" || ' ' || "));
+    for row in sql::texts(app.database.url(), &query).await {
+        let words: Vec<&str> = row.split(' ').collect();
+        let [action, outcome, found @ ..] = &words[..] else { panic!("{row}") };
+        let action = AuditAction::ALL.iter().find(|known| known.as_str() == *action).expect("a known action");
+        for ((name, expected), found) in ["person", "object", "country"].iter().zip(names(*action, outcome)).zip(found)
+        {
+            let is_as_expected = match expected {
+                Always => *found == "yes",
+                Never => *found == "no",
+                WhereItIsThere => true,
+            };
+            assert!(is_as_expected, "{row}: {name} is named: {found}");
+        }
+    }
+    assert_eq!(books::count(&app.database, NAMELESS).await, 0, "events about devices and challenges name the person");
+}
+
+fn acme() -> PartnerId {
+    PartnerId::parse("acme").unwrap()
+}
+
+/// The operator's commands, with the service's own parts.
+struct Operator<'a>(&'a TestApp);
+
+impl Operator<'_> {
+    fn clients(&self) -> ClientRegistry<'_> {
+        let service = &self.0.app.service;
+        ClientRegistry { store: self.0.store(), clock: &*service.clock, entropy: &*service.entropy }
+    }
+
+    async fn resume(&self) {
+        let service = &self.0.app.service;
+        let book = ConversionBook {
+            store: self.0.store(),
+            clock: &*service.clock,
+            entropy: &*service.entropy,
+            policy: &service.policy,
+        };
+        book.resume(&Destination { partner: acme(), country: Country::parse("DE").unwrap() }).await.unwrap();
+    }
+
+    async fn erase(&self, person: &str) {
+        let service = &self.0.app.service;
+        let erasure = PersonErasure { store: self.0.store(), clock: &*service.clock, entropy: &*service.entropy };
+        erasure.erase(&acme(), &PersonId::parse(person).unwrap()).await.unwrap().expect("the person is there");
+    }
+}
+
+async fn each_action_names_person_and_object(app: TestApp) {
+    let (acme, operator) = (app.partner(), Operator(&app));
+    let number = "/v1/persons/ada/mobile_number";
+    acme.post(number, json!({"number": NUMBER})).await.assert_status(201);
+    acme.post(&format!("{number}/authorize"), json!({"number": NUMBER})).await.assert_status(201);
+    let token = json!({"number": NUMBER, "token": app.outbox().last().code()});
+    acme.post(&format!("{number}/confirm"), token).await.assert_status(201);
+    acme.verified_person("bob").await;
+    let phone = Phone::new(1);
+    let device = format!("{DEVICES}/{}", acme.bind("ada", &phone).await.id);
+    acme.post(&format!("{device}/keys"), phone.vouch_for(&Phone::new(2))).await.assert_status(201);
+    acme.delete(&device).await.assert_status(204);
+    acme.delete(number).await.assert_status(200);
+    let client = operator.clients().create(self::acme(), None, Permissions::default()).await.unwrap().client_id;
+    assert!(operator.clients().rotate(&client, TimeDelta::hours(1)).await.unwrap().is_some());
+    assert!(operator.clients().revoke(&client).await.unwrap());
+    operator.resume().await;
+    let mut seen: BTreeSet<String> = new_events(&app).await.into_iter().collect();
+    // Last: it takes the person out of the events.
+    operator.erase("ada").await;
+    seen.extend(new_events(&app).await);
+    let all: BTreeSet<String> = AuditAction::ALL.iter().map(|action| format!("{} accepted", action.as_str())).collect();
+    assert_eq!(seen, all);
+}
+
+/// `action outcome person` of every event since the last call, sorted.
+async fn new_events_with_person(app: &TestApp) -> Vec<String> {
+    let query = "select action || ' ' || outcome || ' ' || coalesce(person_id, '-') from audit_pending";
+    let mut events = sql::texts(app.database.url(), query).await;
+    events.sort();
+    new_events(app).await;
+    events
+}
+
+async fn a_challenge_that_is_over_names_its_person(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let phone = Phone::new(1);
+    let asked = acme.ask_for_device("ada", &phone).await.id;
+    let bound = acme.bind("ada", &phone).await.id;
+    let open = acme.ask_for_device("ada", &Phone::new(2)).await.id;
+    app.advance(TimeDelta::minutes(6));
+    new_events(&app).await;
+    let acme = app.partner();
+    // Superseded and forgotten; met; expired, also with a body that cannot be read; never there.
+    for id in [asked, bound, open.clone()] {
+        acme.answer(&id, &phone.sign("late")).await.assert_status(404);
+    }
+    acme.put(&format!("/v1/mfa/challenges/signatures/{open}"), json!({})).await.assert_status(404);
+    acme.answer(&Uuid::nil().to_string(), &phone.sign("late")).await.assert_status(404);
+    let expected = ["-", "-", "ada", "ada", "ada"].map(|person| format!("binding.answered not_open {person}"));
+    assert_eq!(new_events_with_person(&app).await, expected);
+}
+
+async fn a_deleted_device_names_its_person(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let device = format!("{DEVICES}/{}", acme.bind("ada", &Phone::new(1)).await.id);
+    new_events(&app).await;
+    acme.delete(&device).await.assert_status(204);
+    acme.delete(&device).await.assert_status(404);
+    acme.post(&format!("{device}/keys"), Phone::new(1).vouch_for(&Phone::new(2))).await.assert_status(404);
+    acme.delete(&format!("{DEVICES}/{}", Uuid::nil())).await.assert_status(404);
+    let salted = "select count(*) from audit_pending where action = 'device.deleted'
+                    and length(person_salt) = 16 and length(person_digest) = 32";
+    assert_eq!(books::count(&app.database, salted).await, 2);
+    let expected = [
+        "device.deleted accepted ada",
+        "device.deleted not_found -",
+        "device.deleted not_found ada",
+        "key.added not_found ada",
+    ];
+    assert_eq!(new_events_with_person(&app).await, expected);
+    acme.post(DEVICES, wish("ada", 1)).await.assert_status(202);
+}
+
+async fn the_operator_leaves_an_event_for_each_command(app: TestApp) {
+    let operator = Operator(&app);
+    let client = operator.clients().create(acme(), None, Permissions::default()).await.unwrap().client_id;
+    for _ in 0..2 {
+        operator.clients().revoke(&client).await.unwrap();
+    }
+    assert!(operator.clients().rotate(&client, TimeDelta::zero()).await.unwrap().is_none());
+    // In no partner's trail: there is no partner.
+    assert!(!operator.clients().revoke("nobody").await.unwrap());
+    operator.resume().await;
+    let query =
+        "select partner_id || ' ' || client_id || ' ' || action || ' ' || outcome || ' ' || coalesce(country, '-')
+                   from audit_pending order by action, outcome";
+    let expected = [
+        "acme operator client.created accepted -",
+        "acme operator client.revoked accepted -",
+        "acme operator client.revoked revoked -",
+        "acme operator client.rotated revoked -",
+        "acme operator sms.resumed accepted DE",
+    ];
+    assert_eq!(sql::texts(app.database.url(), query).await, expected);
+    let mut refused = new_events(&app).await;
+    refused.retain(|event| !event.ends_with("accepted"));
+    assert_eq!(refused, OPERATOR_REFUSED);
+}
