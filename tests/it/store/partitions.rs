@@ -105,7 +105,10 @@ pub(crate) async fn walk_with_repetitions(app: &TestApp, number: u32) {
 
     let mobile_number = format!("/v1/persons/{person}/mobile_number");
     let its_number = json!({"number": NUMBER});
-    twice("POST", &mobile_number, &json!({"number": "+1"}), 400).await;
+    // A refusal that changed nothing is not kept either.
+    send(&partner, &format!("201-of-{person}"), "POST", &mobile_number, &json!({"number": "+1"}))
+        .await
+        .assert_status(400);
     twice("POST", &mobile_number, &its_number, 201).await;
     twice("POST", &format!("{mobile_number}/authorize"), &its_number, 201).await;
     let token = json!({"number": NUMBER, "token": app.outbox().last().code()});
@@ -161,7 +164,7 @@ async fn work_in_the_background(app: &TestApp, number: u32) {
     let [erased, nobody] = ["somebody-else", "nobody"].map(|name| person(&format!("{name}-{number}")));
     let found = store.erase_person(&acme(), &erased, &nobody, &record().event, now()).await.unwrap().unwrap();
     assert_eq!((found.numbers, found.persons, found.devices, found.keys), (1, 1, 1, 2));
-    assert!(found.assessments >= 2 && found.answers >= 4, "{found:?}");
+    assert!(found.assessments >= 2 && found.answers == 3, "{found:?}");
 
     let sealed = store.seal_audit_events(&acme(), now(), 1000).await.unwrap();
     let chain = store.audit_chain(&acme()).await.unwrap();
