@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use axum::http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
 use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -60,7 +60,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// Without a content type the body is taken for what it must be: some clients leave it out.
 pub(crate) fn require_json(request: &Request) -> Result<(), ApiError> {
     let is_json = media_type(request).is_none_or(|essence| {
-        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+        let subtype = essence.strip_prefix("application/").unwrap_or_default();
+        subtype == "json" || (subtype.ends_with("+json") && is_subtype(subtype))
     });
     is_json.then_some(()).ok_or_else(|| unsupported("application/json"))?;
     require_plain(request)
@@ -77,12 +78,17 @@ pub(crate) fn is_form(request: &Request) -> bool {
     media_type(request).is_some_and(|essence| essence == FORM)
 }
 
-/// No content coding is undone here: a small body could become a large one (RFC 9110 section 15.5.16 says how to refuse).
+/// No coding is undone here but the chunks of a transfer: a small body could become a large one (RFC 9110 section 15.5.16
+/// says how to refuse).
 fn require_plain(request: &Request) -> Result<(), ApiError> {
-    let mut codings = request.headers().get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
-    let is_plain = codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"));
+    let says_only = |name, coding: &str| {
+        let mut codings = request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
+        codings.all(|said| said.is_empty() || said.eq_ignore_ascii_case(coding.as_bytes()))
+    };
+    let is_plain = says_only(CONTENT_ENCODING, "identity") && says_only(TRANSFER_ENCODING, "chunked");
     is_plain.then_some(()).ok_or_else(|| {
-        ApiError::new(ErrorCode::UnsupportedMediaType, "send the body without a Content-Encoding")
+        let detail = "send the body without a Content-Encoding, and without a Transfer-Encoding but chunked";
+        ApiError::new(ErrorCode::UnsupportedMediaType, detail)
             .with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
     })
 }
@@ -91,11 +97,20 @@ fn unsupported(wanted: &str) -> ApiError {
     ApiError::new(ErrorCode::UnsupportedMediaType, format!("send the body as {wanted}"))
 }
 
-/// The media type in lower case, without its parameters.
+/// The media type in lower case, without its parameters. Two of them are none (RFC 9110 section 8.3): a proxy may have
+/// believed the other one.
 fn media_type(request: &Request) -> Option<String> {
-    let value = request.headers().get(CONTENT_TYPE)?;
-    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    let mut values = request.headers().get_all(CONTENT_TYPE).iter();
+    let first = values.next()?;
+    let value = values.next().is_none().then(|| first.to_str().ok()).flatten().unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default();
     Some(essence.trim().to_ascii_lowercase())
+}
+
+/// RFC 6838 section 4.2.
+fn is_subtype(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
 }
 
 /// A body that was read before its handler asks for it.

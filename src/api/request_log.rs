@@ -43,7 +43,7 @@ impl RequestId {
 /// failure has to be counted, and a message that was not taken has to be made void.
 pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let received = Received::new(&app, &mut request);
-    let work = next.run(request.map(UnreadBody::wrap));
+    let work = next.run(UnreadBody::wrap(request));
     let (answer, answered) = oneshot::channel();
     let (deadline, span, receipt) = (app.limits.deadline, received.span.clone(), received.clone());
     let work = async move {

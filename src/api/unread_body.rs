@@ -2,12 +2,16 @@
 //!
 //! A server that answers and closes while the client still sends makes the client's system throw the answer away with the
 //! connection (RFC 9112 section 9.6). So the rest is read and forgotten, up to a bound, while the answer is on its way.
+//! A client that asks before it sends (`Expect: 100-continue`) gets the answer instead: reading would tell it to send.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::Version;
+use axum::http::header::EXPECT;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::runtime::Handle;
@@ -21,11 +25,16 @@ const REST_DEADLINE: Duration = Duration::from_secs(5);
 /// A body whose rest is read when it is dropped.
 pub(super) struct UnreadBody {
     rest: Option<Body>,
+    /// Whether the client sends it: without having asked, or because it was told to.
+    is_sent: bool,
 }
 
 impl UnreadBody {
-    pub(super) fn wrap(body: Body) -> Body {
-        if body.is_end_stream() { body } else { Body::new(Self { rest: Some(body) }) }
+    pub(super) fn wrap(request: Request) -> Request {
+        let asks_first = request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT);
+        request.map(|body| {
+            if body.is_end_stream() { body } else { Body::new(Self { rest: Some(body), is_sent: !asks_first }) }
+        })
     }
 }
 
@@ -37,6 +46,7 @@ impl HttpBody for UnreadBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.is_sent = true;
         let Some(body) = &mut self.rest else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(context);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
@@ -57,6 +67,7 @@ impl HttpBody for UnreadBody {
 impl Drop for UnreadBody {
     fn drop(&mut self) {
         if let Some(rest) = self.rest.take()
+            && self.is_sent
             && !rest.is_end_stream()
             && let Ok(runtime) = Handle::try_current()
         {

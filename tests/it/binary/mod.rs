@@ -4,6 +4,7 @@
 mod commands;
 mod early_answers;
 mod examples;
+mod framing;
 mod gateway;
 mod hosts;
 mod killed;
