@@ -47,6 +47,19 @@ impl Wire {
         bytes
     }
 
+    /// Waits until the other side has said this.
+    async fn until_said(&mut self, wanted: &[u8], patience: Duration) {
+        let (mut said, mut buffer) = (Vec::new(), [0; 1024]);
+        let wait = async {
+            while !said.windows(wanted.len()).any(|window| window == wanted) {
+                let length = self.0.read(&mut buffer).await.expect("it is open");
+                assert_ne!(length, 0, "closed, having said {said:?}");
+                said.extend_from_slice(&buffer[..length]);
+            }
+        };
+        timeout(patience, wait).await.expect("it answers");
+    }
+
     /// Sends one byte after the other until the connection is gone; everything that was said, and how long it took.
     async fn drip(&mut self, byte: u8, every: Duration, patience: Duration) -> (String, Duration) {
         let (mut said, started) = (Vec::new(), Instant::now());

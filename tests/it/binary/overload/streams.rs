@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::Wire;
+use crate::binary::framing::authorization;
 use crate::harness::Program;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GO_AWAY: u8 = 7;
 /// RFC 9113 section 7.
 const ENHANCE_YOUR_CALM: u32 = 11;
@@ -39,6 +41,64 @@ fn open(stream: u32) -> Vec<u8> {
 fn reset(stream: u32) -> Vec<u8> {
     const CANCEL: [u8; 4] = [0, 0, 0, 8];
     frame(3, 0, stream, &CANCEL)
+}
+
+/// `POST` with an authority, a path, a token, a length and a request id, as literals (RFC 7541 section 6.2.2).
+fn post(path: &str, token: &str, length: usize, request_id: &str) -> Vec<u8> {
+    const END_HEADERS: u8 = 0x4;
+    fn text(text: &str) -> Vec<u8> {
+        // Section 5.1: seven bits, then groups of seven.
+        let (mut bytes, mut rest) = (vec![u8::try_from(text.len().min(127)).unwrap()], text.len().checked_sub(127));
+        while let Some(length) = rest {
+            let last = length < 128;
+            bytes.push(u8::try_from(length % 128).unwrap() | if last { 0 } else { 128 });
+            rest = (!last).then_some(length / 128);
+        }
+        [&bytes, text.as_bytes()].concat()
+    }
+    let mut block = vec![0x83, 0x86];
+    for (name, value) in [
+        (":authority", "a"),
+        (":path", path),
+        ("authorization", token),
+        ("content-length", &length.to_string()),
+        ("x-request-id", request_id),
+    ] {
+        block.push(0);
+        block.extend(text(name));
+        block.extend(text(value));
+    }
+    frame(1, END_HEADERS, 1, &block)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_of_another_length_than_announced_is_not_served() {
+    const END_STREAM: u8 = 1;
+    let service = Program::new().serve();
+    let authorization = authorization(&service).await;
+    let (_, token) = authorization.trim_end().split_once(": ").unwrap();
+    let client = service.sandbox_client().await;
+    let body = br#"{"number":"+4915112345678"}"#;
+    // A stream that is reset without an error looks like one that ended.
+    let no_error = frame(3, 0, 1, &[0; 4]);
+    for (person, announced, flags, end, is_served) in [
+        ("whole", body.len(), END_STREAM, &[][..], true),
+        ("reset", body.len() + 1, 0, &no_error, false),
+        ("ended", body.len() + 1, END_STREAM, &[], false),
+        ("longer", body.len() - 1, END_STREAM, &[], false),
+    ] {
+        let mut wire = Wire::to(&service).await;
+        let path = format!("/v1/persons/{person}/mobile_number");
+        let head = [GREETING, &frame(SETTINGS, 0, 0, &[]), &post(&path, token, announced, person)].concat();
+        wire.send(&head).await.unwrap();
+        // Once the ping is answered, the request is under way.
+        wire.send(&frame(PING, 0, 0, &[7; 8])).await.unwrap();
+        wire.until_said(&[7; 8], PATIENCE).await;
+        wire.send(&[&frame(0, flags, 1, body), end].concat()).await.unwrap();
+        let line = service.wait_for_log(&format!("request.id={person} "), PATIENCE);
+        client.get(&path).await.assert_status(if is_served { 200 } else { 404 });
+        assert!(is_served || line.contains("status=400"), "{person}: {line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
