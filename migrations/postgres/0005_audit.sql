@@ -36,7 +36,7 @@ create table audit_event (
     primary key (partner_id, seal, event_id)
 );
 
-create index audit_event_of_person on audit_event (partner_id, person_id) where person_id is not null;
+create index audit_event_of_person on audit_event (partner_id, person_id, event_id) where person_id is not null;
 
 -- One batch: its hash covers the hash before it and every event in it, in the order of their ids.
 create table audit_seal (

@@ -17,3 +17,5 @@ create table client_secret (
     expires_at  text,
     primary key (client_id, secret_hash)
 ) strict;
+
+create index client_secret_expiry on client_secret (expires_at) where expires_at is not null;

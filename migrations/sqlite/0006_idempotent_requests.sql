@@ -18,3 +18,5 @@ create table idempotent_request (
 
 create unique index idempotent_request_claim on idempotent_request (claim_id);
 create index idempotent_request_age on idempotent_request (claimed_at);
+create index idempotent_request_of_person on idempotent_request (partner_id, person_id, claimed_at)
+    where person_id is not null;

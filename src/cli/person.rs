@@ -1,6 +1,6 @@
 //! `person`: erases one.
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 
 use super::{open_store, say};
@@ -13,7 +13,7 @@ use crate::store::Erased;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum PersonCommand {
-    /// Remove number, name, devices and keys of a person; there is no way back
+    /// Remove number, name, devices and keys of a person; there is no way back. One that was cut off goes on
     Erase {
         /// Whose person
         partner: String,
@@ -31,7 +31,7 @@ pub(super) async fn run(config: &Config, command: PersonCommand) -> anyhow::Resu
     let erasure = PersonErasure { store: &*store, clock: &SystemClock, entropy: &SystemEntropy };
     let erased = erasure.erase(&partner, &person).await;
     store.close().await;
-    match erased? {
+    match erased.context("the person is not erased yet: give the command again, and it goes on")? {
         Some(erased) => show(erased),
         // A mistyped id must not pass for an erasure.
         None => bail!("there is nothing of this person of {partner}: erased before, or never known"),

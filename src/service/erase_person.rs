@@ -1,7 +1,9 @@
 //! Erases a person at the operator's word, for the command line.
 //!
-//! What stays of their devices and assessments belongs to a random id in the person's place, the same for all of it, so
-//! that it can still be told from what was others'. The trail says that somebody was erased, and not who.
+//! Step by step, so that no commit is larger than the database can do in its time, however much there is of the person. An
+//! erasure that was cut off goes on when it is asked for again. What stays of their devices and assessments belongs to a
+//! random id in the person's place, the same for all of it, so that it can still be told from what was others'. The trail
+//! says that a person was erased, and not who.
 
 use uuid::Uuid;
 
@@ -23,13 +25,21 @@ pub struct PersonErasure<'a> {
 }
 
 impl PersonErasure<'_> {
-    /// Erases the person. `None` when there is nothing of them.
+    /// Erases the person, or the rest of them. `None` when there is nothing of them.
     pub async fn erase(&self, partner: &PartnerId, person: &PersonId) -> Result<Option<Erased>, StoreError> {
         let now = self.clock.now();
         let mut event = event(OPERATOR, AuditAction::PersonErased, now, self.entropy.bytes());
         let id = uuid::Builder::from_random_bytes(self.entropy.bytes()).into_uuid();
         event.object_id = Some(id);
-        self.store.erase_person(partner, person, &nobody(id), &event, now).await
+        let nobody = nobody(id);
+        let mut erased = None;
+        while let Some(step) = self.store.erase_step(partner, person, &nobody, &event, now).await? {
+            erased = Some(step.erased.and(erased.unwrap_or_default()));
+            if !step.goes_on {
+                break;
+            }
+        }
+        Ok(erased)
     }
 }
 

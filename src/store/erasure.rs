@@ -1,8 +1,15 @@
 //! Erases a person: what is personal goes, and what must be accounted for stays without it.
 //!
-//! One commit. The locks are taken in the order that everybody keeps: number, person, messages, device, keys. The partner's audit
-//! chain comes last, because its holder waits for nobody; while it is held no sealer can carry the person's id past us.
-//! Whoever deals with the person meanwhile is done before, or finds that there is no such person.
+//! In steps of a bounded size, each one commit. Every step first closes the person for new work: number, messages, the
+//! person's row and the live devices go together, so a request that runs meanwhile is done before, or finds that there is no
+//! such person. What else there is of the person is found by their id, a batch of each kind in a step. A row of
+//! `person_erasure` stands from the first commit to the last. It keeps the id that stands in the person's place, so that an
+//! erasure that was cut off goes on under the same id when it is asked for again.
+//!
+//! The locks are taken in the order of all writes: number, person, messages, device, keys. The partner's audit chain comes
+//! last; while it is held no sealer can carry the person's id past us.
+//!
+//! As in `housekeeping`, the size of a batch is written out in the statements.
 
 use chrono::{DateTime, Utc};
 use sqlx::query::Query;
@@ -13,10 +20,13 @@ use super::audit_events::insert_event;
 use super::audit_trail::hold_chain;
 use super::engine::Engine;
 use super::pool::Transaction;
-use super::rows::column;
+use super::rows::{column, person_id};
 use super::sql_store::SqlStore;
 use crate::domain::audit::AuditEvent;
 use crate::domain::person::{PartnerId, PersonId};
+
+/// Rows of one kind in one commit, if they are not bounded by a limit of their own.
+pub const ERASURE_BATCH: usize = 1000;
 
 /// How many rows of each kind an erasure found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -25,68 +35,123 @@ pub struct Erased {
     pub numbers: usize,
     /// Persons, with the open attempt to bind a device: deleted.
     pub persons: usize,
-    /// Devices: tombstones of nobody.
+    /// Devices: tombstones under the id in the person's place.
     pub devices: usize,
     /// Keys: overwritten.
     pub keys: usize,
-    /// Fraud assessments: of nobody.
+    /// Fraud assessments: under the id in the person's place.
     pub assessments: usize,
     /// Answers kept for idempotency keys: deleted.
     pub answers: usize,
-    /// Audit events: of nobody.
+    /// Audit events: without the person.
     pub events: usize,
+}
+
+impl Erased {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            numbers: self.numbers + other.numbers,
+            persons: self.persons + other.persons,
+            devices: self.devices + other.devices,
+            keys: self.keys + other.keys,
+            assessments: self.assessments + other.assessments,
+            answers: self.answers + other.answers,
+            events: self.events + other.events,
+        }
+    }
+}
+
+/// One commit of an erasure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ErasureStep {
+    /// What it found.
+    pub erased: Erased,
+    /// Whether there is more, for another step.
+    pub goes_on: bool,
 }
 
 /// The erasure of persons.
 #[async_trait::async_trait]
 pub trait Erasure {
-    /// Erases a person and adds `event` to the trail. What stays of their devices and assessments belongs to `nobody` from
-    /// now on. `None`, and nothing changed, when there is nothing of the person.
-    async fn erase_person(
+    /// Takes one step. The first adds `event` to the trail. What stays of the person's devices and assessments belongs to
+    /// `nobody` from now on, or to the id that an erasure which was cut off began with. `None`, and nothing changed, when
+    /// there is nothing of the person and no erasure to be finished.
+    async fn erase_step(
         &self,
         partner: &PartnerId,
         person: &PersonId,
         nobody: &PersonId,
         event: &AuditEvent,
         now: DateTime<Utc>,
-    ) -> Result<Option<Erased>>;
+    ) -> Result<Option<ErasureStep>>;
 }
 
 #[async_trait::async_trait]
 impl<DB: Engine> Erasure for SqlStore<DB> {
-    async fn erase_person(
+    async fn erase_step(
         &self,
         partner: &PartnerId,
         person: &PersonId,
         nobody: &PersonId,
         event: &AuditEvent,
         now: DateTime<Utc>,
-    ) -> Result<Option<Erased>> {
+    ) -> Result<Option<ErasureStep>> {
         let mut transaction = self.begin().await?;
-        let mut erasing = Erasing { transaction: &mut transaction, partner, person, nobody, now };
+        let (in_their_place, is_first) = begin_or_go_on::<DB>(&mut transaction, partner, person, nobody, now).await?;
+        let mut erasing = Erasing { transaction: &mut transaction, partner, person, nobody: &in_their_place, now };
         let numbers = erasing.numbers().await?;
         let (found, persons) = (numbers.len(), erasing.person().await?);
         erasing.messages(numbers).await?;
-        let erased = Erased {
-            numbers: found,
-            persons,
-            devices: erasing.devices().await?,
-            keys: erasing.keys().await?,
-            assessments: erasing.assessments().await?,
-            answers: erasing.answers().await?,
-            events: erasing.events().await?,
-        };
-        if erased == Erased::default() {
+        erasing.live_devices().await?;
+        let keys = erasing.keys().await?;
+        let devices = erasing.devices().await?;
+        let (assessments, answers) = (erasing.assessments().await?, erasing.answers().await?);
+        let (pending, sealed) = (erasing.pending_events().await?, erasing.sealed_events().await?);
+        let erased = Erased { numbers: found, persons, devices, keys, assessments, answers, events: pending + sealed };
+        if is_first && erased == Erased::default() {
             transaction.rollback().await?;
             return Ok(None);
         }
-        insert_event::<DB>(partner, event).execute(&mut *transaction).await?;
+        let goes_on = [devices, assessments, answers, pending, sealed].iter().any(|found| *found >= ERASURE_BATCH);
+        if !goes_on {
+            erasing.end().await?;
+        }
+        if is_first {
+            insert_event::<DB>(partner, event).execute(&mut *transaction).await?;
+        }
         transaction.commit().await?;
-        Ok(Some(erased))
+        Ok(Some(ErasureStep { erased, goes_on }))
     }
 }
 
-/// An erasure under way. Its steps run in the order in which they stand here, and each gives how many rows it found.
+/// Makes the row that an erasure is known by, or finds it and holds it. Gives the id in the person's place, and whether this
+/// is the first step.
+async fn begin_or_go_on<DB: Engine>(
+    transaction: &mut Transaction<DB>,
+    partner: &PartnerId,
+    person: &PersonId,
+    nobody: &PersonId,
+    now: DateTime<Utc>,
+) -> Result<(PersonId, bool)> {
+    let row = sqlx::query(
+        "insert into person_erasure (partner_id, person_id, nobody, begun_at, steps)
+         values ($1, $2, $3, $4, 1)
+         on conflict (partner_id, person_id) do update
+            set steps = person_erasure.steps + 1
+         returning nobody, steps",
+    )
+    .bind(partner.as_str().to_owned())
+    .bind(person.as_str().to_owned())
+    .bind(nobody.as_str().to_owned())
+    .bind(now)
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok((person_id(&column::<DB, String>(&row, "nobody")?)?, column::<DB, i64>(&row, "steps")? == 1))
+}
+
+/// A step under way. Its parts run in the order in which they stand here, and most give how many rows they found.
 struct Erasing<'a, DB: Engine> {
     transaction: &'a mut Transaction<DB>,
     partner: &'a PartnerId,
@@ -96,8 +161,8 @@ struct Erasing<'a, DB: Engine> {
 }
 
 impl<DB: Engine> Erasing<'_, DB> {
-    /// Takes the place of the person's number, also where there is none: whoever creates one now waits for our end, instead
-    /// of relying on a person's row that is about to go.
+    /// Takes the place of the person's number, also where there is none: a request that creates one now waits for our end,
+    /// instead of relying on a person's row that is about to go.
     async fn numbers(&mut self) -> Result<Vec<String>> {
         let hold = self.statement(
             "insert into mobile_number (partner_id, person_id, number_id, number, created_at)
@@ -162,27 +227,24 @@ impl<DB: Engine> Erasing<'_, DB> {
         Ok(self.run(query).await?.len())
     }
 
-    /// Every device becomes a tombstone of nobody. Live and deleted ones are found by an index each.
-    async fn devices(&mut self) -> Result<usize> {
+    /// Live devices become tombstones. A person has no more of them than the limit allows.
+    async fn live_devices(&mut self) -> Result<()> {
         let query = self.statement(
             "update device
-                set person_id = $3
-                  , name = null
-                  , binding_fingerprint = $4
-                  , live_keys = 0
-                  , deleted_at = coalesce(deleted_at, $5)
+                set live_keys = 0
+                  , deleted_at = $3
               where partner_id = $1
                 and person_id = $2
-                and (deleted_at is null or deleted_at is not null)
-             returning device_id",
+                and deleted_at is null",
         );
-        let query = query.bind(self.nobody.as_str().to_owned()).bind(Vec::<u8>::new()).bind(self.now);
-        Ok(self.run(query).await?.len())
+        self.run(query.bind(self.now)).await?;
+        Ok(())
     }
 
-    /// The keys of those tombstones. They are deleted ones, so that having no content does not make them each other's double.
+    /// The keys of a batch of tombstones, which have no more of them than the limit allows. They are deleted ones, so that
+    /// having no content does not make them each other's double.
     async fn keys(&mut self) -> Result<usize> {
-        let query = sqlx::query(
+        let query = self.statement(
             "update device_key
                 set public_key = $3
                   , deleted_at = coalesce(deleted_at, $4)
@@ -191,13 +253,32 @@ impl<DB: Engine> Erasing<'_, DB> {
                                     from device
                                    where partner_id = $1
                                      and person_id = $2
-                                     and deleted_at is not null)
+                                     and deleted_at is not null
+                                   order by created_at desc, device_id desc
+                                   limit 1000)
              returning key_id",
-        )
-        .bind(self.partner.as_str().to_owned())
-        .bind(self.nobody.as_str().to_owned())
-        .bind(Vec::<u8>::new())
-        .bind(self.now);
+        );
+        Ok(self.run(query.bind(Vec::<u8>::new()).bind(self.now)).await?.len())
+    }
+
+    /// The same batch of tombstones.
+    async fn devices(&mut self) -> Result<usize> {
+        let query = self.statement(
+            "update device
+                set person_id = $3
+                  , name = null
+                  , binding_fingerprint = $4
+              where partner_id = $1
+                and device_id in (select device_id
+                                    from device
+                                   where partner_id = $1
+                                     and person_id = $2
+                                     and deleted_at is not null
+                                   order by created_at desc, device_id desc
+                                   limit 1000)
+             returning device_id",
+        );
+        let query = query.bind(self.nobody.as_str().to_owned()).bind(Vec::<u8>::new());
         Ok(self.run(query).await?.len())
     }
 
@@ -208,7 +289,12 @@ impl<DB: Engine> Erasing<'_, DB> {
                 set person_id = $3
                   , provider_id = null
               where partner_id = $1
-                and person_id = $2
+                and assessment_id in (select assessment_id
+                                        from fraud_assessment
+                                       where partner_id = $1
+                                         and person_id = $2
+                                       order by assessed_at desc
+                                       limit 1000)
              returning assessment_id",
         );
         let query = query.bind(self.nobody.as_str().to_owned());
@@ -216,31 +302,63 @@ impl<DB: Engine> Erasing<'_, DB> {
     }
 
     async fn answers(&mut self) -> Result<usize> {
-        let query = self
-            .statement("delete from idempotent_request where partner_id = $1 and person_id = $2 returning claim_id");
+        let query = self.statement(
+            "delete from idempotent_request
+              where partner_id = $1
+                and scope in (select scope
+                                from idempotent_request
+                               where partner_id = $1
+                                 and person_id = $2
+                               order by claimed_at
+                               limit 1000)
+             returning claim_id",
+        );
         Ok(self.run(query).await?.len())
     }
 
-    /// The person's id in the trail, and the salt without which nobody can guess it from the digest.
-    async fn events(&mut self) -> Result<usize> {
+    /// The person's id in events that wait to be sealed, and the salt without which the id cannot be guessed from the digest.
+    /// When the last of them has lost both, so has every event that is sealed from then on.
+    async fn pending_events(&mut self) -> Result<usize> {
         hold_chain::<DB>(self.transaction, self.partner).await?;
-        let pending = self.statement(
+        let query = self.statement(
             "update audit_pending
                 set person_id = null
                   , person_salt = null
               where partner_id = $1
-                and person_id = $2
+                and event_id in (select event_id
+                                   from audit_pending
+                                  where partner_id = $1
+                                    and person_id = $2
+                                  order by event_id
+                                  limit 1000)
              returning event_id",
         );
-        let sealed = self.statement(
+        Ok(self.run(query).await?.len())
+    }
+
+    /// The same in sealed events.
+    async fn sealed_events(&mut self) -> Result<usize> {
+        let query = self.statement(
             "update audit_event
                 set person_id = null
                   , person_salt = null
               where partner_id = $1
-                and person_id = $2
+                and (seal, event_id) in (select seal, event_id
+                                           from audit_event
+                                          where partner_id = $1
+                                            and person_id = $2
+                                          order by event_id
+                                          limit 1000)
              returning event_id",
         );
-        Ok(self.run(pending).await?.len() + self.run(sealed).await?.len())
+        Ok(self.run(query).await?.len())
+    }
+
+    /// The erasure is over.
+    async fn end(&mut self) -> Result<()> {
+        let query = self.statement("delete from person_erasure where partner_id = $1 and person_id = $2");
+        self.run(query).await?;
+        Ok(())
     }
 
     /// A statement whose first parameters are the partner and a number.

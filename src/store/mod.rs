@@ -46,7 +46,7 @@ pub use database_url::{DatabaseUrl, Transport};
 pub use device_counts::{DeviceCounts, DeviceKind, PartnerDevices};
 pub use device_lists::{COUNTED_EXACTLY, DeviceLists, DevicePage, DeviceQuery, PageStart, Position, Tombstones};
 pub use devices::{DeleteOutcome, Devices};
-pub use erasure::{Erased, Erasure};
+pub use erasure::{ERASURE_BATCH, Erased, Erasure, ErasureStep};
 pub use error::StoreError;
 pub use failures::Failures;
 pub use housekeeping::{Housekeeping, Litter, SWEEP_BATCH};

@@ -131,8 +131,14 @@ async fn repeat(app: &TestApp, times: usize) {
 /// and read everything that is open for each of them.
 async fn no_index_leads_to_whatever_has_not_expired(app: TestApp) {
     let indexes = match app.database.engine() {
-        Engine::Postgres => "select count(*) from pg_indexes where indexdef like '%expires_at%'",
-        Engine::Sqlite => "select count(*) from sqlite_schema where type = 'index' and sql like '%expires_at%'",
+        Engine::Postgres => {
+            "select count(*) from pg_indexes
+              where indexdef like '%binding_expires_at%' or indexdef like '%challenge_expires_at%'"
+        }
+        Engine::Sqlite => {
+            "select count(*) from sqlite_schema
+              where type = 'index' and (sql like '%binding_expires_at%' or sql like '%challenge_expires_at%')"
+        }
     };
     assert_eq!(books::count(&app.database, indexes).await, 0);
 }

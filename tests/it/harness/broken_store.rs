@@ -23,8 +23,8 @@ use device_management::domain::sms_conversion::{Destination, Tally};
 use device_management::domain::sms_limits::SmsSpend;
 use device_management::store::{
     Accepted, AddedKey, AuditChain, AuditSeal, AuditTrail, BindingProspects, Bindings, Client, ClientSecret, Clients,
-    ConversionSum, DeleteOutcome, DeviceCounts, DeviceKind, DeviceLists, DevicePage, DeviceQuery, Devices, Erased,
-    Erasure, Failures, Housekeeping, IdempotentRequests, Keys, Litter, MobileNumbers, NewKey, NumberChallenge,
+    ConversionSum, DeleteOutcome, DeviceCounts, DeviceKind, DeviceLists, DevicePage, DeviceQuery, Devices, Erasure,
+    ErasureStep, Failures, Housekeeping, IdempotentRequests, Keys, Litter, MobileNumbers, NewKey, NumberChallenge,
     NumberChallenges, NumberProspects, NumberRecord, NumberVerification, PartnerDevices, PastBinding, PoolUse,
     Position, Record, Records, Result, SealedEvent, SecretHash, SentMinute, SmsConversion, Store, StoreError,
     TokenAttempt, TokenChallenge, Verdicts,
@@ -202,9 +202,9 @@ may_lose![
         fn waiting_audit_events(limit: i64) -> i64;
     }
     Erasure {
-        fn erase_person(
+        fn erase_step(
             partner: &PartnerId, person: &PersonId, nobody: &PersonId, event: &AuditEvent, now: DateTime<Utc>
-        ) -> Option<Erased>;
+        ) -> Option<ErasureStep>;
     }
     SmsConversion {
         fn add_sms_conversion(counts: &[(SentMinute, Tally)]) -> ();

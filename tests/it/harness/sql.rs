@@ -32,15 +32,20 @@ pub(crate) async fn execute(url: &str, statements: &str) -> u64 {
     }
 }
 
-/// Every value of every row, in lower case, bytes as hexadecimal digits.
-pub(crate) async fn every_value(database: &TestDatabase) -> String {
-    let tables = if is_sqlite(database) {
+/// The names of all tables, from the catalogue.
+pub(crate) async fn tables(database: &TestDatabase) -> Vec<String> {
+    let query = if is_sqlite(database) {
         "select name from sqlite_master where type = 'table'"
     } else {
         "select table_name::text from information_schema.tables where table_schema = 'public'"
     };
+    texts(database.url(), query).await
+}
+
+/// Every value of every row, in lower case, bytes as hexadecimal digits.
+pub(crate) async fn every_value(database: &TestDatabase) -> String {
     let mut values = Vec::new();
-    for table in texts(database.url(), tables).await {
+    for table in tables(database).await {
         values.push(every_value_in(database, &table).await);
     }
     values.join("\n")

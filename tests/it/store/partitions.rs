@@ -30,7 +30,7 @@ async fn a_request_looks_into_no_partition_of_others() {
     let database = TestDatabase::start(Engine::Postgres).await;
     sql::execute(database.url(), PARTITIONED).await;
     let before = looks(database.url(), OTHERS).await;
-    assert_eq!(before.len(), 16 * 7);
+    assert_eq!(before.len(), 17 * 7);
 
     let seon = Seon::that_says("DECLINE").await;
     let uri = seon.uri();
@@ -162,7 +162,9 @@ async fn work_in_the_background(app: &TestApp, number: u32) {
     store.keep_device_count(&acme(), 0, 0).await.unwrap();
 
     let [erased, nobody] = ["somebody-else", "nobody"].map(|name| person(&format!("{name}-{number}")));
-    let found = store.erase_person(&acme(), &erased, &nobody, &record().event, now()).await.unwrap().unwrap();
+    let step = store.erase_step(&acme(), &erased, &nobody, &record().event, now()).await.unwrap().unwrap();
+    assert!(!step.goes_on);
+    let found = step.erased;
     assert_eq!((found.numbers, found.persons, found.devices, found.keys), (1, 1, 1, 2));
     assert!(found.assessments >= 2 && found.answers == 3, "{found:?}");
 
