@@ -177,9 +177,13 @@ impl<DB: Engine> AuditTrail for SqlStore<DB> {
     }
 
     async fn waiting_audit_events(&self, limit: i64) -> Result<i64> {
+        // In the order of the primary key, which gives them: the table is full of room that sealed events have left.
         let query = sqlx::query(
             "select count(*) as waiting
-               from (select event_id from audit_pending limit $1) counted",
+               from (select partner_id, event_id
+                       from audit_pending
+                      order by partner_id, event_id
+                      limit $1) counted",
         );
         let row = self.row(query.bind(limit)).await?.ok_or(StoreError::Corrupt { column: "waiting" })?;
         column::<DB, _>(&row, "waiting")

@@ -4,6 +4,7 @@ mod acceptance;
 mod bindings;
 mod claims;
 mod clients;
+mod costs;
 pub(crate) mod device_lists;
 mod devices;
 mod failures;

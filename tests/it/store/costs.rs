@@ -1,0 +1,237 @@
+//! What a statement reads does not grow with what a partner has: Postgres counts the blocks of every statement that the
+//! service sends (`pg_stat_statements`), and for a partner with hundreds of thousands of everything they are few. Blocks and
+//! not time, so that a busy machine fails nothing.
+
+use device_management::clock::SystemClock;
+use device_management::domain::client::Permissions;
+use device_management::domain::country::Country;
+use device_management::domain::sms_conversion::Destination;
+use device_management::entropy::SystemEntropy;
+use device_management::service::{
+    AuditExport, AuditVerification, ClientRegistry, ConversionBook, KeptHeads, PersonErasure,
+};
+use device_management::store::{DatabaseSettings, DatabaseUrl, connect, migrate};
+use sqlx::{Connection, PgConnection, Row};
+use tokio::task::spawn_blocking;
+
+use super::indexes::walk;
+use super::{acme, now, person};
+use crate::devices::{ids, links};
+use crate::harness::{PostgresServer, TestApp, can_start_servers_for, sql};
+
+/// One partner's: up to 200,000 of each, and a person who deleted 50,000 devices. Some of it is old enough to be swept away.
+const FILLING: &str = "
+    insert into person (partner_id, person_id, bound_devices)
+    select 'acme', 'person-' || i, 1 from generate_series(1, 150000) i;
+    insert into person (partner_id, person_id, deleted_devices) values ('acme', 'crowd', 50000);
+
+    insert into mobile_number (partner_id, person_id, number_id, number, created_at, verified_at)
+    select partner_id, person_id, gen_random_uuid(), '+49152' || (20000000 + row_number() over ()), '2022-03-01', '2022-03-01'
+      from person;
+
+    insert into device
+        (device_id, partner_id, person_id, created_at, bound_at, binding_fingerprint, live_keys, deleted_at)
+    select gen_random_uuid(), 'acme', case when i > 150000 then 'crowd' else 'person-' || i end
+         , timestamptz '2022-03-01' + i * interval '1 second', '2022-03-10', ''
+         , case when i > 150000 then 0 else 1 end, case when i > 150000 then timestamptz '2022-03-10' end
+      from generate_series(1, 200000) i;
+
+    insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at, deleted_at)
+    select gen_random_uuid(), device_id, partner_id, decode(replace(device_id::text, '-', ''), 'hex'), 'unrestricted'
+         , created_at, deleted_at
+      from device;
+
+    insert into fraud_assessment
+        (assessment_id, partner_id, person_id, device_id, action, state, latency_ms, allowed, assessed_at)
+    select gen_random_uuid(), partner_id, person_id, device_id, 'device_binding', 'approve', 1, 'yes', created_at
+      from device;
+
+    insert into idempotent_request
+        (scope, claim_id, digest, partner_id, person_id, claimed_at, lease_until, status, body, finished_at)
+    select sha256(i::text::bytea), gen_random_uuid(), '', 'acme', 'person-' || i
+         , timestamptz '2022-03-18T14:00:00Z' - i * interval '2 seconds', '2022-03-01', 201, '', '2022-03-01'
+      from generate_series(1, 60000) i;
+
+    insert into audit_seal (partner_id, seal, events, previous_hash, hash, sealed_at)
+    select 'acme', i, 2, sha256((i - 1)::text::bytea), sha256(i::text::bytea)
+         , timestamptz '2022-01-01' + i * interval '1 minute'
+      from generate_series(1, 100000) i;
+    insert into audit_event (partner_id, seal, event_id, client_id, action, outcome, occurred_at)
+    select 'acme', 1 + i / 2, gen_random_uuid(), 'client', 'device.deleted', 'accepted', '2022-01-01'
+      from generate_series(1, 199999) i;
+    insert into audit_chain (partner_id, seals, head) values ('acme', 100000, sha256('100000'));
+    insert into audit_pending (partner_id, event_id, client_id, action, outcome, occurred_at)
+    select 'acme', lpad(to_hex(i), 32, '0')::uuid, 'client', 'device.deleted', 'accepted', '2022-03-18'
+      from generate_series(1, 5000) i;
+
+    insert into sms_conversion (partner_id, country, sent_in_minute, sent, used)
+    select 'acme', 'DE', timestamptz '2022-03-01' - i * interval '1 minute', 1, 1 from generate_series(1, 200000) i;
+
+    insert into audit_event (partner_id, seal, event_id, client_id, action, outcome, person_id, person_salt, person_digest
+                           , occurred_at)
+    select 'acme', 1 + i, gen_random_uuid(), 'client', 'binding.asked', 'accepted', 'crowd', '', '', '2022-01-01'
+      from generate_series(1, 5000) i;
+
+    insert into sms_sent (partner_id, message_id, number, person_id, sent_at)
+    select 'acme', gen_random_uuid(), '+49151' || (20000000 + i), 'person-' || i
+         , extract(epoch from timestamptz '2022-03-18T14:00:00Z' - i * interval '2 seconds')::bigint * 1000000
+      from generate_series(1, 60000) i;
+
+    insert into client (client_id, partner_id, permissions, created_at)
+    select 'client-' || i, 'acme', '', timestamptz '2022-01-01' + i * interval '1 second'
+      from generate_series(1, 5000) i;
+    insert into client_secret (client_id, secret_hash, created_at)
+    select client_id, sha256((client_id || i)::bytea), created_at from client, generate_series(1, 10) i;
+    insert into client_secret (client_id, secret_hash, created_at, expires_at)
+    select client_id, sha256(secret_hash), created_at, '2022-03-01' from client_secret limit 2000;
+";
+
+/// What is read in any case, and for each row that a statement changes or gives. The smallest table above has some 600
+/// blocks, and so has its index.
+const BLOCKS_PER_STATEMENT: i64 = 400;
+const BLOCKS_PER_ROW: i64 = 30;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_reads_more_the_more_a_partner_has() {
+    if !can_start_servers_for("store::costs::no_statement_reads_more_the_more_a_partner_has") {
+        return;
+    }
+    let settings = [
+        ("shared_preload_libraries", "pg_stat_statements"),
+        ("pg_stat_statements.track_planning", "off"),
+        // So that plans are those for tables of this size until the end.
+        ("autovacuum", "off"),
+        // As for a table that is larger than these, where a batch is found by an index.
+        ("random_page_cost", "1"),
+    ];
+    let server = spawn_blocking(move || PostgresServer::start(&settings)).await.unwrap().unwrap();
+    let url = server.url("postgres");
+    migrate(&DatabaseSettings::new(DatabaseUrl::parse(&url).unwrap())).await.unwrap();
+    sql::execute(&url, FILLING).await;
+    sql::execute(&url, "vacuum analyze").await;
+    sql::execute(&url, "create extension pg_stat_statements").await;
+    let app = TestApp::at(&url, &[]).await;
+    sql::execute(&url, "select pg_stat_statements_reset(), pg_stat_reset()").await;
+    let mut observer = PgConnection::connect(&url).await.unwrap();
+    // More than five times each: from then on Postgres may plan a statement without looking at its parameters.
+    for number in 0..7 {
+        everything(&app, number).await;
+    }
+    background(&app).await;
+    command_line(&app).await;
+    // A statement with a limit may read a table from end to end and find enough in its first blocks, until those hold no rows.
+    app.store().close().await;
+    assert_eq!(read_from_end_to_end(&mut observer).await, Vec::<String>::new());
+    erasure(&url).await;
+    let found = expensive(&mut observer).await;
+    assert!(found.is_empty(), "{found:#?}");
+    // Events wait for about a second, so no index leads to those of a person: each request would write it twice.
+    assert_eq!(read_from_end_to_end(&mut observer).await, ["audit_pending"]);
+
+    // The measure would have told.
+    sql::texts(&url, "select count(created_at)::text from device_key").await;
+    assert_eq!(expensive(&mut observer).await.len(), 1);
+    assert_eq!(read_from_end_to_end(&mut observer).await, ["audit_pending", "device_key"]);
+}
+
+/// Every request, and each kind of page of each kind of list.
+async fn everything(app: &TestApp, number: u32) {
+    walk(app, number).await;
+    let partner = app.partner();
+    for filter in
+        ["", "&filter[include_deleted]=true", "&person_id=crowd&filter[include_deleted]=true", "&person_id=crowd"]
+    {
+        let first = partner.get(&format!("/v1/mfa/devices?page[size]=7{filter}")).await;
+        for relation in ["first", "last", "next"] {
+            let Some(target) = links(&first).remove(relation) else { continue };
+            let page = partner.get(&target).await;
+            page.assert_status(200);
+            if let Some(back) = links(&page).get("prev") {
+                partner.get(back).await.assert_status(200);
+            }
+        }
+        let second = partner.get(&format!("/v1/mfa/devices?page[size]=7&page[number]=2{filter}")).await;
+        assert_eq!(ids(&second).first(), links(&first).get("next").and(ids(&second).first()));
+    }
+}
+
+async fn background(app: &TestApp) {
+    let service = &app.app.service;
+    service.settle_conversion().await.unwrap();
+    service.seal_audit_trail().await.unwrap();
+    service.keep_house().await.unwrap();
+    service.count_devices().await.unwrap();
+    app.advance(chrono::TimeDelta::seconds(40));
+    app.store().ready().await.unwrap();
+}
+
+async fn command_line(app: &TestApp) {
+    let (store, service) = (app.store(), &app.app.service);
+    let kept = KeptHeads::default();
+    let mut verification = AuditVerification::new(store, &kept);
+    while verification.next().await.unwrap().is_some() {}
+    let partner = acme();
+    let mut export = AuditExport::since(store, &partner, now() - chrono::TimeDelta::days(30)).await.unwrap();
+    while !export.page().await.unwrap().is_empty() {}
+
+    let clients = ClientRegistry { store, clock: &*service.clock, entropy: &*service.entropy };
+    let mut page = clients.page(None).await.unwrap();
+    while let Some(last) = page.last().cloned() {
+        page = clients.page(Some(&last)).await.unwrap();
+    }
+    let made = clients.create(acme(), None, Permissions::default()).await.unwrap();
+    assert!(clients.rotate(&made.client_id, chrono::TimeDelta::hours(1)).await.unwrap().is_some());
+    assert!(clients.revoke(&made.client_id).await.unwrap());
+
+    let book = ConversionBook { store, clock: &*service.clock, policy: &service.policy, entropy: &*service.entropy };
+    book.entries().await.unwrap();
+    let destination = Destination { partner: acme(), country: Country::parse("DE").unwrap() };
+    book.resume(&destination).await.unwrap();
+}
+
+/// Of a person with 50,000 devices, and of one who has a number.
+async fn erasure(url: &str) {
+    let store = connect(&DatabaseSettings::new(DatabaseUrl::parse(url).unwrap())).await.unwrap();
+    let erasure = PersonErasure { store: &*store, clock: &SystemClock, entropy: &SystemEntropy };
+    for (name, devices) in [("crowd", 50_000), ("person-7", 1)] {
+        assert_eq!(erasure.erase(&acme(), &person(name)).await.unwrap().unwrap().devices, devices);
+    }
+    store.close().await;
+}
+
+/// The tables with many rows that a statement read without an index, once every other connection has told its counts.
+async fn read_from_end_to_end(observer: &mut PgConnection) -> Vec<String> {
+    let others = "select count(*) from pg_stat_activity
+                   where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+    while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut *observer).await.unwrap() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let tables = "select s.relname::text
+                    from pg_stat_user_tables s
+                    join pg_class c on c.oid = s.relid
+                   where s.seq_scan > 0
+                     and c.reltuples >= 1000
+                   order by 1";
+    sqlx::query_scalar(tables).fetch_all(observer).await.unwrap()
+}
+
+/// Statements that read more than what they gave or changed accounts for.
+async fn expensive(observer: &mut PgConnection) -> Vec<String> {
+    let rows = sqlx::query(
+        "select query, calls, rows, shared_blks_hit + shared_blks_read as blocks
+           from pg_stat_statements
+          where query !~ 'pg_stat_statements|^(vacuum|analyze)'
+            and shared_blks_hit + shared_blks_read > $1 * calls + $2 * rows",
+    )
+    .bind(BLOCKS_PER_STATEMENT)
+    .bind(BLOCKS_PER_ROW)
+    .fetch_all(observer)
+    .await
+    .unwrap();
+    rows.iter()
+        .map(|row| {
+            let [calls, rows, blocks] = ["calls", "rows", "blocks"].map(|name| row.get::<i64, _>(name));
+            format!("{blocks} blocks for {calls} calls and {rows} rows: {}", row.get::<String, _>("query"))
+        })
+        .collect()
+}
