@@ -5,6 +5,7 @@
 //! write headers, bodies or bound values at their finest levels are kept to `info`: a secret must not depend on a level.
 
 mod log_writer;
+mod metric_table;
 
 use std::fs::File;
 use std::io;
@@ -19,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use self::log_writer::Kind;
 pub use self::log_writer::LogWriter;
+pub use self::metric_table::{METRICS, Metric, MetricKind};
 use crate::config::LogFormat;
 
 /// Libraries that see secrets pass by. Whatever begins with such a name is one: `sqlx` and `sqlx_postgres`.
@@ -77,39 +79,16 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
+/// Tells Prometheus what each metric means, and begins those at zero that an operator watches for a first event.
 fn describe() {
-    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-    describe_counter!("http_requests_total", "Answered requests by method, route and status");
-    describe_histogram!("http_request_duration_seconds", Unit::Seconds, "Time to answer by method, route and status");
-    describe_counter!("requests_shed_total", "Requests refused because too much was going on, by class and reason");
-    describe_gauge!("http_connections", "Open connections to the API");
-    describe_counter!("signature_verifications_total", "Signature checks by purpose (binding, key) and outcome");
-    describe_counter!("sms_messages_total", "Messages by SMS provider and what became of them there");
-    describe_gauge!("sms_provider_open", "1 while an SMS provider is skipped after failures, by provider");
-    describe_histogram!("sms_send_duration_seconds", Unit::Seconds, "Time that an SMS provider took");
-    describe_counter!("fraud_checks_total", "Fraud checks by action and state");
-    describe_histogram!("fraud_check_duration_seconds", Unit::Seconds, "Time that the fraud check took");
-    describe_counter!(
-        "sms_refused_total",
-        "Messages not sent by reason and limits (enforce; dry-run: sent all the same)"
-    );
-    describe_gauge!(
-        "sms_conversion_open",
-        "Partners for which sending to the country is stopped: too few codes are used"
-    );
-    describe_counter!("audit_events_sealed_total", "Audit events that were sealed into their partner's chain");
-    describe_gauge!("audit_events_waiting", "Audit events that wait to be sealed, of all partners, up to 100000");
-    describe_counter!("housekeeping_rows_total", "Rows that nobody needed any more and that were removed, by kind");
-    describe_gauge!("database_connections", "Connections of this process's pool by state (idle, used)");
-    describe_counter!(
-        "background_runs_total",
-        "Work that no request asked for, by task and outcome (done, held_elsewhere, failed)"
-    );
-    describe_counter!("panics_total", "Panics; anything but zero is a bug");
-    describe_counter!(
-        "log_lines_dropped_total",
-        "Log lines dropped because the reader of the log was too slow, by kind (ordinary; important: errors, audit)"
-    );
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    for Metric { name, kind, about, .. } in METRICS {
+        match kind {
+            MetricKind::Counter => describe_counter!(name, about),
+            MetricKind::Gauge => describe_gauge!(name, about),
+            MetricKind::Histogram => describe_histogram!(name, metrics::Unit::Seconds, about),
+        }
+    }
     metrics::counter!("panics_total").absolute(0);
     for kind in Kind::ALL {
         metrics::counter!("log_lines_dropped_total", "kind" => kind.as_str()).absolute(0);

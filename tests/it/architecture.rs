@@ -147,7 +147,7 @@ fn code() -> Vec<Line> {
 }
 
 /// Every source file by its path below `src`.
-fn sources() -> Vec<(String, String)> {
+pub(crate) fn sources() -> Vec<(String, String)> {
     fn collect(folder: &Path, root: &Path, found: &mut Vec<(String, String)>) {
         for entry in fs::read_dir(folder).expect("the sources are there") {
             let path = entry.expect("a readable folder").path();

@@ -2,6 +2,7 @@
 //! directions of imports.
 
 mod links;
+mod metrics;
 mod names;
 
 use std::fs;
