@@ -8,6 +8,9 @@ create table client (
     revoked_at  timestamptz
 );
 
+-- `client list` finds its pages by this.
+create index client_age on client (created_at, client_id);
+
 -- Secrets are random 256-bit strings, so a plain SHA-256 is enough to keep them unreadable.
 -- During a rotation a client has two.
 create table client_secret (

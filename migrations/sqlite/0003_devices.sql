@@ -7,6 +7,7 @@ create table person (
     partner_id               text    not null,
     person_id                text    not null,
     bound_devices            integer not null default 0 check (bound_devices >= 0),
+    deleted_devices          integer not null default 0 check (deleted_devices >= 0),
     failures                 integer not null default 0, -- in a row, all challenges together
     last_failure_at          text, -- the end of a pause follows from it
     last_message_id          blob, -- counted last for the person, for the limits of SMS
@@ -38,8 +39,22 @@ create table device (
     deleted_at          text
 ) strict;
 
-create index device_of_person on device (partner_id, person_id, created_at desc, device_id desc);
-create index device_of_partner on device (partner_id, created_at desc, device_id desc);
+-- Lists of devices cost what a page costs, however many devices there are.
+-- Live devices and tombstones have indexes of their own, so that a list of the one kind does not read through the other.
+-- The indexes of the whole partner ask for live_keys, those of a person for deleted_at. Both say the same, since a device is
+-- live exactly while it has keys. The difference keeps Postgres from finding one person's devices by the partner's index,
+-- which it otherwise does for a partner that its statistics do not know.
+create index device_live_of_person on device (partner_id, person_id, created_at desc, device_id desc) where deleted_at is null;
+create index device_deleted_of_person on device (partner_id, person_id, created_at desc, device_id desc) where deleted_at is not null;
+create index device_live_of_partner on device (partner_id, created_at desc, device_id desc) where live_keys > 0;
+create index device_deleted_of_partner on device (partner_id, created_at desc, device_id desc) where live_keys = 0;
+
+-- How many devices a partner has that has too many to be counted for each list. Counted in the background.
+create table device_count (
+    partner_id text    not null primary key,
+    live       integer not null,
+    deleted    integer not null
+) strict;
 
 create table device_key (
     key_id     blob    not null primary key,

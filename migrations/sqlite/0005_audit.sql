@@ -49,6 +49,9 @@ create table audit_seal (
     primary key (partner_id, seal)
 ) strict;
 
+-- `audit export --since` finds its first batch by this.
+create index audit_seal_age on audit_seal (partner_id, sealed_at, seal);
+
 -- The end of each partner's chain; whoever seals or erases holds this row.
 create table audit_chain (
     partner_id text    not null primary key,

@@ -247,7 +247,7 @@ mod tests {
         let limits = windows("1/30s,3/10m");
         assert_eq!(limits.wait(&history(&[-30]), now()), None);
         assert_eq!(limits.wait(&history(&[-29]), now()), Some(TimeDelta::seconds(59)));
-        assert_eq!(limits.wait(&history(&[-600, -31, -31, 31]), now()), None);
+        assert_eq!(limits.wait(&history(&[31, -31, -600]), now()), None);
     }
 
     #[test]

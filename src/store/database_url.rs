@@ -103,6 +103,9 @@ fn postgres(rest: &str) -> Parsed<DatabaseUrl> {
     for part in [user, address, database] {
         decoded(part)?;
     }
+    if [".", ".."].contains(&&*decoded(database)?) {
+        return Err("must not name a database . or .., which lead to another path in a URL");
+    }
     let parameters = parameters(query)?;
     let parameter = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
 

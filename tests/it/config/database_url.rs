@@ -133,6 +133,10 @@ proptest! {
     #[test]
     fn whatever_is_encoded_arrives_as_it_was(user in "[^\0]{1,20}", password in "[^\0]{1,20}", database in "[^\0/]{1,20}") {
         let url = format!("postgres://{}:{}@db.example/{}", encoded(&user), encoded(&password), encoded(&database));
+        if [".", ".."].contains(&&*database) {
+            prop_assert!(DatabaseUrl::parse(&url).is_err());
+            return Ok(());
+        }
         let options = driven(&url);
         prop_assert_eq!(options.get_username(), user);
         prop_assert_eq!(options.get_database(), Some(&*database));
