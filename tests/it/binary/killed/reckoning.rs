@@ -27,7 +27,10 @@ const FAULTS: [(&str, &str); 4] = [
           where not exists (select 1 from mobile_number n
                              where n.person_id = d.person_id and n.verified_at is not null)",
     ),
-    ("an idempotency key never got its answer", "select count(*) from idempotent_request where status is null"),
+    (
+        "a claim of an idempotency key never ended",
+        "select count(*) from idempotent_request where status is null and finished_at is null",
+    ),
 ];
 
 /// The chain of audit events holds, with nothing left to be sealed.
