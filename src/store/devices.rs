@@ -67,18 +67,19 @@ impl<DB: Engine> Devices for SqlStore<DB> {
         // Of two deletions at once, the one that waited for the person's row still sees the device as it was before. What it
         // counts is taken back below, when it finds the device deleted; it must only not fall below zero until then.
         let mut transaction = self.begin().await?;
-        sqlx::query(
+        let persons = sqlx::query(
             "update person
                 set bound_devices = bound_devices - 1
                   , deleted_devices = deleted_devices + 1
               where partner_id = $2
                 and bound_devices > 0
                 and person_id = (select d.person_id from device d
-                                  where d.device_id = $1 and d.partner_id = $2 and d.live_keys <> 0)",
+                                  where d.device_id = $1 and d.partner_id = $2 and d.live_keys <> 0)
+             returning person_id",
         )
         .bind(id.uuid())
         .bind(partner.as_str().to_owned())
-        .execute(&mut *transaction)
+        .fetch_all(&mut *transaction)
         .await?;
         let deleted = sqlx::query(
             "update device
@@ -87,19 +88,19 @@ impl<DB: Engine> Devices for SqlStore<DB> {
               where device_id = $1
                 and partner_id = $2
                 and live_keys <> 0
-             returning person_id",
+             returning device_id",
         )
         .bind(id.uuid())
         .bind(partner.as_str().to_owned())
         .bind(now)
         .fetch_all(&mut *transaction)
         .await?;
-        let Some(deleted) = deleted.first() else {
+        let Some(person) = persons.first().filter(|_| !deleted.is_empty()) else {
             transaction.rollback().await?;
             let tombstone = self.device(partner, id).await?;
             return Ok(tombstone.map_or(DeleteOutcome::NotFound, |it| DeleteOutcome::DeletedBefore(it.person_id)));
         };
-        let person = person_id(&column::<DB, String>(deleted, "person_id")?)?;
+        let person = person_id(&column::<DB, String>(person, "person_id")?)?;
         // Its keys are all alive. To look for live ones would offer Postgres the index on those of the whole partner.
         sqlx::query(
             "update device_key
