@@ -14,6 +14,9 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2] / "src" / "store"
 # A parameter that is a kept answer's or a fraud check's: the requests that are measured have neither.
 NOTHING = None
 
+# How long a person pauses after too many failures.
+HALF_AN_HOUR = datetime.timedelta(minutes=30)
+
 
 def measure(bench, connections):
     """PUT the signature, with the service and by itself, round after round."""
@@ -39,15 +42,33 @@ def measure(bench, connections):
 def statement(file, function):
     """The SQL of a function, from the source: what is measured is what is shipped."""
     text = (SOURCE / file).read_text()
-    # What both engines share is in `verdicts`; an engine's own wins.
-    known = (SOURCE / "verdicts.rs").read_text() + text
-    macros = dict(re.findall(r'macro_rules! (\w+) {\s*\(\) => {\s*"([^"]*)"\s*}', known))
+    # What both engines share is in `verdicts` and `failures`; an engine's own wins.
+    known = "".join((SOURCE / shared).read_text() for shared in ("verdicts.rs", "failures.rs")) + text
+    macros = {name: (PARAMETER.findall(parameters), body) for name, parameters, body in MACRO.findall(known)}
     body = re.split(r"\n(?:    )?}\n", text[text.rindex(f"fn {function}"):])[0]
     start = re.search(r'(?:sqlx::query|concat!)\(\s*(?=")', body)
     if not start:
         raise SystemExit(f"error: no statement in `{function}` of {file}")
-    parts = re.match(r'(?:\s*(?:"[^"]*"|\w+!\(\))\s*,?)*', body[start.end():])[0]
-    return "".join(literal or macros[macro] for literal, macro in re.findall(r'"([^"]*)"|(\w+)!\(\)', parts))
+    parts = re.match(rf"(?:\s*(?:{PART.pattern})\s*,?)*", body[start.end():])[0]
+    return written_out(parts, macros, {})
+
+
+MACRO = re.compile(r"macro_rules! (\w+) \{\n    \((.*?)\) => \{\n(.*?)\n    \};?\n\}", re.DOTALL)
+PARAMETER = re.compile(r"\$(\w+):literal")
+# A literal, another macro with literals as arguments, or a parameter of the macro itself.
+PART = re.compile(r'"([^"]*)"|(?:\$crate::[\w:]+::)?(\w+)!\(([^()]*)\)|\$(\w+)')
+
+
+def written_out(parts, macros, arguments):
+    """The text that parts come to, with macros in place of their names."""
+    text = ""
+    for literal, macro, given, parameter in PART.findall(parts):
+        if macro:
+            parameters, body = macros[macro]
+            text += written_out(body, macros, dict(zip(parameters, re.findall(r'"([^"]*)"', given))))
+        else:
+            text += arguments[parameter] if parameter else literal
+    return text
 
 
 def numbers(file, first, count):
@@ -84,7 +105,8 @@ def by_themselves(file, look, accept, first, most, seconds):
         database.execute(look, named(challenge, partner, now, 3)).fetchone()
         event = (partner, os.urandom(16), "a-client", "binding_answered", "accepted", person, os.urandom(16), os.urandom(32))
         record = (*event, challenge, key, now, *[NOTHING] * 12)
-        values = named(*record, person, challenge, now, 3, 5, os.urandom(32))
+        pause = instant(-HALF_AN_HOUR), instant(HALF_AN_HOUR)
+        values = named(*record, person, challenge, now, 3, 5, os.urandom(32), 5, *pause)
         for part in accept:
             database.execute(part, values).fetchall()
         met += 1
@@ -108,6 +130,6 @@ def named(*values):
     return {str(place): value for place, value in enumerate(values, 1)}
 
 
-def instant():
+def instant(later=datetime.timedelta()):
     """As the service writes one."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")
+    return (datetime.datetime.now(datetime.timezone.utc) + later).isoformat(timespec="microseconds")
