@@ -74,7 +74,7 @@ def main():
 
 def google(text):
     """The normal form and the region of a mobile number, or None. What Google's rules would mend counts as wrong: the whole
-    national number counts (contract section 5)."""
+    national number counts (openapi.yaml, MobileNumberText)."""
     bare = text.translate({ord(c): None for c in SEPARATORS})
     if not re.fullmatch(r"\+[0-9]+", bare):
         return None

@@ -2,7 +2,7 @@
 create table person_erasure (
     partner_id text    not null,
     person_id  text    not null,
-    nobody     text    not null, -- the id that stands in the person's place
+    pseudonym  text    not null, -- the id that stands in the person's place
     begun_at   text    not null,
     steps      integer not null, -- commits so far
     primary key (partner_id, person_id)

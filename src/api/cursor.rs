@@ -1,4 +1,4 @@
-//! The text of a cursor: a position in a list, opaque to callers (contract section 4.2).
+//! The text of a cursor: a position in a list, opaque to callers (`openapi.yaml`, `page[after]`).
 //!
 //! It holds an instant and an id, and nothing of the list that it came from: in another list, or another partner's, it is
 //! merely a place to begin at. Every text of the right form is a position.

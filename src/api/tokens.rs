@@ -1,4 +1,4 @@
-//! POST /oauth2/token and its older form /oauth/token (contract section 1.1, RFC 6749 sections 2.3, 3.2, 4.4 and 5).
+//! POST /oauth2/token and its older form /oauth/token (`openapi.yaml`, RFC 6749 sections 2.3, 3.2, 4.4 and 5).
 
 use axum::Json;
 use axum::body::HttpBody as _;
@@ -74,7 +74,7 @@ async fn read(
     }
 }
 
-/// Takes a place only now: anybody can send a body slowly, and must not keep others from their tokens by it.
+/// Takes a place only now: a client without credentials can send a body slowly, and must not keep others from their tokens.
 async fn grant(app: &App, credentials: &Credentials) -> Result<Response, ApiError> {
     let _place = app.admission.tokens.enter()?;
     let caller = match app.service.authenticate_client(&credentials.client_id, &credentials.client_secret).await {

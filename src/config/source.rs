@@ -95,6 +95,9 @@ struct Secret {
     file: Option<PathBuf>,
 }
 
+/// Variables of other programs that begin like settings; so do all that begin with `RUST_`.
+const OF_OTHERS: [&str; 2] = ["HTTP_PROXY", "REQUESTS_CA_BUNDLE"];
+
 /// The variable that names the TOML file when the command line does not.
 const CONFIG_FILE: &str = "CONFIG_FILE";
 
@@ -176,7 +179,7 @@ impl<'a> Source<'a> {
         value
     }
 
-    /// The same with a default, which everybody may see.
+    /// The same with a default, which is no secret.
     pub(super) fn secret_or(&mut self, name: &'static str, default: &str) -> SecretString {
         self.secret(name).unwrap_or_else(|| {
             if let Some(shown) = self.shown.last_mut().filter(|shown| shown.origin == Origin::Default) {
@@ -244,7 +247,7 @@ impl<'a> Source<'a> {
         self.problems.iter().any(|problem| problem.setting == setting)
     }
 
-    /// What was read, and everything that was wrong. Keys of the file that nobody asks for are misspelt; so are, most
+    /// What was read, and everything that was wrong. Keys of the file that are no settings are misspelt; so are, most
     /// likely, variables that begin like settings.
     pub(super) fn finish(mut self) -> Read {
         let is_setting = |name: &str| self.shown.iter().any(|shown| shown.name == name);
@@ -260,8 +263,7 @@ impl<'a> Source<'a> {
         }
         let begins_like_one = |name: &str| {
             let word = |name: &str| name.split_once('_').map(|(word, _)| word.to_owned());
-            // `RUST_LOG` and `HTTP_ADDR` have neighbours that are not ours: RUST_BACKTRACE, HTTP_PROXY.
-            word(name).filter(|word| word != "RUST" && name != "HTTP_PROXY").is_some_and(|word_of_it| {
+            word(name).filter(|word| word != "RUST" && !OF_OTHERS.contains(&name)).is_some_and(|word_of_it| {
                 self.shown.iter().any(|shown| word(shown.name).is_some_and(|word| word == word_of_it))
             })
         };

@@ -1,7 +1,7 @@
 //! What any setting's text may be: the one rule for the environment, the TOML file and the files of secrets.
 //!
 //! Text is UTF-8. White space and line ends around it do not count: editors, templates and `echo` add them. Nothing but
-//! that is nothing: the setting counts as not set. Characters that nobody sees, and quotes around the whole, are faults:
+//! that is nothing: the setting counts as not set. Characters that an editor does not show, and quotes around the whole, are faults:
 //! they come from a tool that wrote something else than was meant.
 
 /// The text of a setting; `None` when there is none.

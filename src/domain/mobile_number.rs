@@ -13,7 +13,7 @@ use super::numbering_plan::{Dialled, Kind, has_national_prefix};
 /// Longer input is refused unread. The longest number has 15 digits; the rest is room for what people put between them.
 const INPUT_MAX: usize = 64;
 
-/// What may stand between the digits (contract section 5).
+/// What may stand between the digits (`openapi.yaml`, `MobileNumberText`).
 const SEPARATORS: [char; 7] = [' ', '-', '_', '/', '.', '(', ')'];
 
 /// A valid number of a mobile network in E.164 form, `+4915123456789`.
@@ -47,7 +47,7 @@ pub enum InvalidMobileNumber {
 impl MobileNumber {
     /// Reads a number as people write it, country code included: `+49 151 23456789` is `+4915123456789`.
     ///
-    /// The national number counts as a whole, leading zeros included (contract section 5): in Italy they tell a fixed line
+    /// The national number counts as a whole, leading zeros included (`openapi.yaml`, `MobileNumberText`): in Italy they tell a fixed line
     /// from a mobile number, in Ivory Coast they belong to one, and in `+49 (0)151 ...` they make it none.
     ///
     /// # Errors

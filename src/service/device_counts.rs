@@ -1,4 +1,4 @@
-//! Counts the devices of each partner that has too many to be counted with each list (contract section 4.2).
+//! Counts the devices of each partner that has too many to be counted with each list (`docs/decisions/0025-lists-by-position.md`).
 //!
 //! A list tells a count that is at most a minute old: a turn is due every [`COUNTED_EVERY`], and a replica looks whether one
 //! is due every [`COUNTING_INTERVAL`]. The lease is not given back after the turn, so that the other replicas leave it out.

@@ -31,9 +31,9 @@ impl PersonErasure<'_> {
         let mut event = event(OPERATOR, AuditAction::PersonErased, now, self.entropy.bytes());
         let id = uuid::Builder::from_random_bytes(self.entropy.bytes()).into_uuid();
         event.object_id = Some(id);
-        let nobody = nobody(id);
+        let pseudonym = pseudonym(id);
         let mut erased = None;
-        while let Some(step) = self.store.erase_step(partner, person, &nobody, &event, now).await? {
+        while let Some(step) = self.store.erase_step(partner, person, &pseudonym, &event, now).await? {
             erased = Some(step.erased.and(erased.unwrap_or_default()));
             if !step.goes_on {
                 break;
@@ -44,7 +44,7 @@ impl PersonErasure<'_> {
 }
 
 /// The person's id that stands where the erased one did.
-fn nobody(id: Uuid) -> PersonId {
+fn pseudonym(id: Uuid) -> PersonId {
     PersonId::parse(&format!("erased-{id}")).expect("43 visible characters are a person's id")
 }
 
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn nobody_has_an_id_that_a_person_could_have_and_nobody_else_has() {
-        let (one, other) = (nobody(Uuid::from_bytes([1; 16])), nobody(Uuid::from_bytes([2; 16])));
+        let (one, other) = (pseudonym(Uuid::from_bytes([1; 16])), pseudonym(Uuid::from_bytes([2; 16])));
         assert_eq!(one.as_str(), "erased-01010101-0101-0101-0101-010101010101");
         assert_ne!(one, other);
     }

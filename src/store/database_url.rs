@@ -13,7 +13,7 @@ use sqlx::postgres::PgConnectOptions;
 /// Which database.
 #[derive(Clone, Debug)]
 pub enum DatabaseUrl {
-    /// `postgres://user:password@host/database`, in a form that the driver reads as it is meant. Shown to nobody, since it
+    /// `postgres://user:password@host/database`, in a form that the driver reads as it is meant. Never shown, since it
     /// holds a password.
     Postgres(SecretString, Transport),
     /// `sqlite://path/to/file`.
@@ -27,7 +27,7 @@ pub enum Transport {
     Local,
     /// It is encrypted for the server that the URL names.
     Verified,
-    /// It is encrypted for whoever answers.
+    /// It is encrypted, but the server that answers is not identified.
     Encrypted,
     /// It may be in the clear.
     Open,

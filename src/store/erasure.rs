@@ -76,13 +76,13 @@ pub struct ErasureStep {
 #[async_trait::async_trait]
 pub trait Erasure {
     /// Takes one step. The first adds `event` to the trail. What stays of the person's devices and assessments belongs to
-    /// `nobody` from now on, or to the id that an erasure which was cut off began with. `None`, and nothing changed, when
+    /// `pseudonym` from now on, or to the id that an erasure which was cut off began with. `None`, and nothing changed, when
     /// there is nothing of the person and no erasure to be finished.
     async fn erase_step(
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        nobody: &PersonId,
+        pseudonym: &PersonId,
         event: &AuditEvent,
         now: DateTime<Utc>,
     ) -> Result<Option<ErasureStep>>;
@@ -94,13 +94,14 @@ impl<DB: Engine> Erasure for SqlStore<DB> {
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        nobody: &PersonId,
+        pseudonym: &PersonId,
         event: &AuditEvent,
         now: DateTime<Utc>,
     ) -> Result<Option<ErasureStep>> {
         let mut transaction = self.begin().await?;
-        let (in_their_place, is_first) = begin_or_go_on::<DB>(&mut transaction, partner, person, nobody, now).await?;
-        let mut erasing = Erasing { transaction: &mut transaction, partner, person, nobody: &in_their_place, now };
+        let (in_their_place, is_first) =
+            begin_or_go_on::<DB>(&mut transaction, partner, person, pseudonym, now).await?;
+        let mut erasing = Erasing { transaction: &mut transaction, partner, person, pseudonym: &in_their_place, now };
         let numbers = erasing.numbers().await?;
         let (found, persons) = (numbers.len(), erasing.person().await?);
         erasing.messages(numbers).await?;
@@ -132,23 +133,23 @@ async fn begin_or_go_on<DB: Engine>(
     transaction: &mut Transaction<DB>,
     partner: &PartnerId,
     person: &PersonId,
-    nobody: &PersonId,
+    pseudonym: &PersonId,
     now: DateTime<Utc>,
 ) -> Result<(PersonId, bool)> {
     let row = sqlx::query(
-        "insert into person_erasure (partner_id, person_id, nobody, begun_at, steps)
+        "insert into person_erasure (partner_id, person_id, pseudonym, begun_at, steps)
          values ($1, $2, $3, $4, 1)
          on conflict (partner_id, person_id) do update
             set steps = person_erasure.steps + 1
-         returning nobody, steps",
+         returning pseudonym, steps",
     )
     .bind(partner.as_str().to_owned())
     .bind(person.as_str().to_owned())
-    .bind(nobody.as_str().to_owned())
+    .bind(pseudonym.as_str().to_owned())
     .bind(now)
     .fetch_one(&mut **transaction)
     .await?;
-    Ok((person_id(&column::<DB, String>(&row, "nobody")?)?, column::<DB, i64>(&row, "steps")? == 1))
+    Ok((person_id(&column::<DB, String>(&row, "pseudonym")?)?, column::<DB, i64>(&row, "steps")? == 1))
 }
 
 /// A step under way. Its parts run in the order in which they stand here, and most give how many rows they found.
@@ -156,7 +157,7 @@ struct Erasing<'a, DB: Engine> {
     transaction: &'a mut Transaction<DB>,
     partner: &'a PartnerId,
     person: &'a PersonId,
-    nobody: &'a PersonId,
+    pseudonym: &'a PersonId,
     now: DateTime<Utc>,
 }
 
@@ -278,7 +279,7 @@ impl<DB: Engine> Erasing<'_, DB> {
                                    limit 1000)
              returning device_id",
         );
-        let query = query.bind(self.nobody.as_str().to_owned()).bind(Vec::<u8>::new());
+        let query = query.bind(self.pseudonym.as_str().to_owned()).bind(Vec::<u8>::new());
         Ok(self.run(query).await?.len())
     }
 
@@ -297,7 +298,7 @@ impl<DB: Engine> Erasing<'_, DB> {
                                        limit 1000)
              returning assessment_id",
         );
-        let query = query.bind(self.nobody.as_str().to_owned());
+        let query = query.bind(self.pseudonym.as_str().to_owned());
         Ok(self.run(query).await?.len())
     }
 

@@ -1,4 +1,4 @@
-//! How often each person has failed of late (contract section 7). The rule is in `domain::failure_budget`.
+//! How often each person has failed of late (`docs/errors.md`, 429). The rule is in `domain::failure_budget`.
 //!
 //! The count is in the person's row, so it holds across challenges and replicas. A failure is counted in the commit that
 //! records it, before the client is answered.

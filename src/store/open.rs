@@ -14,8 +14,8 @@ use super::error::is_login_refused;
 use super::pool::Open;
 use super::{DatabaseSettings, DatabaseUrl};
 
-/// Opens connections to Postgres. When the server refuses the login, the file that the URL came from is read anew: whoever
-/// rotates the password writes it there.
+/// Opens connections to Postgres. When the server refuses the login, the file that the URL came from is read anew: an
+/// operator who rotates the password writes it there.
 pub(super) struct PostgresServer {
     settings: DatabaseSettings,
     /// What worked last.

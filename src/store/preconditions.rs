@@ -116,7 +116,7 @@ async fn find_problems(file: &Path, connection: &mut SqliteConnection) -> Result
     let mut problems = Vec::new();
     sqlx::raw_sql("pragma busy_timeout = 0").execute(&mut *connection).await?;
     match sqlx::raw_sql(PROVE_WRITABLE).execute(&mut *connection).await {
-        // Somebody else writes: so can we, in a moment.
+        // Another process writes: so can this one, in a moment.
         Err(error) if !error.as_database_error().is_some_and(is_busy) => {
             problems.push(cannot_be_used(file, &error));
             // It may have stopped within its transaction.

@@ -107,7 +107,7 @@ const SQLITE_CODES: [(u32, Fault); 31] = [
     (101, Ours),       // DONE: no error
 ];
 
-/// Whose fault a refusal of Postgres is. A code of a class that we do not know is ours: somebody has to look at it.
+/// Whose fault a refusal of Postgres is. A code of an unknown class is ours: a maintainer has to look at it.
 pub(super) fn of_postgres(sqlstate: &str) -> Fault {
     let exact = SQLSTATES.iter().find(|(code, _)| *code == sqlstate);
     let class = || SQLSTATE_CLASSES.iter().find(|(class, _)| sqlstate.starts_with(class));

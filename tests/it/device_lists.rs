@@ -1,5 +1,5 @@
-//! Long lists of devices: cursors, page numbers that lead too deep, and totals counted in the background (contract section
-//! 4.2).
+//! Long lists of devices: cursors, page numbers that lead too deep, and totals counted in the background (decision
+//! 0025).
 
 use chrono::TimeDelta;
 use device_management::domain::person::PartnerId;

@@ -198,7 +198,7 @@ impl<DB: Database> Execute<'_, DB> for Statement<DB> {
     }
 }
 
-/// Whether the connection is as good as before. After a refusal it is; of one that failed nobody knows.
+/// Whether the connection is as good as before. After a refusal it is; after a failure its state is unknown.
 pub(super) fn leaves_connection(error: Option<&sqlx::Error>) -> bool {
     error.is_none_or(|error| !is_unavailable(error))
 }

@@ -1,9 +1,9 @@
 //! Connections lent with a deadline that is ours: a server that is frozen, or behind a network that drops everything, keeps
 //! neither requests nor connections.
 //!
-//! `statement_timeout` is the server's, and so is no help when the server itself stands still. Whoever borrows a connection
+//! `statement_timeout` is the server's, and so is no help when the server itself stands still. A borrower of a connection
 //! has a little longer than that, for all its statements together. A connection whose last statement did not come to its
-//! end (too late, broken, or its request was given up) is closed, never lent again: nobody knows what it will answer next.
+//! end (too late, broken, or its request was given up) is closed, never lent again: what it will answer next is unknown.
 //! What it was asked may still take effect.
 //!
 //! All others are lent again at once, without a word to the server: `docs/decisions/0022-a-pool-that-does-not-ask.md`.
@@ -121,7 +121,7 @@ impl<DB: Engine> Pool<DB> {
         PoolUse { used: count(status.size - status.available), idle: count(status.available) }
     }
 
-    /// Says farewell on every connection that nobody uses, and lends none any more.
+    /// Says farewell on every idle connection, and lends none any more.
     pub(super) async fn close(&self) {
         let idle = self.connections.retain(|_, _| false).removed;
         self.connections.close();

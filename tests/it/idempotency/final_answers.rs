@@ -1,4 +1,4 @@
-//! Which answers are final (contract section 1.2): those whose request changed something. After any other refusal the key is
+//! Which answers are final (`docs/errors.md`): those whose request changed something. After any other refusal the key is
 //! free, also for another body. One case for each row of the table of errors.
 
 use std::collections::BTreeSet;

@@ -26,7 +26,7 @@ fn settings(database: &TestDatabase, limit: Duration) -> DatabaseSettings {
     DatabaseSettings { migrate_lock_timeout: limit, ..DatabaseSettings::new(url) }
 }
 
-/// A session of somebody else, by the name that it gives itself.
+/// A session of another program, by the name that it gives itself.
 async fn session(database: &TestDatabase, name: &str) -> PgConnection {
     let options: PgConnectOptions = database.url().parse().unwrap();
     options.application_name(name).connect().await.unwrap()
@@ -141,7 +141,7 @@ async fn a_table_that_does_not_become_free_ends_the_migration() {
         let StoreError::LockNotFree { what: told, holders, .. } = &refused else { panic!("{refused:?}") };
         assert!(told.contains(what) && holders.contains("a report"), "{refused}");
     }
-    // What the build left behind is in nobody's way once the table is free.
+    // What the build left behind is removed once the table is free.
     report.rollback().await.unwrap();
     let text = "-- no-transaction\ncreate index concurrently if not exists by_name on device (name);";
     migrate_with(&and_then(text), &settings(&database, Duration::from_secs(30))).await.unwrap();

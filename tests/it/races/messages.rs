@@ -43,7 +43,7 @@ async fn many_challenges_at_once_share_one_budget_of_messages(Limited(app): Limi
     }
 }
 
-/// Persons who share a number ask at once: whoever is overtaken has changed nothing, neither the number's nor the person's
+/// Persons who share a number ask at once: a request that is overtaken has changed nothing, neither the number's nor the person's
 /// nor the partner's account.
 async fn requests_that_collide_charge_for_what_is_sent(Limited(app): Limited) {
     let crowd = Crowd::with(app, &ENFORCED).await;

@@ -161,8 +161,8 @@ async fn work_in_the_background(app: &TestApp, number: u32) {
     }
     store.keep_device_count(&acme(), 0, 0).await.unwrap();
 
-    let [erased, nobody] = ["somebody-else", "nobody"].map(|name| person(&format!("{name}-{number}")));
-    let step = store.erase_step(&acme(), &erased, &nobody, &record().event, now()).await.unwrap().unwrap();
+    let [erased, pseudonym] = ["somebody-else", "nobody"].map(|name| person(&format!("{name}-{number}")));
+    let step = store.erase_step(&acme(), &erased, &pseudonym, &record().event, now()).await.unwrap().unwrap();
     assert!(!step.goes_on);
     let found = step.erased;
     assert_eq!((found.numbers, found.persons, found.devices, found.keys), (1, 1, 1, 2));
