@@ -1,5 +1,5 @@
-//! The pure parts, one after the other, for `bench/instructions` to count their instructions. Log, metrics and allocator are
-//! those of production.
+//! The pure parts, one after the other, for `benches/instructions` to count their instructions. Log, metrics and
+//! allocator are those of production.
 //!
 //! It prints each case as it comes to it: how often it is repeated, and its name. callgrind counts within `counted` only,
 //! and writes down what it has each time that one ends.

@@ -1,6 +1,6 @@
 //! The time of the pure parts: `cargo bench --bench pure`, with a filter as its argument.
 //!
-//! The log is off here; `bench/instructions` has it on. The allocator is that of production.
+//! The log is off here; `benches/instructions` has it on. The allocator is that of production.
 
 mod cases;
 

@@ -1,11 +1,11 @@
-//! The callers of `bench/run`: partners' back ends with one connection each, the phones behind them, and the gateway that
-//! brings them their codes. In one process, so that one order can rely on what came of the order before.
+//! The callers of `benches/run`: partners' back ends with one connection each, the phones behind them, and the gateway
+//! that brings them their codes. In one process, so that one order can rely on what came of the order before.
 //!
 //! It prints a line of JSON about itself, then reads an order per line and prints what came of it, until its input ends.
 //! Keys and signatures are made before the clock starts, requests that are sent are all different, and every answer is
 //! looked at: the first that is not right ends the order with an error.
 
-#![expect(clippy::print_stdout, reason = "what bench/run reads")]
+#![expect(clippy::print_stdout, reason = "what benches/run reads")]
 
 mod callers;
 #[allow(dead_code, reason = "of the cases, signature checks are the ones wanted")]

@@ -1,4 +1,4 @@
-//! What `bench/run` can order, and the requests that each order means.
+//! What `benches/run` can order, and the requests that each order means.
 
 use std::cell::RefCell;
 use std::rc::Rc;

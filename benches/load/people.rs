@@ -1,4 +1,4 @@
-//! Persons and devices by their number: `bench/measuring/people.py` writes them with the same ids.
+//! Persons and devices by their number: `benches/measuring/people.py` writes them with the same ids.
 
 use uuid::Uuid;
 

@@ -42,10 +42,10 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every document: the Markdown files at the top and below `docs`.
+/// Every document: the Markdown files at the top, in `benches` and below `docs`.
 fn documents() -> Vec<Document> {
     let mut documents = Vec::new();
-    for folder in ["", "docs", "docs/decisions"] {
+    for folder in ["", "benches", "docs", "docs/decisions"] {
         for entry in fs::read_dir(root().join(folder)).expect("a readable folder") {
             let path = entry.expect("a readable folder").path();
             if path.extension().is_some_and(|extension| extension == "md") {

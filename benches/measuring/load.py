@@ -1,4 +1,4 @@
-"""Orders to the callers (benches/load), which are a process of their own."""
+"""Orders to the callers (benches/load/), which are a process of their own."""
 
 import json
 import subprocess
