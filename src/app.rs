@@ -12,16 +12,16 @@ use crate::config::{CodeSettings, Config, ProviderSettings, SmsSettings, TokenSe
 use crate::crypto::{OtpSecret, OtpSecrets, RequestDigests};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::fraud::FraudCheck;
+use crate::fraud::checker::FraudChecker;
 use crate::fraud::disabled::Disabled;
-use crate::fraud::gate::FraudGate;
 use crate::fraud::seon::{InvalidApiKey, Seon};
 use crate::outbound;
 use crate::service::{Conversion, OneTimeCodes, SandboxClient, Service};
 use crate::sms::SmsSender;
 use crate::sms::console::Console;
+use crate::sms::gateway::{Gateway, InvalidToken};
 use crate::sms::providers::{NoProvider, Provider, Providers, ProvidersSettings};
 use crate::sms::twilio::Twilio;
-use crate::sms::webhook::{InvalidToken, Webhook};
 use crate::store::Store;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -33,7 +33,7 @@ pub enum AssemblyError {
     HttpClient(#[from] reqwest::Error),
     /// See the source.
     #[error(transparent)]
-    Webhook(#[from] InvalidToken),
+    Gateway(#[from] InvalidToken),
     /// See the source.
     #[error(transparent)]
     Sms(#[from] NoProvider),
@@ -85,7 +85,7 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
     let service = Service {
         store,
         sms,
-        fraud: FraudGate::new(fraud, config.fraud.policy),
+        fraud: FraudChecker::new(fraud, config.fraud.policy),
         clock,
         entropy,
         codes: one_time_codes(&config.codes),
@@ -128,8 +128,8 @@ fn sms_providers(settings: &SmsSettings, http: &reqwest::Client) -> Result<Provi
     for provider in &settings.providers {
         list.push(match provider {
             ProviderSettings::Console => Provider { name: Console::NAME, sender: Arc::new(Console) },
-            ProviderSettings::Webhook(webhook) => {
-                Provider { name: Webhook::NAME, sender: Arc::new(Webhook::new(webhook.clone(), http.clone())?) }
+            ProviderSettings::Gateway(gateway) => {
+                Provider { name: Gateway::NAME, sender: Arc::new(Gateway::new(gateway.clone(), http.clone())?) }
             }
             ProviderSettings::Twilio(twilio) => {
                 Provider { name: Twilio::NAME, sender: Arc::new(Twilio::new(twilio.clone(), http.clone())) }

@@ -8,23 +8,23 @@ use std::ops::Range;
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::crypto::PublicKey;
 use device_management::domain::audit::AuditEvent;
-use device_management::domain::challenge::{Acceptance, ChallengeLife, NewBinding, OpenBinding, WrongSignature};
-use device_management::domain::device::{Device, DeviceName, DeviceWithKeys};
+use device_management::domain::challenges::{Acceptance, ChallengeLife, NewBinding, OpenBinding, WrongSignature};
+use device_management::domain::devices::key::{DeviceKey, KeyPurpose};
+use device_management::domain::devices::{Device, DeviceName, DeviceWithKeys};
 use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::{ChallengeId, DeviceId, KeyId, NumberId, TokenChallengeId};
 use device_management::domain::idempotency::{Claim, ClaimId, Claimed, KeptAnswer};
-use device_management::domain::key::{DeviceKey, KeyPurpose};
-use device_management::domain::mobile_number::MobileNumber;
+use device_management::domain::numbers::MobileNumber;
 use device_management::domain::person::{PartnerId, PersonId};
-use device_management::domain::sms_conversion::{Destination, Tally};
-use device_management::domain::sms_limits::{SmsSpend, SmsUse};
+use device_management::domain::sms::conversion::{Destination, Tally};
+use device_management::domain::sms::limits::{SmsSpend, SmsUse};
 use device_management::store::{
-    Accepted, AddedKey, AuditChain, AuditSeal, AuditTrail, BindingProspects, Bindings, Client, ClientSecret, Clients,
-    ConversionSum, DeleteOutcome, DeviceCounts, DeviceKind, DeviceLists, DevicePage, DeviceQuery, Devices, Erasure,
-    ErasureStep, Failures, Housekeeping, IdempotentRequests, Keys, Litter, MobileNumbers, NewKey, NumberChallenge,
-    NumberChallenges, NumberProspects, NumberRecord, NumberVerification, OpenToken, PartnerDevices, PastBinding,
-    PoolUse, Position, Record, Records, Result, SealedEvent, SecretHash, SentMinute, SmsConversion, Store,
-    TokenAttempt, TokenChallenge, Verdicts,
+    Accepted, AddedKey, AuditChain, AuditRecord, AuditRecords, AuditSeal, AuditTrail, BindingOutcomes,
+    BindingProspects, Bindings, Client, ClientSecret, Clients, ConversionSum, DeleteOutcome, DeviceCounts, DeviceKind,
+    DeviceLists, DevicePage, DeviceQuery, Devices, Erasure, ErasureStep, ExpiredRows, Failures, Housekeeping,
+    IdempotentRequests, Keys, MobileNumbers, NewKey, NumberChallenge, NumberChallenges, NumberProspects, NumberRecord,
+    NumberVerification, OpenToken, PartnerDevices, PastBinding, PoolUse, Position, Result, SealedEvent, SecretHash,
+    SentMinute, SmsConversion, Store, TokenAttempt, TokenChallenge,
 };
 use uuid::Uuid;
 
@@ -150,17 +150,17 @@ answers![
         fn binding_prospects(
             partner: &PartnerId, person: &PersonId, key: &PublicKey, now: DateTime<Utc>
         ) -> Option<BindingProspects> = |store| Some(store.binding_prospects());
-        fn open_binding(partner: &PartnerId, binding: &NewBinding, sms: Option<&SmsSpend>, record: &Record) -> bool = |store| true;
+        fn open_binding(partner: &PartnerId, binding: &NewBinding, sms: Option<&SmsSpend>, record: &AuditRecord) -> bool = |store| true;
         fn open_binding_with_id(
             partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>, wrong_signatures_cap: i64
         ) -> Option<OpenBinding> = |store| Some(store.open_binding());
         fn close_binding(
-            partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>, not_taken: Option<&SmsSpend>, record: &Record
+            partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>, not_taken: Option<&SmsSpend>, record: &AuditRecord
         ) -> ();
     }
-    Verdicts {
-        fn count_wrong_signature(partner: &PartnerId, wrong: &WrongSignature, record: &Record) -> Option<i64> = |store| Some(1);
-        fn accept_binding(partner: &PartnerId, acceptance: &Acceptance, record: &Record) -> Accepted = |store| Accepted::Bound;
+    BindingOutcomes {
+        fn count_wrong_signature(partner: &PartnerId, wrong: &WrongSignature, record: &AuditRecord) -> Option<i64> = |store| Some(1);
+        fn accept_binding(partner: &PartnerId, acceptance: &Acceptance, record: &AuditRecord) -> Accepted = |store| Accepted::Bound;
         fn past_binding(
             partner: &PartnerId, id: ChallengeId, fingerprint: Option<[u8; 32]>, now: DateTime<Utc>
         ) -> Option<PastBinding>;
@@ -168,7 +168,7 @@ answers![
     Devices {
         fn device(partner: &PartnerId, id: DeviceId) -> Option<Device> = |store| (id == store.device.id).then(|| store.device.clone());
         fn delete_device(
-            partner: &PartnerId, id: DeviceId, now: DateTime<Utc>, record: &Record, salt: [u8; 16]
+            partner: &PartnerId, id: DeviceId, now: DateTime<Utc>, record: &AuditRecord, salt: [u8; 16]
         ) -> DeleteOutcome = |store| DeleteOutcome::Deleted;
     }
     DeviceLists {
@@ -183,16 +183,16 @@ answers![
     Keys {
         fn device_with_keys(partner: &PartnerId, id: DeviceId) -> Option<DeviceWithKeys> = |store| Some(store.with_keys());
         fn key(partner: &PartnerId, device: DeviceId, key: KeyId) -> Option<DeviceKey> = |store| Some(store.key.clone());
-        fn add_key(partner: &PartnerId, key: &NewKey, record: &Record) -> AddedKey = |store| AddedKey::Added;
+        fn add_key(partner: &PartnerId, key: &NewKey, record: &AuditRecord) -> AddedKey = |store| AddedKey::Added;
     }
     MobileNumbers {
         fn mobile_number(partner: &PartnerId, person: &PersonId) -> Option<NumberRecord> = |store| Some(store.number.clone());
         fn create_mobile_number(
             partner: &PartnerId, person: &PersonId, number: (NumberId, &MobileNumber),
-            verification: NumberVerification<'_>, now: DateTime<Utc>, record: &Record
+            verification: NumberVerification<'_>, now: DateTime<Utc>, record: &AuditRecord
         ) -> bool = |store| true;
         fn delete_mobile_number(
-            partner: &PartnerId, person: &PersonId, number: Option<&MobileNumber>, now: DateTime<Utc>, record: &Record
+            partner: &PartnerId, person: &PersonId, number: Option<&MobileNumber>, now: DateTime<Utc>, record: &AuditRecord
         ) -> Option<NumberRecord> = |store| Some(store.number.clone());
     }
     NumberChallenges {
@@ -201,35 +201,35 @@ answers![
         ) -> Option<NumberProspects> = |store| Some(store.number_prospects());
         fn open_token_challenge(
             partner: &PartnerId, person: &PersonId, number: &MobileNumber, challenge: TokenChallenge,
-            sms: Option<&SmsSpend>, record: &Record
+            sms: Option<&SmsSpend>, record: &AuditRecord
         ) -> bool = |store| true;
         fn close_token_challenge(
             partner: &PartnerId, person: &PersonId, id: TokenChallengeId, not_taken: Option<&SmsSpend>,
-            record: &Record
+            record: &AuditRecord
         ) -> ();
         fn number_challenge(
             partner: &PartnerId, person: &PersonId, number: &MobileNumber, now: DateTime<Utc>, wrong_tokens_cap: i64
         ) -> Option<NumberChallenge> = |store| Some(store.number_challenge());
         fn count_wrong_token(
-            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &Record
+            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &AuditRecord
         ) -> Option<i64>;
         fn confirm_mobile_number(
-            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &Record
+            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &AuditRecord
         ) -> bool = |store| true;
     }
     Clients {
         fn client_with_secrets(id: &str, now: DateTime<Utc>) -> Option<(Client, Vec<ClientSecret>)>;
         fn clients(after: Option<(DateTime<Utc>, &str)>, limit: i64) -> Vec<Client>;
-        fn create_client(client: &Client, secret: SecretHash, record: &Record) -> ();
+        fn create_client(client: &Client, secret: SecretHash, record: &AuditRecord) -> ();
         fn rotate_client_secret(
-            id: &str, secret: SecretHash, now: DateTime<Utc>, overlap_until: DateTime<Utc>, record: &Record
+            id: &str, secret: SecretHash, now: DateTime<Utc>, overlap_until: DateTime<Utc>, record: &AuditRecord
         ) -> bool;
-        fn revoke_client(id: &str, now: DateTime<Utc>, record: &Record) -> bool;
+        fn revoke_client(id: &str, now: DateTime<Utc>, record: &AuditRecord) -> bool;
     }
     Failures {
         fn failures(partner: &PartnerId, person: &PersonId) -> FailureRun = |store| FailureRun::default();
         fn count_failure(
-            partner: &PartnerId, person: &PersonId, now: DateTime<Utc>, budget: &FailureBudget, record: &Record
+            partner: &PartnerId, person: &PersonId, now: DateTime<Utc>, budget: &FailureBudget, record: &AuditRecord
         ) -> ();
     }
     IdempotentRequests {
@@ -240,10 +240,10 @@ answers![
     Housekeeping {
         fn take_lease(task: &str, holder: Uuid, now: DateTime<Utc>, longest: TimeDelta) -> bool;
         fn end_lease(task: &str, holder: Uuid, now: DateTime<Utc>) -> ();
-        fn sweep(litter: Litter, before: DateTime<Utc>) -> usize;
+        fn sweep(litter: ExpiredRows, before: DateTime<Utc>) -> usize;
     }
-    Records {
-        fn record(partner: &PartnerId, record: &Record) -> ();
+    AuditRecords {
+        fn record(partner: &PartnerId, record: &AuditRecord) -> ();
     }
     AuditTrail {
         fn next_partner_with_pending_events(after: Option<&PartnerId>) -> Option<PartnerId>;
@@ -263,6 +263,6 @@ answers![
     SmsConversion {
         fn add_sms_conversion(counts: &[(SentMinute, Tally)]) -> ();
         fn sms_conversion(minutes: Range<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<ConversionSum>;
-        fn reset_sms_conversion(destination: &Destination, at: DateTime<Utc>, record: &Record) -> ();
+        fn reset_sms_conversion(destination: &Destination, at: DateTime<Utc>, record: &AuditRecord) -> ();
     }
 ];

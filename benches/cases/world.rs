@@ -8,7 +8,7 @@ use device_management::api::App;
 use device_management::app::{Surroundings, assemble};
 use device_management::clock::Clock;
 use device_management::config::Config;
-use device_management::domain::client::{Caller, Permissions};
+use device_management::domain::clients::{Caller, Permissions};
 use device_management::domain::id::uuid_v7;
 use device_management::domain::person::PartnerId;
 use device_management::entropy::Entropy;

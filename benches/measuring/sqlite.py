@@ -21,7 +21,7 @@ HALF_AN_HOUR = datetime.timedelta(minutes=30)
 def measure(bench, connections):
     """PUT the signature, with the service and by itself, round after round."""
     file = bench.folder / "service.db"
-    look, accept = statement("bindings.rs", "open_binding_with_id"), statement("sqlite.rs", "accept_binding").split(";")
+    look, accept = statement("challenges/binding.rs", "open_binding_with_id"), statement("sqlite.rs", "accept_binding").split(";")
     rounds = []
     for _ in range(bench.options.rounds):
         service = bench.service(f"sqlite://{file}")
@@ -42,8 +42,8 @@ def measure(bench, connections):
 def statement(file, function):
     """The SQL of a function, from the source: what is measured is what is shipped."""
     text = (SOURCE / file).read_text()
-    # What both engines share is in `verdicts` and `failures`; an engine's own wins.
-    known = "".join((SOURCE / shared).read_text() for shared in ("verdicts.rs", "failures.rs")) + text
+    # What both engines share is in `binding_outcomes` and `failures`; an engine's own wins.
+    known = "".join((SOURCE / shared).read_text() for shared in ("challenges/binding_outcomes.rs", "persons/failures.rs")) + text
     macros = {name: (PARAMETER.findall(parameters), body) for name, parameters, body in MACRO.findall(known)}
     body = re.split(r"\n(?:    )?}\n", text[text.rindex(f"fn {function}"):])[0]
     start = re.search(r'(?:sqlx::query|concat!)\(\s*(?=")', body)
@@ -118,7 +118,7 @@ def by_themselves(file, look, accept, first, most, seconds):
 
 
 def connect(file):
-    """With the settings of the service (src/store/connect.rs)."""
+    """With the settings of the service (src/store/connect/mod.rs)."""
     database = sqlite3.connect(file, isolation_level=None)
     for setting in ("journal_mode = wal", "synchronous = full", "foreign_keys = on"):
         database.execute(f"pragma {setting}")

@@ -13,7 +13,7 @@ use tracing::{Span, record_all};
 
 use super::App;
 use super::error::ApiError;
-use crate::domain::client::Caller;
+use crate::domain::clients::Caller;
 
 /// Around every route of the API: a request without a valid token gets no further.
 pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {

@@ -7,7 +7,8 @@
 mod admission;
 mod body;
 mod caller;
-mod cursor;
+mod challenges;
+mod clients;
 mod devices;
 mod docs;
 mod error;
@@ -15,14 +16,10 @@ mod fields;
 mod health;
 mod host;
 mod idempotency;
-mod keys;
-mod mobile_numbers;
-mod page;
+mod numbers;
 mod path;
 mod refusals;
 mod request_log;
-mod signature_challenges;
-mod tokens;
 mod unread_body;
 mod views;
 
@@ -122,26 +119,26 @@ pub fn router(app: App) -> Router {
     let devices = Router::new()
         .route("/v1/mfa/devices", once(post(devices::bind)).get(devices::list))
         .route("/v1/mfa/devices/{id}", get(devices::show).delete(devices::delete))
-        .route("/v1/mfa/devices/{id}/keys", once(post(keys::add)).get(keys::list))
-        .route("/v1/mfa/devices/{id}/keys/{key_id}", get(keys::show))
+        .route("/v1/mfa/devices/{id}/keys", once(post(devices::keys::add)).get(devices::keys::list))
+        .route("/v1/mfa/devices/{id}/keys/{key_id}", get(devices::keys::show))
         .route(
             "/v1/mfa/challenges/signatures/{id}",
-            once(put(signature_challenges::verify)).get(signature_challenges::show),
+            once(put(challenges::signatures::verify)).get(challenges::signatures::show),
         );
     let numbers = Router::new()
         .route(
             "/v1/persons/{person_id}/mobile_number",
-            once(post(mobile_numbers::create)).get(mobile_numbers::show).delete(mobile_numbers::delete),
+            once(post(numbers::create)).get(numbers::show).delete(numbers::delete),
         )
-        .route("/v1/persons/{person_id}/mobile_number/authorize", once(post(mobile_numbers::authorize)))
-        .route("/v1/persons/{person_id}/mobile_number/confirm", once(post(mobile_numbers::confirm)));
+        .route("/v1/persons/{person_id}/mobile_number/authorize", once(post(numbers::authorize)))
+        .route("/v1/persons/{person_id}/mobile_number/confirm", once(post(numbers::confirm)));
     // The token first: it may have to wait for the identity provider, and must not hold a place meanwhile.
     let api = devices
         .merge(numbers)
         .route_layer(from_fn_with_state(app.clone(), admission::around))
         .route_layer(from_fn_with_state(app.clone(), caller::around));
     let tokens =
-        Router::new().route("/oauth2/token", post(tokens::issue)).route("/oauth/token", post(tokens::issue_older));
+        Router::new().route("/oauth2/token", post(clients::issue)).route("/oauth/token", post(clients::issue_older));
     let operations =
         Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready)).merge(docs::routes());
 

@@ -4,8 +4,8 @@
 
 use super::error::{ApiError, ErrorCode};
 use crate::auth::TokenError;
-use crate::domain::country::CountryNotServed;
 use crate::domain::invalid::Invalid;
+use crate::domain::numbers::country::CountryNotServed;
 use crate::service::{AddKeyError, BindDeviceError, DeviceError, Failure, MobileNumberError, VerifyBindingError};
 use crate::store::StoreError;
 

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::token_header::TokenHeader;
 use super::{SCOPE, TokenError, is_current};
-use crate::domain::client::{Caller, Permissions};
+use crate::domain::clients::{Caller, Permissions};
 use crate::domain::person::PartnerId;
 
 /// Issuer and audience of our own tokens: nobody else reads them.
@@ -168,7 +168,7 @@ impl FoundGood {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::client::Permission;
+    use crate::domain::clients::Permission;
 
     fn tokens(secret: &str, previous: Option<&str>) -> AccessTokens {
         AccessTokens::new(&secret.into(), previous.map(SecretString::from).as_ref(), TimeDelta::seconds(3599))

@@ -11,7 +11,7 @@ use super::key_set::VerifyingKey;
 use super::provider::{KeysError, Provider};
 use super::token_header::TokenHeader;
 use super::{LEEWAY, SCOPE, TokenError, is_current};
-use crate::domain::client::{Caller, Permissions};
+use crate::domain::clients::{Caller, Permissions};
 use crate::domain::person::PartnerId;
 
 /// Whom to trust, and what its tokens look like.

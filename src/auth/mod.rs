@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 use self::token_header::TokenHeader;
 use crate::clock::Clock;
 use crate::domain::audit::OPERATOR;
-use crate::domain::client::Caller;
+use crate::domain::clients::Caller;
 
 /// The one scope there is (contract section 1.1).
 pub const SCOPE: &str = "partners";

@@ -12,7 +12,7 @@ use super::{open_store, say};
 use crate::config::Config;
 use crate::domain::audit::AuditEvent;
 use crate::domain::person::PartnerId;
-use crate::service::{AuditExport, AuditVerification, KeptHeads};
+use crate::service::{AuditCheckpoints, AuditExport, AuditVerification};
 use crate::store::{SealedEvent, Store, WAITING_COUNTED};
 
 #[derive(Subcommand, Debug)]
@@ -37,7 +37,7 @@ pub(super) enum AuditCommand {
 pub(super) async fn run(config: &Config, command: AuditCommand) -> anyhow::Result<()> {
     let kept = match &command {
         AuditCommand::Verify { kept: Some(file) } => read_kept(file)?,
-        _ => KeptHeads::default(),
+        _ => AuditCheckpoints::default(),
     };
     let store = open_store(config).await?;
     let done = match command {
@@ -48,21 +48,21 @@ pub(super) async fn run(config: &Config, command: AuditCommand) -> anyhow::Resul
     done
 }
 
-fn read_kept(file: &Path) -> anyhow::Result<KeptHeads> {
+fn read_kept(file: &Path) -> anyhow::Result<AuditCheckpoints> {
     let name = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("{name} cannot be read"))?;
-    KeptHeads::parse(&text).map_err(|line| anyhow!("{name}, line {line}: not a line that `audit verify` prints"))
+    AuditCheckpoints::parse(&text).map_err(|line| anyhow!("{name}, line {line}: not a line that `audit verify` prints"))
 }
 
 /// A chain that does not hold gets no line: nobody should keep its head.
-async fn verify(store: &dyn Store, kept: &KeptHeads) -> anyhow::Result<()> {
-    say(KeptHeads::HEADER)?;
+async fn verify(store: &dyn Store, kept: &AuditCheckpoints) -> anyhow::Result<()> {
+    say(AuditCheckpoints::HEADER)?;
     let mut broken = 0;
     let mut verification = AuditVerification::new(store, kept);
     while let Some(verdict) = verification.next().await? {
         if verdict.faults.is_empty() {
             let counts = [verdict.seals, verdict.events, verdict.waiting];
-            say(KeptHeads::line(&verdict.partner, counts, verdict.head))?;
+            say(AuditCheckpoints::line(&verdict.partner, counts, verdict.head))?;
             continue;
         }
         broken += 1;

@@ -9,12 +9,12 @@ use super::parse::{boolean, milliseconds, seconds, server, visible, whole};
 use super::source::Source;
 use crate::outbound::HttpUrl;
 use crate::sms::circuit::CircuitSettings;
+use crate::sms::gateway::{GatewayAuth, GatewaySettings};
 use crate::sms::ios_domain::IosDomain;
 use crate::sms::providers::AfterUncertain;
 use crate::sms::sender_name::SenderName;
 use crate::sms::text::SmsTemplate;
 use crate::sms::twilio::{TwilioSender, TwilioSettings};
-use crate::sms::webhook::{WebhookAuth, WebhookSettings};
 
 const DEFAULT_SENDER: &str = "Device Management";
 
@@ -24,7 +24,7 @@ pub enum ProviderSettings {
     /// A log line. Sandbox only.
     Console,
     /// The operator's own gateway.
-    Webhook(WebhookSettings),
+    Gateway(GatewaySettings),
     /// Twilio.
     Twilio(TwilioSettings),
 }
@@ -56,13 +56,13 @@ pub(super) fn settings(s: &mut Source<'_>, mode: Mode) -> SmsSettings {
     if mode == Mode::Production && names.contains(&Name::Console) {
         s.problem("SMS_PROVIDERS", "must not contain console in production: codes would stand in the log");
     }
-    let webhook = webhook(s, mode, names.contains(&Name::Webhook));
+    let gateway = gateway(s, mode, names.contains(&Name::Gateway));
     let twilio = twilio(s, mode, names.contains(&Name::Twilio));
     let providers = names
         .iter()
         .filter_map(|name| match name {
             Name::Console => Some(ProviderSettings::Console),
-            Name::Webhook => webhook.clone().map(ProviderSettings::Webhook),
+            Name::Gateway => gateway.clone().map(ProviderSettings::Gateway),
             Name::Twilio => twilio.clone().map(ProviderSettings::Twilio),
         })
         .collect();
@@ -90,7 +90,7 @@ fn template(s: &mut Source<'_>) -> SmsTemplate {
     })
 }
 
-fn webhook(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<WebhookSettings> {
+fn gateway(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<GatewaySettings> {
     // Its path or query may hold a token, so it is read and shown like a secret.
     let url = s.secret("SMS_WEBHOOK_URL");
     let url = url.map(|url| server(mode)(url.expose_secret()));
@@ -101,8 +101,8 @@ fn webhook(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<WebhookSettin
         return None;
     }
     let auth = match (token, hmac) {
-        (Some(token), None) => header_safe(s, "SMS_WEBHOOK_TOKEN", token).map(WebhookAuth::Bearer),
-        (None, Some(secret)) => Some(WebhookAuth::Hmac(secret)),
+        (Some(token), None) => header_safe(s, "SMS_WEBHOOK_TOKEN", token).map(GatewayAuth::Bearer),
+        (None, Some(secret)) => Some(GatewayAuth::Hmac(secret)),
         (Some(_), Some(_)) => {
             s.problem("SMS_WEBHOOK_TOKEN", "and SMS_WEBHOOK_HMAC_SECRET exclude each other: set one");
             None
@@ -113,7 +113,7 @@ fn webhook(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<WebhookSettin
         }
     };
     let url = required(s, "SMS_WEBHOOK_URL", "SMS_PROVIDERS=webhook", url);
-    Some(WebhookSettings { url: url?, auth: auth? })
+    Some(GatewaySettings { url: url?, auth: auth? })
 }
 
 fn twilio(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<TwilioSettings> {
@@ -162,14 +162,14 @@ pub(super) fn header_safe(s: &mut Source<'_>, name: &str, secret: SecretString) 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     Console,
-    Webhook,
+    Gateway,
     Twilio,
 }
 
 fn provider_names(text: &str) -> Result<Vec<Name>, &'static str> {
     let name = |word: &str| match word.trim() {
         "console" => Some(Name::Console),
-        "webhook" => Some(Name::Webhook),
+        "webhook" => Some(Name::Gateway),
         "twilio" => Some(Name::Twilio),
         _ => None,
     };

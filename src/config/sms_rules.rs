@@ -5,9 +5,9 @@ use chrono::TimeDelta;
 use super::parse::{from_words, seconds, whole};
 use super::source::Source;
 use super::{Mode, delta};
-use crate::domain::country::{Countries, Country};
-use crate::domain::enforcement::Enforcement;
-use crate::domain::sms_conversion::ConversionRule;
+use crate::domain::numbers::country::{Countries, Country};
+use crate::domain::sms::conversion::ConversionRule;
+use crate::domain::sms::enforcement::Enforcement;
 
 /// The European Economic Area, the United Kingdom and Switzerland.
 ///

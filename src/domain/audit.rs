@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::country::Country;
 use super::person::{PartnerId, PersonId};
+use crate::domain::numbers::country::Country;
 
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];

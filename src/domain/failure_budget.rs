@@ -3,7 +3,7 @@
 //! Wrong signatures for devices and keys and wrong number tokens count together. A new challenge does not reset the count,
 //! success does. After the pause the person starts afresh.
 //!
-//! Pure: the statements of `store::failures` and `store::verdicts` do the same, and a test holds them against these functions.
+//! Pure: the statements of `store::persons::failures` and `store::challenges::binding_outcomes` do the same, and a test holds them against these functions.
 
 use chrono::{DateTime, TimeDelta, Utc};
 

@@ -3,8 +3,8 @@
 //! The port is [`FraudCheck`]; [`seon`] asks SEON, [`disabled`] asks nobody. What an answer, or the lack of one, means
 //! is [`policy`]; [`gate`] joins the two and is what services call. The payload of the device is opaque here: it is passed on untouched and never shown.
 
+pub mod checker;
 pub mod disabled;
-pub mod gate;
 pub mod policy;
 pub mod seon;
 

@@ -1,7 +1,7 @@
 //! Asks the fraud check and turns its answer into a record.
 
 use super::Service;
-use crate::domain::device_data::DeviceData;
+use crate::domain::devices::device_data::DeviceData;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::id::{DeviceId, uuid_v7};
 use crate::domain::person::PersonId;

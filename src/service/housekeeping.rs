@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{Failure, Policy, Service};
 use crate::domain::idempotency::ANSWERS_KEPT_FOR;
-use crate::domain::sms_limits::WINDOW_MAX;
-use crate::store::{Litter, SWEEP_BATCH, StoreError};
+use crate::domain::sms::limits::WINDOW_MAX;
+use crate::store::{ExpiredRows, SWEEP_BATCH, StoreError};
 
 /// Batches of one kind in one turn; the rest waits for the next turn.
 const BATCHES_PER_TURN: usize = 100;
@@ -51,7 +51,7 @@ impl Service {
     async fn sweep_every_kind(&self) -> Result<(), Failure> {
         let now = self.clock.now();
         let mut failure = None;
-        for litter in Litter::ALL {
+        for litter in ExpiredRows::ALL {
             let Some(before) = self.policy.useless_before(litter, now) else { continue };
             match self.sweep(litter, before).await {
                 Err(error) if error.is_transient() => return Err(error.into()),
@@ -61,7 +61,7 @@ impl Service {
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    async fn sweep(&self, litter: Litter, before: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn sweep(&self, litter: ExpiredRows, before: DateTime<Utc>) -> Result<(), StoreError> {
         for _ in 0..BATCHES_PER_TURN {
             let swept = self.store.sweep(litter, before).await?;
             metrics::counter!("housekeeping_rows_total", "kind" => litter.as_str())
@@ -76,14 +76,14 @@ impl Service {
 
 impl Policy {
     /// What of this kind ended before this instant is needed no more. `None` keeps all of it.
-    fn useless_before(&self, litter: Litter, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    fn useless_before(&self, litter: ExpiredRows, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match litter {
-            Litter::Attempts | Litter::Codes => Some(now - self.retention.challenges),
-            Litter::Answers => Some(now - ANSWERS_KEPT_FOR),
-            Litter::Messages => Some(now - WINDOW_MAX),
-            Litter::Secrets => Some(now),
-            Litter::Conversion => Some(self.sms_conversion.judged(now, self.challenge_life).start - WINDOW_MAX),
-            Litter::Assessments => self.retention.assessments.map(|kept_for| now - kept_for),
+            ExpiredRows::Attempts | ExpiredRows::Codes => Some(now - self.retention.challenges),
+            ExpiredRows::Answers => Some(now - ANSWERS_KEPT_FOR),
+            ExpiredRows::Messages => Some(now - WINDOW_MAX),
+            ExpiredRows::Secrets => Some(now),
+            ExpiredRows::Conversion => Some(self.sms_conversion.judged(now, self.challenge_life).start - WINDOW_MAX),
+            ExpiredRows::Assessments => self.retention.assessments.map(|kept_for| now - kept_for),
         }
     }
 }

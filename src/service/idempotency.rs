@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{Failure, Service};
-use crate::domain::client::Caller;
+use crate::domain::clients::Caller;
 use crate::domain::id::uuid_v7;
 use crate::domain::idempotency::{Claim, ClaimId, Claimed};
 use crate::domain::person::PersonId;

@@ -4,58 +4,49 @@
 //! calls outside without holding a database connection; then one conditional, durable write settles the matter. A use case
 //! runs to its end even when the client hangs up: `api` gives each request a task of its own.
 
-mod attempt;
-mod audit_trail;
-mod audit_verification;
-mod audit_walk;
-mod bind_device;
-mod client_credentials;
-mod conversion;
-mod device_counts;
+mod audit;
+mod challenges;
+mod clients;
 mod devices;
-mod erase_person;
+mod erasure;
 mod failure;
 mod fraud_check;
 mod housekeeping;
 mod idempotency;
-mod kept_heads;
-mod keys;
-mod mobile_number;
-mod one_time_codes;
-mod sms_rules;
-mod verify_binding;
+mod numbers;
+mod sms;
 
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-pub use attempt::Keeping;
-pub use audit_trail::AuditExport;
-pub use audit_verification::{AuditVerdict, AuditVerification};
-pub use bind_device::{BindDevice, BindDeviceError, Challenge};
-pub use client_credentials::{ClientCredentialsError, ClientRegistry, NewSecret, SandboxClient};
-pub use conversion::{Conversion, ConversionBook, ConversionEntry, SETTLING_INTERVAL};
-pub use device_counts::COUNTING_INTERVAL;
+pub use audit::checkpoints::AuditCheckpoints;
+pub use audit::export::AuditExport;
+pub use audit::scope::Keeping;
+pub use audit::verification::{AuditVerdict, AuditVerification};
+pub use challenges::bind_device::{BindDevice, BindDeviceError, Challenge};
+pub use challenges::one_time_codes::OneTimeCodes;
+pub use challenges::verify_binding::{BindingAnswer, VerifyBindingError};
+pub use clients::{ClientCredentialsError, ClientRegistry, NewSecret, SandboxClient};
 pub use devices::DeviceError;
-pub use erase_person::PersonErasure;
+pub use devices::counts::COUNTING_INTERVAL;
+pub use devices::keys::{AddKey, AddKeyError};
+pub use erasure::PersonErasure;
 pub use failure::Failure;
 pub use housekeeping::{Retention, Turn};
 pub use idempotency::RepeatableRequest;
-pub use kept_heads::KeptHeads;
-pub use keys::{AddKey, AddKeyError};
-pub use mobile_number::MobileNumberError;
-pub use one_time_codes::OneTimeCodes;
-pub use verify_binding::{BindingAnswer, VerifyBindingError};
+pub use numbers::MobileNumberError;
+pub use sms::conversion::{Conversion, ConversionBook, ConversionEntry, SETTLING_INTERVAL};
 
 use crate::clock::Clock;
-use crate::domain::country::Countries;
-use crate::domain::enforcement::Enforcement;
 use crate::domain::failure_budget::{CoolingOff, FailureBudget, FailureRun};
-use crate::domain::language::Language;
-use crate::domain::sms_conversion::ConversionRule;
-use crate::domain::sms_limits::SmsLimits;
+use crate::domain::numbers::country::Countries;
+use crate::domain::sms::conversion::ConversionRule;
+use crate::domain::sms::enforcement::Enforcement;
+use crate::domain::sms::language::Language;
+use crate::domain::sms::limits::SmsLimits;
 use crate::entropy::Entropy;
-use crate::fraud::gate::FraudGate;
+use crate::fraud::checker::FraudChecker;
 use crate::sms::{SmsSender, SmsTemplate};
 use crate::store::Store;
 
@@ -93,7 +84,7 @@ pub struct Service {
     /// Who brings codes to people.
     pub sms: Arc<dyn SmsSender>,
     /// Who assesses devices, and what follows from it.
-    pub fraud: FraudGate,
+    pub fraud: FraudChecker,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness for ids and secrets.

@@ -8,6 +8,7 @@ mod answer;
 pub mod circuit;
 pub mod console;
 pub mod error;
+pub mod gateway;
 pub mod gsm7;
 pub mod ios_domain;
 pub mod providers;
@@ -15,12 +16,11 @@ pub mod sender_name;
 pub mod text;
 pub mod twilio;
 pub mod twilio_errors;
-pub mod webhook;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::domain::mobile_number::MobileNumber;
+use crate::domain::numbers::MobileNumber;
 pub use error::{Fault, SmsError};
 pub use text::{SmsTemplate, SmsText};
 

@@ -16,8 +16,8 @@ use super::gsm7::{self, SEGMENT_SEPTETS};
 use super::ios_domain::IosDomain;
 use super::sender_name::SenderName;
 use crate::crypto::Otp;
-use crate::domain::app_signature::AppSignature;
-use crate::domain::language::Language;
+use crate::domain::sms::app_signature::AppSignature;
+use crate::domain::sms::language::Language;
 
 /// Bytes of a message that SMS Retriever looks at. The text with the app hash is the longest, so no text has more.
 const RETRIEVER_BYTES: usize = 140;

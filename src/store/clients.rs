@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
-use super::engine::Engine;
-use super::record::write_down;
 use super::rows::{column, partner};
 use super::sql_store::SqlStore;
-use super::{Record, Result, StoreError};
-use crate::domain::client::Permissions;
+use super::{AuditRecord, Result, StoreError};
+use crate::domain::clients::Permissions;
 use crate::domain::person::PartnerId;
+use crate::store::audit::record::write_down;
+use crate::store::dialect::Dialect;
 
 /// SHA-256 of a client's secret.
 pub type SecretHash = [u8; 32];
@@ -49,7 +49,7 @@ pub trait Clients {
     async fn clients(&self, after: Option<(DateTime<Utc>, &str)>, limit: i64) -> Result<Vec<Client>>;
 
     /// Adds a client with its first secret.
-    async fn create_client(&self, client: &Client, secret: SecretHash, record: &Record) -> Result<()>;
+    async fn create_client(&self, client: &Client, secret: SecretHash, record: &AuditRecord) -> Result<()>;
 
     /// Gives a client a new secret; the one before it is accepted until `overlap_until`, older ones no more. False when
     /// there is no such client or it is revoked.
@@ -59,15 +59,15 @@ pub trait Clients {
         secret: SecretHash,
         now: DateTime<Utc>,
         overlap_until: DateTime<Utc>,
-        record: &Record,
+        record: &AuditRecord,
     ) -> Result<bool>;
 
     /// Stops a client from getting tokens. False when there is no such client or it is revoked already.
-    async fn revoke_client(&self, id: &str, now: DateTime<Utc>, record: &Record) -> Result<bool>;
+    async fn revoke_client(&self, id: &str, now: DateTime<Utc>, record: &AuditRecord) -> Result<bool>;
 }
 
 #[async_trait::async_trait]
-impl<DB: Engine> Clients for SqlStore<DB> {
+impl<DB: Dialect> Clients for SqlStore<DB> {
     async fn client_with_secrets(&self, id: &str, now: DateTime<Utc>) -> Result<Option<(Client, Vec<ClientSecret>)>> {
         let query = sqlx::query(
             "select c.client_id, c.partner_id, c.name, c.permissions, c.created_at, c.revoked_at
@@ -108,7 +108,7 @@ impl<DB: Engine> Clients for SqlStore<DB> {
         self.rows(query).await?.iter().map(client::<DB>).collect()
     }
 
-    async fn create_client(&self, client: &Client, secret: SecretHash, record: &Record) -> Result<()> {
+    async fn create_client(&self, client: &Client, secret: SecretHash, record: &AuditRecord) -> Result<()> {
         let mut transaction = self.begin().await?;
         sqlx::query(
             "insert into client (client_id, partner_id, name, permissions, created_at)
@@ -132,7 +132,7 @@ impl<DB: Engine> Clients for SqlStore<DB> {
         secret: SecretHash,
         now: DateTime<Utc>,
         overlap_until: DateTime<Utc>,
-        record: &Record,
+        record: &AuditRecord,
     ) -> Result<bool> {
         let mut transaction = self.begin().await?;
         // The client's row puts rotations in an order.
@@ -166,7 +166,7 @@ impl<DB: Engine> Clients for SqlStore<DB> {
         Ok(true)
     }
 
-    async fn revoke_client(&self, id: &str, now: DateTime<Utc>, record: &Record) -> Result<bool> {
+    async fn revoke_client(&self, id: &str, now: DateTime<Utc>, record: &AuditRecord) -> Result<bool> {
         let mut transaction = self.begin().await?;
         let revoked = sqlx::query(
             "update client
@@ -189,7 +189,7 @@ impl<DB: Engine> Clients for SqlStore<DB> {
     }
 }
 
-fn insert_secret<DB: Engine>(
+fn insert_secret<DB: Dialect>(
     id: &str,
     secret: SecretHash,
     now: DateTime<Utc>,
@@ -200,7 +200,7 @@ fn insert_secret<DB: Engine>(
         .bind(now)
 }
 
-fn client<DB: Engine>(row: &DB::Row) -> Result<Client> {
+fn client<DB: Dialect>(row: &DB::Row) -> Result<Client> {
     Ok(Client {
         id: column::<DB, _>(row, "client_id")?,
         partner: partner::<DB>(row)?,

@@ -2,12 +2,12 @@
 
 use sqlx::query::Query;
 
-use super::engine::Engine;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::person::PartnerId;
+use crate::store::dialect::Dialect;
 
 /// The insertion of one record, to run within a transaction.
-pub(super) fn insert<DB: Engine>(partner: &PartnerId, record: &FraudRecord) -> Query<'static, DB, DB::Arguments> {
+pub(super) fn insert<DB: Dialect>(partner: &PartnerId, record: &FraudRecord) -> Query<'static, DB, DB::Arguments> {
     sqlx::query(
         "insert into fraud_assessment
              ( assessment_id, partner_id, person_id, device_id, action, state, score, provider_id, latency_ms

@@ -12,17 +12,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::Result;
-use super::engine::Engine;
 use super::sql_store::SqlStore;
 use crate::domain::clock_skew::SKEW_MAX;
 use crate::domain::id::uuid_v7;
+use crate::store::dialect::Dialect;
 
 /// Rows in one commit.
 pub const SWEEP_BATCH: usize = 500;
 
 /// A kind of thing that becomes useless with time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Litter {
+pub enum ExpiredRows {
     /// Attempts to bind a device that have expired: the key and the name of a device that was never bound, or that has both
     /// in a row of its own by now.
     Attempts,
@@ -40,7 +40,7 @@ pub enum Litter {
     Assessments,
 }
 
-impl Litter {
+impl ExpiredRows {
     /// Every kind.
     pub const ALL: [Self; 7] = [
         Self::Attempts,
@@ -172,11 +172,11 @@ pub trait Housekeeping {
     async fn end_lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>) -> Result<()>;
 
     /// Removes what ended before this moment, the oldest first and not more than [`SWEEP_BATCH`]. Gives how much that was.
-    async fn sweep(&self, litter: Litter, before: DateTime<Utc>) -> Result<usize>;
+    async fn sweep(&self, litter: ExpiredRows, before: DateTime<Utc>) -> Result<usize>;
 }
 
 #[async_trait::async_trait]
-impl<DB: Engine> Housekeeping for SqlStore<DB> {
+impl<DB: Dialect> Housekeeping for SqlStore<DB> {
     async fn take_lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>, longest: TimeDelta) -> Result<bool> {
         let query = sqlx::query(
             "insert into housekeeping_lease (task, holder, held_until)
@@ -207,13 +207,13 @@ impl<DB: Engine> Housekeeping for SqlStore<DB> {
         Ok(())
     }
 
-    async fn sweep(&self, litter: Litter, before: DateTime<Utc>) -> Result<usize> {
+    async fn sweep(&self, litter: ExpiredRows, before: DateTime<Utc>) -> Result<usize> {
         let mut transaction = self.begin().await?;
         // What ended before that moment was made before it.
         let youngest = uuid_v7(before, [0; 10]);
         let query = sqlx::query(litter.statement());
         let query = match litter {
-            Litter::Messages => query.bind(before.timestamp_micros()),
+            ExpiredRows::Messages => query.bind(before.timestamp_micros()),
             _ => query.bind(before),
         };
         let query = if litter.is_found_by_id() { query.bind(youngest) } else { query };

@@ -4,62 +4,49 @@
 //! when it returns. Races are settled here, by conditions in the statements; nothing above this module locks or retries.
 //! Every method takes the partner: another partner's rows do not exist for it.
 
-mod audit_events;
-mod audit_trail;
-mod bindings;
+mod audit;
+mod challenges;
 mod clients;
 mod connect;
-mod database_url;
-mod device_counts;
-mod device_lists;
 mod devices;
-mod engine;
-mod erasure;
+mod dialect;
 mod error;
-mod failures;
 mod fraud_assessments;
 mod housekeeping;
-mod idempotent_requests;
-mod keys;
+mod idempotency;
 mod migrate;
-mod mobile_numbers;
-mod number_challenges;
-mod open;
+mod numbers;
+mod persons;
 mod pool;
 mod postgres;
-mod preconditions;
-mod record;
 mod result_codes;
 mod rows;
-mod session;
-mod sms_conversion;
-mod sms_use;
+mod sms;
 mod sql_store;
 mod sqlite;
-mod verdicts;
 
-pub use audit_trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent, WAITING_COUNTED};
-pub use bindings::{BindingProspects, Bindings};
-pub use clients::{Client, ClientSecret, Clients, SecretHash};
-pub use connect::{DatabaseSettings, PoolUse, Pooler, connect};
-pub use database_url::{DatabaseUrl, Transport};
-pub use device_counts::{DeviceCounts, DeviceKind, PartnerDevices};
-pub use device_lists::{COUNTED_EXACTLY, DeviceLists, DevicePage, DeviceQuery, PageStart, Position, Tombstones};
-pub use devices::{DeleteOutcome, Devices};
-pub use erasure::{ERASURE_BATCH, Erased, Erasure, ErasureStep};
-pub use error::StoreError;
-pub use failures::Failures;
-pub use housekeeping::{Housekeeping, Litter, SWEEP_BATCH};
-pub use idempotent_requests::IdempotentRequests;
-pub use keys::{AddedKey, Keys, NewKey};
-pub use migrate::{migrate, migrate_with};
-pub use mobile_numbers::{MobileNumbers, NumberRecord, NumberVerification};
-pub use number_challenges::{
+pub use audit::record::{AuditRecord, AuditRecords};
+pub use audit::trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent, WAITING_COUNTED};
+pub use challenges::binding::{BindingProspects, Bindings};
+pub use challenges::binding_outcomes::{Accepted, BindingOutcomes, PastBinding};
+pub use challenges::number::{
     NumberChallenge, NumberChallenges, NumberProspects, OpenToken, TokenAttempt, TokenChallenge,
 };
-pub use record::{Record, Records};
-pub use sms_conversion::{ConversionSum, SentMinute, SmsConversion};
-pub use verdicts::{Accepted, PastBinding, Verdicts};
+pub use clients::{Client, ClientSecret, Clients, SecretHash};
+pub use connect::database_url::{DatabaseUrl, Transport};
+pub use connect::{DatabaseSettings, PoolUse, Pooler, connect};
+pub use devices::counts::{DeviceCounts, DeviceKind, PartnerDevices};
+pub use devices::keys::{AddedKey, Keys, NewKey};
+pub use devices::lists::{COUNTED_EXACTLY, DeviceLists, DevicePage, DeviceQuery, PageStart, Position, Tombstones};
+pub use devices::{DeleteOutcome, Devices};
+pub use error::StoreError;
+pub use housekeeping::{ExpiredRows, Housekeeping, SWEEP_BATCH};
+pub use idempotency::IdempotentRequests;
+pub use migrate::{migrate, migrate_with};
+pub use numbers::{MobileNumbers, NumberRecord, NumberVerification};
+pub use persons::erasure::{ERASURE_BATCH, Erased, Erasure, ErasureStep};
+pub use persons::failures::Failures;
+pub use sms::conversion::{ConversionSum, SentMinute, SmsConversion};
 
 /// What every method of the store returns.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -68,7 +55,7 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 #[async_trait::async_trait]
 pub trait Store:
     Bindings
-    + Verdicts
+    + BindingOutcomes
     + Devices
     + DeviceLists
     + DeviceCounts
@@ -79,7 +66,7 @@ pub trait Store:
     + Failures
     + IdempotentRequests
     + Housekeeping
-    + Records
+    + AuditRecords
     + AuditTrail
     + Erasure
     + SmsConversion

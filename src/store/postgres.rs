@@ -9,18 +9,20 @@
 
 use sqlx::Postgres;
 
-use super::engine::Engine;
-use super::idempotent_requests::claim_request;
 use super::pool::Pool;
-use super::record::bind_record;
 use super::rows::column;
-use super::sms_use::ahead_of_rate;
-use super::verdicts::{bind_acceptance, bind_wrong_signature, count_against_binding, meet_binding};
-use super::{Record, Result};
-use crate::domain::challenge::{Acceptance, NewBinding, WrongSignature};
-use crate::domain::device::DeviceName;
+use super::{AuditRecord, Result};
+use crate::domain::challenges::{Acceptance, NewBinding, WrongSignature};
+use crate::domain::devices::DeviceName;
 use crate::domain::person::PartnerId;
-use crate::domain::sms_limits::SmsSpend;
+use crate::domain::sms::limits::SmsSpend;
+use crate::store::audit::record::bind_record;
+use crate::store::challenges::binding_outcomes::{
+    bind_acceptance, bind_wrong_signature, count_against_binding, meet_binding,
+};
+use crate::store::dialect::Dialect;
+use crate::store::idempotency::claim_request;
+use crate::store::sms::usage::ahead_of_rate;
 
 /// What a statement says that is undone because one of its parts found its conditions broken. Postgres logs it as an error.
 macro_rules! overtaken {
@@ -94,7 +96,7 @@ macro_rules! record_with {
 }
 
 #[async_trait::async_trait]
-impl Engine for Postgres {
+impl Dialect for Postgres {
     const BEGIN_WRITE: &'static str = "begin";
 
     // Of a partner that its statistics do not know it would sort all rows to find the first ones.
@@ -111,7 +113,7 @@ impl Engine for Postgres {
         partner: &PartnerId,
         binding: &NewBinding,
         sms: Option<&SmsSpend>,
-        record: &Record,
+        record: &AuditRecord,
     ) -> Result<bool> {
         // The lock on the number keeps it from being deleted before the attempt is there to be closed with it.
         let statement = concat!(
@@ -214,7 +216,7 @@ impl Engine for Postgres {
         writer: &Pool<Self>,
         partner: &PartnerId,
         acceptance: &Acceptance,
-        record: &Record,
+        record: &AuditRecord,
     ) -> Result<bool> {
         let statement = concat!(
             "with ",
@@ -247,7 +249,7 @@ impl Engine for Postgres {
         writer: &Pool<Self>,
         partner: &PartnerId,
         wrong: &WrongSignature,
-        record: &Record,
+        record: &AuditRecord,
     ) -> Result<Option<i64>> {
         let statement = concat!(
             "with ",

@@ -2,15 +2,15 @@
 
 use sqlx::Row;
 
-use super::engine::Engine;
 use super::{Result, StoreError};
 use crate::crypto::PublicKey;
-use crate::domain::device::{Device, DeviceName};
-use crate::domain::key::{DeviceKey, KeyPurpose};
+use crate::domain::devices::key::{DeviceKey, KeyPurpose};
+use crate::domain::devices::{Device, DeviceName};
 use crate::domain::person::{PartnerId, PersonId};
+use crate::store::dialect::Dialect;
 
 /// Reads one column.
-pub(super) fn column<'r, DB: Engine, T>(row: &'r DB::Row, name: &'static str) -> Result<T>
+pub(super) fn column<'r, DB: Dialect, T>(row: &'r DB::Row, name: &'static str) -> Result<T>
 where
     T: sqlx::Decode<'r, DB> + sqlx::Type<DB>,
 {
@@ -18,7 +18,7 @@ where
 }
 
 /// Reads `partner_id`.
-pub(super) fn partner<DB: Engine>(row: &DB::Row) -> Result<PartnerId> {
+pub(super) fn partner<DB: Dialect>(row: &DB::Row) -> Result<PartnerId> {
     let text = column::<DB, String>(row, "partner_id")?;
     PartnerId::parse(&text).ok_or(StoreError::Corrupt { column: "partner_id" })
 }
@@ -36,7 +36,7 @@ pub(super) fn purpose(text: &str) -> Result<KeyPurpose> {
     KeyPurpose::parse(text).ok_or(StoreError::Corrupt { column: "purpose" })
 }
 
-pub(super) fn device<DB: Engine>(row: &DB::Row) -> Result<Device> {
+pub(super) fn device<DB: Dialect>(row: &DB::Row) -> Result<Device> {
     Ok(Device {
         id: column::<DB, uuid::Uuid>(row, "device_id")?.into(),
         person_id: person_id(&column::<DB, String>(row, "person_id")?)?,
@@ -46,7 +46,7 @@ pub(super) fn device<DB: Engine>(row: &DB::Row) -> Result<Device> {
     })
 }
 
-pub(super) fn device_key<DB: Engine>(row: &DB::Row) -> Result<DeviceKey> {
+pub(super) fn device_key<DB: Dialect>(row: &DB::Row) -> Result<DeviceKey> {
     Ok(DeviceKey {
         id: column::<DB, uuid::Uuid>(row, "key_id")?.into(),
         purpose: purpose(&column::<DB, String>(row, "purpose")?)?,

@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use sqlx::query::Query;
 
-use super::engine::Engine;
 use super::pool::{Pool, Transaction};
 use super::{PoolUse, Result};
+use crate::store::dialect::Dialect;
 
 /// The store on the engine `DB`.
 ///
 /// Two pools, because SQLite has one writer at a time: a pool of one makes writers queue fairly instead of polling for the
 /// lock. On Postgres both are the same pool.
-pub(super) struct SqlStore<DB: Engine> {
+pub(super) struct SqlStore<DB: Dialect> {
     reader: Arc<Pool<DB>>,
     writer: Arc<Pool<DB>>,
 }
 
-impl<DB: Engine> SqlStore<DB> {
+impl<DB: Dialect> SqlStore<DB> {
     pub(super) fn new(reader: Arc<Pool<DB>>, writer: Arc<Pool<DB>>) -> Self {
         Self { reader, writer }
     }
@@ -49,7 +49,7 @@ impl<DB: Engine> SqlStore<DB> {
         Ok(self.writer.begin_with(DB::BEGIN_WRITE).await?)
     }
 
-    /// Reads at most one row, along an index: see [`Engine::BEGIN_IN_ORDER`].
+    /// Reads at most one row, along an index: see [`Dialect::BEGIN_IN_ORDER`].
     pub(super) async fn row_in_order(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Option<DB::Row>> {
         let mut transaction = self.reader.begin_with(DB::BEGIN_IN_ORDER).await?;
         let row = query.fetch_all(&mut *transaction).await?.pop();

@@ -8,18 +8,20 @@
 
 use sqlx::Sqlite;
 
-use super::engine::Engine;
-use super::idempotent_requests::claim_request;
 use super::pool::Pool;
-use super::record::{bind_record, write_down};
 use super::rows::column;
-use super::sms_use::spend_sms;
-use super::verdicts::{bind_acceptance, bind_wrong_signature, count_against_binding, meet_binding};
-use super::{Record, Result};
-use crate::domain::challenge::{Acceptance, NewBinding, WrongSignature};
-use crate::domain::device::DeviceName;
+use super::{AuditRecord, Result};
+use crate::domain::challenges::{Acceptance, NewBinding, WrongSignature};
+use crate::domain::devices::DeviceName;
 use crate::domain::person::PartnerId;
-use crate::domain::sms_limits::SmsSpend;
+use crate::domain::sms::limits::SmsSpend;
+use crate::store::audit::record::{bind_record, write_down};
+use crate::store::challenges::binding_outcomes::{
+    bind_acceptance, bind_wrong_signature, count_against_binding, meet_binding,
+};
+use crate::store::dialect::Dialect;
+use crate::store::idempotency::claim_request;
+use crate::store::sms::usage::spend_sms;
 
 /// Writes something that nothing reads, and makes it last: a file that cannot be written, or a disk that is full, is met by
 /// nothing less.
@@ -64,7 +66,7 @@ macro_rules! record_after_a_change {
 }
 
 #[async_trait::async_trait]
-impl Engine for Sqlite {
+impl Dialect for Sqlite {
     const BEGIN_WRITE: &'static str = "begin immediate";
 
     // It follows an index that fits in any case.
@@ -79,7 +81,7 @@ impl Engine for Sqlite {
         partner: &PartnerId,
         binding: &NewBinding,
         sms: Option<&SmsSpend>,
-        record: &Record,
+        record: &AuditRecord,
     ) -> Result<bool> {
         let mut transaction = writer.begin_with(Self::BEGIN_WRITE).await?;
         let opened = sqlx::query(
@@ -136,7 +138,7 @@ impl Engine for Sqlite {
         writer: &Pool<Self>,
         partner: &PartnerId,
         acceptance: &Acceptance,
-        record: &Record,
+        record: &AuditRecord,
     ) -> Result<bool> {
         let statement = concat!(
             "begin immediate;
@@ -173,7 +175,7 @@ impl Engine for Sqlite {
         writer: &Pool<Self>,
         partner: &PartnerId,
         wrong: &WrongSignature,
-        record: &Record,
+        record: &AuditRecord,
     ) -> Result<Option<i64>> {
         let statement = concat!(
             "begin immediate;

@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// For how long the end of the process waits for lines that are not written yet.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The target of audit decisions, see `service::attempt`.
+/// The target of audit decisions, see `service::audit::scope`.
 const AUDIT: &str = "audit";
 
 /// Takes log lines and returns at once. A clone is another handle on the same queue.

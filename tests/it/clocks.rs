@@ -3,9 +3,9 @@
 use axum::body::Body;
 use axum::http::Request;
 use chrono::TimeDelta;
-use device_management::domain::country::Country;
+use device_management::domain::numbers::country::Country;
 use device_management::domain::person::PartnerId;
-use device_management::domain::sms_conversion::{Destination, Tally, minute_of};
+use device_management::domain::sms::conversion::{Destination, Tally, minute_of};
 use device_management::service::{ConversionBook, Turn};
 use device_management::store::SentMinute;
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ use device_management::clock::SystemClock;
 use device_management::domain::audit::{AuditEvent, AuditSubject};
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::entropy::SystemEntropy;
-use device_management::service::{KeptHeads, PersonErasure};
+use device_management::service::{AuditCheckpoints, PersonErasure};
 use device_management::store::{ERASURE_BATCH, Erased};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -138,7 +138,7 @@ async fn no_table_names_an_erased_person(app: TestApp) {
 
     // The trail holds, before and after the rest of it is sealed, and says that somebody was erased.
     for waiting in [true, false] {
-        let verdicts = verdicts(app.store(), &KeptHeads::default()).await;
+        let verdicts = verdicts(app.store(), &AuditCheckpoints::default()).await;
         assert!(verdicts.iter().all(|it| it.faults.is_empty() && (it.waiting > 0) == waiting), "{verdicts:?}");
         app.app.service.seal_audit_trail().await.unwrap();
     }
@@ -248,7 +248,7 @@ async fn nothing_that_the_api_wrote_of_a_person_is_left_in_any_column(app: TestA
         }
     }
     books::assert_balanced(&app.database).await;
-    let verdicts = verdicts(app.store(), &KeptHeads::default()).await;
+    let verdicts = verdicts(app.store(), &AuditCheckpoints::default()).await;
     assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
 }
 
@@ -333,7 +333,7 @@ async fn an_erasure_that_was_cut_off_goes_on_under_the_same_id(app: TestApp) {
     app.app.service.seal_audit_trail().await.unwrap();
     let said = "select count(*) from audit_event where action = 'person.erased'";
     assert_eq!(books::count(&app.database, said).await, 1);
-    let verdicts = verdicts(app.store(), &KeptHeads::default()).await;
+    let verdicts = verdicts(app.store(), &AuditCheckpoints::default()).await;
     assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
 }
 

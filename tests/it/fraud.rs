@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use device_management::fraud::checker::FraudChecker;
 use device_management::fraud::disabled::Disabled;
-use device_management::fraud::gate::FraudGate;
 use device_management::fraud::policy::{Decision, FraudMode, FraudPolicy, OnError};
 use device_management::fraud::seon::{Seon, SeonSettings};
 use device_management::fraud::{Assessment, FraudAction, FraudCheck, FraudError, FraudQuery, FraudState};
@@ -289,7 +289,7 @@ fn a_key_that_cannot_stand_in_a_header_is_refused_at_the_start() {
 #[tokio::test]
 async fn without_a_fraud_check_nothing_is_judged() {
     let policy = FraudPolicy { mode: FraudMode::Enforce, on_error: OnError::Deny };
-    let gate = FraudGate::new(Arc::new(Disabled), policy);
+    let gate = FraudChecker::new(Arc::new(Disabled), policy);
     assert!(gate.judge(&binding()).await.is_none());
 }
 
@@ -301,7 +301,7 @@ async fn the_gate_decides_by_the_policy_and_counts() {
     let server = answering(ResponseTemplate::new(200).set_body_json(answer)).await;
     for (mode, expected) in [(FraudMode::Observe, Decision::Allow), (FraudMode::Enforce, Decision::Deny)] {
         let policy = FraudPolicy { mode, on_error: OnError::Allow };
-        let gate = FraudGate::new(Arc::new(seon(&server.uri(), PATIENCE)), policy);
+        let gate = FraudChecker::new(Arc::new(seon(&server.uri(), PATIENCE)), policy);
         let judgement = gate.judge(&binding()).await.unwrap();
         assert_eq!((judgement.state(), judgement.decision), ("decline", expected));
     }
@@ -318,7 +318,7 @@ async fn a_failed_check_is_judged_counted_and_logged_without_the_payload() {
     let server = RudeServer::start(Manners::Silent).await;
     for (on_error, expected) in [(OnError::Allow, Decision::Allow), (OnError::Deny, Decision::Deny)] {
         let policy = FraudPolicy { mode: FraudMode::Enforce, on_error };
-        let gate = FraudGate::new(Arc::new(seon(&server.url(), IMPATIENCE)), policy);
+        let gate = FraudChecker::new(Arc::new(seon(&server.url(), IMPATIENCE)), policy);
         let judgement = gate.judge(&binding()).await.unwrap();
         assert_eq!((judgement.state(), judgement.decision), ("timeout", expected));
         assert!(judgement.latency >= IMPATIENCE);

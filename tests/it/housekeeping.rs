@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use device_management::service::Turn;
-use device_management::store::{Litter, SWEEP_BATCH};
+use device_management::store::{ExpiredRows, SWEEP_BATCH};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -87,7 +87,7 @@ async fn a_batch_is_no_larger_than_its_limit(app: TestApp) {
     app.advance(TimeDelta::days(2));
     let now = app.app.service.clock.now();
     for swept in [SWEEP_BATCH, 2, 0] {
-        assert_eq!(app.store().sweep(Litter::Answers, now).await.unwrap(), swept);
+        assert_eq!(app.store().sweep(ExpiredRows::Answers, now).await.unwrap(), swept);
     }
 }
 

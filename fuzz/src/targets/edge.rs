@@ -12,7 +12,7 @@ use device_management::api::{self, App};
 use device_management::app::{Surroundings, assemble};
 use device_management::clock::{Clock, SystemClock};
 use device_management::config::Config;
-use device_management::domain::client::{Caller, Permissions};
+use device_management::domain::clients::{Caller, Permissions};
 use device_management::domain::person::PartnerId;
 use device_management::store::{connect, migrate};
 use http_body_util::BodyExt;

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{APPLIED, Wait, pending};
 use crate::store::connect::reach_postgres;
-use crate::store::session::migration_options;
+use crate::store::connect::session::migration_options;
 use crate::store::{DatabaseSettings, Result, StoreError};
 
 /// How long a transaction waits for the lock on a table, and all requests behind it.

@@ -8,9 +8,9 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::{APPLIED, Wait, pending};
 use crate::store::Result;
+use crate::store::connect::preconditions::check_sqlite;
 use crate::store::connect::sqlite_options;
 use crate::store::error::is_busy;
-use crate::store::preconditions::check_sqlite;
 
 /// How long SQLite itself waits for the file before it is tried anew.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);

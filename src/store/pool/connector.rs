@@ -11,7 +11,7 @@ use std::time::Duration;
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use sqlx::Connection;
 
-use crate::store::engine::Engine;
+use crate::store::dialect::Dialect;
 
 /// A connection that was last lent longer ago than this is tried before it is used: the server may have gone away meanwhile.
 const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ const AGE_MAX: Duration = Duration::from_mins(30);
 
 /// How connections to one database are opened.
 #[async_trait::async_trait]
-pub(in crate::store) trait Open<DB: Engine>: Send + Sync {
+pub(in crate::store) trait Open<DB: Dialect>: Send + Sync {
     /// Opens one.
     async fn open(&self) -> sqlx::Result<DB::Connection>;
 
@@ -33,27 +33,27 @@ pub(in crate::store) trait Open<DB: Engine>: Send + Sync {
 }
 
 /// Opens connections to one database.
-pub(in crate::store) struct Connector<DB: Engine> {
+pub(in crate::store) struct Connector<DB: Dialect> {
     open: Box<dyn Open<DB>>,
     /// Goes up with each change of the schema that a statement has met.
     plans: Arc<AtomicUsize>,
 }
 
 /// An open connection, and what was true when it was opened.
-pub(in crate::store) struct Opened<DB: Engine> {
+pub(in crate::store) struct Opened<DB: Dialect> {
     connection: DB::Connection,
     file: Option<(u64, u64)>,
     plans: usize,
     newest_plans: Arc<AtomicUsize>,
 }
 
-impl<DB: Engine> Connector<DB> {
+impl<DB: Dialect> Connector<DB> {
     pub(in crate::store) fn new(open: impl Open<DB> + 'static) -> Self {
         Self { open: Box::new(open), plans: Arc::default() }
     }
 }
 
-impl<DB: Engine> Opened<DB> {
+impl<DB: Dialect> Opened<DB> {
     /// Keeps every connection that is open now from being lent again: the schema has changed, and what it has prepared may
     /// not fit any more.
     pub(super) fn forget_plans(&self) {
@@ -67,7 +67,7 @@ impl<DB: Engine> Opened<DB> {
     }
 }
 
-impl<DB: Engine> Deref for Opened<DB> {
+impl<DB: Dialect> Deref for Opened<DB> {
     type Target = DB::Connection;
 
     fn deref(&self) -> &DB::Connection {
@@ -75,13 +75,13 @@ impl<DB: Engine> Deref for Opened<DB> {
     }
 }
 
-impl<DB: Engine> DerefMut for Opened<DB> {
+impl<DB: Dialect> DerefMut for Opened<DB> {
     fn deref_mut(&mut self) -> &mut DB::Connection {
         &mut self.connection
     }
 }
 
-impl<DB: Engine> Manager for Connector<DB> {
+impl<DB: Dialect> Manager for Connector<DB> {
     type Type = Opened<DB>;
     type Error = sqlx::Error;
 

@@ -16,14 +16,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Connector;
 use crate::store::connect::Pooler;
-use crate::store::engine::Engine;
+use crate::store::dialect::Dialect;
 use crate::store::error::{is_stale_plan, is_unavailable};
 
 /// One row, or the end of one statement.
 type Step<DB> = Either<<DB as Database>::QueryResult, <DB as Database>::Row>;
 
 /// A connection for one statement, or for one transaction.
-pub(in crate::store) struct Lent<DB: Engine> {
+pub(in crate::store) struct Lent<DB: Dialect> {
     /// There until it is dropped, but for the moment in which it is exchanged for another.
     connection: Option<Object<Connector<DB>>>,
     pooler: Pooler,
@@ -36,7 +36,7 @@ pub(in crate::store) struct Lent<DB: Engine> {
     is_untouched: bool,
 }
 
-impl<DB: Engine> Lent<DB> {
+impl<DB: Dialect> Lent<DB> {
     pub(super) fn new(connection: Object<Connector<DB>>, pooler: Pooler, deadline: Instant) -> Self {
         Self { connection: Some(connection), pooler, deadline, is_clear: true, begun: None, is_untouched: true }
     }
@@ -116,13 +116,13 @@ impl<DB: Engine> Lent<DB> {
 }
 
 /// sqlx wants one of every `Executor`. There is nothing to say: a connection knows secrets.
-impl<DB: Engine> fmt::Debug for Lent<DB> {
+impl<DB: Dialect> fmt::Debug for Lent<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lent").finish_non_exhaustive()
     }
 }
 
-impl<DB: Engine> Drop for Lent<DB> {
+impl<DB: Dialect> Drop for Lent<DB> {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take().filter(|_| !self.is_clear) {
             drop(Object::take(connection));
@@ -130,7 +130,7 @@ impl<DB: Engine> Drop for Lent<DB> {
     }
 }
 
-impl<'c, DB: Engine> Executor<'c> for &'c mut Lent<DB> {
+impl<'c, DB: Dialect> Executor<'c> for &'c mut Lent<DB> {
     type Database = DB;
 
     fn fetch_many<'e, 'q: 'e, E>(self, mut query: E) -> BoxStream<'e, sqlx::Result<Step<DB>>>
@@ -204,14 +204,14 @@ pub(super) fn leaves_connection(error: Option<&sqlx::Error>) -> bool {
 }
 
 /// What a statement gave, once it has come to its end.
-enum Steps<'e, DB: Engine> {
+enum Steps<'e, DB: Dialect> {
     Running(BoxFuture<'e, sqlx::Result<Vec<Step<DB>>>>),
     Ended(VecDeque<Step<DB>>),
 }
 
-impl<DB: Engine> Unpin for Steps<'_, DB> {}
+impl<DB: Dialect> Unpin for Steps<'_, DB> {}
 
-impl<DB: Engine> Stream for Steps<'_, DB> {
+impl<DB: Dialect> Stream for Steps<'_, DB> {
     type Item = sqlx::Result<Step<DB>>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

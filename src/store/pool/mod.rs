@@ -20,9 +20,9 @@ use sqlx::query::Query;
 use tokio::time::{Instant, timeout};
 
 use super::connect::Pooler;
-use super::engine::Engine;
-use super::session::pooled_begin;
 use super::{DatabaseSettings, PoolUse};
+use crate::store::connect::session::pooled_begin;
+use crate::store::dialect::Dialect;
 pub(super) use connector::{Connector, Open};
 use lent::{Lent, cause, leaves_connection};
 pub(super) use transaction::Transaction;
@@ -36,7 +36,7 @@ pub(super) fn patience(statement_timeout: Duration) -> Duration {
 }
 
 /// A pool whose connections are lent for a limited time.
-pub(super) struct Pool<DB: Engine> {
+pub(super) struct Pool<DB: Dialect> {
     connections: managed::Pool<Connector<DB>>,
     pooler: Pooler,
     statement_timeout: Duration,
@@ -44,7 +44,7 @@ pub(super) struct Pool<DB: Engine> {
     patience: Duration,
 }
 
-impl<DB: Engine> Pool<DB> {
+impl<DB: Dialect> Pool<DB> {
     /// Lends as many connections at a time as the settings allow, or fewer.
     pub(super) fn new(connector: Connector<DB>, max: u32, pooler: Pooler, settings: &DatabaseSettings) -> Self {
         let connections = managed::Pool::builder(connector)

@@ -5,15 +5,15 @@ use std::ops::{Deref, DerefMut};
 use sqlx::Executor;
 
 use super::lent::Lent;
-use crate::store::engine::Engine;
+use crate::store::dialect::Dialect;
 
 /// A transaction. Dropped without a commit, it has no effect: its connection is closed.
-pub(in crate::store) struct Transaction<DB: Engine> {
+pub(in crate::store) struct Transaction<DB: Dialect> {
     pub(super) lent: Lent<DB>,
     pub(super) ended: bool,
 }
 
-impl<DB: Engine> Transaction<DB> {
+impl<DB: Dialect> Transaction<DB> {
     pub(in crate::store) async fn commit(self) -> sqlx::Result<()> {
         self.end("commit").await
     }
@@ -29,7 +29,7 @@ impl<DB: Engine> Transaction<DB> {
     }
 }
 
-impl<DB: Engine> Deref for Transaction<DB> {
+impl<DB: Dialect> Deref for Transaction<DB> {
     type Target = Lent<DB>;
 
     fn deref(&self) -> &Lent<DB> {
@@ -37,13 +37,13 @@ impl<DB: Engine> Deref for Transaction<DB> {
     }
 }
 
-impl<DB: Engine> DerefMut for Transaction<DB> {
+impl<DB: Dialect> DerefMut for Transaction<DB> {
     fn deref_mut(&mut self) -> &mut Lent<DB> {
         &mut self.lent
     }
 }
 
-impl<DB: Engine> Drop for Transaction<DB> {
+impl<DB: Dialect> Drop for Transaction<DB> {
     fn drop(&mut self) {
         self.lent.close_unless(self.ended);
     }

@@ -1,6 +1,6 @@
 //! What only a head that was kept elsewhere can show: a chain that was cut off or made anew without a fault in it.
 
-use device_management::service::KeptHeads;
+use device_management::service::AuditCheckpoints;
 
 use super::{Trail, acme, globex, now, verdicts};
 use crate::harness::on_both_databases;
@@ -14,16 +14,16 @@ on_both_databases![
 
 /// The lines that would have been printed now.
 async fn keep(trail: &Trail) -> String {
-    let mut lines = vec![KeptHeads::HEADER.to_owned()];
-    for verdict in verdicts(&**trail, &KeptHeads::default()).await {
+    let mut lines = vec![AuditCheckpoints::HEADER.to_owned()];
+    for verdict in verdicts(&**trail, &AuditCheckpoints::default()).await {
         let counts = [verdict.seals, verdict.events, verdict.waiting];
-        lines.push(KeptHeads::line(&verdict.partner, counts, verdict.head));
+        lines.push(AuditCheckpoints::line(&verdict.partner, counts, verdict.head));
     }
     lines.join("\n")
 }
 
 async fn faults(trail: &Trail, kept: &str) -> Vec<String> {
-    trail.faults(&KeptHeads::parse(kept).unwrap()).await
+    trail.faults(&AuditCheckpoints::parse(kept).unwrap()).await
 }
 
 async fn a_chain_that_grew_still_has_the_heads_that_were_kept(trail: Trail) {
@@ -35,7 +35,7 @@ async fn a_chain_that_grew_still_has_the_heads_that_were_kept(trail: Trail) {
     }
     assert_eq!(faults(&trail, &kept).await, Vec::<String>::new());
     // A head that never was: the second's, under the first's number.
-    let forged = KeptHeads::line(&acme(), [1, 2, 0], trail.audit_seals(&acme(), 1, 2, 1).await.unwrap()[0].hash);
+    let forged = AuditCheckpoints::line(&acme(), [1, 2, 0], trail.audit_seals(&acme(), 1, 2, 1).await.unwrap()[0].hash);
     let rewritten = "acme: seal 1 is not the one that was kept: the chain was rewritten";
     assert_eq!(faults(&trail, &forged).await, [rewritten]);
 }

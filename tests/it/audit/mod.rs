@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::domain::audit::{AuditEvent, AuditSubject};
-use device_management::domain::country::Country;
+use device_management::domain::numbers::country::Country;
 use device_management::domain::person::{PartnerId, PersonId};
-use device_management::service::{AuditVerdict, AuditVerification, KeptHeads};
+use device_management::service::{AuditCheckpoints, AuditVerdict, AuditVerification};
 use device_management::store::{DatabaseSettings, DatabaseUrl, Store, connect};
 use uuid::Uuid;
 
@@ -60,13 +60,13 @@ impl Trail {
     }
 
     /// What is wrong with all chains.
-    async fn faults(&self, kept: &KeptHeads) -> Vec<String> {
+    async fn faults(&self, kept: &AuditCheckpoints) -> Vec<String> {
         verdicts(&**self, kept).await.into_iter().flat_map(|verdict| verdict.faults).collect()
     }
 
     /// Asserts that every chain holds, and gives seals, events and waiting of each.
     async fn holds(&self) -> Vec<(String, [i64; 3])> {
-        let verdicts = verdicts(&**self, &KeptHeads::default()).await;
+        let verdicts = verdicts(&**self, &AuditCheckpoints::default()).await;
         assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:#?}");
         verdicts.iter().map(|it| (it.partner.to_string(), [it.seals, it.events, it.waiting])).collect()
     }
@@ -79,7 +79,7 @@ async fn replica(database: &TestDatabase) -> Arc<dyn Store> {
 }
 
 /// The verdicts on all chains.
-pub(crate) async fn verdicts(store: &dyn Store, kept: &KeptHeads) -> Vec<AuditVerdict> {
+pub(crate) async fn verdicts(store: &dyn Store, kept: &AuditCheckpoints) -> Vec<AuditVerdict> {
     let mut verification = AuditVerification::new(store, kept);
     let mut verdicts = Vec::new();
     while let Some(verdict) = verification.next().await.expect("the trail can be read") {

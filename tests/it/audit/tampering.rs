@@ -1,6 +1,6 @@
 //! Whatever somebody changes in a sealed trail, `verify` says what does not hold, and where.
 
-use device_management::service::KeptHeads;
+use device_management::service::AuditCheckpoints;
 use uuid::Uuid;
 
 use super::{Literals, Trail, event_id, now};
@@ -29,7 +29,7 @@ async fn with_copies(trail: Trail) -> Trail {
 /// Does something to the trail, hears what is wrong with it, and undoes it.
 async fn faults_after(trail: &Trail, tampering: &str) -> Vec<String> {
     assert!(trail.execute(tampering).await > 0, "{tampering}");
-    let faults = trail.faults(&KeptHeads::default()).await;
+    let faults = trail.faults(&AuditCheckpoints::default()).await;
     for table in COPIES {
         trail.execute(&format!("delete from {table}; insert into {table} select * from {table}_copy")).await;
     }

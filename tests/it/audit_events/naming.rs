@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use device_management::domain::audit::{ACCEPTED, AuditAction};
-use device_management::domain::client::Permissions;
-use device_management::domain::country::Country;
+use device_management::domain::clients::Permissions;
+use device_management::domain::numbers::country::Country;
 use device_management::domain::person::{PartnerId, PersonId};
-use device_management::domain::sms_conversion::Destination;
+use device_management::domain::sms::conversion::Destination;
 use device_management::service::{ClientRegistry, ConversionBook, PersonErasure};
 use serde_json::json;
 use uuid::Uuid;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use chrono::TimeDelta;
-use device_management::domain::client::Permissions;
+use device_management::domain::clients::Permissions;
 use serde_json::{Value, json};
 
 use super::naming::OPERATOR_REFUSED;

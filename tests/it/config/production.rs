@@ -34,7 +34,7 @@ fn secrets_and_a_way_to_send_sms_are_enough() {
     assert_eq!(config.mode, Mode::Production);
     assert!(!config.sandbox_client);
     assert!(matches!(config.codes, CodeSettings::Derived { version: 1, .. }));
-    assert!(matches!(config.sms.providers[..], [ProviderSettings::Webhook(_)]));
+    assert!(matches!(config.sms.providers[..], [ProviderSettings::Gateway(_)]));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! To whom codes are sent, and when too few of them are used.
 
 use chrono::TimeDelta;
-use device_management::domain::country::{Countries, Country};
-use device_management::domain::enforcement::Enforcement;
+use device_management::domain::numbers::country::{Countries, Country};
+use device_management::domain::sms::enforcement::Enforcement;
 
 use super::production::{PRODUCTION, assert_refused, production_but};
 use super::{load, problems};

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use chrono::TimeDelta;
-use device_management::domain::client::Permissions;
+use device_management::domain::clients::Permissions;
 use serde_json::{Value, json};
 
 use super::calls::{Call, PERSON, Scene, device_wish};

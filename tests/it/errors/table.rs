@@ -49,7 +49,7 @@ async fn provoke_everything(app: &TestApp) -> Vec<(&'static str, Answer)> {
         ("invalid_token", app.with_token(Some("x.y.z")).get(DEVICES).await),
         ("invalid_tan", acme.post(&format!("{number}/confirm"), json!({"number": NUMBER, "token": "000000"})).await),
         ("unauthorized_action", {
-            let clerk = app.client("acme", device_management::domain::client::Permissions::default());
+            let clerk = app.client("acme", device_management::domain::clients::Permissions::default());
             clerk.post("/v1/persons/bob/mobile_number", json!({"number": NUMBER, "verified": true})).await
         }),
         ("not_found", acme.get("/v1/mfa/devices/none").await),

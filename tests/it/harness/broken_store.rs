@@ -11,23 +11,23 @@ use chrono::{DateTime, TimeDelta, Utc};
 use device_management::api;
 use device_management::crypto::PublicKey;
 use device_management::domain::audit::AuditEvent;
-use device_management::domain::challenge::{Acceptance, NewBinding, OpenBinding, WrongSignature};
-use device_management::domain::device::{Device, DeviceWithKeys};
+use device_management::domain::challenges::{Acceptance, NewBinding, OpenBinding, WrongSignature};
+use device_management::domain::devices::key::DeviceKey;
+use device_management::domain::devices::{Device, DeviceWithKeys};
 use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::{ChallengeId, DeviceId, KeyId, NumberId, TokenChallengeId};
 use device_management::domain::idempotency::{Claim, ClaimId, Claimed, KeptAnswer};
-use device_management::domain::key::DeviceKey;
-use device_management::domain::mobile_number::MobileNumber;
+use device_management::domain::numbers::MobileNumber;
 use device_management::domain::person::{PartnerId, PersonId};
-use device_management::domain::sms_conversion::{Destination, Tally};
-use device_management::domain::sms_limits::SmsSpend;
+use device_management::domain::sms::conversion::{Destination, Tally};
+use device_management::domain::sms::limits::SmsSpend;
 use device_management::store::{
-    Accepted, AddedKey, AuditChain, AuditSeal, AuditTrail, BindingProspects, Bindings, Client, ClientSecret, Clients,
-    ConversionSum, DeleteOutcome, DeviceCounts, DeviceKind, DeviceLists, DevicePage, DeviceQuery, Devices, Erasure,
-    ErasureStep, Failures, Housekeeping, IdempotentRequests, Keys, Litter, MobileNumbers, NewKey, NumberChallenge,
-    NumberChallenges, NumberProspects, NumberRecord, NumberVerification, PartnerDevices, PastBinding, PoolUse,
-    Position, Record, Records, Result, SealedEvent, SecretHash, SentMinute, SmsConversion, Store, StoreError,
-    TokenAttempt, TokenChallenge, Verdicts,
+    Accepted, AddedKey, AuditChain, AuditRecord, AuditRecords, AuditSeal, AuditTrail, BindingOutcomes,
+    BindingProspects, Bindings, Client, ClientSecret, Clients, ConversionSum, DeleteOutcome, DeviceCounts, DeviceKind,
+    DeviceLists, DevicePage, DeviceQuery, Devices, Erasure, ErasureStep, ExpiredRows, Failures, Housekeeping,
+    IdempotentRequests, Keys, MobileNumbers, NewKey, NumberChallenge, NumberChallenges, NumberProspects, NumberRecord,
+    NumberVerification, PartnerDevices, PastBinding, PoolUse, Position, Result, SealedEvent, SecretHash, SentMinute,
+    SmsConversion, Store, StoreError, TokenAttempt, TokenChallenge,
 };
 use uuid::Uuid;
 
@@ -96,17 +96,17 @@ may_lose![
         fn binding_prospects(
             partner: &PartnerId, person: &PersonId, key: &PublicKey, now: DateTime<Utc>
         ) -> Option<BindingProspects>;
-        fn open_binding(partner: &PartnerId, binding: &NewBinding, sms: Option<&SmsSpend>, record: &Record) -> bool;
+        fn open_binding(partner: &PartnerId, binding: &NewBinding, sms: Option<&SmsSpend>, record: &AuditRecord) -> bool;
         fn open_binding_with_id(
             partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>, wrong_signatures_cap: i64
         ) -> Option<OpenBinding>;
         fn close_binding(
-            partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>, not_taken: Option<&SmsSpend>, record: &Record
+            partner: &PartnerId, id: ChallengeId, now: DateTime<Utc>, not_taken: Option<&SmsSpend>, record: &AuditRecord
         ) -> ();
     }
-    Verdicts {
-        fn count_wrong_signature(partner: &PartnerId, wrong: &WrongSignature, record: &Record) -> Option<i64>;
-        fn accept_binding(partner: &PartnerId, acceptance: &Acceptance, record: &Record) -> Accepted;
+    BindingOutcomes {
+        fn count_wrong_signature(partner: &PartnerId, wrong: &WrongSignature, record: &AuditRecord) -> Option<i64>;
+        fn accept_binding(partner: &PartnerId, acceptance: &Acceptance, record: &AuditRecord) -> Accepted;
         fn past_binding(
             partner: &PartnerId, id: ChallengeId, fingerprint: Option<[u8; 32]>, now: DateTime<Utc>
         ) -> Option<PastBinding>;
@@ -114,7 +114,7 @@ may_lose![
     Devices {
         fn device(partner: &PartnerId, id: DeviceId) -> Option<Device>;
         fn delete_device(
-            partner: &PartnerId, id: DeviceId, now: DateTime<Utc>, record: &Record, salt: [u8; 16]
+            partner: &PartnerId, id: DeviceId, now: DateTime<Utc>, record: &AuditRecord, salt: [u8; 16]
         ) -> DeleteOutcome;
     }
     DeviceLists {
@@ -129,16 +129,16 @@ may_lose![
     Keys {
         fn device_with_keys(partner: &PartnerId, id: DeviceId) -> Option<DeviceWithKeys>;
         fn key(partner: &PartnerId, device: DeviceId, key: KeyId) -> Option<DeviceKey>;
-        fn add_key(partner: &PartnerId, key: &NewKey, record: &Record) -> AddedKey;
+        fn add_key(partner: &PartnerId, key: &NewKey, record: &AuditRecord) -> AddedKey;
     }
     MobileNumbers {
         fn mobile_number(partner: &PartnerId, person: &PersonId) -> Option<NumberRecord>;
         fn create_mobile_number(
             partner: &PartnerId, person: &PersonId, number: (NumberId, &MobileNumber),
-            verification: NumberVerification<'_>, now: DateTime<Utc>, record: &Record
+            verification: NumberVerification<'_>, now: DateTime<Utc>, record: &AuditRecord
         ) -> bool;
         fn delete_mobile_number(
-            partner: &PartnerId, person: &PersonId, number: Option<&MobileNumber>, now: DateTime<Utc>, record: &Record
+            partner: &PartnerId, person: &PersonId, number: Option<&MobileNumber>, now: DateTime<Utc>, record: &AuditRecord
         ) -> Option<NumberRecord>;
     }
     NumberChallenges {
@@ -147,35 +147,35 @@ may_lose![
         ) -> Option<NumberProspects>;
         fn open_token_challenge(
             partner: &PartnerId, person: &PersonId, number: &MobileNumber, challenge: TokenChallenge,
-            sms: Option<&SmsSpend>, record: &Record
+            sms: Option<&SmsSpend>, record: &AuditRecord
         ) -> bool;
         fn close_token_challenge(
             partner: &PartnerId, person: &PersonId, id: TokenChallengeId, not_taken: Option<&SmsSpend>,
-            record: &Record
+            record: &AuditRecord
         ) -> ();
         fn number_challenge(
             partner: &PartnerId, person: &PersonId, number: &MobileNumber, now: DateTime<Utc>, wrong_tokens_cap: i64
         ) -> Option<NumberChallenge>;
         fn count_wrong_token(
-            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &Record
+            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &AuditRecord
         ) -> Option<i64>;
         fn confirm_mobile_number(
-            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &Record
+            partner: &PartnerId, person: &PersonId, attempt: &TokenAttempt, record: &AuditRecord
         ) -> bool;
     }
     Clients {
         fn client_with_secrets(id: &str, now: DateTime<Utc>) -> Option<(Client, Vec<ClientSecret>)>;
         fn clients(after: Option<(DateTime<Utc>, &str)>, limit: i64) -> Vec<Client>;
-        fn create_client(client: &Client, secret: SecretHash, record: &Record) -> ();
+        fn create_client(client: &Client, secret: SecretHash, record: &AuditRecord) -> ();
         fn rotate_client_secret(
-            id: &str, secret: SecretHash, now: DateTime<Utc>, overlap_until: DateTime<Utc>, record: &Record
+            id: &str, secret: SecretHash, now: DateTime<Utc>, overlap_until: DateTime<Utc>, record: &AuditRecord
         ) -> bool;
-        fn revoke_client(id: &str, now: DateTime<Utc>, record: &Record) -> bool;
+        fn revoke_client(id: &str, now: DateTime<Utc>, record: &AuditRecord) -> bool;
     }
     Failures {
         fn failures(partner: &PartnerId, person: &PersonId) -> FailureRun;
         fn count_failure(
-            partner: &PartnerId, person: &PersonId, now: DateTime<Utc>, budget: &FailureBudget, record: &Record
+            partner: &PartnerId, person: &PersonId, now: DateTime<Utc>, budget: &FailureBudget, record: &AuditRecord
         ) -> ();
     }
     IdempotentRequests {
@@ -186,10 +186,10 @@ may_lose![
     Housekeeping {
         fn take_lease(task: &str, holder: Uuid, now: DateTime<Utc>, longest: TimeDelta) -> bool;
         fn end_lease(task: &str, holder: Uuid, now: DateTime<Utc>) -> ();
-        fn sweep(litter: Litter, before: DateTime<Utc>) -> usize;
+        fn sweep(litter: ExpiredRows, before: DateTime<Utc>) -> usize;
     }
-    Records {
-        fn record(partner: &PartnerId, record: &Record) -> ();
+    AuditRecords {
+        fn record(partner: &PartnerId, record: &AuditRecord) -> ();
     }
     AuditTrail {
         fn next_partner_with_pending_events(after: Option<&PartnerId>) -> Option<PartnerId>;
@@ -209,6 +209,6 @@ may_lose![
     SmsConversion {
         fn add_sms_conversion(counts: &[(SentMinute, Tally)]) -> ();
         fn sms_conversion(minutes: Range<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<ConversionSum>;
-        fn reset_sms_conversion(destination: &Destination, at: DateTime<Utc>, record: &Record) -> ();
+        fn reset_sms_conversion(destination: &Destination, at: DateTime<Utc>, record: &AuditRecord) -> ();
     }
 ];

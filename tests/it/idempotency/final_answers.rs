@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use axum::http::{HeaderName, Request};
 use chrono::TimeDelta;
-use device_management::domain::client::Permissions;
+use device_management::domain::clients::Permissions;
 use serde_json::{Value, json};
 
 use super::{DEVICES, assert_replays, send, wish};

@@ -1,6 +1,6 @@
 //! A person is given a number, unverified or on the partner's word.
 
-use device_management::domain::client::Permissions;
+use device_management::domain::clients::Permissions;
 use serde_json::json;
 
 use super::{NOT_FOUND, OTHER_NUMBER, give_number, path};

@@ -1,6 +1,6 @@
 //! The trail against the tables: what happened is told once, what did not happen is not told, and the chain holds.
 
-use device_management::service::KeptHeads;
+use device_management::service::AuditCheckpoints;
 
 use crate::audit::verdicts;
 use crate::harness::{TestApp, TestDatabase, books};
@@ -66,7 +66,7 @@ pub(crate) async fn assert_tells_all(database: &TestDatabase) {
 pub(super) async fn assert_holds(app: &TestApp) {
     let waiting = books::count(&app.database, "select count(*) from audit_pending").await;
     app.app.service.seal_audit_trail().await.unwrap();
-    let verdicts = verdicts(app.store(), &KeptHeads::default()).await;
+    let verdicts = verdicts(app.store(), &AuditCheckpoints::default()).await;
     let [verdict] = &verdicts[..] else { panic!("the chain of one partner: {verdicts:#?}") };
     assert_eq!((&verdict.faults[..], verdict.events, verdict.waiting), (&[][..], waiting, 0));
 }

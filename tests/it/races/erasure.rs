@@ -3,7 +3,7 @@
 use device_management::clock::SystemClock;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::entropy::SystemEntropy;
-use device_management::service::{KeptHeads, PersonErasure};
+use device_management::service::{AuditCheckpoints, PersonErasure};
 use device_management::store::Erased;
 use serde_json::json;
 
@@ -71,7 +71,7 @@ async fn a_person_is_erased_before_or_after_each_request(app: TestApp) {
     }
     let left = "select count(*) from device where person_id like 'person-%'";
     assert_eq!(books::count(&crowd.app.database, left).await, 0);
-    let verdicts = verdicts(crowd.app.store(), &KeptHeads::default()).await;
+    let verdicts = verdicts(crowd.app.store(), &AuditCheckpoints::default()).await;
     assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
 }
 
@@ -128,6 +128,6 @@ async fn what_a_request_under_way_leaves_of_the_person_goes_with_the_next_erasur
     }
     assert!(!sql::every_value(&crowd.app.database).await.contains("person-0"));
     assert_eq!(erase(&crowd, 0).await, None);
-    let verdicts = verdicts(crowd.app.store(), &KeptHeads::default()).await;
+    let verdicts = verdicts(crowd.app.store(), &AuditCheckpoints::default()).await;
     assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
 }

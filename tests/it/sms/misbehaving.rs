@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use device_management::outbound::{self, HttpUrl};
 use device_management::sms::circuit::CircuitSettings;
+use device_management::sms::gateway::{Gateway, GatewayAuth, GatewaySettings};
 use device_management::sms::providers::{AfterUncertain, Provider, Providers, ProvidersSettings};
 use device_management::sms::twilio::{Twilio, TwilioSender, TwilioSettings};
-use device_management::sms::webhook::{Webhook, WebhookAuth, WebhookSettings};
 use device_management::sms::{Fault, SmsError, SmsSender};
 use tokio::time::timeout;
 
@@ -29,10 +29,10 @@ enum Fate {
     Late,
 }
 
-fn webhook(url: &str) -> Arc<dyn SmsSender> {
-    let auth = WebhookAuth::Bearer("token".to_owned().into());
-    let settings = WebhookSettings { url: HttpUrl::parse(url).unwrap(), auth };
-    Arc::new(Webhook::new(settings, outbound::client().unwrap()).unwrap())
+fn gateway(url: &str) -> Arc<dyn SmsSender> {
+    let auth = GatewayAuth::Bearer("token".to_owned().into());
+    let settings = GatewaySettings { url: HttpUrl::parse(url).unwrap(), auth };
+    Arc::new(Gateway::new(settings, outbound::client().unwrap()).unwrap())
 }
 
 fn twilio(url: &str) -> Arc<dyn SmsSender> {
@@ -59,7 +59,7 @@ async fn willing() -> RudeServer {
 /// Sends a message to `first`, and after it to a server that takes everything.
 async fn fate(first: Arc<dyn SmsSender>, deadline: Duration) -> Fate {
     let second = willing().await;
-    let providers = providers(first, webhook(&second.url()), deadline);
+    let providers = providers(first, gateway(&second.url()), deadline);
     let outcome = timeout(2 * PATIENCE, providers.send(&sms())).await.expect("the deadline holds");
     match (outcome, second.requests()) {
         (Ok(_), 0) => Fate::Taken,
@@ -92,7 +92,7 @@ async fn each_misbehaviour_has_its_meaning_and_none_leads_to_a_second_message() 
         (Manners::Flood(400, 10 << 20), Fate::Refused, Fate::PassedOn),
         (Manners::Flood(503, 10 << 20), Fate::PassedOn, Fate::PassedOn),
     ] {
-        for (adapter, expected) in [(webhook as fn(&str) -> _, as_webhook), (twilio, as_twilio)] {
+        for (adapter, expected) in [(gateway as fn(&str) -> _, as_webhook), (twilio, as_twilio)] {
             let server = RudeServer::start(manners.clone()).await;
             // Whoever answers has the time to; whoever does not is given up soon.
             let deadline = if expected == Fate::Late { IMPATIENCE } else { PATIENCE };
@@ -102,7 +102,7 @@ async fn each_misbehaviour_has_its_meaning_and_none_leads_to_a_second_message() 
         }
     }
     let closed = ClosedPort::take();
-    for adapter in [webhook, twilio] {
+    for adapter in [gateway, twilio] {
         assert_eq!(fate(adapter(&closed.url()), PATIENCE).await, Fate::PassedOn);
     }
 }
@@ -112,10 +112,10 @@ async fn each_misbehaviour_has_its_meaning_and_none_leads_to_a_second_message() 
 async fn a_message_lost_on_a_connection_that_was_kept_is_not_repeated() {
     let created = "HTTP/1.1 201 Created\r\ncontent-length: 14\r\n\r\n{\"sid\":\"SM42\"}";
     let no_content = "HTTP/1.1 204 No Content\r\n\r\n";
-    for (adapter, answer) in [(webhook as fn(&str) -> _, no_content), (twilio, created)] {
+    for (adapter, answer) in [(gateway as fn(&str) -> _, no_content), (twilio, created)] {
         let first = RudeServer::start(Manners::SayThenReset(answer.into())).await;
         let second = willing().await;
-        let providers = providers(adapter(&first.url()), webhook(&second.url()), PATIENCE);
+        let providers = providers(adapter(&first.url()), gateway(&second.url()), PATIENCE);
         // The first messages may get connections of their own, until one is back in time to be used again.
         let mut sent = 1;
         let error = loop {

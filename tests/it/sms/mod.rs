@@ -1,20 +1,20 @@
 //! SMS providers behind their port: what is sent, what the answer means, and who is asked next.
 
 mod console;
+mod gateway;
 mod misbehaving;
 mod providers;
 mod scripted;
 mod skipping;
 mod twilio;
-mod webhook;
 
 use std::error::Error;
 use std::time::Duration;
 
 use device_management::crypto::Otp;
-use device_management::domain::app_signature::AppSignature;
-use device_management::domain::language::Language;
-use device_management::domain::mobile_number::MobileNumber;
+use device_management::domain::numbers::MobileNumber;
+use device_management::domain::sms::app_signature::AppSignature;
+use device_management::domain::sms::language::Language;
 use device_management::sms::sender_name::SenderName;
 use device_management::sms::{Sms, SmsError, SmsTemplate};
 use uuid::Uuid;

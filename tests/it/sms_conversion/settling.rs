@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use device_management::domain::country::Country;
+use device_management::domain::numbers::country::Country;
 use device_management::domain::person::PartnerId;
-use device_management::domain::sms_conversion::{Destination, Tally};
-use device_management::store::{Litter, SWEEP_BATCH, SentMinute};
+use device_management::domain::sms::conversion::{Destination, Tally};
+use device_management::store::{ExpiredRows, SWEEP_BATCH, SentMinute};
 use serde_json::json;
 
 use super::{AUSTRIAN, GERMAN, JUDGED, LATER, Watched, ask_for_code, assert_paused, pump, router, settle, trip};
@@ -115,9 +115,9 @@ async fn old_minutes_are_removed_and_those_that_are_judged_stay(app: TestApp) {
     let counts: Vec<_> = (0..minutes).map(|minute| (sent("acme", "DE", minute), Tally { sent: 1, used: 0 })).collect();
     app.store().add_sms_conversion(&counts).await.unwrap();
     let before = counts[SWEEP_BATCH + 1].0.minute;
-    assert_eq!(app.store().sweep(Litter::Conversion, before).await.unwrap(), SWEEP_BATCH);
-    assert_eq!(app.store().sweep(Litter::Conversion, before).await.unwrap(), 1);
-    assert_eq!(app.store().sweep(Litter::Conversion, before).await.unwrap(), 0);
+    assert_eq!(app.store().sweep(ExpiredRows::Conversion, before).await.unwrap(), SWEEP_BATCH);
+    assert_eq!(app.store().sweep(ExpiredRows::Conversion, before).await.unwrap(), 1);
+    assert_eq!(app.store().sweep(ExpiredRows::Conversion, before).await.unwrap(), 0);
     assert_eq!(tallies(&app).await, [(2, 0)]);
     app.store().add_sms_conversion(&counts).await.unwrap();
     app.advance(TimeDelta::days(3));

@@ -1,9 +1,9 @@
 //! What the operator sees and does on the command line.
 
 use chrono::TimeDelta;
-use device_management::domain::country::Country;
+use device_management::domain::numbers::country::Country;
 use device_management::domain::person::PartnerId;
-use device_management::domain::sms_conversion::Destination;
+use device_management::domain::sms::conversion::Destination;
 use device_management::service::ConversionBook;
 
 use super::{AUSTRIAN, GERMAN, JUDGED, Watched, ask_for_code, assert_paused, pump, settle, trip, use_code};

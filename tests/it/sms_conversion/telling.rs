@@ -15,7 +15,7 @@ async fn the_log_tells_when_sending_stops_and_goes_on_and_no_more() {
     app.advance(FORGOTTEN);
     settle(&app.app).await;
     let contents = log.contents();
-    let lines: Vec<&str> = contents.lines().filter(|line| line.contains("service::conversion")).collect();
+    let lines: Vec<&str> = contents.lines().filter(|line| line.contains("service::sms::conversion")).collect();
     assert_eq!(lines.len(), 2, "{lines:#?}");
     for (line, level, event) in [(lines[0], "WARN", "sending stops"), (lines[1], "INFO", "sent to the country again")] {
         assert!(line.contains(level) && line.contains(event), "{line}");

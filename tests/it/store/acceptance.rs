@@ -1,9 +1,9 @@
 //! A right answer: what it makes, when it comes too late, and how a repeat of it is known.
 
 use chrono::TimeDelta;
-use device_management::domain::challenge::Acceptance;
-use device_management::domain::device::{Device, DeviceName};
-use device_management::domain::key::KeyPurpose;
+use device_management::domain::challenges::Acceptance;
+use device_management::domain::devices::key::KeyPurpose;
+use device_management::domain::devices::{Device, DeviceName};
 use device_management::store::{Accepted, PastBinding};
 
 use super::{

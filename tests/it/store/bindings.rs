@@ -1,9 +1,9 @@
 //! Attempts to bind a device, until they are accepted.
 
 use chrono::TimeDelta;
-use device_management::domain::device::DeviceName;
+use device_management::domain::devices::DeviceName;
+use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::id::NumberId;
-use device_management::domain::key::KeyPurpose;
 use device_management::store::NumberVerification;
 
 use super::{

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::domain::idempotency::{Claim, ClaimId, Claimed, KeptAnswer, LEASE, StoredAnswer};
-use device_management::store::{Accepted, Record, StoreError};
+use device_management::store::{Accepted, AuditRecord, StoreError};
 use uuid::Uuid;
 
 use super::{SALT, TestStore, acceptance, acme, binding, device_id, now, person, record, wrong_signature};
@@ -29,9 +29,9 @@ fn kept(claim: ClaimId, status: u16) -> KeptAnswer {
 }
 
 /// What is written down under the claim of this run.
-fn under(run: u128, status: Option<u16>) -> Record {
+fn under(run: u128, status: Option<u16>) -> AuditRecord {
     let claim = ClaimId::from(Uuid::from_u128(run));
-    Record { answer: Some(KeptAnswer { claim, answer: status.map(answer) }), ..record() }
+    AuditRecord { answer: Some(KeptAnswer { claim, answer: status.map(answer) }), ..record() }
 }
 
 async fn one_of_many_runs_at_once_gets_the_claim(it: TestStore) {

@@ -1,7 +1,7 @@
 //! Clients and the hashes of their secrets.
 
 use chrono::TimeDelta;
-use device_management::domain::client::Permissions;
+use device_management::domain::clients::Permissions;
 use device_management::store::{Client, SecretHash};
 
 use super::{TestStore, acme, globex, now, record};

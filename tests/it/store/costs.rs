@@ -3,12 +3,12 @@
 //! not time, so that a busy machine fails nothing.
 
 use device_management::clock::SystemClock;
-use device_management::domain::client::Permissions;
-use device_management::domain::country::Country;
-use device_management::domain::sms_conversion::Destination;
+use device_management::domain::clients::Permissions;
+use device_management::domain::numbers::country::Country;
+use device_management::domain::sms::conversion::Destination;
 use device_management::entropy::SystemEntropy;
 use device_management::service::{
-    AuditExport, AuditVerification, ClientRegistry, ConversionBook, KeptHeads, PersonErasure,
+    AuditCheckpoints, AuditExport, AuditVerification, ClientRegistry, ConversionBook, PersonErasure,
 };
 use device_management::store::{DatabaseSettings, DatabaseUrl, connect, migrate};
 use sqlx::{Connection, PgConnection, Row};
@@ -167,7 +167,7 @@ async fn background(app: &TestApp) {
 
 async fn command_line(app: &TestApp) {
     let (store, service) = (app.store(), &app.app.service);
-    let kept = KeptHeads::default();
+    let kept = AuditCheckpoints::default();
     let mut verification = AuditVerification::new(store, &kept);
     while verification.next().await.unwrap().is_some() {}
     let partner = acme();

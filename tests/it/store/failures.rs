@@ -1,10 +1,10 @@
 //! The statements that count, forgive and heed failures do what the pure rule does, whatever fails or succeeds when.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use device_management::domain::challenge::{Acceptance, WrongSignature};
+use device_management::domain::challenges::{Acceptance, WrongSignature};
+use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::{NumberId, TokenChallengeId};
-use device_management::domain::key::KeyPurpose;
 use device_management::store::{Accepted, AddedKey, NewKey, NumberVerification, TokenAttempt, TokenChallenge};
 use proptest::collection::vec;
 use proptest::prelude::*;

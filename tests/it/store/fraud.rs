@@ -1,9 +1,9 @@
 //! Assessments are recorded in the commit of what followed from them, or not at all.
 
 use chrono::TimeDelta;
-use device_management::domain::challenge::Acceptance;
+use device_management::domain::challenges::Acceptance;
+use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::fraud::FraudRecord;
-use device_management::domain::key::KeyPurpose;
 use device_management::store::{Accepted, AddedKey, NewKey};
 
 use super::{BUDGET, TestStore, acceptance, acme, assessed, assessment, binding, device_id, key, key_id, now, person};

@@ -1,9 +1,9 @@
 //! Instants compare as instants, not as texts: SQLite stores texts of different lengths, with and without a fraction.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use device_management::domain::challenge::Acceptance;
-use device_management::domain::challenge::ChallengeLife;
-use device_management::domain::client::Permissions;
+use device_management::domain::challenges::Acceptance;
+use device_management::domain::challenges::ChallengeLife;
+use device_management::domain::clients::Permissions;
 use device_management::domain::id::{DeviceId, NumberId, TokenChallengeId};
 use device_management::store::{
     Client, DeviceQuery, NumberVerification, PageStart, Position, TokenChallenge, Tombstones,

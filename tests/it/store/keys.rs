@@ -1,8 +1,8 @@
 //! Further keys of a device.
 
 use chrono::TimeDelta;
+use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::id::KeyId;
-use device_management::domain::key::KeyPurpose;
 use device_management::store::{AddedKey, NewKey};
 
 use super::{BUDGET, SALT, TestStore, acceptance, acme, binding, device_id, globex, key, key_id, now, person, record};

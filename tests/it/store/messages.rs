@@ -2,7 +2,7 @@
 
 use device_management::domain::id::TokenChallengeId;
 use device_management::domain::person::PersonId;
-use device_management::domain::sms_limits::{PartnerRate, SmsLimits, SmsSpend};
+use device_management::domain::sms::limits::{PartnerRate, SmsLimits, SmsSpend};
 use device_management::store::TokenChallenge;
 
 use super::{TestStore, acme, binding, device_id, fresh_id, key, now, number, person, record};

@@ -25,15 +25,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::crypto::PublicKey;
 use device_management::domain::audit::{ACCEPTED, AuditAction, AuditEvent, AuditSubject};
-use device_management::domain::challenge::{Acceptance, ChallengeLife, NewBinding, WrongSignature};
+use device_management::domain::challenges::{Acceptance, ChallengeLife, NewBinding, WrongSignature};
+use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::failure_budget::FailureBudget;
 use device_management::domain::fraud::FraudRecord;
 use device_management::domain::id::{DeviceId, KeyId, NumberId, TokenChallengeId};
-use device_management::domain::key::KeyPurpose;
-use device_management::domain::mobile_number::MobileNumber;
+use device_management::domain::numbers::MobileNumber;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{
-    Accepted, DatabaseSettings, DatabaseUrl, NumberVerification, Record, Store, TokenAttempt, connect,
+    Accepted, AuditRecord, DatabaseSettings, DatabaseUrl, NumberVerification, Store, TokenAttempt, connect,
 };
 use uuid::Uuid;
 
@@ -184,8 +184,8 @@ fn acceptance(binding: &NewBinding) -> Acceptance {
 }
 
 /// What is written down with a change that nobody looks at.
-fn record() -> Record {
-    Record::from(AuditEvent {
+fn record() -> AuditRecord {
+    AuditRecord::from(AuditEvent {
         id: fresh_id(),
         client_id: "client".to_owned(),
         action: AuditAction::BindingAsked.as_str().into(),
@@ -199,11 +199,11 @@ fn record() -> Record {
 }
 
 /// The same with an assessment.
-fn assessed(fraud: FraudRecord) -> Record {
+fn assessed(fraud: FraudRecord) -> AuditRecord {
     let mut record = record();
     record.event.subject = Some(AuditSubject::new(fraud.person_id.clone(), [7; 16]));
     record.event.object_id = Some(fraud.device_id.uuid());
-    Record { fraud: Some(fraud), ..record }
+    AuditRecord { fraud: Some(fraud), ..record }
 }
 
 /// An assessment of the attempt's device.

@@ -4,8 +4,8 @@
 //! Not walked through is what belongs to no partner: housekeeping, the judgement of sent codes, and the search for partners
 //! who have something to do.
 
-use device_management::domain::country::Country;
-use device_management::domain::sms_conversion::{Destination, Tally, minute_of};
+use device_management::domain::numbers::country::Country;
+use device_management::domain::sms::conversion::{Destination, Tally, minute_of};
 use device_management::store::{DeviceKind, Position, SentMinute};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};

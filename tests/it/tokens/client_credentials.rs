@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use device_management::domain::client::Permissions;
+use device_management::domain::clients::Permissions;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Clients as the operator makes, rotates and revokes them, and what their secrets are good for.
 
 use chrono::TimeDelta;
-use device_management::domain::client::{Permission, Permissions};
+use device_management::domain::clients::{Permission, Permissions};
 use device_management::domain::person::PartnerId;
 use device_management::service::{ClientRegistry, NewSecret};
 use secrecy::ExposeSecret;

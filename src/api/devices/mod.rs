@@ -1,0 +1,147 @@
+//! /v1/mfa/devices (contract sections 4.1 to 4.3).
+
+mod cursor;
+pub(in crate::api) mod keys;
+pub(in crate::api) mod listing;
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::api::App;
+use crate::api::body::JsonBody;
+use crate::api::caller::Authenticated;
+use crate::api::devices::listing::{DeviceListing, page_headers};
+use crate::api::error::ApiError;
+use crate::api::fields::{Fields, Parsed, one_of, out_of_bounds, within_bounds};
+use crate::api::idempotency::Once;
+use crate::api::path::PathIds;
+use crate::api::refusals::{Regarding, device_not_found};
+use crate::api::views::{BindingView, DeviceView};
+use crate::crypto::PublicKey;
+use crate::domain::sms::app_signature::AppSignature;
+
+use crate::domain::devices::device_data::{DEVICE_DATA_MAX, DeviceData};
+use crate::domain::devices::key::{KEY_TYPE, KeyPurpose};
+use crate::domain::devices::{DEVICE_NAME_MAX, DeviceName};
+use crate::domain::id::DeviceId;
+use crate::domain::invalid::Faults;
+use crate::domain::person::{PERSON_ID_MAX, PersonId};
+use crate::domain::sms::language::Language;
+use crate::service::{BindDevice, BindDeviceError, Challenge};
+
+/// Asks for a device and sends its code.
+pub(in crate::api) async fn bind(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    once: Once,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let wish = body.read(bind_device)?;
+    let respond = |outcome: Result<Challenge, BindDeviceError>| {
+        Ok((StatusCode::ACCEPTED, Json(BindingView::from(outcome?))).into_response())
+    };
+    let keeping = once.keeping(respond);
+    respond(app.service.bind_device(&caller, wish, &keeping).await)
+}
+
+/// Lists devices, newest first.
+pub(in crate::api) async fn list(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, ApiError> {
+    let listing = DeviceListing::parse(query.as_deref().unwrap_or_default())?;
+    let page = app.service.devices(&caller, &listing.query()).await?;
+    listing.within_reach(&page)?;
+    let headers = page_headers(&listing, &page);
+    let devices: Vec<DeviceView> = page.devices.into_iter().map(DeviceView::from).collect();
+    Ok((headers, Json(devices)))
+}
+
+/// Shows a device, also a deleted one.
+pub(in crate::api) async fn show(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    path: PathIds,
+) -> Result<impl IntoResponse, ApiError> {
+    let id = device_id(&path)?;
+    let device = app.service.device(&caller, id).await.map_err(|error| Regarding(path.shown("id"), error))?;
+    Ok(Json(DeviceView::from(device)))
+}
+
+/// Deletes a device with all its keys.
+pub(in crate::api) async fn delete(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    path: PathIds,
+) -> Result<StatusCode, ApiError> {
+    let id = device_id(&path)?;
+    app.service.delete_device(&caller, id).await.map_err(|error| Regarding(path.shown("id"), error))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The device that the path names.
+pub(in crate::api) fn device_id(path: &PathIds) -> Result<DeviceId, ApiError> {
+    DeviceId::parse(path.text("id")).ok_or_else(|| device_not_found(&path.shown("id")))
+}
+
+fn bind_device(mut fields: Fields) -> Result<BindDevice, Faults> {
+    let person_id = fields.required("person_id", person_id);
+    let key_type = fields.required("key_type", key_type);
+    fields.optional("challenge_type", one_of(|text| (text == "sms").then_some(()), "sms"));
+    let key = fields.required("key", public_key);
+    let key_purpose = fields.optional("key_purpose", key_purpose);
+    let name = fields.optional("name", device_name);
+    let app_signature =
+        fields.optional_object("sms_challenge", |inner| inner.optional("sms_challenge.app_signature", app_signature));
+    let language = fields.optional("language", language);
+    let device_data = fields.optional_opaque("device_data", device_data);
+    let wish = person_id.zip(key_type.and(key)).map(|(person_id, key)| BindDevice {
+        person_id,
+        key,
+        key_purpose: key_purpose.unwrap_or_default(),
+        name,
+        app_signature,
+        language,
+        device_data,
+    });
+    fields.finish(wish)
+}
+
+fn person_id(text: &str) -> Parsed<PersonId> {
+    within_bounds(text, PERSON_ID_MAX)?;
+    PersonId::parse(text).ok_or_else(|| "must be visible ASCII characters".to_owned())
+}
+
+fn device_name(text: &str) -> Parsed<DeviceName> {
+    within_bounds(text, DEVICE_NAME_MAX)?;
+    DeviceName::parse(text).ok_or_else(|| "must not contain control characters".to_owned())
+}
+
+fn app_signature(text: &str) -> Parsed<AppSignature> {
+    AppSignature::parse(text).map_err(|error| error.to_string())
+}
+
+/// The fields that bodies of several resources share.
+pub(in crate::api) fn key_type(text: &str) -> Parsed<()> {
+    one_of(|text| (text == KEY_TYPE).then_some(()), KEY_TYPE)(text)
+}
+
+pub(in crate::api) fn public_key(text: &str) -> Parsed<PublicKey> {
+    PublicKey::from_hex(text).map_err(|error| error.to_string())
+}
+
+pub(in crate::api) fn key_purpose(text: &str) -> Parsed<KeyPurpose> {
+    one_of(KeyPurpose::parse, "unrestricted, restricted")(text)
+}
+
+pub(in crate::api) fn language(text: &str) -> Parsed<Language> {
+    one_of(Language::parse, "de, en, fr")(text)
+}
+
+pub(in crate::api) fn device_data(text: String) -> Parsed<DeviceData> {
+    let length = text.len();
+    DeviceData::parse(text).ok_or_else(|| out_of_bounds(length, DEVICE_DATA_MAX))
+}

@@ -1,0 +1,382 @@
+//! The command line: `serve` unless told otherwise. Data goes to standard output, logs and problems to standard error.
+
+mod audit;
+mod person;
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use chrono::{SecondsFormat, TimeDelta};
+use clap::{Parser, Subcommand};
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+
+use audit::AuditCommand;
+use person::PersonCommand;
+
+use crate::app::{Surroundings, assemble};
+use crate::clock::SystemClock;
+use crate::config::{Config, Environment, Mode, Origin};
+use crate::domain::clients::{Permission, Permissions};
+use crate::domain::numbers::country::Country;
+use crate::domain::person::PartnerId;
+use crate::domain::sms::conversion::Destination;
+use crate::domain::sms::enforcement::Enforcement;
+use crate::entropy::SystemEntropy;
+use crate::server::{self, Listeners, StopSignals};
+use crate::service::{ClientRegistry, ConversionBook, ConversionEntry, NewSecret};
+use crate::store::{self, DatabaseUrl, Pooler, Store};
+use crate::telemetry;
+
+/// Binds phones to persons and proves later which device signed.
+#[derive(Parser, Debug)]
+#[command(version, about)]
+pub struct Cli {
+    /// A TOML file with settings; the environment overrides it
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Serve the API (the default)
+    Serve,
+    /// Bring the database's tables up to date
+    Migrate,
+    /// Make, list and withdraw clients
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// Verify or export the audit trail
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Erase a person
+    #[command(subcommand)]
+    Person(PersonCommand),
+    /// Look after the sending of SMS
+    #[command(subcommand)]
+    Sms(SmsCommand),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask the running service whether it is ready; for container health checks
+    Healthcheck,
+}
+
+#[derive(Subcommand, Debug)]
+enum ClientCommand {
+    /// Make a client; its secret is shown once
+    Create {
+        /// The partner whose data it sees: 1 to 64 of a-z 0-9 - _
+        #[arg(long)]
+        partner: String,
+        /// What you call it
+        #[arg(long)]
+        name: Option<String>,
+        /// What else it may do: numbers:assert
+        #[arg(long = "permission", value_name = "PERMISSION")]
+        permissions: Vec<String>,
+    },
+    /// List all clients
+    List,
+    /// Give a client a new secret; the one before it goes on working for a while
+    Rotate {
+        /// The client's id
+        id: String,
+        /// For how many hours the secret before it goes on working
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=720))]
+        overlap_hours: u16,
+    },
+    /// Stop a client from getting tokens; those that it has end by themselves
+    Revoke {
+        /// The client's id
+        id: String,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+enum SmsCommand {
+    /// Show how many of the codes sent of late were used, and where sending is stopped for that
+    Status,
+    /// Have codes sent before now count no more, so that sending goes on
+    Resume {
+        /// For which partner
+        #[arg(long)]
+        partner: String,
+        /// To which country, as an ISO 3166 code like DE
+        #[arg(long)]
+        country: String,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+enum ConfigCommand {
+    /// Say whether the service would start
+    Check,
+    /// Show every setting; secrets only as set or not
+    Print,
+}
+
+/// Runs the command. The exit code is 2 for a configuration that cannot be used, 1 for any other failure.
+pub async fn run(cli: Cli) -> ExitCode {
+    let config = match Config::load(&environment(), cli.config.as_deref()) {
+        Ok(config) => config,
+        Err(problems) => {
+            let _ = writeln!(io::stderr(), "the configuration cannot be used:");
+            for problem in problems {
+                let _ = writeln!(io::stderr(), "  {problem}");
+            }
+            return ExitCode::from(2);
+        }
+    };
+    let done = match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => return serve(config).await,
+        Command::Migrate => migrate(&config).await,
+        Command::Client(command) => client(&config, command).await,
+        Command::Audit(command) => audit::run(&config, command).await,
+        Command::Person(command) => person::run(&config, command).await,
+        Command::Sms(command) => sms(&config, command).await,
+        Command::Config(ConfigCommand::Check) => check_config(&config),
+        Command::Config(ConfigCommand::Print) => print_config(&config),
+        Command::Healthcheck => healthcheck(&config).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "device-management: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment, for the configuration")]
+fn environment() -> Environment {
+    std::env::vars_os().collect()
+}
+
+fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{text}").context("standard output is closed")
+}
+
+/// Serves until the process is told to stop. A failure is reported through the queue of the log: a log reader that stalls
+/// must not keep the process from ending.
+async fn serve(config: Config) -> ExitCode {
+    let log = match telemetry::install_log(config.log_format, &config.log_filter) {
+        Ok(log) => log,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "device-management: the log cannot be written: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = serve_until_stopped(config).await;
+    if let Err(error) = &done {
+        log.line(&format!("device-management: {error:#}"));
+    }
+    log.finish();
+    if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn serve_until_stopped(config: Config) -> anyhow::Result<()> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let metrics = telemetry::install_metrics()?;
+    if config.migrate_on_start {
+        store::migrate(&config.database).await.context("the database could not be migrated")?;
+    }
+    let store = open_store(&config).await?;
+    let app = assemble(&config, Surroundings::real(store))?;
+    let http = listen("HTTP_ADDR", config.http_addr).await?;
+    let listeners = Listeners { http, metrics: listen("METRICS_ADDR", config.metrics_addr).await? };
+    let http_addr = listeners.http.local_addr()?;
+    let signals = StopSignals::catch()?;
+    tracing::info!(http.addr = %http_addr, metrics.addr = %listeners.metrics.local_addr()?, mode = ?config.mode, "listening");
+    warn_about_mode(&config, http_addr);
+    if server::serve(listeners, app, metrics, config.connections_max, signals, config.shutdown).await {
+        Ok(())
+    } else {
+        Err(anyhow!("requests were still running when the shutdown deadline passed"))
+    }
+}
+
+async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {setting}={address}"))
+}
+
+fn warn_about_mode(config: &Config, http_addr: SocketAddr) {
+    if config.mode == Mode::Production {
+        if matches!(config.database.url, DatabaseUrl::Sqlite(_)) {
+            tracing::warn!("SQLite serves a single process on one machine; use Postgres for more");
+        }
+        return;
+    }
+    tracing::warn!("SANDBOX: codes and secrets are known to everybody; never put customers behind this");
+    if config.sandbox_client {
+        tracing::warn!(
+            "get a token: curl -u sandbox:sandbox -d grant_type=client_credentials http://{http_addr}/oauth2/token"
+        );
+    }
+    if !http_addr.ip().is_loopback() {
+        tracing::warn!("SANDBOX reachable from other machines; set HTTP_ADDR to a loopback address");
+    }
+}
+
+async fn migrate(config: &Config) -> anyhow::Result<()> {
+    ensure!(
+        config.database.pooler == Pooler::None,
+        "migrations hold a lock for a whole session: use a DATABASE_URL that leads past the pooler, and DATABASE_POOLER=none"
+    );
+    // A migration that waits says so.
+    let log = telemetry::install_log(config.log_format, &config.log_filter).context("the log cannot be written")?;
+    let done = store::migrate(&config.database).await.context("the database could not be migrated");
+    log.finish();
+    done?;
+    say("the database is up to date")
+}
+
+/// The database of a command, which must have all its tables.
+async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let store = store::connect(&config.database).await.context("the database could not be opened")?;
+    store.ready().await?;
+    Ok(store)
+}
+
+async fn client(config: &Config, command: ClientCommand) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let clients = ClientRegistry { store: &*store, clock: &SystemClock, entropy: &SystemEntropy };
+    let done = match command {
+        ClientCommand::Create { partner, name, permissions } => {
+            let partner = PartnerId::parse(&partner)
+                .ok_or_else(|| anyhow!("--partner must be 1 to 64 characters of a-z 0-9 - _"))?;
+            if name.as_deref().is_some_and(|name| name.chars().any(char::is_control)) {
+                bail!("--name must not contain control characters");
+            }
+            show_secret(&clients.create(partner, name, parse_permissions(&permissions)?).await?)
+        }
+        ClientCommand::List => list_clients(&clients).await,
+        ClientCommand::Rotate { id, overlap_hours } => {
+            let rotated = clients.rotate(&id, TimeDelta::hours(overlap_hours.into())).await?;
+            show_secret(&rotated.ok_or_else(|| anyhow!("there is no client {id}, or it is revoked"))?)
+        }
+        ClientCommand::Revoke { id } => {
+            if !clients.revoke(&id).await? {
+                bail!("there is no client {id}, or it is revoked already");
+            }
+            let minutes = config.tokens.lifetime.num_minutes() + 1;
+            say(format!("{id} gets no more tokens; those that it has end within {minutes} minutes"))
+        }
+    };
+    store.close().await;
+    done
+}
+
+fn parse_permissions(words: &[String]) -> anyhow::Result<Permissions> {
+    words
+        .iter()
+        .map(|word| Permission::parse(word).ok_or_else(|| anyhow!("there is no permission {word}; try numbers:assert")))
+        .collect()
+}
+
+fn show_secret(new: &NewSecret) -> anyhow::Result<()> {
+    say(format!("client_id={}\nclient_secret={}", new.client_id, new.secret.expose_secret()))
+}
+
+async fn list_clients(clients: &ClientRegistry<'_>) -> anyhow::Result<()> {
+    say("client_id\tpartner\tname\tpermissions\tcreated_at\trevoked_at")?;
+    let instant = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let mut page = clients.page(None).await?;
+    while let Some(last) = page.last().cloned() {
+        for client in page {
+            say([
+                client.id,
+                client.partner.to_string(),
+                client.name.unwrap_or_default(),
+                client.permissions.to_words(),
+                instant(client.created_at),
+                client.revoked_at.map(instant).unwrap_or_default(),
+            ]
+            .join("\t"))?;
+        }
+        page = clients.page(Some(&last)).await?;
+    }
+    Ok(())
+}
+
+async fn sms(config: &Config, command: SmsCommand) -> anyhow::Result<()> {
+    let store = store::connect(&config.database).await.context("the database could not be opened")?;
+    store.ready().await?;
+    let book = ConversionBook { store: &*store, clock: &SystemClock, entropy: &SystemEntropy, policy: &config.policy };
+    let done = match command {
+        SmsCommand::Status => list_conversion(&book).await,
+        SmsCommand::Resume { partner, country } => {
+            let partner = PartnerId::parse(&partner).ok_or_else(|| anyhow!("{partner} is no partner's name"))?;
+            let country = Country::parse(&country)
+                .ok_or_else(|| anyhow!("{country} is no country: --country takes an ISO 3166 code like DE"))?;
+            let destination = Destination { partner, country };
+            book.resume(&destination).await?;
+            let Destination { partner, country } = destination;
+            say(format!("codes that {partner} sent to {country} before now count no more; it goes on within seconds"))
+        }
+    };
+    store.close().await;
+    done
+}
+
+async fn list_conversion(book: &ConversionBook<'_>) -> anyhow::Result<()> {
+    say("partner\tcountry\tsent\tused\tpercent\tstate")?;
+    for ConversionEntry { sum, stopped } in book.entries().await? {
+        say([
+            sum.destination.partner.to_string(),
+            sum.destination.country.to_string(),
+            sum.tally.sent.to_string(),
+            sum.tally.used.to_string(),
+            sum.tally.percent().map(|percent| percent.to_string()).unwrap_or_default(),
+            match (stopped, book.policy.sms_enforcement) {
+                (false, _) | (true, Enforcement::Off) => "sending",
+                (true, Enforcement::DryRun) => "would stop",
+                (true, Enforcement::Enforce) => "stopped",
+            }
+            .to_owned(),
+        ]
+        .join("\t"))?;
+    }
+    Ok(())
+}
+
+fn check_config(config: &Config) -> anyhow::Result<()> {
+    for warning in &config.warnings {
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
+    say("the configuration is good")
+}
+
+fn print_config(config: &Config) -> anyhow::Result<()> {
+    for setting in &config.shown {
+        let origin = match setting.origin {
+            Origin::Default => "default",
+            Origin::File => "file",
+            Origin::Environment => "environment",
+        };
+        say(format!("{}={} ({origin})", setting.name, setting.value.as_deref().unwrap_or("")))?;
+    }
+    Ok(())
+}
+
+/// Asks on the loopback interface when the service listens on all.
+async fn healthcheck(config: &Config) -> anyhow::Result<()> {
+    let mut address = config.http_addr;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    let request = crate::outbound::client()?.get(format!("http://{address}/readyz")).timeout(Duration::from_secs(3));
+    let status = request.send().await.map_err(reqwest::Error::without_url)?.status();
+    if status.is_success() { say("ready") } else { Err(anyhow!("not ready: status {status}")) }
+}

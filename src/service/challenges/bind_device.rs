@@ -1,0 +1,243 @@
+//! Asks for a device: checks that the person may have another, opens a challenge, and sends its code.
+
+use crate::crypto::PublicKey;
+use crate::domain::audit::AuditAction;
+use crate::domain::challenges::{ChallengeLife, NewBinding};
+use crate::domain::clients::Caller;
+use crate::domain::devices::DeviceName;
+use crate::domain::devices::device_data::DeviceData;
+use crate::domain::devices::key::KeyPurpose;
+use crate::domain::id::{ChallengeId, KeyId};
+use crate::domain::numbers::MobileNumber;
+use crate::domain::numbers::country::CountryNotServed;
+use crate::domain::person::PersonId;
+use crate::domain::sms::app_signature::AppSignature;
+use crate::domain::sms::language::Language;
+use crate::domain::sms::limits::SmsSpend;
+use crate::fraud::FraudAction;
+use crate::service::audit::scope::{Keeping, Refusal};
+use crate::service::{Failure, Service};
+use crate::sms::{Sms, SmsError};
+use crate::store::StoreError;
+
+/// A wish for a device, already valid in itself.
+#[derive(Clone, Debug)]
+pub struct BindDevice {
+    /// For whom.
+    pub person_id: PersonId,
+    /// The phone's key.
+    pub key: PublicKey,
+    /// What the key may sign for.
+    pub key_purpose: KeyPurpose,
+    /// What the person calls the device.
+    pub name: Option<DeviceName>,
+    /// The app's hash, so that Android hands it the SMS.
+    pub app_signature: Option<AppSignature>,
+    /// The language of the SMS.
+    pub language: Option<Language>,
+    /// For the fraud check.
+    pub device_data: Option<DeviceData>,
+}
+
+/// An open challenge as the caller sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Challenge {
+    /// Its id, and the device's.
+    pub id: ChallengeId,
+    /// The id that the key will have.
+    pub key_id: KeyId,
+    /// When it began and when it ends.
+    pub life: ChallengeLife,
+}
+
+/// Why there is no challenge.
+#[derive(Debug, thiserror::Error)]
+pub enum BindDeviceError {
+    /// Unknown person, no number, or an unverified one: nobody may tell which.
+    #[error("the person has no verified mobile number")]
+    NoVerifiedNumber,
+    /// Codes are not sent to the number's country (any more).
+    #[error("the number {0}")]
+    CountryNotServed(#[from] CountryNotServed),
+    /// The person has as many devices as allowed.
+    #[error("the person has as many devices as allowed")]
+    DeviceLimit,
+    /// A bound device already has the key.
+    #[error("a bound device already has the key")]
+    KeyTaken,
+    /// The person has failed too often and has to wait.
+    #[error("the person has failed too often")]
+    CoolingOff {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
+    /// Too many messages were sent to the number, for the person or by the partner.
+    #[error("too many messages were sent of late")]
+    SmsLimit {
+        /// For how long to wait, in seconds.
+        retry_after: u64,
+    },
+    /// Too few of the codes that were sent to the number's country are used.
+    #[error("sending to the country is stopped")]
+    SendingStopped {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
+    /// The fraud check said no.
+    #[error("the fraud check declined the device")]
+    Declined,
+    /// No provider took the SMS.
+    #[error("no SMS provider took the message")]
+    SmsNotTaken(#[source] SmsError),
+    /// Our failure.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl From<StoreError> for BindDeviceError {
+    fn from(error: StoreError) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+impl Refusal for BindDeviceError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::NoVerifiedNumber => "no_verified_number",
+            Self::DeviceLimit => "device_limit",
+            Self::KeyTaken => "key_taken",
+            Self::CoolingOff { .. } => "cooling_off",
+            Self::SmsLimit { .. } => "sms_limit",
+            Self::SendingStopped { .. } => "sending_stopped",
+            Self::CountryNotServed(_) => "country_not_served",
+            Self::Declined => "declined",
+            Self::SmsNotTaken(_) => "sms_not_taken",
+            Self::Failure(failure) => failure.outcome(),
+        }
+    }
+
+    fn is_worth_recording(&self) -> bool {
+        !matches!(self, Self::Failure(_))
+    }
+}
+
+/// How often a binding is tried anew when another request of the person has come in between.
+const TRIES: usize = 3;
+
+impl Service {
+    /// Opens a challenge for a new device and sends its code. An older open challenge of the person ends with this.
+    ///
+    /// Two round trips to the database, one before and one after the fraud check; a third only when the SMS fails.
+    pub async fn bind_device(
+        &self,
+        caller: &Caller,
+        wish: BindDevice,
+        keeping: &Keeping<Result<Challenge, BindDeviceError>>,
+    ) -> Result<Challenge, BindDeviceError> {
+        let now = self.clock.now();
+        let (id, key_id) = (ChallengeId::mint(now, self.entropy.bytes()), KeyId::mint(now, self.entropy.bytes()));
+        let mut attempt = self.audit_scope(caller, AuditAction::BindingAsked, keeping);
+        self.about(&mut attempt, &wish.person_id);
+        attempt.on(id.uuid());
+        attempt.with_key(key_id);
+
+        let mut cleared = match self.clear(caller, &wish).await {
+            Ok(cleared) => cleared,
+            Err(refusal) => return Err(self.refuse(&attempt, refusal).await),
+        };
+        let record = self.assess(FraudAction::DeviceBinding, &wish.person_id, id, wish.device_data.as_ref()).await;
+        if !attempt.assessed(record) {
+            return Err(self.refuse(&attempt, BindDeviceError::Declined).await);
+        }
+
+        for _ in 0..TRIES {
+            let life = ChallengeLife::starting(self.clock.now(), self.policy.challenge_life);
+            let binding = NewBinding {
+                id,
+                person_id: wish.person_id.clone(),
+                number: cleared.number,
+                key_id,
+                public_key: wish.key.clone(),
+                key_purpose: wish.key_purpose,
+                name: wish.name.clone(),
+                otp_version: self.codes.current_version(),
+                life,
+            };
+            let challenge = Challenge { id, key_id, life };
+            let spend = cleared.spend;
+            if self
+                .store
+                .open_binding(attempt.partner, &binding, spend.as_ref(), &attempt.record(Ok(challenge)))
+                .await?
+            {
+                let language = wish.language.unwrap_or(self.policy.language);
+                if let Err(error) = self.send_code(&binding, language, wish.app_signature.as_ref()).await? {
+                    let (now, record) = (self.clock.now(), attempt.undone("sms_not_taken"));
+                    self.store.close_binding(attempt.partner, id, now, spend.as_ref(), &record).await?;
+                    return Err(BindDeviceError::SmsNotTaken(error));
+                }
+                self.count_sent(attempt.partner, &binding.number, life.created_at);
+                tracing::info!(target: "audit", { challenge.id = %id }, "device binding asked for");
+                return Ok(challenge);
+            }
+            // Something came in between; if it is a reason to refuse, this finds it.
+            cleared = match self.clear(caller, &wish).await {
+                Ok(cleared) => cleared,
+                Err(refusal) => return Err(self.refuse(&attempt, refusal).await),
+            };
+        }
+        Err(Failure::Overtaken.into())
+    }
+
+    /// Looks at everything that decides before the fraud check.
+    async fn clear(&self, caller: &Caller, wish: &BindDevice) -> Result<Cleared, BindDeviceError> {
+        let prospects = self
+            .store
+            .binding_prospects(&caller.partner, &wish.person_id, &wish.key, self.clock.now())
+            .await?
+            .ok_or(BindDeviceError::NoVerifiedNumber)?;
+        self.admit_for_sms(&prospects.number)?;
+        if prospects.bound_devices >= i64::from(self.policy.device_limit) {
+            return Err(BindDeviceError::DeviceLimit);
+        }
+        if prospects.key_is_taken {
+            return Err(BindDeviceError::KeyTaken);
+        }
+        if let Some(cooling) = self.pause(prospects.failures) {
+            return Err(BindDeviceError::CoolingOff { retry_after: self.wait(cooling) });
+        }
+        if let Some(stopped) = self.stopped_sending(&caller.partner, &prospects.number) {
+            return Err(BindDeviceError::SendingStopped { retry_after: stopped.retry_after });
+        }
+        let spend = self.may_send(&prospects.sms);
+        let spend = spend.map_err(|refused| BindDeviceError::SmsLimit { retry_after: refused.retry_after })?;
+        Ok(Cleared { number: prospects.number, spend })
+    }
+
+    async fn send_code(
+        &self,
+        binding: &NewBinding,
+        language: Language,
+        app_signature: Option<&AppSignature>,
+    ) -> Result<Result<(), SmsError>, Failure> {
+        let version = binding.otp_version;
+        let code = self.codes.code(version, binding.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
+        let text = self.sms_template.text(language, &code, app_signature);
+        Ok(self.hand_over(Sms { to: binding.number.clone(), text, reference: binding.id.uuid() }).await)
+    }
+
+    /// Sends an SMS. A message that may have been taken counts as taken: the code may arrive, and if it does not, the
+    /// person asks again (contract section 8).
+    pub(in crate::service) async fn hand_over(&self, sms: Sms) -> Result<(), SmsError> {
+        match self.sms.send(&sms).await {
+            Ok(_) | Err(SmsError::Uncertain(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A wish that nothing stands against.
+struct Cleared {
+    number: MobileNumber,
+    spend: Option<SmsSpend>,
+}

@@ -1,0 +1,70 @@
+//! Looks at devices and deletes them.
+
+pub(in crate::service) mod counts;
+pub(in crate::service) mod keys;
+
+use crate::domain::audit::{AuditAction, AuditSubject};
+use crate::domain::clients::Caller;
+use crate::domain::devices::key::DeviceKey;
+use crate::domain::devices::{Device, DeviceWithKeys};
+use crate::domain::id::{DeviceId, KeyId};
+use crate::service::audit::scope::event;
+use crate::service::{Failure, Service};
+use crate::store::{DeleteOutcome, DevicePage, DeviceQuery, StoreError};
+
+/// Why there is no device.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// No such device of this partner.
+    #[error("there is no such device")]
+    NotFound,
+    /// Our failure.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl From<StoreError> for DeviceError {
+    fn from(error: StoreError) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+impl Service {
+    /// A page of the partner's devices.
+    pub async fn devices(&self, caller: &Caller, query: &DeviceQuery) -> Result<DevicePage, Failure> {
+        Ok(self.store.devices(&caller.partner, query).await?)
+    }
+
+    /// One device, also a deleted one.
+    pub async fn device(&self, caller: &Caller, id: DeviceId) -> Result<Device, DeviceError> {
+        self.store.device(&caller.partner, id).await?.ok_or(DeviceError::NotFound)
+    }
+
+    /// A device, also a deleted one, with the keys that can sign for it.
+    pub async fn device_with_keys(&self, caller: &Caller, id: DeviceId) -> Result<DeviceWithKeys, DeviceError> {
+        self.store.device_with_keys(&caller.partner, id).await?.ok_or(DeviceError::NotFound)
+    }
+
+    /// One key that can sign for a device.
+    pub async fn key(&self, caller: &Caller, device: DeviceId, key: KeyId) -> Result<Option<DeviceKey>, Failure> {
+        Ok(self.store.key(&caller.partner, device, key).await?)
+    }
+
+    /// Deletes a device with all its keys, at once on every replica.
+    pub async fn delete_device(&self, caller: &Caller, id: DeviceId) -> Result<(), DeviceError> {
+        let now = self.clock.now();
+        let mut deletion = event(&caller.client_id, AuditAction::DeviceDeleted, now, self.entropy.bytes());
+        deletion.object_id = Some(id.uuid());
+        let salt = self.entropy.bytes();
+        match self.store.delete_device(&caller.partner, id, now, &deletion.clone().into(), salt).await? {
+            DeleteOutcome::Deleted => {
+                tracing::info!(target: "audit", { device.id = %id }, "device deleted");
+                return Ok(());
+            }
+            DeleteOutcome::DeletedBefore(person) => deletion.subject = Some(AuditSubject::new(person, salt)),
+            DeleteOutcome::NotFound => {}
+        }
+        self.store.record(&caller.partner, &deletion.with_outcome("not_found").into()).await?;
+        Err(DeviceError::NotFound)
+    }
+}

@@ -1,0 +1,285 @@
+//! A person's mobile number: given, confirmed by a code, looked at, taken away.
+
+use crate::crypto::Otp;
+use crate::domain::audit::AuditAction;
+use crate::domain::clients::{Caller, Permission};
+use crate::domain::id::{NumberId, TokenChallengeId};
+use crate::domain::numbers::MobileNumber;
+use crate::domain::numbers::country::CountryNotServed;
+use crate::domain::person::PersonId;
+use crate::domain::sms::language::Language;
+use crate::domain::sms::limits::SmsSpend;
+use crate::service::audit::scope::{AuditScope, Keeping, Refusal};
+use crate::service::{Failure, Service};
+use crate::sms::{Sms, SmsError};
+use crate::store::{NumberRecord, NumberVerification, StoreError, TokenAttempt, TokenChallenge};
+
+/// Why the number is not as wished.
+#[derive(Debug, thiserror::Error)]
+pub enum MobileNumberError {
+    /// The person has no number, or not this one.
+    #[error("the person has no such mobile number")]
+    NotFound,
+    /// The person has a number already.
+    #[error("the person has a mobile number already")]
+    Exists,
+    /// The client may not say that a number is verified.
+    #[error("the client may not assert mobile numbers")]
+    MayNotAssert,
+    /// Codes are not sent to the number's country.
+    #[error("the number {0}")]
+    CountryNotServed(#[from] CountryNotServed),
+    /// Too few of the codes that were sent to the country are used; nothing was sent.
+    #[error("sending to the country is stopped")]
+    SendingStopped {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
+    /// The person has failed too often and has to wait; nothing was verified or sent.
+    #[error("the person has failed too often")]
+    CoolingOff {
+        /// For how long, in seconds.
+        retry_after: u64,
+    },
+    /// Too many messages were sent to the number, for the person or by the partner.
+    #[error("too many messages were sent of late")]
+    SmsLimit {
+        /// For how long to wait, in seconds.
+        retry_after: u64,
+    },
+    /// The token is not the one that was sent, or no token is open.
+    #[error("the token is wrong")]
+    WrongToken,
+    /// No provider took the SMS.
+    #[error("no SMS provider took the message")]
+    SmsNotTaken(#[source] SmsError),
+    /// Our failure.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl From<StoreError> for MobileNumberError {
+    fn from(error: StoreError) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+impl Refusal for MobileNumberError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Exists => "exists",
+            Self::MayNotAssert => "may_not_assert",
+            Self::CoolingOff { .. } => "cooling_off",
+            Self::SmsLimit { .. } => "sms_limit",
+            Self::SendingStopped { .. } => "sending_stopped",
+            Self::CountryNotServed(_) => "country_not_served",
+            Self::WrongToken => "wrong",
+            Self::SmsNotTaken(_) => "sms_not_taken",
+            Self::Failure(failure) => failure.outcome(),
+        }
+    }
+
+    fn is_worth_recording(&self) -> bool {
+        !matches!(self, Self::Failure(_))
+    }
+}
+
+/// How the outcome of a change to a number is kept.
+type KeepingNumber = Keeping<Result<NumberRecord, MobileNumberError>>;
+
+/// A change to a number under way.
+type Change<'a> = AuditScope<'a, NumberRecord, MobileNumberError>;
+
+/// How often a code is opened anew when another request of the person has come in between.
+const TRIES: usize = 3;
+
+impl Service {
+    /// The person's number.
+    pub async fn mobile_number(&self, caller: &Caller, person: &PersonId) -> Result<NumberRecord, MobileNumberError> {
+        self.store.mobile_number(&caller.partner, person).await?.ok_or(MobileNumberError::NotFound)
+    }
+
+    /// Gives the person a number that a code has yet to confirm.
+    pub async fn create_mobile_number(
+        &self,
+        caller: &Caller,
+        person: &PersonId,
+        number: MobileNumber,
+        keeping: &KeepingNumber,
+    ) -> Result<NumberRecord, MobileNumberError> {
+        let mut attempt = self.audit_scope(caller, AuditAction::NumberCreated, keeping);
+        self.about(&mut attempt, person);
+        self.create(&mut attempt, person, number, NumberVerification::Pending).await
+    }
+
+    /// Gives the person a number that the partner has verified itself. Who said so, and when, is recorded.
+    pub async fn assert_mobile_number(
+        &self,
+        caller: &Caller,
+        person: &PersonId,
+        number: MobileNumber,
+        keeping: &KeepingNumber,
+    ) -> Result<NumberRecord, MobileNumberError> {
+        let mut attempt = self.audit_scope(caller, AuditAction::NumberAsserted, keeping);
+        self.about(&mut attempt, person);
+        if !caller.permissions.allow(Permission::AssertNumbers) {
+            return Err(self.refuse(&attempt, MobileNumberError::MayNotAssert).await);
+        }
+        self.create(&mut attempt, person, number, NumberVerification::AssertedBy(&caller.client_id)).await
+    }
+
+    async fn create(
+        &self,
+        attempt: &mut Change<'_>,
+        person: &PersonId,
+        number: MobileNumber,
+        verification: NumberVerification<'_>,
+    ) -> Result<NumberRecord, MobileNumberError> {
+        if let Err(refused) = self.policy.sms_countries.admit(&number) {
+            return Err(self.refuse(attempt, refused.into()).await);
+        }
+        let now = self.clock.now();
+        let id = NumberId::mint(now, self.entropy.bytes());
+        let verified = matches!(verification, NumberVerification::AssertedBy(_));
+        let created = NumberRecord { id, number, verified };
+        attempt.on(id.uuid());
+        let record = attempt.record(Ok(created.clone()));
+        let number = (id, &created.number);
+        if !self.store.create_mobile_number(attempt.partner, person, number, verification, now, &record).await? {
+            let existing = self.store.mobile_number(attempt.partner, person).await?;
+            attempt.on(existing.map(|existing| existing.id.uuid()));
+            return Err(self.refuse(attempt, MobileNumberError::Exists).await);
+        }
+        tracing::info!(target: "audit", { number.id = %id, verified }, "mobile number created");
+        Ok(created)
+    }
+
+    /// Sends a code to the number. An older code ends with this.
+    pub async fn authorize_mobile_number(
+        &self,
+        caller: &Caller,
+        person: &PersonId,
+        number: &MobileNumber,
+        language: Option<Language>,
+        keeping: &KeepingNumber,
+    ) -> Result<NumberRecord, MobileNumberError> {
+        let mut attempt = self.audit_scope(caller, AuditAction::NumberCodeAsked, keeping);
+        self.about(&mut attempt, person);
+        for _ in 0..TRIES {
+            let (record, spend) = match self.clear_number(&mut attempt, person, number).await {
+                Ok(cleared) => cleared,
+                Err(refusal) => return Err(self.refuse(&attempt, refusal).await),
+            };
+            let (now, version) = (self.clock.now(), self.codes.current_version());
+            let challenge = TokenChallenge {
+                id: TokenChallengeId::mint(now, self.entropy.bytes()),
+                otp_version: version,
+                expires_at: now + self.policy.challenge_life,
+            };
+            let kept = attempt.record(Ok(record.clone()));
+            let (partner, spend) = (attempt.partner, spend.as_ref());
+            if !self.store.open_token_challenge(partner, person, number, challenge, spend, &kept).await? {
+                // Something came in between; if it is a reason to refuse, the next round finds it.
+                continue;
+            }
+            let code = self.codes.code(version, challenge.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
+            let text = self.sms_template.text(language.unwrap_or(self.policy.language), &code, None);
+            let sms = Sms { to: record.number.clone(), text, reference: challenge.id.uuid() };
+            if let Err(error) = self.hand_over(sms).await {
+                let undone = attempt.undone("sms_not_taken");
+                self.store.close_token_challenge(partner, person, challenge.id, spend, &undone).await?;
+                return Err(MobileNumberError::SmsNotTaken(error));
+            }
+            self.count_sent(partner, number, now);
+            tracing::info!(target: "audit", { number.id = %record.id }, "mobile number confirmation asked for");
+            return Ok(record);
+        }
+        Err(Failure::Overtaken.into())
+    }
+
+    /// Looks at everything that decides before a code is sent.
+    async fn clear_number(
+        &self,
+        attempt: &mut Change<'_>,
+        person: &PersonId,
+        number: &MobileNumber,
+    ) -> Result<(NumberRecord, Option<SmsSpend>), MobileNumberError> {
+        let prospects = self.store.number_prospects(attempt.partner, person, number, self.clock.now()).await?;
+        attempt.on(prospects.as_ref().map(|prospects| prospects.record.id.uuid()));
+        self.admit_for_sms(number)?;
+        let prospects = prospects.ok_or(MobileNumberError::NotFound)?;
+        if let Some(cooling) = self.pause(prospects.failures) {
+            return Err(MobileNumberError::CoolingOff { retry_after: self.wait(cooling) });
+        }
+        if let Some(stopped) = self.stopped_sending(attempt.partner, number) {
+            return Err(MobileNumberError::SendingStopped { retry_after: stopped.retry_after });
+        }
+        let spend = self.may_send(&prospects.sms);
+        let spend = spend.map_err(|refused| MobileNumberError::SmsLimit { retry_after: refused.retry_after })?;
+        Ok((prospects.record, spend))
+    }
+
+    /// Marks the number as verified if the token is the code that was sent to it.
+    pub async fn confirm_mobile_number(
+        &self,
+        caller: &Caller,
+        person: &PersonId,
+        number: &MobileNumber,
+        token: &Otp,
+        keeping: &KeepingNumber,
+    ) -> Result<NumberRecord, MobileNumberError> {
+        let mut attempt = self.audit_scope(caller, AuditAction::NumberConfirmed, keeping);
+        self.about(&mut attempt, person);
+        let (partner, cap, now) = (attempt.partner, i64::from(self.policy.wrong_signatures_cap), self.clock.now());
+        let Some(found) = self.store.number_challenge(partner, person, number, now, cap).await? else {
+            return Err(self.refuse(&attempt, MobileNumberError::NotFound).await);
+        };
+        attempt.on(found.record.id.uuid());
+        if let Some(cooling) = self.pause(found.failures) {
+            let retry_after = self.wait(cooling);
+            return Err(self.refuse(&attempt, MobileNumberError::CoolingOff { retry_after }).await);
+        }
+        let Some(open) = found.open else { return Err(self.refuse(&attempt, MobileNumberError::WrongToken).await) };
+        let tried = TokenAttempt { id: open.id, at: now, cap, budget: self.policy.failure_budget };
+        let version = open.otp_version;
+        let code = self.codes.code(version, open.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
+        if code.matches(token) {
+            let verified = NumberRecord { verified: true, ..found.record };
+            let record = attempt.record(Ok(verified.clone()));
+            if self.store.confirm_mobile_number(partner, person, &tried, &record).await? {
+                if let Some(sent_at) = open.id.minted_at() {
+                    self.count_used(partner, number, sent_at);
+                }
+                tracing::info!(target: "audit", { number.id = %verified.id }, "mobile number verified");
+                return Ok(verified);
+            }
+        } else {
+            let record = attempt.record(Err(MobileNumberError::WrongToken));
+            let wrong = self.store.count_wrong_token(partner, person, &tried, &record).await?;
+            tracing::info!(target: "audit", { number.id = %found.record.id, wrong }, "wrong token");
+            if wrong.is_some() {
+                return Err(MobileNumberError::WrongToken);
+            }
+        }
+        // The code was used up, replaced or ended meanwhile.
+        Err(self.refuse(&attempt, MobileNumberError::WrongToken).await)
+    }
+
+    /// Takes the number away; open challenges of the person die with it. With a number, only if it is that one.
+    pub async fn delete_mobile_number(
+        &self,
+        caller: &Caller,
+        person: &PersonId,
+        number: Option<&MobileNumber>,
+    ) -> Result<NumberRecord, MobileNumberError> {
+        let keeping = Keeping::nothing();
+        let mut attempt: Change<'_> = self.audit_scope(caller, AuditAction::NumberDeleted, &keeping);
+        self.about(&mut attempt, person);
+        let (now, record) = (self.clock.now(), attempt.deed());
+        let deleted = self.store.delete_mobile_number(attempt.partner, person, number, now, &record).await?;
+        let Some(deleted) = deleted else { return Err(self.refuse(&attempt, MobileNumberError::NotFound).await) };
+        tracing::info!(target: "audit", { number.id = %deleted.id }, "mobile number deleted");
+        Ok(deleted)
+    }
+}

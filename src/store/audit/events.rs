@@ -1,0 +1,104 @@
+//! Audit events as rows: how one is written down, and how it is read back.
+//!
+//! A row that no event can look like is `StoreError::Corrupt`, which names the column: somebody has changed it.
+
+use std::borrow::Cow;
+
+use sqlx::query::Query;
+use uuid::Uuid;
+
+use crate::domain::audit::{AuditEvent, AuditSubject, Hash};
+use crate::domain::numbers::country::Country;
+use crate::domain::person::PartnerId;
+use crate::store::dialect::Dialect;
+use crate::store::rows::{column, person_id};
+use crate::store::{Result, StoreError};
+
+/// The insertion of one event that is yet to be sealed, to run within the transaction of its change.
+pub(in crate::store) fn insert_event<DB: Dialect>(
+    partner: &PartnerId,
+    event: &AuditEvent,
+) -> Query<'static, DB, DB::Arguments> {
+    let subject = SubjectColumns::of(event);
+    sqlx::query(
+        "insert into audit_pending
+             ( partner_id, event_id, client_id, action, outcome, person_id, person_salt, person_digest
+             , object_id, key_id, occurred_at, country )
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    )
+    .bind(partner.as_str().to_owned())
+    .bind(event.id)
+    .bind(event.client_id.clone())
+    .bind(event.action.clone().into_owned())
+    .bind(event.outcome.clone().into_owned())
+    .bind(subject.id.map(str::to_owned))
+    .bind(subject.salt.map(<[u8]>::to_vec))
+    .bind(subject.digest.map(<[u8]>::to_vec))
+    .bind(event.object_id)
+    .bind(event.key_id)
+    .bind(event.at)
+    .bind(event.country.map(|country| country.as_str().to_owned()))
+}
+
+/// The columns of an event's subject.
+pub(in crate::store) struct SubjectColumns<'a> {
+    pub(in crate::store) id: Option<&'a str>,
+    pub(in crate::store) salt: Option<&'a [u8]>,
+    pub(in crate::store) digest: Option<&'a [u8]>,
+}
+
+impl<'a> SubjectColumns<'a> {
+    pub(in crate::store) fn of(event: &'a AuditEvent) -> Self {
+        let subject = event.subject.as_ref();
+        let known = subject.and_then(|subject| subject.known.as_ref());
+        Self {
+            id: known.map(|(person, _)| person.as_str()),
+            salt: known.map(|(_, salt)| &salt[..]),
+            digest: subject.map(|subject| &subject.digest[..]),
+        }
+    }
+}
+
+/// Reads an event's row, sealed or not.
+pub(in crate::store) fn audit_event<DB: Dialect>(row: &DB::Row) -> Result<AuditEvent> {
+    Ok(AuditEvent {
+        id: column::<DB, Uuid>(row, "event_id")?,
+        client_id: column::<DB, _>(row, "client_id")?,
+        action: Cow::Owned(column::<DB, _>(row, "action")?),
+        outcome: Cow::Owned(column::<DB, _>(row, "outcome")?),
+        subject: subject::<DB>(row)?,
+        object_id: column::<DB, _>(row, "object_id")?,
+        key_id: column::<DB, _>(row, "key_id")?,
+        country: column::<DB, Option<String>>(row, "country")?
+            .map(|code| Country::parse(&code).ok_or(StoreError::Corrupt { column: "country" }))
+            .transpose()?,
+        at: column::<DB, _>(row, "occurred_at")?,
+    })
+}
+
+/// Id and salt come and go together, and neither is there without the digest of both.
+fn subject<DB: Dialect>(row: &DB::Row) -> Result<Option<AuditSubject>> {
+    let person = column::<DB, Option<String>>(row, "person_id")?;
+    let salt = column::<DB, Option<Vec<u8>>>(row, "person_salt")?;
+    let digest = column::<DB, Option<Vec<u8>>>(row, "person_digest")?;
+    let known = match (person, salt) {
+        (Some(person), Some(salt)) => Some((person_id(&person)?, exactly(salt, "person_salt")?)),
+        (None, None) => None,
+        (Some(_), None) => return Err(StoreError::Corrupt { column: "person_salt" }),
+        (None, Some(_)) => return Err(StoreError::Corrupt { column: "person_id" }),
+    };
+    match digest {
+        Some(digest) => Ok(Some(AuditSubject { known, digest: exactly(digest, "person_digest")? })),
+        None if known.is_none() => Ok(None),
+        None => Err(StoreError::Corrupt { column: "person_digest" }),
+    }
+}
+
+/// Reads a hash.
+pub(in crate::store) fn hash<DB: Dialect>(row: &DB::Row, name: &'static str) -> Result<Hash> {
+    exactly(column::<DB, _>(row, name)?, name)
+}
+
+fn exactly<const N: usize>(bytes: Vec<u8>, column: &'static str) -> Result<[u8; N]> {
+    bytes.try_into().map_err(|_| StoreError::Corrupt { column })
+}

@@ -1,0 +1,162 @@
+//! What is written down together with a change: the audit event, the fraud assessment, the answer for an idempotency key.
+//!
+//! All of it is in the commit of the change or none of it is. A request that changed nothing because it was refused is
+//! written down alone.
+
+use sqlx::query::Query;
+use sqlx::{Encode, Type};
+use uuid::Uuid;
+
+use crate::domain::audit::AuditEvent;
+use crate::domain::fraud::FraudRecord;
+use crate::domain::idempotency::KeptAnswer;
+use crate::domain::person::PartnerId;
+use crate::store::audit::events::{SubjectColumns, insert_event};
+use crate::store::dialect::Dialect;
+use crate::store::fraud_assessments::{self, yes_or_no};
+use crate::store::pool::Transaction;
+use crate::store::sql_store::SqlStore;
+use crate::store::{Result, StoreError};
+
+/// What is written down together with a change.
+#[derive(Clone, Debug)]
+pub struct AuditRecord {
+    /// What happened.
+    pub event: AuditEvent,
+    /// What the fraud check said, when it was asked.
+    pub fraud: Option<FraudRecord>,
+    /// The answer, when the request came with an idempotency key.
+    pub answer: Option<KeptAnswer>,
+}
+
+impl From<AuditEvent> for AuditRecord {
+    fn from(event: AuditEvent) -> Self {
+        Self { event, fraud: None, answer: None }
+    }
+}
+
+/// Records of what changed nothing else.
+#[async_trait::async_trait]
+pub trait AuditRecords {
+    /// Writes down a request that was refused.
+    ///
+    /// # Errors
+    /// `ClaimLost`, and nothing written, when another run of the same request has taken over.
+    async fn record(&self, partner: &PartnerId, record: &AuditRecord) -> Result<()>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Dialect> AuditRecords for SqlStore<DB> {
+    async fn record(&self, partner: &PartnerId, record: &AuditRecord) -> Result<()> {
+        if record.fraud.is_none() && record.answer.is_none() {
+            self.write(insert_event::<DB>(partner, &record.event)).await?;
+            return Ok(());
+        }
+        let mut transaction = self.begin().await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+/// Writes a record down within the transaction of its change. To be called last: it holds no lock that others wait for.
+pub(in crate::store) async fn write_down<DB: Dialect>(
+    transaction: &mut Transaction<DB>,
+    partner: &PartnerId,
+    record: &AuditRecord,
+) -> Result<()> {
+    insert_event::<DB>(partner, &record.event).execute(&mut **transaction).await?;
+    if let Some(fraud) = &record.fraud {
+        fraud_assessments::insert::<DB>(partner, fraud).execute(&mut **transaction).await?;
+    }
+    if let Some(answer) = &record.answer {
+        let kept = keep_answer::<DB>(partner, answer).fetch_all(&mut **transaction).await?;
+        if kept.is_empty() {
+            return Err(StoreError::ClaimLost);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the answer under its claim, or takes one back that came to nothing.
+pub(in crate::store) fn keep_answer<DB: Dialect>(
+    partner: &PartnerId,
+    kept: &KeptAnswer,
+) -> Query<'static, DB, DB::Arguments> {
+    let columns = AnswerColumns::of(kept);
+    sqlx::query(
+        "update idempotent_request
+            set status = $2
+              , body = $3
+              , retry_after = $4
+          where claim_id = $1
+            and partner_id = $5
+         returning claim_id",
+    )
+    .bind(kept.claim.uuid())
+    .bind(columns.status)
+    .bind(columns.body.map(<[u8]>::to_vec))
+    .bind(columns.retry_after)
+    .bind(partner.as_str().to_owned())
+}
+
+/// The columns of a kept answer; all null when there is none.
+#[derive(Default)]
+pub(in crate::store) struct AnswerColumns<'a> {
+    pub(in crate::store) claim: Option<Uuid>,
+    pub(in crate::store) status: Option<i64>,
+    pub(in crate::store) body: Option<&'a [u8]>,
+    pub(in crate::store) retry_after: Option<i64>,
+}
+
+impl<'a> AnswerColumns<'a> {
+    pub(in crate::store) fn of(kept: &'a KeptAnswer) -> Self {
+        let answer = kept.answer.as_ref();
+        Self {
+            claim: Some(kept.claim.uuid()),
+            status: answer.map(|answer| answer.status.into()),
+            body: answer.map(|answer| &answer.body[..]),
+            retry_after: answer.and_then(|answer| answer.retry_after).and_then(|seconds| i64::try_from(seconds).ok()),
+        }
+    }
+}
+
+/// Binds a record to $1 to $23 of a statement that writes it down together with its change.
+pub(in crate::store) fn bind_record<'q, DB: Dialect>(
+    query: Query<'q, DB, DB::Arguments>,
+    partner: &'q PartnerId,
+    record: &'q AuditRecord,
+) -> Query<'q, DB, DB::Arguments>
+where
+    &'q str: Encode<'q, DB> + Type<DB>,
+    Option<&'q str>: Encode<'q, DB> + Type<DB>,
+    Option<&'q [u8]>: Encode<'q, DB> + Type<DB>,
+{
+    let event = &record.event;
+    let subject = SubjectColumns::of(event);
+    let fraud = record.fraud.as_ref();
+    let answer = record.answer.as_ref().map(AnswerColumns::of).unwrap_or_default();
+    query
+        .bind(partner.as_str())
+        .bind(event.id)
+        .bind(event.client_id.as_str())
+        .bind(event.action.as_ref())
+        .bind(event.outcome.as_ref())
+        .bind(subject.id)
+        .bind(subject.salt)
+        .bind(subject.digest)
+        .bind(event.object_id)
+        .bind(event.key_id)
+        .bind(event.at)
+        .bind(fraud.map(|fraud| fraud.id))
+        .bind(fraud.map(|fraud| fraud.action))
+        .bind(fraud.map(|fraud| fraud.state))
+        .bind(fraud.and_then(|fraud| fraud.score))
+        .bind(fraud.and_then(|fraud| fraud.provider_id.as_deref()))
+        .bind(fraud.map(|fraud| fraud.latency_ms))
+        .bind(fraud.map(|fraud| yes_or_no(fraud.allowed)))
+        .bind(fraud.map(|fraud| fraud.assessed_at))
+        .bind(answer.claim)
+        .bind(answer.status)
+        .bind(answer.body)
+        .bind(answer.retry_after)
+}

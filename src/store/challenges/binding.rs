@@ -1,0 +1,216 @@
+//! Pending bindings: asked about, opened, looked up, closed. How they are met or failed is in `verdicts`.
+//!
+//! A person's row holds the newest attempt, and every change of it repeats its preconditions in the `where` clause. However
+//! many requests run at once, one wrong signature counts once, one right signature binds once, and neither the cap nor
+//! the device limit can be passed. See `docs/decisions/0004-one-row-settles-a-person.md`.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::crypto::PublicKey;
+use crate::domain::challenges::{ChallengeLife, NewBinding, OpenBinding};
+use crate::domain::failure_budget::FailureRun;
+use crate::domain::id::ChallengeId;
+use crate::domain::numbers::MobileNumber;
+use crate::domain::person::{PartnerId, PersonId};
+use crate::domain::sms::limits::{SmsSpend, SmsUse, counted_since};
+use crate::store::audit::record::write_down;
+use crate::store::dialect::Dialect;
+use crate::store::persons::failures::failure_run;
+use crate::store::rows::{column, person_id, public_key, purpose};
+use crate::store::sms::usage::{sms_use, sms_use_columns, take_back_sms};
+use crate::store::sql_store::SqlStore;
+use crate::store::{AuditRecord, Result, StoreError};
+
+/// What decides whether a person with a verified number may ask for another device.
+#[derive(Clone, Debug)]
+pub struct BindingProspects {
+    /// Where the code would go.
+    pub number: MobileNumber,
+    /// How many devices are bound now.
+    pub bound_devices: i64,
+    /// Whether a bound device of the partner already has this key.
+    pub key_is_taken: bool,
+    /// The person's failures of late.
+    pub failures: FailureRun,
+    /// What was sent of late.
+    pub sms: SmsUse,
+}
+
+/// Pending bindings.
+#[async_trait::async_trait]
+pub trait Bindings {
+    /// What there is to know before asking for a device. `None` when the person has no verified number.
+    async fn binding_prospects(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        key: &PublicKey,
+        now: DateTime<Utc>,
+    ) -> Result<Option<BindingProspects>>;
+
+    /// Makes this attempt the person's only open one, an older one is superseded, and spends its message. False, and no
+    /// attempt opened, when something has come in between: the number is gone, a limit reached, or the claim of the
+    /// request lost.
+    async fn open_binding(
+        &self,
+        partner: &PartnerId,
+        binding: &NewBinding,
+        sms: Option<&SmsSpend>,
+        record: &AuditRecord,
+    ) -> Result<bool>;
+
+    /// The open attempt with this id.
+    async fn open_binding_with_id(
+        &self,
+        partner: &PartnerId,
+        id: ChallengeId,
+        now: DateTime<Utc>,
+        wrong_signatures_cap: i64,
+    ) -> Result<Option<OpenBinding>>;
+
+    /// Closes an attempt that can no longer succeed, and takes back its message if nobody took it. Without effect on an
+    /// attempt that is closed already, but for the record.
+    async fn close_binding(
+        &self,
+        partner: &PartnerId,
+        id: ChallengeId,
+        now: DateTime<Utc>,
+        not_taken: Option<&SmsSpend>,
+        record: &AuditRecord,
+    ) -> Result<()>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Dialect> Bindings for SqlStore<DB> {
+    async fn binding_prospects(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        key: &PublicKey,
+        now: DateTime<Utc>,
+    ) -> Result<Option<BindingProspects>> {
+        let query = sqlx::query(concat!(
+            "select n.number
+                  , coalesce(p.bound_devices, 0) as bound_devices
+                  , p.failures
+                  , p.last_failure_at
+                  , (select count(*) from device_key k
+                      where k.partner_id = $1 and k.public_key = $3 and k.deleted_at is null) as devices_with_key
+         ",
+            sms_use_columns!(),
+            "      from mobile_number n
+               left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
+              where n.partner_id = $1
+                and n.person_id = $2
+                and n.verified_at is not null"
+        ))
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(key.as_bytes().to_vec())
+        .bind(counted_since(now));
+        self.row(query)
+            .await?
+            .map(|row| {
+                Ok(BindingProspects {
+                    number: MobileNumber::from_stored(column::<DB, _>(&row, "number")?),
+                    bound_devices: column::<DB, _>(&row, "bound_devices")?,
+                    key_is_taken: column::<DB, i64>(&row, "devices_with_key")? > 0,
+                    failures: failure_run::<DB>(&row)?,
+                    sms: sms_use::<DB>(&row)?,
+                })
+            })
+            .transpose()
+    }
+
+    async fn open_binding(
+        &self,
+        partner: &PartnerId,
+        binding: &NewBinding,
+        sms: Option<&SmsSpend>,
+        record: &AuditRecord,
+    ) -> Result<bool> {
+        DB::open_binding(self.writer(), partner, binding, sms, record).await
+    }
+
+    async fn open_binding_with_id(
+        &self,
+        partner: &PartnerId,
+        id: ChallengeId,
+        now: DateTime<Utc>,
+        wrong_signatures_cap: i64,
+    ) -> Result<Option<OpenBinding>> {
+        let query = sqlx::query(
+            "select p.person_id
+                  , p.binding_key_id
+                  , p.binding_key
+                  , p.binding_key_purpose
+                  , p.binding_otp_version
+                  , p.binding_created_at
+                  , p.binding_expires_at
+                  , p.bound_devices
+                  , n.number
+                  , p.failures
+                  , p.last_failure_at
+               from person p
+               left join mobile_number n on n.partner_id = p.partner_id and n.person_id = p.person_id
+              where p.binding_id = $1
+                and p.partner_id = $2
+                and p.binding_closed_at is null
+                and p.binding_expires_at > $3
+                and p.binding_wrong_signatures < $4",
+        )
+        .bind(id.uuid())
+        .bind(partner.as_str().to_owned())
+        .bind(now)
+        .bind(wrong_signatures_cap);
+        self.row(query).await?.map(|row| open_binding::<DB>(id, &row)).transpose()
+    }
+
+    async fn close_binding(
+        &self,
+        partner: &PartnerId,
+        id: ChallengeId,
+        now: DateTime<Utc>,
+        not_taken: Option<&SmsSpend>,
+        record: &AuditRecord,
+    ) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "update person
+                set binding_closed_at = $3
+              where binding_id = $1
+                and partner_id = $2
+                and binding_closed_at is null",
+        )
+        .bind(id.uuid())
+        .bind(partner.as_str().to_owned())
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        if not_taken.is_some() {
+            take_back_sms::<DB>(&mut transaction, partner, id.uuid()).await?;
+        }
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+fn open_binding<DB: Dialect>(id: ChallengeId, row: &DB::Row) -> Result<OpenBinding> {
+    let otp_version = column::<DB, i64>(row, "binding_otp_version")?;
+    Ok(OpenBinding {
+        id,
+        person_id: person_id(&column::<DB, String>(row, "person_id")?)?,
+        key_id: column::<DB, Uuid>(row, "binding_key_id")?.into(),
+        public_key: public_key(column::<DB, _>(row, "binding_key")?)?,
+        key_purpose: purpose(&column::<DB, String>(row, "binding_key_purpose")?)?,
+        otp_version: u32::try_from(otp_version).map_err(|_| StoreError::Corrupt { column: "binding_otp_version" })?,
+        life: ChallengeLife {
+            created_at: column::<DB, _>(row, "binding_created_at")?,
+            expires_at: column::<DB, _>(row, "binding_expires_at")?,
+        },
+        bound_devices: column::<DB, _>(row, "bound_devices")?,
+        number: column::<DB, Option<String>>(row, "number")?.map(MobileNumber::from_stored),
+        failures: failure_run::<DB>(row)?,
+    })
+}

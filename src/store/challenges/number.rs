@@ -1,0 +1,361 @@
+//! Codes that confirm a mobile number: opened, looked up, failed, met.
+//!
+//! One open code per number: sending another ends the one before. A wrong token counts against the code and against the
+//! person in one commit.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::domain::failure_budget::{FailureBudget, FailureRun};
+use crate::domain::id::TokenChallengeId;
+use crate::domain::numbers::MobileNumber;
+use crate::domain::person::{PartnerId, PersonId};
+use crate::domain::sms::limits::{SmsSpend, SmsUse, counted_since};
+use crate::store::audit::record::write_down;
+use crate::store::dialect::Dialect;
+use crate::store::numbers::{NumberRecord, number_record};
+use crate::store::persons::failures::{failure_run, forgive, spend};
+use crate::store::rows::column;
+use crate::store::sms::usage::{sms_use, sms_use_columns, spend_sms, take_back_sms};
+use crate::store::sql_store::SqlStore;
+use crate::store::{AuditRecord, Result, StoreError};
+
+/// A code that is about to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenChallenge {
+    /// What the code is derived from.
+    pub id: TokenChallengeId,
+    /// Which secret it is derived under.
+    pub otp_version: u32,
+    /// The first instant at which it is no longer accepted.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A code that was sent and can still be confirmed.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenToken {
+    /// What the code is derived from.
+    pub id: TokenChallengeId,
+    /// Which secret it is derived under.
+    pub otp_version: u32,
+}
+
+/// A token that somebody typed, held against the open code.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenAttempt {
+    /// The code that it was meant for.
+    pub id: TokenChallengeId,
+    /// Now.
+    pub at: DateTime<Utc>,
+    /// Wrong tokens per code.
+    pub cap: i64,
+    /// Failures per person.
+    pub budget: FailureBudget,
+}
+
+/// A number together with its open code, if there is one.
+#[derive(Clone, Debug)]
+pub struct NumberChallenge {
+    /// The number.
+    pub record: NumberRecord,
+    /// `None` when no code was sent, or it expired, was used, or has no attempts left.
+    pub open: Option<OpenToken>,
+    /// The person's failures of late.
+    pub failures: FailureRun,
+}
+
+/// What decides whether a code may be sent to a number.
+#[derive(Clone, Debug)]
+pub struct NumberProspects {
+    /// The number.
+    pub record: NumberRecord,
+    /// The person's failures of late.
+    pub failures: FailureRun,
+    /// What was sent of late.
+    pub sms: SmsUse,
+}
+
+/// Codes that confirm a mobile number.
+#[async_trait::async_trait]
+pub trait NumberChallenges {
+    /// What there is to know before sending a code. `None` when the number is not this person's.
+    async fn number_prospects(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        now: DateTime<Utc>,
+    ) -> Result<Option<NumberProspects>>;
+
+    /// Makes this the number's only open code and spends its message. False, and no code opened, when something has come
+    /// in between: the number is gone or a limit reached.
+    async fn open_token_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        challenge: TokenChallenge,
+        sms: Option<&SmsSpend>,
+        record: &AuditRecord,
+    ) -> Result<bool>;
+
+    /// Ends an open code, and takes back its message if nobody took it.
+    async fn close_token_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        id: TokenChallengeId,
+        not_taken: Option<&SmsSpend>,
+        record: &AuditRecord,
+    ) -> Result<()>;
+
+    /// The number with its open code. `None` when the number is not this person's.
+    async fn number_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        now: DateTime<Utc>,
+        wrong_tokens_cap: i64,
+    ) -> Result<Option<NumberChallenge>>;
+
+    /// Counts a wrong token against the open code and against the person. `None`, and nothing counted, when the code is
+    /// not open (any more).
+    async fn count_wrong_token(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        attempt: &TokenAttempt,
+        record: &AuditRecord,
+    ) -> Result<Option<i64>>;
+
+    /// Uses the open code up, marks the number as verified and forgives the person's failures. False when the code is not
+    /// open (any more).
+    async fn confirm_mobile_number(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        attempt: &TokenAttempt,
+        record: &AuditRecord,
+    ) -> Result<bool>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
+    async fn number_prospects(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        now: DateTime<Utc>,
+    ) -> Result<Option<NumberProspects>> {
+        let query = sqlx::query(concat!(
+            "select n.number_id
+                  , n.number
+                  , n.verified_at
+                  , p.failures
+                  , p.last_failure_at
+         ",
+            sms_use_columns!(),
+            "      from mobile_number n
+               left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
+              where n.partner_id = $1
+                and n.person_id = $2
+                and n.number = $3"
+        ))
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(number.as_e164().to_owned())
+        .bind(counted_since(now));
+        let Some(row) = self.row(query).await? else { return Ok(None) };
+        Ok(Some(NumberProspects {
+            record: number_record::<DB>(&row)?,
+            failures: failure_run::<DB>(&row)?,
+            sms: sms_use::<DB>(&row)?,
+        }))
+    }
+
+    async fn open_token_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        challenge: TokenChallenge,
+        sms: Option<&SmsSpend>,
+        record: &AuditRecord,
+    ) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        let opened = sqlx::query(
+            "update mobile_number
+                set challenge_id = $4
+                  , challenge_otp_version = $5
+                  , challenge_expires_at = $6
+                  , challenge_wrong_tokens = 0
+              where partner_id = $1
+                and person_id = $2
+                and number = $3
+             returning number_id",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(number.as_e164().to_owned())
+        .bind(challenge.id.uuid())
+        .bind(i64::from(challenge.otp_version))
+        .bind(challenge.expires_at)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let may_send = match sms {
+            Some(spend) if !opened.is_empty() => {
+                let message = (challenge.id.uuid(), number, person);
+                spend_sms::<DB>(&mut transaction, partner, message, spend).await?
+            }
+            _ => true,
+        };
+        if opened.is_empty() || !may_send {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    async fn close_token_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        id: TokenChallengeId,
+        not_taken: Option<&SmsSpend>,
+        record: &AuditRecord,
+    ) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "update mobile_number
+                set challenge_id = null
+              where partner_id = $1
+                and person_id = $2
+                and challenge_id = $3",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(id.uuid())
+        .execute(&mut *transaction)
+        .await?;
+        if not_taken.is_some() {
+            take_back_sms::<DB>(&mut transaction, partner, id.uuid()).await?;
+        }
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn number_challenge(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: &MobileNumber,
+        now: DateTime<Utc>,
+        wrong_tokens_cap: i64,
+    ) -> Result<Option<NumberChallenge>> {
+        let query = sqlx::query(
+            "select n.number_id
+                  , n.number
+                  , n.verified_at
+                  , case when n.challenge_expires_at > $4 and n.challenge_wrong_tokens < $5
+                         then n.challenge_id end as open_id
+                  , coalesce(n.challenge_otp_version, 0) as otp_version
+                  , p.failures
+                  , p.last_failure_at
+               from mobile_number n
+               left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
+              where n.partner_id = $1
+                and n.person_id = $2
+                and n.number = $3",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(number.as_e164().to_owned())
+        .bind(now)
+        .bind(wrong_tokens_cap);
+        self.row(query).await?.map(|row| number_challenge::<DB>(&row)).transpose()
+    }
+
+    async fn count_wrong_token(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        attempt: &TokenAttempt,
+        record: &AuditRecord,
+    ) -> Result<Option<i64>> {
+        let mut transaction = self.begin().await?;
+        let counted = sqlx::query(
+            "update mobile_number
+                set challenge_wrong_tokens = challenge_wrong_tokens + 1
+              where partner_id = $1
+                and person_id = $2
+                and challenge_id = $3
+                and challenge_expires_at > $4
+                and challenge_wrong_tokens < $5
+             returning challenge_wrong_tokens",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(attempt.id.uuid())
+        .bind(attempt.at)
+        .bind(attempt.cap)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let Some(row) = counted.first() else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let wrong = column::<DB, i64>(row, "challenge_wrong_tokens")?;
+        spend::<DB>(partner, person, attempt.at, &attempt.budget).execute(&mut *transaction).await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        transaction.commit().await?;
+        Ok(Some(wrong))
+    }
+
+    async fn confirm_mobile_number(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        attempt: &TokenAttempt,
+        record: &AuditRecord,
+    ) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        let confirmed = sqlx::query(
+            "update mobile_number
+                set verified_at = coalesce(verified_at, $4)
+                  , challenge_id = null
+              where partner_id = $1
+                and person_id = $2
+                and challenge_id = $3
+                and challenge_expires_at > $4
+                and challenge_wrong_tokens < $5
+             returning number_id",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(attempt.id.uuid())
+        .bind(attempt.at)
+        .bind(attempt.cap)
+        .fetch_all(&mut *transaction)
+        .await?;
+        // A pause that another failure began meanwhile is not overtaken.
+        let forgiven = forgive::<DB>(partner, person, attempt.at, &attempt.budget).fetch_all(&mut *transaction).await?;
+        if confirmed.is_empty() || forgiven.is_empty() {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+}
+
+fn number_challenge<DB: Dialect>(row: &DB::Row) -> Result<NumberChallenge> {
+    let otp_version = u32::try_from(column::<DB, i64>(row, "otp_version")?)
+        .map_err(|_| StoreError::Corrupt { column: "challenge_otp_version" })?;
+    let open = column::<DB, Option<Uuid>>(row, "open_id")?.map(|id| OpenToken { id: id.into(), otp_version });
+    Ok(NumberChallenge { record: number_record::<DB>(row)?, open, failures: failure_run::<DB>(row)? })
+}

@@ -1,0 +1,167 @@
+//! How many devices each partner has, counted in the background for those that have too many to be counted with each list.
+//!
+//! The steps are short, also for ten million devices: a count goes along the index from position to position. What changes
+//! meanwhile before the position is left to the next count.
+
+use crate::domain::person::PartnerId;
+use crate::store::devices::lists::{COUNTED_EXACTLY, Position};
+use crate::store::dialect::Dialect;
+use crate::store::rows::{column, partner};
+use crate::store::sql_store::SqlStore;
+use crate::store::{Result, StoreError};
+
+/// How many devices a step counts; the statements say it too.
+const STEP: i64 = 20_000;
+
+/// What is counted on its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeviceKind {
+    /// Devices that can sign.
+    Live,
+    /// Tombstones.
+    Deleted,
+}
+
+/// A partner that has devices.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartnerDevices {
+    /// The partner.
+    pub partner: PartnerId,
+    /// Whether lists read how many there are: there are more live or more deleted devices than a list counts.
+    pub are_many: bool,
+    /// Whether a count is kept.
+    pub are_kept: bool,
+}
+
+/// The counts of partners' devices.
+#[async_trait::async_trait]
+pub trait DeviceCounts {
+    /// The next partner after this one that has devices or a kept count.
+    async fn next_partner_with_devices(&self, after: Option<&PartnerId>) -> Result<Option<PartnerDevices>>;
+
+    /// One step: how many devices are behind this position, and the position up to which they were counted; none when
+    /// there are no more.
+    async fn count_devices(
+        &self,
+        partner: &PartnerId,
+        kind: DeviceKind,
+        after: Position,
+    ) -> Result<(i64, Option<Position>)>;
+
+    /// Keeps how many live and how many deleted devices there are.
+    async fn keep_device_count(&self, partner: &PartnerId, live: i64, deleted: i64) -> Result<()>;
+
+    /// Removes the partner's count.
+    async fn forget_device_count(&self, partner: &PartnerId) -> Result<()>;
+}
+
+/// The last device of a step, if the step is full; and how many devices there are otherwise.
+macro_rules! steps {
+    ($kind:literal) => {
+        (
+            concat!(
+                "select created_at, device_id
+                   from device
+                  where partner_id = $1
+                    and ",
+                $kind,
+                "   and (created_at, device_id) < ($2, $3)
+                  order by created_at desc, device_id desc
+                  limit 1 offset 19999"
+            ),
+            concat!(
+                "select count(*) as counted
+                   from (select device_id
+                           from device
+                          where partner_id = $1
+                            and ",
+                $kind,
+                "           and (created_at, device_id) < ($2, $3)
+                          order by created_at desc, device_id desc
+                          limit 20000) rest"
+            ),
+        )
+    };
+}
+
+#[async_trait::async_trait]
+impl<DB: Dialect> DeviceCounts for SqlStore<DB> {
+    async fn next_partner_with_devices(&self, after: Option<&PartnerId>) -> Result<Option<PartnerDevices>> {
+        // One look into each index, and at most a thousand devices of each kind.
+        let query = sqlx::query(
+            "select found.partner_id
+                  , (select count(*)
+                       from (select device_id
+                               from device
+                              where partner_id = found.partner_id
+                                and live_keys > 0
+                              order by created_at desc, device_id desc
+                              limit 1001) live) as live
+                  , (select count(*)
+                       from (select device_id
+                               from device
+                              where partner_id = found.partner_id
+                                and live_keys = 0
+                              order by created_at desc, device_id desc
+                              limit 1001) deleted) as deleted
+                  , (select count(*) from device_count where partner_id = found.partner_id) as kept
+               from (select min(partner_id) as partner_id
+                       from (select min(partner_id) as partner_id from device where partner_id > $1 and live_keys > 0
+                             union all
+                             select min(partner_id) from device where partner_id > $1 and live_keys = 0
+                             union all
+                             select min(partner_id) from device_count where partner_id > $1) each_kind) found
+              where found.partner_id is not null",
+        )
+        .bind(after.map(PartnerId::as_str).unwrap_or_default().to_owned());
+        let Some(row) = self.row_in_order(query).await? else { return Ok(None) };
+        let count = |name| column::<DB, i64>(&row, name);
+        Ok(Some(PartnerDevices {
+            partner: partner::<DB>(&row)?,
+            are_many: count("live")?.max(count("deleted")?) > COUNTED_EXACTLY,
+            are_kept: count("kept")? > 0,
+        }))
+    }
+
+    async fn count_devices(
+        &self,
+        partner: &PartnerId,
+        kind: DeviceKind,
+        after: Position,
+    ) -> Result<(i64, Option<Position>)> {
+        let (last_of_step, rest) = match kind {
+            DeviceKind::Live => steps!("live_keys > 0"),
+            DeviceKind::Deleted => steps!("live_keys = 0"),
+        };
+        let query = |sql: &'static str| {
+            sqlx::query(sql).bind(partner.as_str().to_owned()).bind(after.created_at).bind(after.device_id)
+        };
+        if let Some(row) = self.row_in_order(query(last_of_step)).await? {
+            let (created_at, device_id) = (column::<DB, _>(&row, "created_at")?, column::<DB, _>(&row, "device_id")?);
+            return Ok((STEP, Some(Position { created_at, device_id })));
+        }
+        let row = self.row_in_order(query(rest)).await?.ok_or(StoreError::Corrupt { column: "counted" })?;
+        Ok((column::<DB, _>(&row, "counted")?, None))
+    }
+
+    async fn keep_device_count(&self, partner: &PartnerId, live: i64, deleted: i64) -> Result<()> {
+        let query = sqlx::query(
+            "insert into device_count (partner_id, live, deleted)
+             values ($1, $2, $3)
+             on conflict (partner_id) do update
+                set live = excluded.live
+                  , deleted = excluded.deleted",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(live)
+        .bind(deleted);
+        self.write(query).await?;
+        Ok(())
+    }
+
+    async fn forget_device_count(&self, partner: &PartnerId) -> Result<()> {
+        let query = sqlx::query("delete from device_count where partner_id = $1").bind(partner.as_str().to_owned());
+        self.write(query).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! The keys of bound devices.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::crypto::PublicKey;
+use crate::domain::devices::DeviceWithKeys;
+use crate::domain::devices::key::{DeviceKey, KeyPurpose};
+use crate::domain::failure_budget::{CoolingOff, FailureBudget};
+use crate::domain::id::{DeviceId, KeyId};
+use crate::domain::person::{PartnerId, PersonId};
+use crate::store::audit::record::write_down;
+use crate::store::dialect::Dialect;
+use crate::store::error::is_key_taken;
+use crate::store::persons::failures::{Failures, forgive};
+use crate::store::rows::{column, device, device_key};
+use crate::store::sql_store::SqlStore;
+use crate::store::{AuditRecord, Result, StoreError};
+
+/// A key that an existing key of the device has vouched for, not yet stored.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// Its id to be.
+    pub id: KeyId,
+    /// The device's.
+    pub device_id: DeviceId,
+    /// Whose device; their failures are forgiven.
+    pub person_id: PersonId,
+    /// The key.
+    pub public_key: PublicKey,
+    /// What it may sign for.
+    pub purpose: KeyPurpose,
+    /// The key that signed it, and was thereby used.
+    pub vouched_by: KeyId,
+    /// Now.
+    pub at: DateTime<Utc>,
+    /// Keys per device.
+    pub key_limit: i64,
+    /// Failures per person.
+    pub budget: FailureBudget,
+}
+
+/// What became of a new key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AddedKey {
+    /// It can sign for the device.
+    Added,
+    /// The person has to wait after failures that came in between.
+    CoolingOff(CoolingOff),
+    /// The device was deleted meanwhile.
+    Gone,
+    /// The device has as many keys as allowed.
+    KeyLimit,
+    /// A bound device of the partner already has it.
+    KeyTaken,
+}
+
+/// Keys of bound devices.
+#[async_trait::async_trait]
+pub trait Keys {
+    /// A device, deleted or not, with its live keys.
+    async fn device_with_keys(&self, partner: &PartnerId, id: DeviceId) -> Result<Option<DeviceWithKeys>>;
+
+    /// One live key of one device.
+    async fn key(&self, partner: &PartnerId, device: DeviceId, key: KeyId) -> Result<Option<DeviceKey>>;
+
+    /// Adds a key and notes that the one which vouched for it was used, in one commit.
+    /// Nothing is written for a key that is not added.
+    async fn add_key(&self, partner: &PartnerId, key: &NewKey, record: &AuditRecord) -> Result<AddedKey>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Dialect> Keys for SqlStore<DB> {
+    async fn device_with_keys(&self, partner: &PartnerId, id: DeviceId) -> Result<Option<DeviceWithKeys>> {
+        // The cast hides from Postgres that the index on live keys would do. It begins with the partner, and of one that has
+        // come since the last `analyze` Postgres believes that it has no keys, and reads them all.
+        let query = sqlx::query(
+            "select d.device_id, d.person_id, d.name, d.created_at, d.deleted_at
+                  , k.key_id, k.purpose, k.public_key, k.used_at
+               from device d
+               left join device_key k on k.partner_id = d.partner_id
+                                    and k.device_id = d.device_id
+                                    and cast(k.deleted_at as text) is null
+              where d.device_id = $1
+                and d.partner_id = $2
+              order by k.created_at, k.key_id",
+        )
+        .bind(id.uuid())
+        .bind(partner.as_str().to_owned());
+        let rows = self.rows(query).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let mut keys = Vec::with_capacity(rows.len());
+        for row in &rows {
+            // A deleted device is one row without a key.
+            if column::<DB, Option<Uuid>>(row, "key_id")?.is_some() {
+                keys.push(device_key::<DB>(row)?);
+            }
+        }
+        Ok(Some(DeviceWithKeys { device: device::<DB>(first)?, keys }))
+    }
+
+    async fn key(&self, partner: &PartnerId, device: DeviceId, key: KeyId) -> Result<Option<DeviceKey>> {
+        let query = sqlx::query(
+            "select key_id, purpose, public_key, used_at
+               from device_key
+              where key_id = $1
+                and device_id = $2
+                and partner_id = $3
+                and deleted_at is null",
+        )
+        .bind(key.uuid())
+        .bind(device.uuid())
+        .bind(partner.as_str().to_owned());
+        self.row(query).await?.map(|row| device_key::<DB>(&row)).transpose()
+    }
+
+    async fn add_key(&self, partner: &PartnerId, key: &NewKey, record: &AuditRecord) -> Result<AddedKey> {
+        let mut transaction = self.begin().await?;
+        // Person, device, keys: the order in which everybody takes these locks.
+        let forgiven = forgive::<DB>(partner, &key.person_id, key.at, &key.budget);
+        let forgiven = forgiven.fetch_all(&mut *transaction).await?;
+        if forgiven.is_empty() {
+            transaction.rollback().await?;
+            let cooling = key.budget.pause(self.failures(partner, &key.person_id).await?, key.at);
+            return Ok(cooling.map_or(AddedKey::Gone, AddedKey::CoolingOff));
+        }
+        // The device's row puts additions in an order, so that the limit holds.
+        let live_keys = sqlx::query(
+            "update device
+                set live_keys = live_keys + 1
+              where device_id = $1
+                and partner_id = $2
+                and live_keys <> 0
+             returning live_keys",
+        )
+        .bind(key.device_id.uuid())
+        .bind(partner.as_str().to_owned())
+        .fetch_all(&mut *transaction)
+        .await?;
+        let Some(row) = live_keys.first() else {
+            transaction.rollback().await?;
+            return Ok(AddedKey::Gone);
+        };
+        if column::<DB, i64>(row, "live_keys")? > key.key_limit {
+            transaction.rollback().await?;
+            return Ok(AddedKey::KeyLimit);
+        }
+        let inserted = sqlx::query(
+            "insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at)
+             values ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(key.id.uuid())
+        .bind(key.device_id.uuid())
+        .bind(partner.as_str().to_owned())
+        .bind(key.public_key.as_bytes().to_vec())
+        .bind(key.purpose.as_str().to_owned())
+        .bind(key.at)
+        .execute(&mut *transaction)
+        .await
+        .map_err(StoreError::from);
+        match inserted {
+            Ok(_) => {}
+            Err(error) if is_key_taken(&error) => {
+                transaction.rollback().await?;
+                return Ok(AddedKey::KeyTaken);
+            }
+            // After some errors SQLite has rolled back by itself, and would refuse to do it again.
+            Err(error) => return Err(error),
+        }
+        sqlx::query("update device_key set used_at = $3 where key_id = $1 and partner_id = $2")
+            .bind(key.vouched_by.uuid())
+            .bind(partner.as_str().to_owned())
+            .bind(key.at)
+            .execute(&mut *transaction)
+            .await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        transaction.commit().await?;
+        Ok(AddedKey::Added)
+    }
+}

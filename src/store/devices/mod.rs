@@ -1,0 +1,126 @@
+//! Bound devices and their tombstones.
+
+pub(in crate::store) mod counts;
+pub(in crate::store) mod keys;
+pub(in crate::store) mod lists;
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::audit::AuditSubject;
+use crate::domain::devices::Device;
+use crate::domain::id::DeviceId;
+use crate::domain::person::{PartnerId, PersonId};
+use crate::store::audit::record::write_down;
+use crate::store::dialect::Dialect;
+use crate::store::rows::{column, device, person_id};
+use crate::store::sql_store::SqlStore;
+use crate::store::{AuditRecord, Result};
+
+/// What became of a deletion.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DeleteOutcome {
+    /// The device and its keys are tombstones now.
+    Deleted,
+    /// This person's device was deleted before.
+    DeletedBefore(PersonId),
+    /// There is no such device.
+    NotFound,
+}
+
+/// Bound devices.
+#[async_trait::async_trait]
+pub trait Devices {
+    /// One device, deleted or not.
+    async fn device(&self, partner: &PartnerId, id: DeviceId) -> Result<Option<Device>>;
+
+    /// Deletes a device with all its keys, and frees its place among the person's devices. The recorded event names the
+    /// person, under this salt.
+    async fn delete_device(
+        &self,
+        partner: &PartnerId,
+        id: DeviceId,
+        now: DateTime<Utc>,
+        record: &AuditRecord,
+        salt: [u8; 16],
+    ) -> Result<DeleteOutcome>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Dialect> Devices for SqlStore<DB> {
+    async fn device(&self, partner: &PartnerId, id: DeviceId) -> Result<Option<Device>> {
+        let query = sqlx::query(
+            "select device_id, person_id, name, created_at, deleted_at
+               from device
+              where device_id = $1
+                and partner_id = $2",
+        )
+        .bind(id.uuid())
+        .bind(partner.as_str().to_owned());
+        self.row(query).await?.map(|row| device::<DB>(&row)).transpose()
+    }
+
+    async fn delete_device(
+        &self,
+        partner: &PartnerId,
+        id: DeviceId,
+        now: DateTime<Utc>,
+        record: &AuditRecord,
+        salt: [u8; 16],
+    ) -> Result<DeleteOutcome> {
+        // Person, device, keys: the order in which an acceptance takes its locks, so that the two cannot wait for each other.
+        // Of two deletions at once, the one that waited for the person's row still sees the device as it was before. What it
+        // counts is taken back below, when it finds the device deleted; it must only not fall below zero until then.
+        let mut transaction = self.begin().await?;
+        let persons = sqlx::query(
+            "update person
+                set bound_devices = bound_devices - 1
+                  , deleted_devices = deleted_devices + 1
+              where partner_id = $2
+                and bound_devices > 0
+                and person_id = (select d.person_id from device d
+                                  where d.device_id = $1 and d.partner_id = $2 and d.live_keys <> 0)
+             returning person_id",
+        )
+        .bind(id.uuid())
+        .bind(partner.as_str().to_owned())
+        .fetch_all(&mut *transaction)
+        .await?;
+        let deleted = sqlx::query(
+            "update device
+                set deleted_at = $3
+                  , live_keys = 0
+              where device_id = $1
+                and partner_id = $2
+                and live_keys <> 0
+             returning device_id",
+        )
+        .bind(id.uuid())
+        .bind(partner.as_str().to_owned())
+        .bind(now)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let Some(person) = persons.first().filter(|_| !deleted.is_empty()) else {
+            transaction.rollback().await?;
+            let tombstone = self.device(partner, id).await?;
+            return Ok(tombstone.map_or(DeleteOutcome::NotFound, |it| DeleteOutcome::DeletedBefore(it.person_id)));
+        };
+        let person = person_id(&column::<DB, String>(person, "person_id")?)?;
+        // Its keys are all alive. To look for live ones would offer Postgres the index on those of the whole partner.
+        sqlx::query(
+            "update device_key
+                set deleted_at = coalesce(deleted_at, $3)
+              where device_id = $1
+                and partner_id = $2",
+        )
+        .bind(id.uuid())
+        .bind(partner.as_str().to_owned())
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        let mut record = record.clone();
+        record.event.subject = Some(AuditSubject::new(person, salt));
+        write_down::<DB>(&mut transaction, partner, &record).await?;
+        transaction.commit().await?;
+        Ok(DeleteOutcome::Deleted)
+    }
+}

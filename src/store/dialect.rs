@@ -1,0 +1,105 @@
+//! What the store needs of a database engine, written once: the types that it binds and reads, how a write begins, and the
+//! three hot statements that each engine does best in its own way.
+//!
+//! Rust takes a bound for granted only when it is on the trait itself or on its associated types. `Implies` turns a bound
+//! on any other type (`Uuid: Type<Self>`) into one on an associated type, so that `impl<DB: Dialect>` is all that the
+//! statements need to say. See `docs/decisions/0003-one-generic-store.md`.
+
+use chrono::{DateTime, Utc};
+use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Type};
+use uuid::Uuid;
+
+use crate::domain::challenges::{Acceptance, NewBinding, WrongSignature};
+use crate::domain::person::PartnerId;
+use crate::domain::sms::limits::SmsSpend;
+use crate::store::pool::Pool;
+use crate::store::{AuditRecord, Result};
+
+/// `T` under another name.
+pub(super) trait Is<T> {
+    /// `T` itself.
+    type Itself;
+}
+impl<S: ?Sized, T> Is<T> for S {
+    type Itself = T;
+}
+
+/// As a supertrait with a bound on `Itself`, makes that bound on `T` known wherever the trait is.
+pub(super) trait Implies<T>: Is<T, Itself = T> {}
+impl<S: ?Sized, T> Implies<T> for S {}
+
+/// A type that can be bound to a parameter and read from a column of `DB`.
+pub(super) trait Column<DB: Database>:
+    Type<DB> + for<'q> Encode<'q, DB> + for<'r> Decode<'r, DB> + Send + Sync
+{
+}
+impl<DB, T> Column<DB> for T
+where
+    DB: Database,
+    T: Type<DB> + for<'q> Encode<'q, DB> + for<'r> Decode<'r, DB> + Send + Sync,
+{
+}
+
+/// A database that the store runs on.
+#[async_trait::async_trait]
+pub(super) trait Dialect:
+    Database
+    + Implies<i64, Itself: Column<Self>>
+    + Implies<f64, Itself: Column<Self>>
+    + Implies<String, Itself: Column<Self>>
+    + Implies<Uuid, Itself: Column<Self>>
+    + Implies<Vec<u8>, Itself: Column<Self>>
+    + Implies<DateTime<Utc>, Itself: Column<Self>>
+    + Implies<Option<f64>, Itself: Column<Self>>
+    + Implies<Option<i64>, Itself: Column<Self>>
+    + Implies<Option<Uuid>, Itself: Column<Self>>
+    + Implies<Option<Vec<u8>>, Itself: Column<Self>>
+    + Implies<Option<String>, Itself: Column<Self>>
+    + Implies<Option<DateTime<Utc>>, Itself: Column<Self>>
+    + Implies<<Self as Database>::Arguments, Itself: IntoArguments<Self> + Clone>
+    + Implies<&'static str, Itself: ColumnIndex<<Self as Database>::Row>>
+    + for<'c> Implies<&'c mut <Self as Database>::Connection, Itself: Executor<'c, Database = Self>>
+{
+    /// How a transaction that will write begins.
+    const BEGIN_WRITE: &'static str;
+
+    /// How a transaction begins whose reads follow an index, however few rows the database expects.
+    const BEGIN_IN_ORDER: &'static str;
+
+    /// A write that shows that there can be others. `None` where a database that takes none is of use.
+    const PROVE_WRITABLE: Option<&'static str>;
+
+    /// The statement that takes an idempotency key: see `claim_request!`.
+    const CLAIM_REQUEST: &'static str;
+
+    /// Makes this attempt the person's only open one, spends the message and writes the record down, in one commit. False,
+    /// and no attempt opened, when the person has no verified number (any more), or not this one, when a limit stands
+    /// against the message by now, or when the claim is lost.
+    async fn open_binding(
+        writer: &Pool<Self>,
+        partner: &PartnerId,
+        binding: &NewBinding,
+        sms: Option<&SmsSpend>,
+        record: &AuditRecord,
+    ) -> Result<bool>;
+
+    /// Binds the device if the attempt is still open and a place is free, and writes the record down, in one commit. False,
+    /// and nothing changed, when it is not, or when the claim is lost. A unique violation, and nothing changed, when the key
+    /// is taken.
+    async fn accept_binding(
+        writer: &Pool<Self>,
+        partner: &PartnerId,
+        acceptance: &Acceptance,
+        record: &AuditRecord,
+    ) -> Result<bool>;
+
+    /// Counts a wrong signature against the open attempt and against the person and writes the record down, in one commit.
+    /// Gives how many the challenge has had. `None`, and nothing changed, when it is not open, the person has to wait, or
+    /// the claim is lost.
+    async fn count_wrong_signature(
+        writer: &Pool<Self>,
+        partner: &PartnerId,
+        wrong: &WrongSignature,
+        record: &AuditRecord,
+    ) -> Result<Option<i64>>;
+}

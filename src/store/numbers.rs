@@ -1,0 +1,175 @@
+//! Mobile numbers, one per person. The codes that confirm them are in `number_challenges`.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::domain::id::NumberId;
+use crate::domain::numbers::MobileNumber;
+use crate::domain::person::{PartnerId, PersonId};
+use crate::store::audit::record::write_down;
+use crate::store::dialect::Dialect;
+use crate::store::rows::column;
+use crate::store::sql_store::SqlStore;
+use crate::store::{AuditRecord, Result};
+
+/// A person's number.
+#[derive(Clone, Debug)]
+pub struct NumberRecord {
+    /// Its id.
+    pub id: NumberId,
+    /// The number.
+    pub number: MobileNumber,
+    /// Whether the person, or the partner, has shown that it is theirs.
+    pub verified: bool,
+}
+
+/// How a new number comes to be trusted.
+#[derive(Clone, Copy, Debug)]
+pub enum NumberVerification<'a> {
+    /// By a code, later.
+    Pending,
+    /// By the word of this client, now.
+    AssertedBy(&'a str),
+}
+
+/// Mobile numbers.
+#[async_trait::async_trait]
+pub trait MobileNumbers {
+    /// The person's number.
+    async fn mobile_number(&self, partner: &PartnerId, person: &PersonId) -> Result<Option<NumberRecord>>;
+
+    /// Gives the person a number. False when they have one already.
+    async fn create_mobile_number(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: (NumberId, &MobileNumber),
+        verification: NumberVerification<'_>,
+        now: DateTime<Utc>,
+        record: &AuditRecord,
+    ) -> Result<bool>;
+
+    /// Removes the person's number, if it is this one, and closes their open challenges with it. The recorded event gets
+    /// the number's id.
+    async fn delete_mobile_number(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: Option<&MobileNumber>,
+        now: DateTime<Utc>,
+        record: &AuditRecord,
+    ) -> Result<Option<NumberRecord>>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Dialect> MobileNumbers for SqlStore<DB> {
+    async fn mobile_number(&self, partner: &PartnerId, person: &PersonId) -> Result<Option<NumberRecord>> {
+        let query = sqlx::query(
+            "select number_id, number, verified_at
+               from mobile_number
+              where partner_id = $1
+                and person_id = $2",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned());
+        self.row(query).await?.map(|row| number_record::<DB>(&row)).transpose()
+    }
+
+    async fn create_mobile_number(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        (id, number): (NumberId, &MobileNumber),
+        verification: NumberVerification<'_>,
+        now: DateTime<Utc>,
+        record: &AuditRecord,
+    ) -> Result<bool> {
+        let (verified_at, asserted_by) = match verification {
+            NumberVerification::Pending => (None, None),
+            NumberVerification::AssertedBy(client) => (Some(now), Some(client.to_owned())),
+        };
+        let mut transaction = self.begin().await?;
+        let created = sqlx::query(
+            "insert into mobile_number (partner_id, person_id, number_id, number, created_at, verified_at, asserted_by)
+             values ($1, $2, $3, $4, $5, $6, $7)
+             on conflict (partner_id, person_id) do nothing
+             returning number_id",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(id.uuid())
+        .bind(number.as_e164().to_owned())
+        .bind(now)
+        .bind(verified_at)
+        .bind(asserted_by)
+        .fetch_all(&mut *transaction)
+        .await?;
+        if created.is_empty() {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        // The row that every attempt and every failure of the person is settled in.
+        sqlx::query("insert into person (partner_id, person_id) values ($1, $2) on conflict do nothing")
+            .bind(partner.as_str().to_owned())
+            .bind(person.as_str().to_owned())
+            .execute(&mut *transaction)
+            .await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    async fn delete_mobile_number(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        number: Option<&MobileNumber>,
+        now: DateTime<Utc>,
+        record: &AuditRecord,
+    ) -> Result<Option<NumberRecord>> {
+        let mut transaction = self.begin().await?;
+        let deleted = sqlx::query(
+            "delete from mobile_number
+              where partner_id = $1
+                and person_id = $2
+                and number = coalesce($3, number)
+             returning number_id, number, verified_at",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(number.map(|number| number.as_e164().to_owned()))
+        .fetch_all(&mut *transaction)
+        .await?;
+        let Some(row) = deleted.first() else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let deleted = number_record::<DB>(row)?;
+        sqlx::query(
+            "update person
+                set binding_closed_at = $3
+              where partner_id = $1
+                and person_id = $2
+                and binding_closed_at is null",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        let mut record = record.clone();
+        record.event.object_id = Some(deleted.id.uuid());
+        write_down::<DB>(&mut transaction, partner, &record).await?;
+        transaction.commit().await?;
+        Ok(Some(deleted))
+    }
+}
+
+/// Reads a number's row.
+pub(super) fn number_record<DB: Dialect>(row: &DB::Row) -> Result<NumberRecord> {
+    Ok(NumberRecord {
+        id: column::<DB, Uuid>(row, "number_id")?.into(),
+        number: MobileNumber::from_stored(column::<DB, _>(row, "number")?),
+        verified: column::<DB, Option<DateTime<Utc>>>(row, "verified_at")?.is_some(),
+    })
+}

@@ -1,0 +1,378 @@
+//! Erases a person: what is personal goes, and what must be accounted for stays without it.
+//!
+//! In steps of a bounded size, each one commit. Every step first closes the person for new work: number, messages, the
+//! person's row and the live devices go together, so a request that runs meanwhile is done before, or finds that there is no
+//! such person. What else there is of the person is found by their id, a batch of each kind in a step. A row of
+//! `person_erasure` stands from the first commit to the last. It keeps the id that stands in the person's place, so that an
+//! erasure that was cut off goes on under the same id when it is asked for again.
+//!
+//! The locks are taken in the order of all writes: number, person, messages, device, keys. The partner's audit chain comes
+//! last; while it is held no sealer can carry the person's id past us.
+//!
+//! As in `housekeeping`, the size of a batch is written out in the statements.
+
+use chrono::{DateTime, Utc};
+use sqlx::query::Query;
+use uuid::Uuid;
+
+use crate::domain::audit::AuditEvent;
+use crate::domain::person::{PartnerId, PersonId};
+use crate::store::Result;
+use crate::store::audit::events::insert_event;
+use crate::store::audit::trail::hold_chain;
+use crate::store::dialect::Dialect;
+use crate::store::pool::Transaction;
+use crate::store::rows::{column, person_id};
+use crate::store::sql_store::SqlStore;
+
+/// Rows of one kind in one commit, if they are not bounded by a limit of their own.
+pub const ERASURE_BATCH: usize = 1000;
+
+/// How many rows of each kind an erasure found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Erased {
+    /// Mobile numbers: deleted.
+    pub numbers: usize,
+    /// Persons, with the open attempt to bind a device: deleted.
+    pub persons: usize,
+    /// Devices: tombstones under the id in the person's place.
+    pub devices: usize,
+    /// Keys: overwritten.
+    pub keys: usize,
+    /// Fraud assessments: under the id in the person's place.
+    pub assessments: usize,
+    /// Answers kept for idempotency keys: deleted.
+    pub answers: usize,
+    /// Audit events: without the person.
+    pub events: usize,
+}
+
+impl Erased {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            numbers: self.numbers + other.numbers,
+            persons: self.persons + other.persons,
+            devices: self.devices + other.devices,
+            keys: self.keys + other.keys,
+            assessments: self.assessments + other.assessments,
+            answers: self.answers + other.answers,
+            events: self.events + other.events,
+        }
+    }
+}
+
+/// One commit of an erasure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ErasureStep {
+    /// What it found.
+    pub erased: Erased,
+    /// Whether there is more, for another step.
+    pub goes_on: bool,
+}
+
+/// The erasure of persons.
+#[async_trait::async_trait]
+pub trait Erasure {
+    /// Takes one step. The first adds `event` to the trail. What stays of the person's devices and assessments belongs to
+    /// `pseudonym` from now on, or to the id that an erasure which was cut off began with. `None`, and nothing changed, when
+    /// there is nothing of the person and no erasure to be finished.
+    async fn erase_step(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        pseudonym: &PersonId,
+        event: &AuditEvent,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ErasureStep>>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Dialect> Erasure for SqlStore<DB> {
+    async fn erase_step(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        pseudonym: &PersonId,
+        event: &AuditEvent,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ErasureStep>> {
+        let mut transaction = self.begin().await?;
+        let (in_their_place, is_first) =
+            begin_or_go_on::<DB>(&mut transaction, partner, person, pseudonym, now).await?;
+        let mut erasing = Erasing { transaction: &mut transaction, partner, person, pseudonym: &in_their_place, now };
+        let numbers = erasing.numbers().await?;
+        let (found, persons) = (numbers.len(), erasing.person().await?);
+        erasing.messages(numbers).await?;
+        erasing.live_devices().await?;
+        let keys = erasing.keys().await?;
+        let devices = erasing.devices().await?;
+        let (assessments, answers) = (erasing.assessments().await?, erasing.answers().await?);
+        let (pending, sealed) = (erasing.pending_events().await?, erasing.sealed_events().await?);
+        let erased = Erased { numbers: found, persons, devices, keys, assessments, answers, events: pending + sealed };
+        if is_first && erased == Erased::default() {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        let goes_on = [devices, assessments, answers, pending, sealed].iter().any(|found| *found >= ERASURE_BATCH);
+        if !goes_on {
+            erasing.end().await?;
+        }
+        if is_first {
+            insert_event::<DB>(partner, event).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(Some(ErasureStep { erased, goes_on }))
+    }
+}
+
+/// Makes the row that an erasure is known by, or finds it and holds it. Gives the id in the person's place, and whether this
+/// is the first step.
+async fn begin_or_go_on<DB: Dialect>(
+    transaction: &mut Transaction<DB>,
+    partner: &PartnerId,
+    person: &PersonId,
+    pseudonym: &PersonId,
+    now: DateTime<Utc>,
+) -> Result<(PersonId, bool)> {
+    let row = sqlx::query(
+        "insert into person_erasure (partner_id, person_id, pseudonym, begun_at, steps)
+         values ($1, $2, $3, $4, 1)
+         on conflict (partner_id, person_id) do update
+            set steps = person_erasure.steps + 1
+         returning pseudonym, steps",
+    )
+    .bind(partner.as_str().to_owned())
+    .bind(person.as_str().to_owned())
+    .bind(pseudonym.as_str().to_owned())
+    .bind(now)
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok((person_id(&column::<DB, String>(&row, "pseudonym")?)?, column::<DB, i64>(&row, "steps")? == 1))
+}
+
+/// A step under way. Its parts run in the order in which they stand here, and most give how many rows they found.
+struct Erasing<'a, DB: Dialect> {
+    transaction: &'a mut Transaction<DB>,
+    partner: &'a PartnerId,
+    person: &'a PersonId,
+    pseudonym: &'a PersonId,
+    now: DateTime<Utc>,
+}
+
+impl<DB: Dialect> Erasing<'_, DB> {
+    /// Takes the place of the person's number, also where there is none: a request that creates one now waits for our end,
+    /// instead of relying on a person's row that is about to go.
+    async fn numbers(&mut self) -> Result<Vec<String>> {
+        let hold = self.statement(
+            "insert into mobile_number (partner_id, person_id, number_id, number, created_at)
+             values ($1, $2, $3, '', $4)
+             on conflict (partner_id, person_id) do update
+                set number = mobile_number.number
+             returning number",
+        );
+        let rows = self.run(hold.bind(Uuid::nil()).bind(self.now)).await?;
+        let numbers: Vec<String> = rows.iter().map(|row| column::<DB, _>(row, "number")).collect::<Result<_>>()?;
+        let delete = self.statement("delete from mobile_number where partner_id = $1 and person_id = $2");
+        self.run(delete).await?;
+        Ok(numbers.into_iter().filter(|number| !number.is_empty()).collect())
+    }
+
+    /// Messages of late: the person goes out of theirs, and out of all of them the numbers that the person has or had and
+    /// no other person has. What is left of a message then counts on against the number, or against another person.
+    async fn messages(&mut self, mut numbers: Vec<String>) -> Result<()> {
+        let former = self.statement(
+            "select distinct number
+               from sms_sent
+              where partner_id = $1
+                and person_id = $2
+                and number is not null",
+        );
+        for row in self.run(former).await? {
+            numbers.push(column::<DB, _>(&row, "number")?);
+        }
+        let of_person_alone =
+            self.statement("delete from sms_sent where partner_id = $1 and person_id = $2 and number is null");
+        self.run(of_person_alone).await?;
+        for number in numbers {
+            // A number that another person has is theirs, and its limit holds.
+            let others = self.about_number(
+                "select person_id from mobile_number where partner_id = $1 and number = $2 limit 1",
+                &number,
+            );
+            if !self.run(others).await?.is_empty() {
+                continue;
+            }
+            let of_no_other = self.about_number(
+                "delete from sms_sent
+                  where partner_id = $1
+                    and number = $2
+                    and (person_id is null or person_id = $3)",
+                &number,
+            );
+            let of_no_other = of_no_other.bind(self.person.as_str().to_owned());
+            self.run(of_no_other).await?;
+            let of_others =
+                self.about_number("update sms_sent set number = null where partner_id = $1 and number = $2", &number);
+            self.run(of_others).await?;
+        }
+        let of_person = self.statement("update sms_sent set person_id = null where partner_id = $1 and person_id = $2");
+        self.run(of_person).await?;
+        Ok(())
+    }
+
+    /// The person's row, and in it the attempt that may be open.
+    async fn person(&mut self) -> Result<usize> {
+        let query = self.statement("delete from person where partner_id = $1 and person_id = $2 returning person_id");
+        Ok(self.run(query).await?.len())
+    }
+
+    /// Live devices become tombstones. A person has no more of them than the limit allows.
+    async fn live_devices(&mut self) -> Result<()> {
+        let query = self.statement(
+            "update device
+                set live_keys = 0
+                  , deleted_at = $3
+              where partner_id = $1
+                and person_id = $2
+                and deleted_at is null",
+        );
+        self.run(query.bind(self.now)).await?;
+        Ok(())
+    }
+
+    /// The keys of a batch of tombstones, which have no more of them than the limit allows. They are deleted ones, so that
+    /// having no content does not make them each other's double.
+    async fn keys(&mut self) -> Result<usize> {
+        let query = self.statement(
+            "update device_key
+                set public_key = $3
+                  , deleted_at = coalesce(deleted_at, $4)
+              where partner_id = $1
+                and device_id in (select device_id
+                                    from device
+                                   where partner_id = $1
+                                     and person_id = $2
+                                     and deleted_at is not null
+                                   order by created_at desc, device_id desc
+                                   limit 1000)
+             returning key_id",
+        );
+        Ok(self.run(query.bind(Vec::<u8>::new()).bind(self.now)).await?.len())
+    }
+
+    /// The same batch of tombstones.
+    async fn devices(&mut self) -> Result<usize> {
+        let query = self.statement(
+            "update device
+                set person_id = $3
+                  , name = null
+                  , binding_fingerprint = $4
+              where partner_id = $1
+                and device_id in (select device_id
+                                    from device
+                                   where partner_id = $1
+                                     and person_id = $2
+                                     and deleted_at is not null
+                                   order by created_at desc, device_id desc
+                                   limit 1000)
+             returning device_id",
+        );
+        let query = query.bind(self.pseudonym.as_str().to_owned()).bind(Vec::<u8>::new());
+        Ok(self.run(query).await?.len())
+    }
+
+    /// What was decided, and why, stays; under the provider's id the provider knows whom it was about.
+    async fn assessments(&mut self) -> Result<usize> {
+        let query = self.statement(
+            "update fraud_assessment
+                set person_id = $3
+                  , provider_id = null
+              where partner_id = $1
+                and assessment_id in (select assessment_id
+                                        from fraud_assessment
+                                       where partner_id = $1
+                                         and person_id = $2
+                                       order by assessed_at desc
+                                       limit 1000)
+             returning assessment_id",
+        );
+        let query = query.bind(self.pseudonym.as_str().to_owned());
+        Ok(self.run(query).await?.len())
+    }
+
+    async fn answers(&mut self) -> Result<usize> {
+        let query = self.statement(
+            "delete from idempotent_request
+              where partner_id = $1
+                and scope in (select scope
+                                from idempotent_request
+                               where partner_id = $1
+                                 and person_id = $2
+                               order by claimed_at
+                               limit 1000)
+             returning claim_id",
+        );
+        Ok(self.run(query).await?.len())
+    }
+
+    /// The person's id in events that wait to be sealed, and the salt without which the id cannot be guessed from the digest.
+    /// When the last of them has lost both, so has every event that is sealed from then on.
+    async fn pending_events(&mut self) -> Result<usize> {
+        hold_chain::<DB>(self.transaction, self.partner).await?;
+        let query = self.statement(
+            "update audit_pending
+                set person_id = null
+                  , person_salt = null
+              where partner_id = $1
+                and event_id in (select event_id
+                                   from audit_pending
+                                  where partner_id = $1
+                                    and person_id = $2
+                                  order by event_id
+                                  limit 1000)
+             returning event_id",
+        );
+        Ok(self.run(query).await?.len())
+    }
+
+    /// The same in sealed events.
+    async fn sealed_events(&mut self) -> Result<usize> {
+        let query = self.statement(
+            "update audit_event
+                set person_id = null
+                  , person_salt = null
+              where partner_id = $1
+                and (seal, event_id) in (select seal, event_id
+                                           from audit_event
+                                          where partner_id = $1
+                                            and person_id = $2
+                                          order by event_id
+                                          limit 1000)
+             returning event_id",
+        );
+        Ok(self.run(query).await?.len())
+    }
+
+    /// The erasure is over.
+    async fn end(&mut self) -> Result<()> {
+        let query = self.statement("delete from person_erasure where partner_id = $1 and person_id = $2");
+        self.run(query).await?;
+        Ok(())
+    }
+
+    /// A statement whose first parameters are the partner and a number.
+    fn about_number(&self, sql: &'static str, number: &str) -> Query<'static, DB, DB::Arguments> {
+        sqlx::query(sql).bind(self.partner.as_str().to_owned()).bind(number.to_owned())
+    }
+
+    /// A statement whose first parameters are the partner and the person.
+    fn statement(&self, sql: &'static str) -> Query<'static, DB, DB::Arguments> {
+        sqlx::query(sql).bind(self.partner.as_str().to_owned()).bind(self.person.as_str().to_owned())
+    }
+
+    async fn run(&mut self, query: Query<'static, DB, DB::Arguments>) -> Result<Vec<DB::Row>> {
+        Ok(query.fetch_all(&mut **self.transaction).await?)
+    }
+}

@@ -1,0 +1,150 @@
+//! How often each person has failed of late (`docs/errors.md`, 429). The rule is in `domain::failure_budget`.
+//!
+//! The count is in the person's row, so it holds across challenges and replicas. A failure is counted in the commit that
+//! records it, before the client is answered.
+
+use chrono::{DateTime, Utc};
+use sqlx::query::Query;
+
+use crate::domain::failure_budget::{FailureBudget, FailureRun};
+use crate::domain::person::{PartnerId, PersonId};
+use crate::store::audit::record::write_down;
+use crate::store::dialect::Dialect;
+use crate::store::rows::column;
+use crate::store::sql_store::SqlStore;
+use crate::store::{AuditRecord, Result};
+
+/// The assignments that count one more failure of a person: one that is too late after the last, or follows a full run,
+/// is the first of a new run. Takes the parameters for now, `continued_since` and the cap.
+macro_rules! spend_budget {
+    ($now:literal, $continued_since:literal, $cap:literal) => {
+        concat!(
+            "failures = case
+                 when failures < ",
+            $cap,
+            " and last_failure_at > ",
+            $continued_since,
+            " then failures + 1
+                 else 1 end
+           , last_failure_at = ",
+            $now,
+            "
+             "
+        )
+    };
+}
+pub(in crate::store) use spend_budget;
+
+/// True unless the person's failures pause them. Takes the parameters for the cap and both ends of `pausing_between`.
+macro_rules! is_not_paused {
+    ($cap:literal, $after:literal, $before:literal) => {
+        concat!("(failures < ", $cap, " or last_failure_at <= ", $after, " or last_failure_at >= ", $before, ")")
+    };
+}
+pub(in crate::store) use is_not_paused;
+
+/// Failures of persons.
+#[async_trait::async_trait]
+pub trait Failures {
+    /// The person's failures of late.
+    async fn failures(&self, partner: &PartnerId, person: &PersonId) -> Result<FailureRun>;
+
+    /// Counts a failure that belongs to no challenge, such as a wrong signature for a new key.
+    async fn count_failure(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        now: DateTime<Utc>,
+        budget: &FailureBudget,
+        record: &AuditRecord,
+    ) -> Result<()>;
+}
+
+#[async_trait::async_trait]
+impl<DB: Dialect> Failures for SqlStore<DB> {
+    async fn failures(&self, partner: &PartnerId, person: &PersonId) -> Result<FailureRun> {
+        let query = sqlx::query(
+            "select failures, last_failure_at
+               from person
+              where partner_id = $1
+                and person_id = $2",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned());
+        Ok(self.row(query).await?.map(|row| failure_run::<DB>(&row)).transpose()?.unwrap_or_default())
+    }
+
+    async fn count_failure(
+        &self,
+        partner: &PartnerId,
+        person: &PersonId,
+        now: DateTime<Utc>,
+        budget: &FailureBudget,
+        record: &AuditRecord,
+    ) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        spend::<DB>(partner, person, now, budget).execute(&mut *transaction).await?;
+        write_down::<DB>(&mut transaction, partner, record).await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+/// Reads `failures` and `last_failure_at`, which are null for a person without a row.
+pub(in crate::store) fn failure_run<DB: Dialect>(row: &DB::Row) -> Result<FailureRun> {
+    Ok(FailureRun {
+        count: column::<DB, Option<i64>>(row, "failures")?.unwrap_or_default(),
+        last: column::<DB, _>(row, "last_failure_at")?,
+    })
+}
+
+/// The statement that counts one more failure of a person, to run alone or within a transaction.
+pub(in crate::store) fn spend<DB: Dialect>(
+    partner: &PartnerId,
+    person: &PersonId,
+    now: DateTime<Utc>,
+    budget: &FailureBudget,
+) -> Query<'static, DB, DB::Arguments> {
+    let (after, before) = budget.pausing_between(now);
+    sqlx::query(concat!(
+        "update person set ",
+        spend_budget!("$3", "$4", "$5"),
+        "where partner_id = $1
+           and person_id = $2
+           and ",
+        is_not_paused!("$5", "$6", "$7")
+    ))
+    .bind(partner.as_str().to_owned())
+    .bind(person.as_str().to_owned())
+    .bind(now)
+    .bind(budget.continued_since(now))
+    .bind(budget.cap)
+    .bind(after)
+    .bind(before)
+}
+
+/// The statement that forgives a person's failures after a success. Returns no row when a pause has begun, which success
+/// does not overtake.
+pub(in crate::store) fn forgive<DB: Dialect>(
+    partner: &PartnerId,
+    person: &PersonId,
+    now: DateTime<Utc>,
+    budget: &FailureBudget,
+) -> Query<'static, DB, DB::Arguments> {
+    let (after, before) = budget.pausing_between(now);
+    sqlx::query(concat!(
+        "update person
+            set failures = 0
+              , last_failure_at = null
+          where partner_id = $1
+            and person_id = $2
+            and ",
+        is_not_paused!("$3", "$4", "$5"),
+        "
+         returning person_id"
+    ))
+    .bind(partner.as_str().to_owned())
+    .bind(person.as_str().to_owned())
+    .bind(budget.cap)
+    .bind(after)
+    .bind(before)
+}

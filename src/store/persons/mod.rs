@@ -1,0 +1,4 @@
+//! Persons: their failures, and their erasure.
+
+pub(in crate::store) mod erasure;
+pub(in crate::store) mod failures;

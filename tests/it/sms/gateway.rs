@@ -1,0 +1,188 @@
+//! The operator's own gateway.
+
+use aws_lc_rs::hmac;
+use device_management::outbound::{self, HttpUrl};
+use device_management::sms::gateway::{Gateway, GatewayAuth, GatewaySettings};
+use device_management::sms::{Accepted, Fault, SmsError, SmsSender};
+use serde_json::{Value, json};
+use std::time::Duration;
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use super::{CODE, NUMBER, REFERENCE, TEXT, assert_shows_none_of, shown, sms};
+use crate::harness::provider::{ClosedPort, Manners, RudeServer};
+
+const TOKEN: &str = "gateway-token";
+const SECRET: &str = "gateway-hmac-secret";
+
+fn bearer() -> GatewayAuth {
+    GatewayAuth::Bearer(TOKEN.to_owned().into())
+}
+
+fn adapter(base: &str, auth: GatewayAuth) -> Gateway {
+    let url = HttpUrl::parse(&format!("{base}/send/path-token?tenant=7")).unwrap();
+    Gateway::new(GatewaySettings { url, auth }, outbound::client().unwrap()).unwrap()
+}
+
+async fn gateway(response: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(response).mount(&server).await;
+    server
+}
+
+async fn answer(response: ResponseTemplate) -> Result<Accepted, SmsError> {
+    let server = gateway(response).await;
+    adapter(&server.uri(), bearer()).send(&sms()).await
+}
+
+async fn rude(manners: Manners) -> Result<Accepted, SmsError> {
+    let server = RudeServer::start(manners).await;
+    adapter(&server.url(), bearer()).send(&sms()).await
+}
+
+async fn request_with(auth: GatewayAuth) -> Request {
+    let server = gateway(ResponseTemplate::new(202)).await;
+    adapter(&server.uri(), auth).send(&sms()).await.unwrap();
+    let mut requests = server.received_requests().await.unwrap();
+    assert_eq!(requests.len(), 1);
+    requests.remove(0)
+}
+
+#[tokio::test]
+async fn the_message_is_posted_as_json_with_the_bearer_token() {
+    let request = request_with(bearer()).await;
+    assert_eq!(request.url.path(), "/send/path-token");
+    assert_eq!(request.url.query(), Some("tenant=7"));
+    assert_eq!(request.headers["content-type"], "application/json");
+    assert_eq!(request.headers["authorization"], "Bearer gateway-token");
+    assert_eq!(request.headers["user-agent"], concat!("device-management/", env!("CARGO_PKG_VERSION")));
+    assert!(!request.headers.contains_key("x-signature"));
+    let expected = json!({"to": NUMBER, "text": TEXT, "reference": REFERENCE});
+    assert_eq!(request.body_json::<Value>().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn the_signature_is_the_hmac_of_the_very_body() {
+    let request = request_with(GatewayAuth::Hmac(SECRET.to_owned().into())).await;
+    assert!(!request.headers.contains_key("authorization"));
+    let header = request.headers["x-signature"].to_str().unwrap();
+    let signature = hex::decode(header.strip_prefix("sha256=").unwrap()).unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    hmac::verify(&key, &request.body, &signature).unwrap();
+    assert_eq!(header, header.to_lowercase());
+}
+
+#[tokio::test]
+async fn any_success_means_taken_whatever_the_body_says() {
+    for status in [200, 201, 202, 204] {
+        let accepted = answer(ResponseTemplate::new(status).set_body_string("<oops>")).await.unwrap();
+        assert_eq!(accepted, Accepted { provider: "webhook", provider_message_id: None });
+    }
+    rude(Manners::Drip(200)).await.unwrap();
+    rude(Manners::Flood(200, 10 << 20)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_number_is_rejected() {
+    for status in [400, 410, 422, 451] {
+        let error = answer(ResponseTemplate::new(status)).await.unwrap_err();
+        assert!(matches!(error, SmsError::Rejected(Fault::Status { status: s }) if s == status), "{error:?}");
+        assert!(!error.is_transient());
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_under_pressure_throttles_and_says_for_how_long() {
+    let error = answer(ResponseTemplate::new(429).insert_header("retry-after", "7")).await.unwrap_err();
+    assert!(
+        matches!(error, SmsError::Throttled { retry_after: Some(pause), .. } if pause == Duration::from_secs(7)),
+        "{error:?}"
+    );
+    let error = answer(ResponseTemplate::new(408)).await.unwrap_err();
+    assert!(matches!(error, SmsError::Throttled { retry_after: None, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_knows_the_message_already_may_have_taken_it() {
+    let error = answer(ResponseTemplate::new(409)).await.unwrap_err();
+    assert!(matches!(error, SmsError::Uncertain(Fault::Status { status: 409 })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_know_us_is_unavailable() {
+    for status in [401, 402, 403, 404, 413, 415] {
+        let error = answer(ResponseTemplate::new(status)).await.unwrap_err();
+        assert!(matches!(error, SmsError::Unavailable(Fault::Misconfigured { .. })), "{status}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = gateway(ResponseTemplate::new(200)).await;
+    for status in [301, 302, 303, 307, 308] {
+        let response = ResponseTemplate::new(status).insert_header("location", elsewhere.uri());
+        let error = answer(response).await.unwrap_err();
+        assert!(matches!(error, SmsError::Unavailable(_)), "{status}: {error:?}");
+    }
+    assert!(elsewhere.received_requests().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn only_a_503_says_that_the_message_was_not_processed() {
+    let error = answer(ResponseTemplate::new(503)).await.unwrap_err();
+    assert!(matches!(error, SmsError::Unavailable(_)), "{error:?}");
+    for status in [500, 502, 504] {
+        let error = answer(ResponseTemplate::new(status)).await.unwrap_err();
+        assert!(matches!(error, SmsError::Uncertain(_)), "{status}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_connection_nothing_was_sent() {
+    let closed = ClosedPort::take();
+    let error = adapter(&closed.url(), bearer()).send(&sms()).await.unwrap_err();
+    assert!(matches!(error, SmsError::Unavailable(Fault::NoConnection(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_connection_cut_without_an_answer_leaves_the_message_in_doubt() {
+    for manners in [Manners::HangUp, Manners::HangUpAfterRequest] {
+        let error = rude(manners.clone()).await.unwrap_err();
+        assert!(matches!(error, SmsError::Uncertain(Fault::Interrupted(_))), "{manners:?}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_http_leaves_the_message_in_doubt() {
+    let error = rude(Manners::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())).await.unwrap_err();
+    assert!(matches!(error, SmsError::Uncertain(Fault::Interrupted(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn no_error_shows_the_number_the_text_a_secret_or_the_address() {
+    let closed = ClosedPort::take();
+    for error in [
+        answer(ResponseTemplate::new(400).set_body_string(TEXT)).await.unwrap_err(),
+        answer(ResponseTemplate::new(500).set_body_string(NUMBER)).await.unwrap_err(),
+        rude(Manners::HangUpAfterRequest).await.unwrap_err(),
+        adapter(&closed.url(), bearer()).send(&sms()).await.unwrap_err(),
+    ] {
+        assert_shows_none_of(&shown(&error), &[NUMBER, CODE, TOKEN, "path-token", "tenant"]);
+    }
+}
+
+#[test]
+fn a_token_that_cannot_stand_in_a_header_is_refused_at_the_start() {
+    let url = HttpUrl::parse("https://sms.example").unwrap();
+    let auth = GatewayAuth::Bearer("line\nbreak".to_owned().into());
+    assert!(Gateway::new(GatewaySettings { url, auth }, outbound::client().unwrap()).is_err());
+}
+
+#[test]
+fn debug_of_the_settings_shows_no_secret() {
+    let url = HttpUrl::parse("https://sms.example/path-token").unwrap();
+    for auth in [bearer(), GatewayAuth::Hmac(SECRET.to_owned().into())] {
+        let shown = format!("{:?}", GatewaySettings { url: url.clone(), auth });
+        assert_shows_none_of(&shown, &[TOKEN, SECRET, "path-token"]);
+    }
+}
