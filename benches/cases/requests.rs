@@ -7,6 +7,7 @@ use axum::http::Method;
 use serde_json::json;
 
 use super::Case;
+use super::canned_store::CannedStore;
 use super::edge::{Answer, Edge, Sent};
 use super::world::{self, CHALLENGE, KEY, NUMBER, PERSON, Phone, TOKEN};
 
@@ -14,7 +15,7 @@ use super::world::{self, CHALLENGE, KEY, NUMBER, PERSON, Phone, TOKEN};
 const BINDING: &str = include_str!("../../examples/create-device.json");
 
 pub(super) fn cases() -> Vec<Case> {
-    let app = world::app();
+    let app = world::app(CannedStore::new());
     let token = world::token(&app);
     let (code, number_code) = (world::code(&app, CHALLENGE), world::code(&app, TOKEN));
     let edge = Rc::new(Edge::open(app));
@@ -38,7 +39,7 @@ fn of_devices(edge: &Rc<Edge>, code: &str) -> Vec<Case> {
     let phone = Phone::bound();
     let challenge = format!("/v1/mfa/challenges/signatures/{CHALLENGE}");
     let device = format!("/v1/mfa/devices/{CHALLENGE}");
-    let unknown = format!("/v1/mfa/devices/{KEY}");
+    let without_it = Rc::new(Edge::open(world::app(CannedStore::without_the_device())));
     let ten = format!("/v1/mfa/devices?filter[person_id]={PERSON}&page[size]=10");
     let bind = || edge.post("/v1/mfa/devices", &BINDING);
     let all_wrong = json!({
@@ -60,7 +61,7 @@ fn of_devices(edge: &Rc<Edge>, code: &str) -> Vec<Case> {
             answer.says(403, "/errors/0/code", "invalid_tan")
         }),
         case(edge, "request/device", edge.get(&device), |answer| answer.says(200, "/person_id", PERSON)),
-        case(edge, "request/device_unknown", edge.get(&unknown), |answer| {
+        case(&without_it, "request/device_unknown", edge.get(&device), |answer| {
             answer.says(404, "/errors/0/code", "not_found")
         }),
         case(edge, "request/device_list_of_ten", edge.get(&ten), |answer| answer.says(200, "/9/person_id", PERSON)),

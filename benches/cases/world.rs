@@ -72,11 +72,10 @@ impl Phone {
 }
 
 /// The service as in the sandbox, but with derived codes, a canned store, and time and randomness that stand still.
-pub(super) fn app() -> App {
+pub(super) fn app(store: CannedStore) -> App {
     let config = Config::load(&[("SANDBOX_OTP", "random")].into_iter().collect(), None).expect("the settings are good");
     let (clock, entropy) = (Arc::new(Standstill), Arc::new(Standstill));
-    let surroundings =
-        Surroundings { store: Arc::new(CannedStore::new()), clock, entropy, sms: Some(Arc::new(Standstill)) };
+    let surroundings = Surroundings { store: Arc::new(store), clock, entropy, sms: Some(Arc::new(Standstill)) };
     assemble(&config, surroundings).expect("the parts fit together")
 }
 

@@ -40,7 +40,7 @@ pub struct ClientSecret {
 }
 
 /// Clients.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait Clients {
     /// A client with the secrets that are valid now; no revoked client has any.
     async fn client_with_secrets(&self, id: &str, now: DateTime<Utc>) -> Result<Option<(Client, Vec<ClientSecret>)>>;

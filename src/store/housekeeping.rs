@@ -162,7 +162,7 @@ impl ExpiredRows {
 }
 
 /// Housekeeping.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait Housekeeping {
     /// Takes a task's lease, or prolongs it. `longest` is its longest life on the clock of any replica. False while another
     /// holder has it: a lease that ends later than that from now is a wrong clock's, and counts as over.

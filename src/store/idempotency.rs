@@ -50,7 +50,7 @@ pub(super) use claim_request;
 const TRIES: usize = 3;
 
 /// Requests with an idempotency key.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait IdempotentRequests {
     /// Lets one request with this key run, and tells the others why not.
     async fn claim_request(&self, claim: &Claim) -> Result<Claimed>;

@@ -4,6 +4,9 @@
 //! when it returns. Races are settled here, by conditions in the statements; nothing above this module locks or retries.
 //! Every method takes the partner: another partner's rows do not exist for it.
 
+#[macro_use]
+mod port;
+
 mod audit;
 mod challenges;
 mod clients;
@@ -46,6 +49,7 @@ pub use migrate::{migrate, migrate_with};
 pub use numbers::{MobileNumbers, NumberRecord, NumberVerification};
 pub use persons::erasure::{ERASURE_BATCH, Erased, Erasure, ErasureStep};
 pub use persons::failures::Failures;
+pub use port::{Call, Intercept};
 pub use sms::conversion::{ConversionSum, SentMinute, SmsConversion};
 
 /// What every method of the store returns.

@@ -33,7 +33,7 @@ pub enum NumberVerification<'a> {
 }
 
 /// Mobile numbers.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait MobileNumbers {
     /// The person's number.
     async fn mobile_number(&self, partner: &PartnerId, person: &PersonId) -> Result<Option<NumberRecord>>;

@@ -36,7 +36,7 @@ impl From<AuditEvent> for AuditRecord {
 }
 
 /// Records of what changed nothing else.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait AuditRecords {
     /// Writes down a request that was refused.
     ///

@@ -60,7 +60,7 @@ pub struct SealedEvent {
 }
 
 /// The audit trail behind the requests.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait AuditTrail {
     /// The next partner after this one who has events waiting to be sealed.
     async fn next_partner_with_pending_events(&self, after: Option<&PartnerId>) -> Result<Option<PartnerId>>;

@@ -38,7 +38,7 @@ pub struct BindingProspects {
 }
 
 /// Pending bindings.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait Bindings {
     /// What there is to know before asking for a device. `None` when the person has no verified number.
     async fn binding_prospects(

@@ -115,7 +115,7 @@ pub struct PastBinding {
 }
 
 /// Outcomes of answers to challenges.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait BindingOutcomes {
     /// Counts a wrong signature against the open attempt and against the person. Gives how many the challenge has had;
     /// `None`, and nothing counted, when something has come in between.

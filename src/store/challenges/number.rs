@@ -76,7 +76,7 @@ pub struct NumberProspects {
 }
 
 /// Codes that confirm a mobile number.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait NumberChallenges {
     /// What there is to know before sending a code. `None` when the number is not this person's.
     async fn number_prospects(

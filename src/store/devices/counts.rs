@@ -34,7 +34,7 @@ pub struct PartnerDevices {
 }
 
 /// The counts of partners' devices.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait DeviceCounts {
     /// The next partner after this one that has devices or a kept count.
     async fn next_partner_with_devices(&self, after: Option<&PartnerId>) -> Result<Option<PartnerDevices>>;

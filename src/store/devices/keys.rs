@@ -56,7 +56,7 @@ pub enum AddedKey {
 }
 
 /// Keys of bound devices.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait Keys {
     /// A device, deleted or not, with its live keys.
     async fn device_with_keys(&self, partner: &PartnerId, id: DeviceId) -> Result<Option<DeviceWithKeys>>;

@@ -93,7 +93,7 @@ pub struct DevicePage {
 }
 
 /// Lists of devices.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait DeviceLists {
     /// A page of devices, and how many there are.
     async fn devices(&self, partner: &PartnerId, query: &DeviceQuery) -> Result<DevicePage>;

@@ -28,7 +28,7 @@ pub enum DeleteOutcome {
 }
 
 /// Bound devices.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait Devices {
     /// One device, deleted or not.
     async fn device(&self, partner: &PartnerId, id: DeviceId) -> Result<Option<Device>>;

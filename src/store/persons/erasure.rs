@@ -73,7 +73,7 @@ pub struct ErasureStep {
 }
 
 /// The erasure of persons.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait Erasure {
     /// Takes one step. The first adds `event` to the trail. What stays of the person's devices and assessments belongs to
     /// `pseudonym` from now on, or to the id that an erasure which was cut off began with. `None`, and nothing changed, when

@@ -44,7 +44,7 @@ macro_rules! is_not_paused {
 pub(in crate::store) use is_not_paused;
 
 /// Failures of persons.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait Failures {
     /// The person's failures of late.
     async fn failures(&self, partner: &PartnerId, person: &PersonId) -> Result<FailureRun>;

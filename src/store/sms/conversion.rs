@@ -38,7 +38,7 @@ pub struct ConversionSum {
 }
 
 /// Codes sent and used.
-#[async_trait::async_trait]
+#[macro_rules_attribute::apply(port)]
 pub trait SmsConversion {
     /// Adds counts, all of them or none. Callers that add at the same time must name rows in the same order: sorted.
     async fn add_sms_conversion(&self, counts: &[(SentMinute, Tally)]) -> Result<()>;
