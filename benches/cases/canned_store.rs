@@ -8,7 +8,7 @@ use std::any::{Any, type_name};
 
 use chrono::TimeDelta;
 use device_management::crypto::PublicKey;
-use device_management::domain::challenges::{ChallengeLife, OpenBinding};
+use device_management::domain::challenges::{Binding, ChallengeLife, ChallengeState};
 use device_management::domain::devices::key::{DeviceKey, KeyPurpose};
 use device_management::domain::devices::{Device, DeviceName, DeviceWithKeys};
 use device_management::domain::failure_budget::FailureRun;
@@ -18,7 +18,7 @@ use device_management::domain::person::PersonId;
 use device_management::domain::sms::limits::SmsUse;
 use device_management::store::{
     Accepted, AddedKey, BindingProspects, Call, DeleteOutcome, DevicePage, Intercept, NumberChallenge, NumberProspects,
-    NumberRecord, OpenToken, PoolUse, Result, Store,
+    NumberRecord, PoolUse, Result, SentCode, Store,
 };
 
 use super::world::{self, CHALLENGE, KEY, NUMBER, NUMBER_ID, OTP_VERSION, PERSON, Phone, TOKEN};
@@ -70,18 +70,18 @@ impl CannedStore {
         DevicePage { total: 10, devices: vec![self.device.clone(); 10], has_newer: false, has_older: false }
     }
 
-    fn open_binding(&self) -> OpenBinding {
-        OpenBinding {
+    fn binding(&self) -> Binding {
+        Binding {
             id: CHALLENGE.into(),
             person_id: self.device.person_id.clone(),
             key_id: self.key.id,
             public_key: self.key.public_key.clone(),
             key_purpose: self.key.purpose,
             otp_version: OTP_VERSION,
-            life: ChallengeLife::starting(world::now(), TimeDelta::minutes(5)),
+            created_at: world::now(),
+            state: open_state(),
             bound_devices: 0,
             number: Some(self.number.number.clone()),
-            failures: FailureRun::default(),
         }
     }
 
@@ -101,9 +101,15 @@ impl CannedStore {
     }
 
     fn number_challenge(&self) -> NumberChallenge {
-        let open = OpenToken { id: TOKEN.into(), otp_version: OTP_VERSION };
-        NumberChallenge { record: self.number.clone(), open: Some(open), failures: FailureRun::default() }
+        let code = SentCode { id: TOKEN.into(), otp_version: OTP_VERSION, state: open_state() };
+        NumberChallenge { record: self.number.clone(), code: Some(code), failures: FailureRun::default() }
     }
+}
+
+/// Of a challenge that has just begun.
+fn open_state() -> ChallengeState {
+    let ChallengeLife { expires_at, .. } = ChallengeLife::starting(world::now(), TimeDelta::minutes(5));
+    ChallengeState { closed_at: None, expires_at, wrong_answers: 0, failures: FailureRun::default() }
 }
 
 impl Intercept for CannedStore {
@@ -118,7 +124,7 @@ impl Intercept for CannedStore {
             .is(|| true)
             .is(|| Some(1_i64)) // wrong signatures so far
             .is(|| Some(self.binding_prospects()))
-            .is(|| Some(self.open_binding()))
+            .is(|| Some(self.binding()))
             .is(|| Accepted::Bound)
             .is(|| self.found.clone())
             .is(|| Some(self.with_keys()))

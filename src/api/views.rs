@@ -3,10 +3,9 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use crate::domain::challenges::ChallengeLife;
+use crate::domain::challenges::{ChallengeId, ChallengeLife};
 use crate::domain::devices::key::{DeviceKey, KEY_TYPE};
 use crate::domain::devices::{Device, DeviceName, DeviceWithKeys};
-use crate::domain::id::ChallengeId;
 use crate::service::Challenge;
 use crate::store::NumberRecord;
 

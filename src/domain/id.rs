@@ -3,61 +3,60 @@
 //! They are `UUIDv7` (RFC 9562 section 5.7): rows made together lie together in the index, and the random 74 bits keep them
 //! unguessable. Written lower-case with hyphens; read in two spellings, each in either case (contract section 1).
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+/// Makes a type of ids.
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-        pub struct $name(Uuid);
+        pub struct $name(::uuid::Uuid);
 
         impl $name {
             /// Mints an id from the current instant and randomness.
             #[must_use]
-            pub fn mint(now: DateTime<Utc>, random: [u8; 10]) -> Self {
-                Self(uuid_v7(now, random))
+            pub fn mint(now: ::chrono::DateTime<::chrono::Utc>, random: [u8; 10]) -> Self {
+                Self($crate::domain::id::uuid_v7(now, random))
             }
 
             /// Reads a UUID, hyphenated or not, in upper or lower case.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
-                read_uuid(text).map(Self)
+                $crate::domain::id::read_uuid(text).map(Self)
             }
 
             /// When it was minted, to the millisecond. `None` for an id that is not ours.
             #[must_use]
-            pub fn minted_at(self) -> Option<DateTime<Utc>> {
+            pub fn minted_at(self) -> Option<::chrono::DateTime<::chrono::Utc>> {
                 let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
-                DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+                ::chrono::DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
             }
 
             /// The bare UUID, for the database and for derivations.
             #[must_use]
-            pub fn uuid(self) -> Uuid {
+            pub fn uuid(self) -> ::uuid::Uuid {
                 self.0
             }
         }
 
-        impl From<Uuid> for $name {
-            fn from(uuid: Uuid) -> Self {
+        impl From<::uuid::Uuid> for $name {
+            fn from(uuid: ::uuid::Uuid) -> Self {
                 Self(uuid)
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.as_hyphenated().fmt(f)
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Display::fmt(self.0.as_hyphenated(), f)
             }
         }
     };
 }
+pub(in crate::domain) use id;
 
 id! {
-    /// A device, and equally the signature challenge that binds it: clients store one and use it as the other
-    /// (contract section 4).
+    /// A device.
     DeviceId
 }
 id! {
@@ -68,16 +67,8 @@ id! {
     /// A person's mobile number.
     NumberId
 }
-id! {
-    /// One sending of a code to a mobile number, waiting for its confirmation.
-    TokenChallengeId
-}
-
-/// The id of a signature challenge is the id of the device that it binds.
-pub type ChallengeId = DeviceId;
-
 /// The crate also reads UUIDs in braces and as URNs (RFC 9562 section 4), which are longer: no client was ever told of them.
-fn read_uuid(text: &str) -> Option<Uuid> {
+pub(in crate::domain) fn read_uuid(text: &str) -> Option<Uuid> {
     const PLAIN: usize = 32;
     const HYPHENATED: usize = 36;
     matches!(text.len(), PLAIN | HYPHENATED).then(|| Uuid::try_parse(text).ok()).flatten()
@@ -112,9 +103,9 @@ mod tests {
     #[test]
     fn an_id_knows_when_it_was_minted() {
         let at = DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap();
-        let minted = TokenChallengeId::mint(at, [7; 10]).minted_at().unwrap();
+        let minted = DeviceId::mint(at, [7; 10]).minted_at().unwrap();
         assert_eq!(minted.timestamp_micros(), 1_700_000_000_123_000);
-        assert_eq!(TokenChallengeId::parse("6642d15e-8f6b-4d28-9186-cdd61d80032a").unwrap().minted_at(), None);
+        assert_eq!(DeviceId::parse("6642d15e-8f6b-4d28-9186-cdd61d80032a").unwrap().minted_at(), None);
     }
 
     #[test]

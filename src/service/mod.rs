@@ -39,6 +39,7 @@ pub use numbers::MobileNumberError;
 pub use sms::conversion::{Conversion, ConversionBook, ConversionEntry, SETTLING_INTERVAL};
 
 use crate::clock::Clock;
+use crate::domain::challenges::{ChallengeKind, ChallengeRules, ChallengeState, Judgement, judge};
 use crate::domain::failure_budget::{CoolingOff, FailureBudget, FailureRun};
 use crate::domain::numbers::country::Countries;
 use crate::domain::sms::conversion::ConversionRule;
@@ -101,7 +102,23 @@ pub struct Service {
     pub conversion: Conversion,
 }
 
+impl Policy {
+    /// What challenges of a kind are judged by.
+    fn challenge_rules(&self, kind: ChallengeKind) -> ChallengeRules {
+        match kind {
+            ChallengeKind::Binding | ChallengeKind::Number => {
+                ChallengeRules { wrong_answers_cap: i64::from(self.wrong_signatures_cap), budget: self.failure_budget }
+            }
+        }
+    }
+}
+
 impl Service {
+    /// What a challenge is now.
+    fn judge(&self, kind: ChallengeKind, state: &ChallengeState) -> Judgement {
+        judge(state, self.clock.now(), &self.policy.challenge_rules(kind))
+    }
+
     /// The pause that a person's failures have them in now.
     fn pause(&self, failures: FailureRun) -> Option<CoolingOff> {
         self.policy.failure_budget.pause(failures, self.clock.now())

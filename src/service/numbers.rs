@@ -2,8 +2,9 @@
 
 use crate::crypto::Otp;
 use crate::domain::audit::AuditAction;
+use crate::domain::challenges::{ChallengeId, ChallengeKind, Judgement};
 use crate::domain::clients::{Caller, Permission};
-use crate::domain::id::{NumberId, TokenChallengeId};
+use crate::domain::id::NumberId;
 use crate::domain::numbers::MobileNumber;
 use crate::domain::numbers::country::CountryNotServed;
 use crate::domain::person::PersonId;
@@ -173,7 +174,7 @@ impl Service {
             };
             let (now, version) = (self.clock.now(), self.codes.current_version());
             let challenge = TokenChallenge {
-                id: TokenChallengeId::mint(now, self.entropy.bytes()),
+                id: ChallengeId::mint(now, self.entropy.bytes()),
                 otp_version: version,
                 expires_at: now + self.policy.challenge_life,
             };
@@ -231,8 +232,8 @@ impl Service {
     ) -> Result<NumberRecord, MobileNumberError> {
         let mut attempt = self.audit_scope(caller, AuditAction::NumberConfirmed, keeping);
         self.about(&mut attempt, person);
-        let (partner, cap, now) = (attempt.partner, i64::from(self.policy.wrong_signatures_cap), self.clock.now());
-        let Some(found) = self.store.number_challenge(partner, person, number, now, cap).await? else {
+        let partner = attempt.partner;
+        let Some(found) = self.store.number_challenge(partner, person, number).await? else {
             return Err(self.refuse(&attempt, MobileNumberError::NotFound).await);
         };
         attempt.on(found.record.id.uuid());
@@ -240,8 +241,10 @@ impl Service {
             let retry_after = self.wait(cooling);
             return Err(self.refuse(&attempt, MobileNumberError::CoolingOff { retry_after }).await);
         }
-        let Some(open) = found.open else { return Err(self.refuse(&attempt, MobileNumberError::WrongToken).await) };
-        let tried = TokenAttempt { id: open.id, at: now, cap, budget: self.policy.failure_budget };
+        let open = found.code.filter(|code| self.judge(ChallengeKind::Number, &code.state) == Judgement::Open);
+        let Some(open) = open else { return Err(self.refuse(&attempt, MobileNumberError::WrongToken).await) };
+        let rules = self.policy.challenge_rules(ChallengeKind::Number);
+        let tried = TokenAttempt { id: open.id, at: self.clock.now(), rules };
         let version = open.otp_version;
         let code = self.codes.code(version, open.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
         if code.matches(token) {

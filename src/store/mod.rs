@@ -33,7 +33,7 @@ pub use audit::trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent, WAITING_C
 pub use challenges::binding::{BindingProspects, Bindings};
 pub use challenges::binding_outcomes::{Accepted, BindingOutcomes, PastBinding};
 pub use challenges::number::{
-    NumberChallenge, NumberChallenges, NumberProspects, OpenToken, TokenAttempt, TokenChallenge,
+    NumberChallenge, NumberChallenges, NumberProspects, SentCode, TokenAttempt, TokenChallenge,
 };
 pub use clients::{Client, ClientSecret, Clients, SecretHash};
 pub use connect::database_url::{DatabaseUrl, Transport};

@@ -16,7 +16,7 @@ use crate::api::refusals::{Regarding, challenge_not_found};
 use crate::api::views::ChallengeView;
 use crate::crypto::DerSignature;
 
-use crate::domain::id::ChallengeId;
+use crate::domain::challenges::ChallengeId;
 use crate::domain::invalid::Faults;
 use crate::service::{BindingAnswer, VerifyBindingError};
 

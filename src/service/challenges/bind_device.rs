@@ -2,12 +2,12 @@
 
 use crate::crypto::PublicKey;
 use crate::domain::audit::AuditAction;
-use crate::domain::challenges::{ChallengeLife, NewBinding};
+use crate::domain::challenges::{ChallengeId, ChallengeLife, NewBinding};
 use crate::domain::clients::Caller;
 use crate::domain::devices::DeviceName;
 use crate::domain::devices::device_data::DeviceData;
 use crate::domain::devices::key::KeyPurpose;
-use crate::domain::id::{ChallengeId, KeyId};
+use crate::domain::id::KeyId;
 use crate::domain::numbers::MobileNumber;
 use crate::domain::numbers::country::CountryNotServed;
 use crate::domain::person::PersonId;
@@ -145,7 +145,9 @@ impl Service {
             Ok(cleared) => cleared,
             Err(refusal) => return Err(self.refuse(&attempt, refusal).await),
         };
-        let record = self.assess(FraudAction::DeviceBinding, &wish.person_id, id, wish.device_data.as_ref()).await;
+        let record = self
+            .assess(FraudAction::DeviceBinding, &wish.person_id, id.bound_device(), wish.device_data.as_ref())
+            .await;
         if !attempt.assessed(record) {
             return Err(self.refuse(&attempt, BindDeviceError::Declined).await);
         }

@@ -5,11 +5,10 @@
 
 use crate::crypto::DerSignature;
 use crate::domain::audit::AuditAction;
-use crate::domain::challenges::{Acceptance, OpenBinding, WrongSignature};
+use crate::domain::challenges::{Acceptance, Binding, ChallengeId, ChallengeKind, Judgement, WrongSignature};
 use crate::domain::clients::Caller;
 use crate::domain::devices::device_data::DeviceData;
 use crate::domain::failure_budget::CoolingOff;
-use crate::domain::id::ChallengeId;
 use crate::domain::invalid::Faults;
 use crate::fraud::FraudAction;
 use crate::service::audit::scope::{AuditScope, Keeping, Refusal};
@@ -85,7 +84,7 @@ impl Service {
     /// An open challenge, for whoever lost the answer to their POST.
     pub async fn challenge(&self, caller: &Caller, id: ChallengeId) -> Result<Option<Challenge>, Failure> {
         let open = self.open_binding(caller, id).await?;
-        Ok(open.map(|open| Challenge { id: open.id, key_id: open.key_id, life: open.life }))
+        Ok(open.map(|(open, _)| Challenge { id: open.id, key_id: open.key_id, life: open.life() }))
     }
 
     /// Binds the device if the answer is right.
@@ -103,7 +102,8 @@ impl Service {
         attempt.on(id.uuid());
         let outcome = self.verify(caller, id, answer, &mut attempt).await;
         let label = outcome.as_ref().map_or_else(Refusal::outcome, |verified| verified.outcome());
-        metrics::counter!("signature_verifications_total", "purpose" => "binding", "outcome" => label).increment(1);
+        let purpose = ChallengeKind::Binding.as_str();
+        metrics::counter!("signature_verifications_total", "purpose" => purpose, "outcome" => label).increment(1);
         outcome.map(drop)
     }
 
@@ -114,19 +114,20 @@ impl Service {
         answer: Result<BindingAnswer, Faults>,
         attempt: &mut Answering<'_>,
     ) -> Result<Verified, VerifyBindingError> {
-        let Some(mut binding) = self.open_binding(caller, id).await? else {
+        let Some((mut binding, cooling)) = self.open_binding(caller, id).await? else {
             return self.is_over(caller, id, answer.as_ref().ok(), attempt).await;
         };
         self.about(attempt, &binding.person_id);
         attempt.with_key(binding.key_id);
         let answer = answer.map_err(VerifyBindingError::Malformed)?;
-        if let Some(cooling) = self.pause(binding.failures) {
+        if let Some(cooling) = cooling {
             return Err(self.refuse(attempt, self.cooling_off(cooling)).await);
         }
         let is_right = self.is_right(&binding, &answer.signature)?;
         if is_right {
             let device_data = answer.device_data.as_ref();
-            let record = self.assess(FraudAction::DeviceVerification, &binding.person_id, id, device_data).await;
+            let record =
+                self.assess(FraudAction::DeviceVerification, &binding.person_id, id.bound_device(), device_data).await;
             if !attempt.assessed(record) {
                 // Left open, the challenge could be met after all by leaving the payload out.
                 return self.close(id, attempt, || VerifyBindingError::Declined).await;
@@ -142,11 +143,11 @@ impl Service {
                 return verdict;
             }
             // Something came in between; if it is a reason to refuse, this finds it.
-            binding = match self.open_binding(caller, id).await? {
-                Some(binding) => binding,
-                None => return self.is_over(caller, id, Some(&answer), attempt).await,
+            let Some((found, cooling)) = self.open_binding(caller, id).await? else {
+                return self.is_over(caller, id, Some(&answer), attempt).await;
             };
-            if let Some(cooling) = self.pause(binding.failures) {
+            binding = found;
+            if let Some(cooling) = cooling {
                 return Err(self.refuse(attempt, self.cooling_off(cooling)).await);
             }
             if is_right && binding.bound_devices >= i64::from(self.policy.device_limit) {
@@ -179,7 +180,7 @@ impl Service {
         Err(self.refuse(attempt, VerifyBindingError::NotOpen).await)
     }
 
-    fn is_right(&self, binding: &OpenBinding, signature: &DerSignature) -> Result<bool, Failure> {
+    fn is_right(&self, binding: &Binding, signature: &DerSignature) -> Result<bool, Failure> {
         let version = binding.otp_version;
         let code = self.codes.code(version, binding.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
         Ok(binding.public_key.verifies(code.expose().as_bytes(), signature))
@@ -188,7 +189,7 @@ impl Service {
     /// `None` when something came in between.
     async fn accept(
         &self,
-        binding: &OpenBinding,
+        binding: &Binding,
         answer: &BindingAnswer,
         attempt: &Answering<'_>,
     ) -> Result<Option<Result<Verified, VerifyBindingError>>, Failure> {
@@ -197,13 +198,12 @@ impl Service {
             person_id: binding.person_id.clone(),
             fingerprint: answer.signature.fingerprint(),
             at: self.clock.now(),
-            wrong_signatures_cap: i64::from(self.policy.wrong_signatures_cap),
             device_limit: i64::from(self.policy.device_limit),
-            budget: self.policy.failure_budget,
+            rules: self.policy.challenge_rules(ChallengeKind::Binding),
         };
         let accepted = self.store.accept_binding(attempt.partner, &acceptance, &attempt.record(Ok(()))).await?;
         if let Some(number) = binding.number.as_ref().filter(|_| accepted != Accepted::Overtaken) {
-            self.count_used(attempt.partner, number, binding.life.created_at);
+            self.count_used(attempt.partner, number, binding.created_at);
         }
         Ok(match accepted {
             Accepted::Bound => {
@@ -221,8 +221,8 @@ impl Service {
         id: ChallengeId,
         attempt: &Answering<'_>,
     ) -> Result<Option<Result<Verified, VerifyBindingError>>, Failure> {
-        let cap = i64::from(self.policy.wrong_signatures_cap);
-        let wrong = WrongSignature { id, at: self.clock.now(), cap, budget: self.policy.failure_budget };
+        let rules = self.policy.challenge_rules(ChallengeKind::Binding);
+        let (wrong, cap) = (WrongSignature { id, at: self.clock.now(), rules }, rules.wrong_answers_cap);
         let record = attempt.record(Err(VerifyBindingError::WrongSignature));
         let counted = self.store.count_wrong_signature(attempt.partner, &wrong, &record).await?;
         Ok(counted.map(|wrong| {
@@ -247,9 +247,18 @@ impl Service {
         VerifyBindingError::CoolingOff { retry_after: self.wait(cooling) }
     }
 
-    async fn open_binding(&self, caller: &Caller, id: ChallengeId) -> Result<Option<OpenBinding>, Failure> {
-        let cap = i64::from(self.policy.wrong_signatures_cap);
-        Ok(self.store.open_binding_with_id(&caller.partner, id, self.clock.now(), cap).await?)
+    /// The attempt, and the pause that its person is in, unless the attempt is over.
+    async fn open_binding(
+        &self,
+        caller: &Caller,
+        id: ChallengeId,
+    ) -> Result<Option<(Binding, Option<CoolingOff>)>, Failure> {
+        let Some(binding) = self.store.binding(&caller.partner, id).await? else { return Ok(None) };
+        Ok(match self.judge(ChallengeKind::Binding, &binding.state) {
+            Judgement::Open => Some((binding, None)),
+            Judgement::CoolingOff(cooling) => Some((binding, Some(cooling))),
+            Judgement::Over(_) => None,
+        })
     }
 }
 

@@ -8,9 +8,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::crypto::PublicKey;
-use crate::domain::challenges::{ChallengeLife, NewBinding, OpenBinding};
+use crate::domain::challenges::{Binding, ChallengeId, ChallengeState, NewBinding};
 use crate::domain::failure_budget::FailureRun;
-use crate::domain::id::ChallengeId;
 use crate::domain::numbers::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
 use crate::domain::sms::limits::{SmsSpend, SmsUse, counted_since};
@@ -60,14 +59,8 @@ pub trait Bindings {
         record: &AuditRecord,
     ) -> Result<bool>;
 
-    /// The open attempt with this id.
-    async fn open_binding_with_id(
-        &self,
-        partner: &PartnerId,
-        id: ChallengeId,
-        now: DateTime<Utc>,
-        wrong_signatures_cap: i64,
-    ) -> Result<Option<OpenBinding>>;
+    /// The attempt with this id, open or not. `None` once a newer one has superseded it.
+    async fn binding(&self, partner: &PartnerId, id: ChallengeId) -> Result<Option<Binding>>;
 
     /// Closes an attempt that can no longer succeed, and takes back its message if nobody took it. Without effect on an
     /// attempt that is closed already, but for the record.
@@ -133,13 +126,7 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
         DB::open_binding(self.writer(), partner, binding, sms, record).await
     }
 
-    async fn open_binding_with_id(
-        &self,
-        partner: &PartnerId,
-        id: ChallengeId,
-        now: DateTime<Utc>,
-        wrong_signatures_cap: i64,
-    ) -> Result<Option<OpenBinding>> {
+    async fn binding(&self, partner: &PartnerId, id: ChallengeId) -> Result<Option<Binding>> {
         let query = sqlx::query(
             "select p.person_id
                   , p.binding_key_id
@@ -148,6 +135,8 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
                   , p.binding_otp_version
                   , p.binding_created_at
                   , p.binding_expires_at
+                  , p.binding_wrong_signatures
+                  , p.binding_closed_at
                   , p.bound_devices
                   , n.number
                   , p.failures
@@ -155,16 +144,11 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
                from person p
                left join mobile_number n on n.partner_id = p.partner_id and n.person_id = p.person_id
               where p.binding_id = $1
-                and p.partner_id = $2
-                and p.binding_closed_at is null
-                and p.binding_expires_at > $3
-                and p.binding_wrong_signatures < $4",
+                and p.partner_id = $2",
         )
         .bind(id.uuid())
-        .bind(partner.as_str().to_owned())
-        .bind(now)
-        .bind(wrong_signatures_cap);
-        self.row(query).await?.map(|row| open_binding::<DB>(id, &row)).transpose()
+        .bind(partner.as_str().to_owned());
+        self.row(query).await?.map(|row| binding::<DB>(id, &row)).transpose()
     }
 
     async fn close_binding(
@@ -196,21 +180,23 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
     }
 }
 
-fn open_binding<DB: Dialect>(id: ChallengeId, row: &DB::Row) -> Result<OpenBinding> {
+fn binding<DB: Dialect>(id: ChallengeId, row: &DB::Row) -> Result<Binding> {
     let otp_version = column::<DB, i64>(row, "binding_otp_version")?;
-    Ok(OpenBinding {
+    Ok(Binding {
         id,
         person_id: person_id(&column::<DB, String>(row, "person_id")?)?,
         key_id: column::<DB, Uuid>(row, "binding_key_id")?.into(),
         public_key: public_key(column::<DB, _>(row, "binding_key")?)?,
         key_purpose: purpose(&column::<DB, String>(row, "binding_key_purpose")?)?,
         otp_version: u32::try_from(otp_version).map_err(|_| StoreError::Corrupt { column: "binding_otp_version" })?,
-        life: ChallengeLife {
-            created_at: column::<DB, _>(row, "binding_created_at")?,
+        created_at: column::<DB, _>(row, "binding_created_at")?,
+        state: ChallengeState {
+            closed_at: column::<DB, _>(row, "binding_closed_at")?,
             expires_at: column::<DB, _>(row, "binding_expires_at")?,
+            wrong_answers: column::<DB, _>(row, "binding_wrong_signatures")?,
+            failures: failure_run::<DB>(row)?,
         },
         bound_devices: column::<DB, _>(row, "bound_devices")?,
         number: column::<DB, Option<String>>(row, "number")?.map(MobileNumber::from_stored),
-        failures: failure_run::<DB>(row)?,
     })
 }

@@ -4,8 +4,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::challenges::{Acceptance, REPEAT_WINDOW, WrongSignature};
-use crate::domain::id::ChallengeId;
+use crate::domain::challenges::{Acceptance, ChallengeId, REPEAT_WINDOW, WrongSignature};
 use crate::domain::person::{PartnerId, PersonId};
 use crate::store::dialect::Dialect;
 use crate::store::error::is_key_taken;
@@ -68,12 +67,12 @@ macro_rules! bind_acceptance {
             .bind($acceptance.person_id.as_str())
             .bind($acceptance.id.uuid())
             .bind($acceptance.at)
-            .bind($acceptance.wrong_signatures_cap)
+            .bind($acceptance.rules.wrong_answers_cap)
             .bind($acceptance.device_limit)
             .bind(&$acceptance.fingerprint[..])
-            .bind($acceptance.budget.cap)
-            .bind($acceptance.budget.pausing_between($acceptance.at).0)
-            .bind($acceptance.budget.pausing_between($acceptance.at).1)
+            .bind($acceptance.rules.budget.cap)
+            .bind($acceptance.rules.budget.pausing_between($acceptance.at).0)
+            .bind($acceptance.rules.budget.pausing_between($acceptance.at).1)
     };
 }
 pub(in crate::store) use bind_acceptance;
@@ -84,11 +83,11 @@ macro_rules! bind_wrong_signature {
         $query
             .bind($wrong.id.uuid())
             .bind($wrong.at)
-            .bind($wrong.cap)
-            .bind($wrong.budget.continued_since($wrong.at))
-            .bind($wrong.budget.cap)
-            .bind($wrong.budget.pausing_between($wrong.at).0)
-            .bind($wrong.budget.pausing_between($wrong.at).1)
+            .bind($wrong.rules.wrong_answers_cap)
+            .bind($wrong.rules.budget.continued_since($wrong.at))
+            .bind($wrong.rules.budget.cap)
+            .bind($wrong.rules.budget.pausing_between($wrong.at).0)
+            .bind($wrong.rules.budget.pausing_between($wrong.at).1)
     };
 }
 pub(in crate::store) use bind_wrong_signature;

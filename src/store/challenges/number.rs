@@ -6,8 +6,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::domain::failure_budget::{FailureBudget, FailureRun};
-use crate::domain::id::TokenChallengeId;
+use crate::domain::challenges::{ChallengeId, ChallengeRules, ChallengeState};
+use crate::domain::failure_budget::FailureRun;
 use crate::domain::numbers::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
 use crate::domain::sms::limits::{SmsSpend, SmsUse, counted_since};
@@ -24,42 +24,42 @@ use crate::store::{AuditRecord, Result, StoreError};
 #[derive(Clone, Copy, Debug)]
 pub struct TokenChallenge {
     /// What the code is derived from.
-    pub id: TokenChallengeId,
+    pub id: ChallengeId,
     /// Which secret it is derived under.
     pub otp_version: u32,
     /// The first instant at which it is no longer accepted.
     pub expires_at: DateTime<Utc>,
 }
 
-/// A code that was sent and can still be confirmed.
+/// The code that was sent last, open or not.
 #[derive(Clone, Copy, Debug)]
-pub struct OpenToken {
+pub struct SentCode {
     /// What the code is derived from.
-    pub id: TokenChallengeId,
+    pub id: ChallengeId,
     /// Which secret it is derived under.
     pub otp_version: u32,
+    /// What decides whether it can be confirmed.
+    pub state: ChallengeState,
 }
 
 /// A token that somebody typed, held against the open code.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenAttempt {
     /// The code that it was meant for.
-    pub id: TokenChallengeId,
+    pub id: ChallengeId,
     /// Now.
     pub at: DateTime<Utc>,
-    /// Wrong tokens per code.
-    pub cap: i64,
-    /// Failures per person.
-    pub budget: FailureBudget,
+    /// What the code was judged by.
+    pub rules: ChallengeRules,
 }
 
-/// A number together with its open code, if there is one.
+/// A number together with the code that was sent to it last, if there is one.
 #[derive(Clone, Debug)]
 pub struct NumberChallenge {
     /// The number.
     pub record: NumberRecord,
-    /// `None` when no code was sent, or it expired, was used, or has no attempts left.
-    pub open: Option<OpenToken>,
+    /// `None` when no code was sent, or the last one was used or closed.
+    pub code: Option<SentCode>,
     /// The person's failures of late.
     pub failures: FailureRun,
 }
@@ -104,23 +104,21 @@ pub trait NumberChallenges {
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        id: TokenChallengeId,
+        id: ChallengeId,
         not_taken: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<()>;
 
-    /// The number with its open code. `None` when the number is not this person's.
+    /// The number with its code. `None` when the number is not this person's.
     async fn number_challenge(
         &self,
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
     ) -> Result<Option<NumberChallenge>>;
 
     /// Counts a wrong token against the open code and against the person. `None`, and nothing counted, when the code is
-    /// not open (any more).
+    /// not open (any more) or the person has to wait.
     async fn count_wrong_token(
         &self,
         partner: &PartnerId,
@@ -130,7 +128,7 @@ pub trait NumberChallenges {
     ) -> Result<Option<i64>>;
 
     /// Uses the open code up, marks the number as verified and forgives the person's failures. False when the code is not
-    /// open (any more).
+    /// open (any more) or the person has to wait.
     async fn confirm_mobile_number(
         &self,
         partner: &PartnerId,
@@ -224,7 +222,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        id: TokenChallengeId,
+        id: ChallengeId,
         not_taken: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<()> {
@@ -253,16 +251,15 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
-        now: DateTime<Utc>,
-        wrong_tokens_cap: i64,
     ) -> Result<Option<NumberChallenge>> {
         let query = sqlx::query(
             "select n.number_id
                   , n.number
                   , n.verified_at
-                  , case when n.challenge_expires_at > $4 and n.challenge_wrong_tokens < $5
-                         then n.challenge_id end as open_id
-                  , coalesce(n.challenge_otp_version, 0) as otp_version
+                  , n.challenge_id
+                  , n.challenge_otp_version
+                  , n.challenge_expires_at
+                  , n.challenge_wrong_tokens
                   , p.failures
                   , p.last_failure_at
                from mobile_number n
@@ -273,9 +270,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         )
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
-        .bind(number.as_e164().to_owned())
-        .bind(now)
-        .bind(wrong_tokens_cap);
+        .bind(number.as_e164().to_owned());
         self.row(query).await?.map(|row| number_challenge::<DB>(&row)).transpose()
     }
 
@@ -301,7 +296,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         .bind(person.as_str().to_owned())
         .bind(attempt.id.uuid())
         .bind(attempt.at)
-        .bind(attempt.cap)
+        .bind(attempt.rules.wrong_answers_cap)
         .fetch_all(&mut *transaction)
         .await?;
         let Some(row) = counted.first() else {
@@ -309,7 +304,12 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
             return Ok(None);
         };
         let wrong = column::<DB, i64>(row, "challenge_wrong_tokens")?;
-        spend::<DB>(partner, person, attempt.at, &attempt.budget).execute(&mut *transaction).await?;
+        // Nothing counts during a pause that another failure began meanwhile.
+        let spent = spend::<DB>(partner, person, attempt.at, &attempt.rules.budget);
+        if spent.fetch_all(&mut *transaction).await?.is_empty() {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
         write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
         Ok(Some(wrong))
@@ -338,11 +338,12 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         .bind(person.as_str().to_owned())
         .bind(attempt.id.uuid())
         .bind(attempt.at)
-        .bind(attempt.cap)
+        .bind(attempt.rules.wrong_answers_cap)
         .fetch_all(&mut *transaction)
         .await?;
         // A pause that another failure began meanwhile is not overtaken.
-        let forgiven = forgive::<DB>(partner, person, attempt.at, &attempt.budget).fetch_all(&mut *transaction).await?;
+        let forgiven =
+            forgive::<DB>(partner, person, attempt.at, &attempt.rules.budget).fetch_all(&mut *transaction).await?;
         if confirmed.is_empty() || forgiven.is_empty() {
             transaction.rollback().await?;
             return Ok(false);
@@ -354,8 +355,21 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
 }
 
 fn number_challenge<DB: Dialect>(row: &DB::Row) -> Result<NumberChallenge> {
-    let otp_version = u32::try_from(column::<DB, i64>(row, "otp_version")?)
-        .map_err(|_| StoreError::Corrupt { column: "challenge_otp_version" })?;
-    let open = column::<DB, Option<Uuid>>(row, "open_id")?.map(|id| OpenToken { id: id.into(), otp_version });
-    Ok(NumberChallenge { record: number_record::<DB>(row)?, open, failures: failure_run::<DB>(row)? })
+    let failures = failure_run::<DB>(row)?;
+    let code = column::<DB, Option<Uuid>>(row, "challenge_id")?.map(|id| sent_code::<DB>(id.into(), failures, row));
+    Ok(NumberChallenge { record: number_record::<DB>(row)?, code: code.transpose()?, failures })
+}
+
+fn sent_code<DB: Dialect>(id: ChallengeId, failures: FailureRun, row: &DB::Row) -> Result<SentCode> {
+    let otp_version = column::<DB, i64>(row, "challenge_otp_version")?;
+    Ok(SentCode {
+        id,
+        otp_version: u32::try_from(otp_version).map_err(|_| StoreError::Corrupt { column: "challenge_otp_version" })?,
+        state: ChallengeState {
+            closed_at: None,
+            expires_at: column::<DB, _>(row, "challenge_expires_at")?,
+            wrong_answers: column::<DB, _>(row, "challenge_wrong_tokens")?,
+            failures,
+        },
+    })
 }

@@ -97,7 +97,8 @@ pub(in crate::store) fn failure_run<DB: Dialect>(row: &DB::Row) -> Result<Failur
     })
 }
 
-/// The statement that counts one more failure of a person, to run alone or within a transaction.
+/// The statement that counts one more failure of a person, to run alone or within a transaction. Returns no row, and counts
+/// nothing, during a pause.
 pub(in crate::store) fn spend<DB: Dialect>(
     partner: &PartnerId,
     person: &PersonId,
@@ -111,7 +112,9 @@ pub(in crate::store) fn spend<DB: Dialect>(
         "where partner_id = $1
            and person_id = $2
            and ",
-        is_not_paused!("$5", "$6", "$7")
+        is_not_paused!("$5", "$6", "$7"),
+        "
+         returning person_id"
     ))
     .bind(partner.as_str().to_owned())
     .bind(person.as_str().to_owned())

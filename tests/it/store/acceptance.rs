@@ -7,7 +7,8 @@ use device_management::domain::devices::{Device, DeviceName};
 use device_management::store::{Accepted, PastBinding};
 
 use super::{
-    CAP, SALT, TestStore, acceptance, acme, binding, device_id, globex, key, now, person, record, wrong_signature,
+    CAP, SALT, TestStore, acceptance, acme, binding, challenge_id, device_id, globex, key, now, person, record,
+    wrong_signature,
 };
 use crate::harness::{books, on_both_databases};
 
@@ -31,9 +32,12 @@ async fn an_accepted_attempt_becomes_a_device_with_one_used_key(it: TestStore) {
     let accepted = acceptance(&attempt);
     assert_eq!(it.accept_binding(&acme(), &accepted, &record()).await.unwrap(), Accepted::Bound);
 
-    let found = it.device_with_keys(&acme(), attempt.id).await.unwrap().unwrap();
+    let found = it.device_with_keys(&acme(), attempt.id.bound_device()).await.unwrap().unwrap();
     let (id, name, created_at) = (attempt.id, attempt.name, attempt.life.created_at);
-    assert_eq!(found.device, Device { id, person_id: ada.clone(), name, created_at, deleted_at: None });
+    assert_eq!(
+        found.device,
+        Device { id: id.bound_device(), person_id: ada.clone(), name, created_at, deleted_at: None }
+    );
     let [only] = &found.keys[..] else { panic!("one key: {:?}", found.keys) };
     assert_eq!((only.id, only.purpose, only.used_at), (attempt.key_id, KeyPurpose::Restricted, Some(accepted.at)));
     assert_eq!(only.public_key, attempt.public_key);
@@ -50,7 +54,7 @@ async fn an_attempt_is_accepted_once(it: TestStore) {
     it.bind(&acme(), &attempt).await;
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
     // Nor once the device is gone again.
-    it.delete_device(&acme(), attempt.id, now(), &record(), SALT).await.unwrap();
+    it.delete_device(&acme(), attempt.id.bound_device(), now(), &record(), SALT).await.unwrap();
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
     books::assert_balanced(&it.database).await;
 }
@@ -93,8 +97,9 @@ async fn a_full_house_leaves_the_attempt_as_it_is(it: TestStore) {
     it.open(&acme(), &attempt).await;
     let full = Acceptance { device_limit: 2, ..acceptance(&attempt) };
     assert_eq!(it.accept_binding(&acme(), &full, &record()).await.unwrap(), Accepted::Overtaken);
-    let open = it.open_binding_with_id(&acme(), attempt.id, now(), CAP).await.unwrap().unwrap();
-    assert_eq!(open.bound_devices, 2, "this is the reason");
+    assert!(it.is_open(&acme(), attempt.id).await);
+    let found = it.binding(&acme(), attempt.id).await.unwrap().unwrap();
+    assert_eq!(found.bound_devices, 2, "this is the reason");
     // Closed, it stays closed when a place becomes free.
     it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
     it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap();
@@ -116,7 +121,7 @@ async fn a_taken_key_leaves_the_attempt_as_it_is(it: TestStore) {
     it.bind(&acme(), &binding(&bob, 2)).await;
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::KeyTaken);
     assert!(it.is_open(&acme(), attempt.id).await);
-    assert!(it.device(&acme(), attempt.id).await.unwrap().is_none());
+    assert!(it.device(&acme(), attempt.id.bound_device()).await.unwrap().is_none());
     it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
     it.delete_device(&acme(), device_id(2), now(), &record(), SALT).await.unwrap();
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
@@ -149,14 +154,14 @@ async fn a_repeat_is_the_same_signature_within_a_minute_on_a_device_that_is_ther
         (acme(), attempt.id, fingerprint, just_in_time, true),
         (acme(), attempt.id, fingerprint, at + minute, false),
         (acme(), attempt.id, [8; 32], at, false),
-        (acme(), device_id(2), fingerprint, at, false),
+        (acme(), challenge_id(2), fingerprint, at, false),
         (globex(), attempt.id, fingerprint, at, false),
     ] {
         let past = it.past_binding(&partner, id, Some(fingerprint), now).await.unwrap();
         let repeat = past.is_some_and(|past| past.is_repeat);
         assert_eq!(repeat, expected, "{partner} {id} {now}");
     }
-    it.delete_device(&acme(), attempt.id, at, &record(), SALT).await.unwrap();
+    it.delete_device(&acme(), attempt.id.bound_device(), at, &record(), SALT).await.unwrap();
     let past = it.past_binding(&acme(), attempt.id, Some(fingerprint), at).await.unwrap();
     assert_eq!(past, Some(PastBinding { person_id: ada, is_repeat: false }));
 }

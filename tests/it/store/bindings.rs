@@ -7,7 +7,8 @@ use device_management::domain::id::NumberId;
 use device_management::store::NumberVerification;
 
 use super::{
-    CAP, SALT, TestStore, acme, binding, device_id, fresh_id, globex, key, now, number, person, record, wrong_signature,
+    CAP, SALT, TestStore, acme, binding, challenge_id, device_id, fresh_id, globex, key, now, number, person, record,
+    wrong_signature,
 };
 use crate::harness::on_both_databases;
 
@@ -74,7 +75,7 @@ async fn an_attempt_needs_a_verified_number(it: TestStore) {
         .unwrap();
     for (person, seed) in [(&ada, 1), (&bob, 2)] {
         assert!(!it.open_binding(&acme(), &binding(person, seed), None, &record()).await.unwrap());
-        assert!(!it.is_open(&acme(), device_id(seed)).await);
+        assert!(!it.is_open(&acme(), challenge_id(seed)).await);
     }
 }
 
@@ -86,12 +87,12 @@ async fn an_open_attempt_is_found_as_it_was_opened(it: TestStore) {
     wanted.name = DeviceName::parse("Adas Täschchen");
     wanted.otp_version = 1_000_000;
     it.open(&acme(), &wanted).await;
-    let found = it.open_binding_with_id(&acme(), wanted.id, now(), CAP).await.unwrap().unwrap();
+    let found = it.binding(&acme(), wanted.id).await.unwrap().unwrap();
     assert_eq!((found.id, &found.person_id, found.key_id), (wanted.id, &ada, wanted.key_id));
     assert_eq!((&found.public_key, found.key_purpose), (&wanted.public_key, KeyPurpose::Restricted));
-    assert_eq!((found.otp_version, found.life), (1_000_000, wanted.life));
-    assert!(it.open_binding_with_id(&globex(), wanted.id, now(), CAP).await.unwrap().is_none());
-    assert!(it.open_binding_with_id(&acme(), device_id(2), now(), CAP).await.unwrap().is_none());
+    assert_eq!((found.otp_version, found.life()), (1_000_000, wanted.life));
+    assert!(it.binding(&globex(), wanted.id).await.unwrap().is_none());
+    assert!(it.binding(&acme(), challenge_id(2)).await.unwrap().is_none());
 }
 
 async fn the_newest_attempt_is_the_only_one(it: TestStore) {
@@ -101,14 +102,14 @@ async fn the_newest_attempt_is_the_only_one(it: TestStore) {
     it.open(&acme(), &binding(&ada, 1)).await;
     it.open(&acme(), &binding(&bob, 2)).await;
     // Neither attempts that failed nor a closed one spoil the next.
-    it.count_wrong_signature(&acme(), &wrong_signature(device_id(1), now()), &record()).await.unwrap();
-    it.close_binding(&acme(), device_id(1), now(), None, &record()).await.unwrap();
+    it.count_wrong_signature(&acme(), &wrong_signature(challenge_id(1), now()), &record()).await.unwrap();
+    it.close_binding(&acme(), challenge_id(1), now(), None, &record()).await.unwrap();
     it.open(&acme(), &binding(&ada, 3)).await;
-    let open = [it.is_open(&acme(), device_id(1)).await, it.is_open(&acme(), device_id(3)).await];
+    let open = [it.is_open(&acme(), challenge_id(1)).await, it.is_open(&acme(), challenge_id(3)).await];
     assert_eq!(open, [false, true]);
-    assert!(it.is_open(&acme(), device_id(2)).await);
+    assert!(it.is_open(&acme(), challenge_id(2)).await);
     assert_eq!(
-        it.count_wrong_signature(&acme(), &wrong_signature(device_id(3), now()), &record()).await.unwrap(),
+        it.count_wrong_signature(&acme(), &wrong_signature(challenge_id(3), now()), &record()).await.unwrap(),
         Some(1)
     );
 }
@@ -120,11 +121,11 @@ async fn an_attempt_is_open_until_it_expires_is_closed_or_has_failed_too_often(i
     it.open(&acme(), &attempt).await;
     let end = attempt.life.expires_at;
     let just_before = end - TimeDelta::microseconds(1);
-    assert!(it.open_binding_with_id(&acme(), attempt.id, just_before, CAP).await.unwrap().is_some());
-    assert!(it.open_binding_with_id(&acme(), attempt.id, end, CAP).await.unwrap().is_none());
+    assert!(it.is_open_at(&acme(), attempt.id, just_before, CAP).await);
+    assert!(!it.is_open_at(&acme(), attempt.id, end, CAP).await);
     it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap();
-    assert!(it.open_binding_with_id(&acme(), attempt.id, now(), 2).await.unwrap().is_some());
-    assert!(it.open_binding_with_id(&acme(), attempt.id, now(), 1).await.unwrap().is_none());
+    assert!(it.is_open_at(&acme(), attempt.id, now(), 2).await);
+    assert!(!it.is_open_at(&acme(), attempt.id, now(), 1).await);
     it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
     assert!(!it.is_open(&acme(), attempt.id).await);
 }
@@ -135,14 +136,14 @@ async fn closing_touches_one_open_attempt_of_one_partner(it: TestStore) {
     it.verified(&acme(), &bob).await;
     it.open(&acme(), &binding(&ada, 1)).await;
     it.open(&acme(), &binding(&bob, 2)).await;
-    it.close_binding(&globex(), device_id(1), now(), None, &record()).await.unwrap();
-    it.close_binding(&acme(), device_id(3), now(), None, &record()).await.unwrap();
-    assert!(it.is_open(&acme(), device_id(1)).await);
+    it.close_binding(&globex(), challenge_id(1), now(), None, &record()).await.unwrap();
+    it.close_binding(&acme(), challenge_id(3), now(), None, &record()).await.unwrap();
+    assert!(it.is_open(&acme(), challenge_id(1)).await);
     for _ in 0..2 {
-        it.close_binding(&acme(), device_id(1), now(), None, &record()).await.unwrap();
-        assert!(!it.is_open(&acme(), device_id(1)).await);
+        it.close_binding(&acme(), challenge_id(1), now(), None, &record()).await.unwrap();
+        assert!(!it.is_open(&acme(), challenge_id(1)).await);
     }
-    assert!(it.is_open(&acme(), device_id(2)).await);
+    assert!(it.is_open(&acme(), challenge_id(2)).await);
 }
 
 async fn wrong_signatures_count_up_to_the_cap(it: TestStore) {
@@ -151,11 +152,11 @@ async fn wrong_signatures_count_up_to_the_cap(it: TestStore) {
     it.open(&acme(), &binding(&ada, 1)).await;
     for expected in [Some(1), Some(2), Some(3), None, None] {
         assert_eq!(
-            it.count_wrong_signature(&acme(), &wrong_signature(device_id(1), now()), &record()).await.unwrap(),
+            it.count_wrong_signature(&acme(), &wrong_signature(challenge_id(1), now()), &record()).await.unwrap(),
             expected
         );
     }
-    assert!(!it.is_open(&acme(), device_id(1)).await);
+    assert!(!it.is_open(&acme(), challenge_id(1)).await);
 }
 
 async fn a_wrong_signature_counts_against_nothing_but_its_own_open_attempt(it: TestStore) {
@@ -166,7 +167,7 @@ async fn a_wrong_signature_counts_against_nothing_but_its_own_open_attempt(it: T
     it.open(&acme(), &attempt).await;
     for (partner, id, at) in [
         (acme(), superseded.id, now()),
-        (acme(), device_id(3), now()),
+        (acme(), challenge_id(3), now()),
         (globex(), attempt.id, now()),
         (acme(), attempt.id, attempt.life.expires_at),
     ] {

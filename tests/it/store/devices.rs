@@ -5,7 +5,7 @@ use device_management::domain::id::DeviceId;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{DeleteOutcome, DeviceQuery, PageStart, Tombstones};
 
-use super::{SALT, TestStore, acme, binding, device_id, globex, key, key_id, now, person, record};
+use super::{SALT, TestStore, acme, binding, challenge_id, device_id, globex, key, key_id, now, person, record};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -114,7 +114,7 @@ async fn only_a_live_device_of_the_partner_can_be_deleted(it: TestStore) {
     it.verified(&acme(), &ada).await;
     it.open(&acme(), &binding(&ada, 1)).await;
     assert_eq!(it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap(), DeleteOutcome::NotFound);
-    assert!(it.is_open(&acme(), device_id(1)).await);
+    assert!(it.is_open(&acme(), challenge_id(1)).await);
     it.bind(&acme(), &binding(&ada, 1)).await;
     for (partner, seed) in [(globex(), 1), (acme(), 2)] {
         assert_eq!(

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::domain::challenges::Acceptance;
-use device_management::domain::challenges::ChallengeLife;
+use device_management::domain::challenges::{ChallengeId, ChallengeLife};
 use device_management::domain::clients::Permissions;
-use device_management::domain::id::{DeviceId, NumberId, TokenChallengeId};
+use device_management::domain::id::{DeviceId, NumberId};
 use device_management::store::{
     Client, DeviceQuery, NumberVerification, PageStart, Position, TokenChallenge, Tombstones,
 };
@@ -51,9 +51,10 @@ async fn a_challenge_ends_between_any_two_instants(it: TestStore) {
         let mut attempt = binding(&ada, 1);
         attempt.life = ChallengeLife { created_at: pair[0], expires_at: pair[1] };
         it.open(&acme(), &attempt).await;
-        let open = it.open_binding_with_id(&acme(), attempt.id, pair[0], CAP).await.unwrap();
-        assert_eq!(open.expect("open before it expires").life, attempt.life);
-        assert!(it.open_binding_with_id(&acme(), attempt.id, pair[1], CAP).await.unwrap().is_none(), "{pair:?}");
+        let found = it.binding(&acme(), attempt.id).await.unwrap();
+        assert_eq!(found.expect("it is the newest").life(), attempt.life);
+        assert!(it.is_open_at(&acme(), attempt.id, pair[0], CAP).await, "{pair:?}");
+        assert!(!it.is_open_at(&acme(), attempt.id, pair[1], CAP).await, "{pair:?}");
         assert_eq!(
             it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, pair[1]), &record()).await.unwrap(),
             None,
@@ -73,7 +74,7 @@ async fn a_code_ends_between_any_two_instants(it: TestStore) {
     let pending = NumberVerification::Pending;
     it.create_mobile_number(&acme(), &ada, (id, &number()), pending, instants()[0], &record()).await.unwrap();
     for pair in instants().windows(2) {
-        let id = TokenChallengeId::from(fresh_id());
+        let id = ChallengeId::from(fresh_id());
         let code = TokenChallenge { id, otp_version: 1, expires_at: pair[1] };
         it.open_token_challenge(&acme(), &ada, &number(), code, None, &record()).await.unwrap();
         assert_eq!(

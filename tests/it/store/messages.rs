@@ -1,11 +1,11 @@
 //! Messages are counted once each, and only those that are sent: what comes too late changes nothing at all.
 
-use device_management::domain::id::TokenChallengeId;
+use device_management::domain::challenges::ChallengeId;
 use device_management::domain::person::PersonId;
 use device_management::domain::sms::limits::{PartnerRate, SmsLimits, SmsSpend};
 use device_management::store::TokenChallenge;
 
-use super::{TestStore, acme, binding, device_id, fresh_id, key, now, number, person, record};
+use super::{TestStore, acme, binding, challenge_id, device_id, fresh_id, key, now, number, person, record};
 use crate::harness::{on_both_databases, sql};
 
 on_both_databases![
@@ -87,7 +87,7 @@ async fn a_confirmation_costs_nothing_when_another_message_was_counted_first(it:
     let [ada, bob] = persons_with_one_number(&it).await;
     let [adas, bobs] = [spend(&it, &ada).await, spend(&it, &bob).await];
     let open = async |person: &PersonId, spend: &SmsSpend| {
-        let id = TokenChallengeId::from(fresh_id());
+        let id = ChallengeId::from(fresh_id());
         let code = TokenChallenge { id, otp_version: 1, expires_at: now() };
         it.open_token_challenge(&acme(), person, &number(), code, Some(spend), &record()).await.unwrap()
     };
@@ -109,7 +109,7 @@ async fn a_message_that_no_provider_took_is_taken_back_though_another_was_sent_s
     let not_taken = spend(&it, &ada).await;
     assert!(ask(&it, &ada, 1, &not_taken).await);
     assert!(ask(&it, &bob, 2, &spend(&it, &bob).await).await);
-    it.close_binding(&acme(), device_id(1), now(), Some(&not_taken), &record()).await.unwrap();
+    it.close_binding(&acme(), challenge_id(1), now(), Some(&not_taken), &record()).await.unwrap();
     let left = "select person_id || ' ' || number from sms_sent";
     assert_eq!(sql::texts(it.database.url(), left).await, ["bob +4915112345678"]);
     assert!(ask(&it, &ada, 3, &spend(&it, &ada).await).await);

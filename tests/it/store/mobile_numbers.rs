@@ -1,13 +1,15 @@
 //! Mobile numbers and the codes that confirm them.
 
 use chrono::TimeDelta;
-use device_management::domain::id::{NumberId, TokenChallengeId};
+use device_management::domain::challenges::{ChallengeId, Judgement, judge};
+use device_management::domain::id::NumberId;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{NumberVerification, TokenChallenge};
 use uuid::Uuid;
 
 use super::{
-    CAP, TestStore, acme, binding, device_id, fresh_id, globex, now, number, other_number, person, record, token,
+    CAP, TestStore, acme, binding, challenge_id, device_id, fresh_id, globex, now, number, other_number, person,
+    record, rules, token,
 };
 use crate::harness::{books, on_both_databases};
 
@@ -56,12 +58,12 @@ async fn a_code_is_opened_for_the_persons_own_number(it: TestStore) {
     {
         assert!(!it.open_token_challenge(&partner, person, &number, code(2), None, &record()).await.unwrap());
         assert!(it.number_prospects(&partner, person, &number, now()).await.unwrap().is_none());
-        assert!(it.number_challenge(&partner, person, &number, now(), CAP).await.unwrap().is_none());
+        assert!(it.number_challenge(&partner, person, &number).await.unwrap().is_none());
     }
-    let found = it.number_challenge(&acme(), &ada, &number(), now(), CAP).await.unwrap().unwrap();
+    let found = it.number_challenge(&acme(), &ada, &number()).await.unwrap().unwrap();
     assert_eq!((found.record.id, found.record.verified), (id, false));
-    let open = found.open.unwrap();
-    assert_eq!((open.id, open.otp_version), (code(1).id, 3));
+    let sent = found.code.unwrap();
+    assert_eq!((sent.id, sent.otp_version), (code(1).id, 3));
 }
 
 async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: TestStore) {
@@ -135,13 +137,13 @@ async fn a_deleted_number_takes_the_persons_attempt_along(it: TestStore) {
     {
         assert!(it.delete_mobile_number(&partner, person, number, now(), &record()).await.unwrap().is_none());
     }
-    assert!(it.is_open(&acme(), device_id(2)).await);
+    assert!(it.is_open(&acme(), challenge_id(2)).await);
 
     let deleted = it.delete_mobile_number(&acme(), &ada, Some(&number()), now(), &record()).await.unwrap().unwrap();
     assert_eq!((deleted.number, deleted.verified), (number(), true));
     assert!(it.mobile_number(&acme(), &ada).await.unwrap().is_none());
-    assert!(!it.is_open(&acme(), device_id(2)).await);
-    assert!(it.is_open(&acme(), device_id(3)).await);
+    assert!(!it.is_open(&acme(), challenge_id(2)).await);
+    assert!(it.is_open(&acme(), challenge_id(3)).await);
     assert_eq!(it.device(&acme(), device_id(1)).await.unwrap().unwrap().deleted_at, None);
     assert!(it.delete_mobile_number(&acme(), &ada, None, now(), &record()).await.unwrap().is_none());
     // Whatever the number is.
@@ -159,7 +161,7 @@ async fn pending(it: &TestStore, partner: &PartnerId, person: &PersonId) -> Numb
 
 /// A code that is open for five minutes.
 fn code(seed: u128) -> TokenChallenge {
-    let id = TokenChallengeId::from(Uuid::from_u128(seed));
+    let id = ChallengeId::from(Uuid::from_u128(seed));
     TokenChallenge { id, otp_version: 3, expires_at: now() + TimeDelta::minutes(5) }
 }
 
@@ -170,7 +172,8 @@ async fn open(it: &TestStore, seed: u128) {
 }
 
 /// The open code of Ada's number.
-async fn open_code(it: &TestStore, at: chrono::DateTime<chrono::Utc>, cap: i64) -> Option<TokenChallengeId> {
-    let found = it.number_challenge(&acme(), &person("ada"), &number(), at, cap).await.unwrap();
-    found.unwrap().open.map(|open| open.id)
+async fn open_code(it: &TestStore, at: chrono::DateTime<chrono::Utc>, cap: i64) -> Option<ChallengeId> {
+    let found = it.number_challenge(&acme(), &person("ada"), &number()).await.unwrap();
+    let open = found.unwrap().code.filter(|code| judge(&code.state, at, &rules(cap)) == Judgement::Open);
+    open.map(|code| code.id)
 }

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod bindings;
+mod challenges;
 mod claims;
 mod clients;
 mod costs;
@@ -25,11 +26,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::crypto::PublicKey;
 use device_management::domain::audit::{ACCEPTED, AuditAction, AuditEvent, AuditSubject};
-use device_management::domain::challenges::{Acceptance, ChallengeLife, NewBinding, WrongSignature};
+use device_management::domain::challenges::{
+    Acceptance, ChallengeId, ChallengeLife, ChallengeRules, Judgement, NewBinding, WrongSignature, judge,
+};
 use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::failure_budget::FailureBudget;
 use device_management::domain::fraud::FraudRecord;
-use device_management::domain::id::{DeviceId, KeyId, NumberId, TokenChallengeId};
+use device_management::domain::id::{DeviceId, KeyId, NumberId};
 use device_management::domain::numbers::MobileNumber;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{
@@ -93,8 +96,14 @@ impl TestStore {
     }
 
     /// Whether the attempt is open now.
-    async fn is_open(&self, partner: &PartnerId, id: DeviceId) -> bool {
-        self.open_binding_with_id(partner, id, now(), CAP).await.unwrap().is_some()
+    async fn is_open(&self, partner: &PartnerId, id: ChallengeId) -> bool {
+        self.is_open_at(partner, id, now(), CAP).await
+    }
+
+    /// Whether the attempt is open, with so many wrong signatures allowed.
+    async fn is_open_at(&self, partner: &PartnerId, id: ChallengeId, at: DateTime<Utc>, cap: i64) -> bool {
+        let found = self.binding(partner, id).await.unwrap();
+        found.is_some_and(|found| judge(&found.state, at, &rules(cap)) == Judgement::Open)
     }
 }
 
@@ -137,8 +146,19 @@ fn key(seed: u32) -> PublicKey {
     PublicKey::from_hex(&Phone::new(seed).key()).expect("a phone has a good key")
 }
 
-fn device_id(seed: u32) -> DeviceId {
+/// Of the attempt with this seed.
+fn challenge_id(seed: u32) -> ChallengeId {
     Uuid::from_u128(0xd000 << 64 | u128::from(seed)).into()
+}
+
+/// Of the device that the attempt with this seed binds.
+fn device_id(seed: u32) -> DeviceId {
+    challenge_id(seed).bound_device()
+}
+
+/// So many wrong answers, and a person's budget that no test spends by chance.
+fn rules(wrong_answers_cap: i64) -> ChallengeRules {
+    ChallengeRules { wrong_answers_cap, budget: BUDGET }
 }
 
 fn key_id(seed: u32) -> KeyId {
@@ -148,7 +168,7 @@ fn key_id(seed: u32) -> KeyId {
 /// An attempt that begins now; ids and key depend on the seed alone.
 fn binding(person_id: &PersonId, seed: u32) -> NewBinding {
     NewBinding {
-        id: device_id(seed),
+        id: challenge_id(seed),
         person_id: person_id.clone(),
         number: number(),
         key_id: key_id(seed),
@@ -161,13 +181,13 @@ fn binding(person_id: &PersonId, seed: u32) -> NewBinding {
 }
 
 /// A wrong answer to an attempt.
-fn wrong_signature(id: DeviceId, at: DateTime<Utc>) -> WrongSignature {
-    WrongSignature { id, at, cap: CAP, budget: BUDGET }
+fn wrong_signature(id: ChallengeId, at: DateTime<Utc>) -> WrongSignature {
+    WrongSignature { id, at, rules: rules(CAP) }
 }
 
 /// A token that somebody typed.
-fn token(id: TokenChallengeId, at: DateTime<Utc>, cap: i64) -> TokenAttempt {
-    TokenAttempt { id, at, cap, budget: BUDGET }
+fn token(id: ChallengeId, at: DateTime<Utc>, cap: i64) -> TokenAttempt {
+    TokenAttempt { id, at, rules: rules(cap) }
 }
 
 /// The right answer to an attempt, a second after it began.
@@ -177,9 +197,8 @@ fn acceptance(binding: &NewBinding) -> Acceptance {
         person_id: binding.person_id.clone(),
         fingerprint: [7; 32],
         at: binding.life.created_at + TimeDelta::seconds(1),
-        wrong_signatures_cap: CAP,
         device_limit: 5,
-        budget: BUDGET,
+        rules: rules(CAP),
     }
 }
 
@@ -211,7 +230,7 @@ fn assessment(binding: &NewBinding) -> FraudRecord {
     FraudRecord {
         id: fresh_id(),
         person_id: binding.person_id.clone(),
-        device_id: binding.id,
+        device_id: binding.id.bound_device(),
         action: "device_verification",
         state: "approve",
         score: Some(12.5),

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 
-use super::{SALT, TestStore, acceptance, acme, binding, device_id, person, record, settings};
+use super::{SALT, TestStore, acceptance, acme, binding, challenge_id, device_id, person, record, settings};
 use crate::harness::{Engine, PostgresServer, Schema, Start, TestDatabase, can_start_servers_for, on_both_databases};
 
 on_both_databases![a_closed_store_is_unavailable, a_database_without_tables_is_not_migrated];
@@ -19,9 +19,9 @@ async fn a_closed_store_is_unavailable(it: TestStore) {
     it.open(&acme(), &attempt).await;
     it.close().await;
     assert_transient(it.ready().await);
-    assert_transient(it.device(&acme(), attempt.id).await);
+    assert_transient(it.device(&acme(), attempt.id.bound_device()).await);
     assert_transient(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await);
-    assert_transient(it.delete_device(&acme(), attempt.id, super::now(), &record(), SALT).await);
+    assert_transient(it.delete_device(&acme(), attempt.id.bound_device(), super::now(), &record(), SALT).await);
 }
 
 /// A database in which nobody has made a table yet.
@@ -79,7 +79,7 @@ async fn a_server_that_is_away_is_unavailable_until_it_is_back() {
     server.stop().unwrap();
     for _ in 0..2 {
         assert_transient(store.device(&acme(), device_id(1)).await);
-        assert_transient(store.close_binding(&acme(), device_id(1), super::now(), None, &record()).await);
+        assert_transient(store.close_binding(&acme(), challenge_id(1), super::now(), None, &record()).await);
         assert_transient(store.ready().await);
     }
     assert_transient(connect(&settings).await);
@@ -131,17 +131,17 @@ async fn a_writer_that_waits_too_long_for_its_turn_is_unavailable() {
         let (impatient, report) = (impatient.clone(), report.clone());
         tokio::spawn(async move {
             report
-                .send(impatient.close_binding(&acme(), device_id(1), super::now(), None, &record()).await)
+                .send(impatient.close_binding(&acme(), challenge_id(1), super::now(), None, &record()).await)
                 .await
                 .unwrap();
         });
     }
     assert_transient(reports.recv().await.unwrap());
     assert!(impatient.device(&acme(), device_id(1)).await.unwrap().is_none());
-    assert!(it.is_open(&acme(), device_id(1)).await);
+    assert!(it.is_open(&acme(), challenge_id(1)).await);
     lock.rollback().await.unwrap();
     reports.recv().await.unwrap().unwrap();
-    assert!(!it.is_open(&acme(), device_id(1)).await);
+    assert!(!it.is_open(&acme(), challenge_id(1)).await);
 }
 
 #[track_caller]

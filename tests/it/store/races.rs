@@ -5,7 +5,7 @@ use std::sync::Arc;
 use device_management::store::Accepted;
 use tokio::sync::Barrier;
 
-use super::{TestStore, acceptance, acme, binding, device_id, number, person, record};
+use super::{TestStore, acceptance, acme, binding, challenge_id, number, person, record};
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
@@ -71,6 +71,6 @@ async fn no_attempt_outlives_the_number_it_was_opened_for(it: TestStore) {
         task.await.unwrap();
     }
     for seed in 0..20 {
-        assert!(!it.is_open(&acme(), device_id(seed)).await, "{seed}");
+        assert!(!it.is_open(&acme(), challenge_id(seed)).await, "{seed}");
     }
 }

@@ -1,0 +1,21 @@
+//! The kinds of challenges.
+
+/// What a challenge is for. Another kind is another variant, and its place in each `match` over them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ChallengeKind {
+    /// A device to be bound: the phone signs a code that was sent by SMS.
+    Binding,
+    /// A mobile number to be confirmed: the person types a code that was sent to it.
+    Number,
+}
+
+impl ChallengeKind {
+    /// In a word, for metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Binding => "binding",
+            Self::Number => "number",
+        }
+    }
+}

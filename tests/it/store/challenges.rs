@@ -1,0 +1,212 @@
+//! What the statements let through is what [`judge`] calls open, and what they read is what it judges by.
+//!
+//! Each case is a state drawn at random, thick around the instants at which the rules change their mind. It is put into the
+//! database, and both settling statements of a kind meet it, each on a challenge of its own.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use device_management::domain::challenges::{
+    ChallengeId, ChallengeLife, ChallengeRules, ChallengeState, Judgement, Over, WrongSignature, judge,
+};
+use device_management::domain::failure_budget::{FailureBudget, FailureRun};
+use device_management::domain::id::NumberId;
+use device_management::domain::person::PersonId;
+use device_management::store::{Accepted, NumberVerification, TokenAttempt, TokenChallenge};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use super::{TestStore, acceptance, acme, binding, fresh_id, now, number, person, record};
+use crate::harness::{on_both_databases, sql};
+
+on_both_databases![
+    a_binding_is_settled_by_the_statements_exactly_while_it_is_judged_open,
+    a_number_code_is_settled_by_the_statements_exactly_while_it_is_judged_open,
+];
+
+/// Challenges of each kind.
+const CASES: u32 = 150;
+
+/// How long before its end each challenge begins.
+const LIFE: TimeDelta = TimeDelta::minutes(5);
+
+/// For setting a state up: every answer counts.
+const ANY_NUMBER: ChallengeRules = ChallengeRules {
+    wrong_answers_cap: i64::MAX,
+    budget: FailureBudget { cap: i64::MAX, window: TimeDelta::minutes(30), cool_down: TimeDelta::minutes(30) },
+};
+
+/// Microseconds from an instant at which a rule changes its mind.
+fn nearby() -> impl Strategy<Value = i64> {
+    prop_oneof![4 => -1_i64..=1, 1 => -120_000_000_i64..=120_000_000]
+}
+
+fn rules() -> impl Strategy<Value = ChallengeRules> {
+    (1_i64..=3, 1_i64..=3).prop_map(|(wrong_answers_cap, cap)| {
+        let (window, cool_down) = (TimeDelta::seconds(60), TimeDelta::seconds(90));
+        ChallengeRules { wrong_answers_cap, budget: FailureBudget { cap, window, cool_down } }
+    })
+}
+
+/// Failures whose last was about as long ago, or ahead, as makes a difference.
+fn failures() -> impl Strategy<Value = FailureRun> {
+    let last = (prop_oneof![Just(-90_000_000_i64), Just(0_i64), Just(90_000_000_i64)], nearby());
+    prop_oneof![
+        1 => Just(FailureRun::default()),
+        3 => (1_i64..=4, last).prop_map(|(count, (edge, near))| FailureRun { count, last: Some(from_now(edge + near)) }),
+    ]
+}
+
+fn states() -> impl Strategy<Value = ChallengeState> {
+    let expires_at = prop_oneof![2 => nearby(), 5 => Just(60_000_000_i64)].prop_map(from_now);
+    let closed_at = prop::option::weighted(0.15, Just(now()));
+    (closed_at, expires_at, 0_i64..=3, failures()).prop_map(|(closed_at, expires_at, wrong_answers, failures)| {
+        ChallengeState { closed_at, expires_at, wrong_answers, failures }
+    })
+}
+
+fn from_now(micros: i64) -> DateTime<Utc> {
+    now() + TimeDelta::microseconds(micros)
+}
+
+/// The cases and what they have been judged to be.
+struct Cases {
+    runner: TestRunner,
+    judged: [u32; 5],
+}
+
+impl Cases {
+    fn new() -> Self {
+        Self { runner: TestRunner::deterministic(), judged: [0; 5] }
+    }
+
+    fn next(&mut self) -> (ChallengeState, ChallengeRules) {
+        (states(), rules()).new_tree(&mut self.runner).unwrap().current()
+    }
+
+    fn count(&mut self, judgement: Judgement) {
+        self.judged[match judgement {
+            Judgement::Open => 0,
+            Judgement::CoolingOff(_) => 1,
+            Judgement::Over(Over::Expired) => 2,
+            Judgement::Over(Over::NoAttemptsLeft) => 3,
+            Judgement::Over(Over::Closed) => 4,
+        }] += 1;
+    }
+
+    /// Equal answers say nothing about a judgement that no case came to.
+    fn assert_telling(self) {
+        assert!(self.judged.iter().all(|cases| *cases >= 5), "cases of each judgement: {:?}", self.judged);
+    }
+}
+
+async fn a_binding_is_settled_by_the_statements_exactly_while_it_is_judged_open(it: TestStore) {
+    let mut cases = Cases::new();
+    for case in 0..CASES {
+        let (state, rules) = cases.next();
+        let judgement = judge(&state, now(), &rules);
+        cases.count(judgement);
+        let is_open = judgement == Judgement::Open;
+
+        let (person_id, id) = it.bind_in(&state, 2 * case).await;
+        let found = it.binding(&acme(), id).await.unwrap().expect("it is the person's newest").state;
+        assert_eq!(found, state);
+        let mut right = acceptance(&binding(&person_id, 2 * case));
+        (right.at, right.rules) = (now(), rules);
+        let accepted = it.accept_binding(&acme(), &right, &record()).await.unwrap();
+        let expected = if is_open { Accepted::Bound } else { Accepted::Overtaken };
+        assert_eq!(accepted, expected, "{judgement:?}: {state:?} under {rules:?}");
+
+        let (_, id) = it.bind_in(&state, 2 * case + 1).await;
+        let wrong = WrongSignature { id, at: now(), rules };
+        let counted = it.count_wrong_signature(&acme(), &wrong, &record()).await.unwrap();
+        let expected = is_open.then_some(state.wrong_answers + 1);
+        assert_eq!(counted, expected, "{judgement:?}: {state:?} under {rules:?}");
+    }
+    cases.assert_telling();
+}
+
+async fn a_number_code_is_settled_by_the_statements_exactly_while_it_is_judged_open(it: TestStore) {
+    let mut cases = Cases::new();
+    for case in 0..CASES {
+        let (state, rules) = cases.next();
+        let judgement = judge(&state, now(), &rules);
+        cases.count(judgement);
+        let is_open = judgement == Judgement::Open;
+
+        let (person_id, id) = it.send_code_in(&state, 2 * case).await;
+        let found = it.number_challenge(&acme(), &person_id, &number()).await.unwrap().expect("the number is there");
+        let code = found.code.map(|code| code.state);
+        assert_eq!(code, Some(state).filter(|state| state.closed_at.is_none()));
+        let right = TokenAttempt { id, at: now(), rules };
+        let confirmed = it.confirm_mobile_number(&acme(), &person_id, &right, &record()).await.unwrap();
+        assert_eq!(confirmed, is_open, "{judgement:?}: {state:?} under {rules:?}");
+
+        let (person_id, id) = it.send_code_in(&state, 2 * case + 1).await;
+        let wrong = TokenAttempt { id, at: now(), rules };
+        let counted = it.count_wrong_token(&acme(), &person_id, &wrong, &record()).await.unwrap();
+        let expected = is_open.then_some(state.wrong_answers + 1);
+        assert_eq!(counted, expected, "{judgement:?}: {state:?} under {rules:?}");
+    }
+    cases.assert_telling();
+}
+
+impl TestStore {
+    /// A new person whose attempt to bind a device is in this state.
+    async fn bind_in(&self, state: &ChallengeState, seed: u32) -> (PersonId, ChallengeId) {
+        let person_id = person(&format!("person-{seed}"));
+        self.verified(&acme(), &person_id).await;
+        let mut attempt = binding(&person_id, seed);
+        attempt.life = ChallengeLife { created_at: state.expires_at - LIFE, expires_at: state.expires_at };
+        self.open(&acme(), &attempt).await;
+        for _ in 0..state.wrong_answers {
+            let wrong = WrongSignature { id: attempt.id, at: attempt.life.created_at, rules: ANY_NUMBER };
+            assert!(self.count_wrong_signature(&acme(), &wrong, &record()).await.unwrap().is_some());
+        }
+        if let Some(closed_at) = state.closed_at {
+            self.close_binding(&acme(), attempt.id, closed_at, None, &record()).await.unwrap();
+        }
+        self.fail_as(&person_id, state.failures).await;
+        (person_id, attempt.id)
+    }
+
+    /// A new person with a number whose code is in this state.
+    async fn send_code_in(&self, state: &ChallengeState, seed: u32) -> (PersonId, ChallengeId) {
+        let person_id = person(&format!("person-{seed}"));
+        let (number_id, pending) = (NumberId::from(fresh_id()), NumberVerification::Pending);
+        let number = number();
+        assert!(
+            self.create_mobile_number(&acme(), &person_id, (number_id, &number), pending, now(), &record())
+                .await
+                .unwrap()
+        );
+        let id = ChallengeId::from(fresh_id());
+        let code = TokenChallenge { id, otp_version: 1, expires_at: state.expires_at };
+        assert!(self.open_token_challenge(&acme(), &person_id, &number, code, None, &record()).await.unwrap());
+        for _ in 0..state.wrong_answers {
+            let wrong = TokenAttempt { id, at: state.expires_at - LIFE, rules: ANY_NUMBER };
+            assert!(self.count_wrong_token(&acme(), &person_id, &wrong, &record()).await.unwrap().is_some());
+        }
+        if state.closed_at.is_some() {
+            self.close_token_challenge(&acme(), &person_id, id, None, &record()).await.unwrap();
+        }
+        self.fail_as(&person_id, state.failures).await;
+        (person_id, id)
+    }
+
+    /// Gives the person these failures, whatever they were before.
+    async fn fail_as(&self, person_id: &PersonId, failures: FailureRun) {
+        let after_a_break = FailureBudget { window: TimeDelta::zero(), ..ANY_NUMBER.budget };
+        let Some(last) = failures.last else {
+            let forgiven = format!(
+                "update person set failures = 0, last_failure_at = null where partner_id = 'acme' and person_id = '{person_id}'"
+            );
+            assert_eq!(sql::execute(self.database.url(), &forgiven).await, 1);
+            return;
+        };
+        for count in 0..failures.count {
+            let budget = if count == 0 { &after_a_break } else { &ANY_NUMBER.budget };
+            let at = last - TimeDelta::seconds(failures.count - 1 - count);
+            self.count_failure(&acme(), person_id, at, budget, &record()).await.unwrap();
+        }
+    }
+}
