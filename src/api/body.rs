@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
 use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,26 +15,23 @@ use tokio::time::timeout;
 
 use super::App;
 use super::admission::{Gate, Visit};
-use super::error::{ApiError, ErrorCode};
+use super::error::ApiError;
 use super::fields::Fields;
+use super::refusals::ErrorCode;
 use crate::domain::invalid::Faults;
 
 /// A JSON body. What is wrong inside it is kept for the handler, which may have to answer something else first.
 pub(crate) struct JsonBody(pub(crate) Result<Fields, Faults>);
 
 impl JsonBody {
+    /// Reads the fields of a body.
+    pub(crate) fn parse(body: &[u8]) -> Self {
+        Self(Fields::parse(body))
+    }
+
     /// Reads a value out of the body.
     pub(crate) fn read<T>(self, read: impl FnOnce(Fields) -> Result<T, Faults>) -> Result<T, Faults> {
         self.0.and_then(read)
-    }
-}
-
-impl FromRequest<App> for JsonBody {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        require_json(&request)?;
-        Ok(Self(Fields::parse(&of_the_api(request, app).await?)))
     }
 }
 
@@ -44,45 +42,45 @@ impl FromRequest<App> for OptionalJsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let is_json = require_json(&request);
-        let body = of_the_api(request, app).await;
-        if body.as_ref().is_ok_and(Bytes::is_empty) {
+        let is_json = require_json(request.headers());
+        let body = of_the_api(request.into_body(), app).await;
+        if body.as_ref().is_ok_and(Vec::is_empty) {
             return Ok(Self(None));
         }
         // What kind of body it is comes before how large it is.
         is_json?;
-        Ok(Self(Some(JsonBody(Fields::parse(&body?)))))
+        Ok(Self(Some(JsonBody::parse(&body?))))
     }
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Without a content type the body is taken for what it must be: some clients leave it out.
-pub(crate) fn require_json(request: &Request) -> Result<(), ApiError> {
-    let is_json = media_type(request).is_none_or(|essence| {
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_json = media_type(headers).is_none_or(|essence| {
         let subtype = essence.strip_prefix("application/").unwrap_or_default();
         subtype == "json" || (subtype.ends_with("+json") && is_subtype(subtype))
     });
     is_json.then_some(()).ok_or_else(|| unsupported("application/json"))?;
-    require_plain(request)
+    require_plain(headers)
 }
 
 /// The same for a form: what another media type says would be read as a form without fields.
-pub(crate) fn require_form(request: &Request) -> Result<(), ApiError> {
-    media_type(request).is_none_or(|essence| essence == FORM).then_some(()).ok_or_else(|| unsupported(FORM))?;
-    require_plain(request)
+pub(crate) fn require_form(headers: &HeaderMap) -> Result<(), ApiError> {
+    media_type(headers).is_none_or(|essence| essence == FORM).then_some(()).ok_or_else(|| unsupported(FORM))?;
+    require_plain(headers)
 }
 
 /// Whether the request says that its body is a form.
-pub(crate) fn is_form(request: &Request) -> bool {
-    media_type(request).is_some_and(|essence| essence == FORM)
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|essence| essence == FORM)
 }
 
 /// No coding is undone here but the chunks of a transfer: a small body could become a large one (RFC 9110 section 15.5.16
 /// says how to refuse).
-fn require_plain(request: &Request) -> Result<(), ApiError> {
+fn require_plain(headers: &HeaderMap) -> Result<(), ApiError> {
     let says_only = |name, coding: &str| {
-        let mut codings = request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
+        let mut codings = headers.get_all(name).iter().map(HeaderValue::as_bytes);
         codings.all(|said| said.is_empty() || said.eq_ignore_ascii_case(coding.as_bytes()))
     };
     let is_plain = says_only(CONTENT_ENCODING, "identity") && says_only(TRANSFER_ENCODING, "chunked");
@@ -99,8 +97,8 @@ fn unsupported(wanted: &str) -> ApiError {
 
 /// The media type in lower case, without its parameters. Two of them are none (RFC 9110 section 8.3): a proxy may have
 /// believed the other one.
-fn media_type(request: &Request) -> Option<String> {
-    let mut values = request.headers().get_all(CONTENT_TYPE).iter();
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
     let first = values.next()?;
     let value = values.next().is_none().then(|| first.to_str().ok()).flatten().unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default();
@@ -113,19 +111,12 @@ fn is_subtype(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
 }
 
-/// A body that was read before its handler asks for it.
-#[derive(Clone)]
-pub(super) struct BodyRead(pub(super) Bytes);
-
 /// The body of a request to the API. Its room stays taken until the request has been dealt with.
-pub(super) async fn of_the_api(mut request: Request, app: &App) -> Result<Bytes, ApiError> {
-    if let Some(BodyRead(bytes)) = request.extensions_mut().remove() {
-        return Ok(bytes);
-    }
+pub(super) async fn of_the_api(body: Body, app: &App) -> Result<Vec<u8>, ApiError> {
     let bounds = Bounds { bytes: app.limits.body_bytes, deadline: app.limits.body_deadline() };
-    let (bytes, room) = read(request.into_body(), bounds, &app.admission.api).await?;
+    let (bytes, room) = read(body, bounds, &app.admission.api).await?;
     Visit::keep(room);
-    Ok(bytes.into())
+    Ok(bytes)
 }
 
 /// How large and how slow a body may be.

@@ -23,16 +23,16 @@ use crate::service::ClientCredentialsError;
 
 /// Issues a token for HTTP Basic credentials, or credentials in the form (RFC 6749 section 2.3.1).
 pub(super) async fn issue(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    require_form(&request)?;
+    require_form(request.headers())?;
     answer(&app, request, TokenRequest::from_form, Ok(TokenRequest::default())).await
 }
 
 /// The older route, whose clients send a JSON body, a form, or no body and `?grant_type=client_credentials`.
 pub(super) async fn issue_older(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let (required, parse): (_, fn(&[u8]) -> _) = if is_form(&request) {
-        (require_form(&request), TokenRequest::from_form)
+    let (required, parse): (_, fn(&[u8]) -> _) = if is_form(request.headers()) {
+        (require_form(request.headers()), TokenRequest::from_form)
     } else {
-        (require_json(&request), TokenRequest::from_json)
+        (require_json(request.headers()), TokenRequest::from_json)
     };
     if !request.body().is_end_stream() {
         required?;

@@ -1,4 +1,4 @@
-//! Errors on the wire: one envelope, one table (contract section 2).
+//! Errors on the wire: one envelope. The table of their codes is in `refusals`.
 //!
 //! `detail` is for the partner's developer. The cause is for the log, which finds it under the request id that the body
 //! shows. Bodies of 5xx answers say nothing of the inside.
@@ -6,74 +6,17 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::refusals::ErrorCode;
 use crate::domain::invalid::{Fault, Faults, Invalid};
 
-/// Every error that an answer can carry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ErrorCode {
-    InvalidJson,
-    TypeError,
-    ValidationError,
-    TokenRequired,
-    InvalidToken,
-    InvalidTan,
-    UnauthorizedAction,
-    NotFound,
-    ModelNotFound,
-    MethodNotAllowed,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-    MobileNumberExists,
-    DeviceLimitExceeded,
-    KeyAlreadyRegistered,
-    KeyLimitExceeded,
-    Conflict,
-    IdempotencyKeyReused,
-    TooManyRequests,
-    GenericError,
-    BadGateway,
-    ServiceUnavailable,
-}
-
-impl ErrorCode {
-    /// The table: status, `code` and `title`.
-    pub(crate) fn row(self) -> (StatusCode, &'static str, &'static str) {
-        use ErrorCode as E;
-        use StatusCode as S;
-        match self {
-            E::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Invalid JSON"),
-            E::TypeError => (S::BAD_REQUEST, "type_error", "Type Error"),
-            E::ValidationError => (S::BAD_REQUEST, "validation_error", "Validation Error"),
-            E::TokenRequired => (S::UNAUTHORIZED, "token_required", "Token Required"),
-            E::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid Token"),
-            E::InvalidTan => (S::FORBIDDEN, "invalid_tan", "Invalid TAN"),
-            E::UnauthorizedAction => (S::FORBIDDEN, "unauthorized_action", "Unauthorized Action"),
-            E::NotFound => (S::NOT_FOUND, "not_found", "Not Found"),
-            E::ModelNotFound => (S::NOT_FOUND, "model_not_found", "Model Not Found"),
-            E::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method Not Allowed"),
-            E::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "payload_too_large", "Payload Too Large"),
-            E::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported Media Type"),
-            E::MobileNumberExists => (S::CONFLICT, "mobile_number_exists", "Mobile Number Exists"),
-            E::DeviceLimitExceeded => (S::CONFLICT, "device_limit_exceeded", "Device Limit Exceeded"),
-            E::KeyAlreadyRegistered => (S::CONFLICT, "key_already_registered", "Key Already Registered"),
-            E::KeyLimitExceeded => (S::CONFLICT, "key_limit_exceeded", "Key Limit Exceeded"),
-            E::Conflict => (S::CONFLICT, "conflict", "Conflict"),
-            E::IdempotencyKeyReused => (S::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency Key Reused"),
-            E::TooManyRequests => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too Many Requests"),
-            E::GenericError => (S::INTERNAL_SERVER_ERROR, "generic_error", "Internal Server Error"),
-            E::BadGateway => (S::BAD_GATEWAY, "bad_gateway", "Bad Gateway"),
-            E::ServiceUnavailable => (S::SERVICE_UNAVAILABLE, "service_unavailable", "Service Unavailable"),
-        }
-    }
-}
-
-/// An error on its way out. As a response it is an empty shell that carries itself; the request log, which knows the
-/// request id, writes the body.
+/// An error on its way out. As a response it has a status, headers and no body, and carries itself; the request log, which
+/// knows the request id, writes the body, once.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError(Box<Parts>);
 
@@ -82,6 +25,7 @@ struct Parts {
     details: Vec<Detail>,
     headers: HeaderMap,
     cause: Option<Arc<dyn Error + Send + Sync>>,
+    first_request: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -95,7 +39,7 @@ impl ApiError {
     /// An error with a text for the partner's developer.
     pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         let detail = Detail { code, text: detail.into(), field: None };
-        Self(Box::new(Parts { details: vec![detail], headers: HeaderMap::new(), cause: None }))
+        Self(Box::new(Parts { details: vec![detail], headers: HeaderMap::new(), cause: None, first_request: None }))
     }
 
     /// Our own fault.
@@ -158,6 +102,12 @@ impl ApiError {
         self
     }
 
+    /// Given again: it names the request that it was first given to.
+    pub(crate) fn under(mut self, first_request: Option<String>) -> Self {
+        self.0.first_request = first_request;
+        self
+    }
+
     /// The `code` that the log line shows; the first when there are several.
     pub(crate) fn code(&self) -> &'static str {
         self.first().row().1
@@ -171,22 +121,22 @@ impl ApiError {
         self.0.details.first().map_or(ErrorCode::GenericError, |detail| detail.code)
     }
 
-    /// The answer, under the id of its request.
-    pub(crate) fn render(&self, request_id: &str) -> Response {
-        let (status, ..) = self.first().row();
+    /// Writes the body of its answer, under the id of the request.
+    pub(crate) fn write_to(&self, answer: &mut Response, request_id: &str) {
+        let request_id = self.0.first_request.as_deref().unwrap_or(request_id);
         let errors = self.0.details.iter().map(|detail| ErrorView::new(detail, request_id)).collect();
         let body = serde_json::to_vec(&Envelope { errors }).expect("strings and numbers are always JSON");
-        let mut response = (status, body).into_response();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.headers_mut().extend(self.0.headers.clone());
-        response
+        // The router has measured the answer without it.
+        answer.headers_mut().remove(CONTENT_LENGTH);
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *answer.body_mut() = Body::from(body);
     }
 }
 
 impl From<Faults> for ApiError {
     fn from(faults: Faults) -> Self {
         let details = faults.into_iter().map(Detail::from).collect();
-        Self(Box::new(Parts { details, headers: HeaderMap::new(), cause: None }))
+        Self(Box::new(Parts { details, headers: HeaderMap::new(), cause: None, first_request: None }))
     }
 }
 
@@ -202,18 +152,12 @@ impl From<Invalid> for Detail {
 }
 
 impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
         let (status, ..) = self.first().row();
         let mut response = status.into_response();
+        response.headers_mut().extend(std::mem::take(&mut self.0.headers));
         response.extensions_mut().insert(self);
         response
-    }
-}
-
-/// Keeps the `Allow` header, which the router knows, on the error that replaces its answer.
-pub(crate) fn keep_allow(from: &HeaderMap, to: &mut Response) {
-    if let Some(allow) = from.get(ALLOW) {
-        to.headers_mut().insert(ALLOW, allow.clone());
     }
 }
 

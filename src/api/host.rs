@@ -8,7 +8,8 @@ use axum::http::{HeaderValue, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::error::{ApiError, ErrorCode};
+use super::error::ApiError;
+use super::refusals::ErrorCode;
 
 /// Around every route.
 pub(super) async fn around(request: Request, next: Next) -> Response {

@@ -5,6 +5,7 @@
 //! client hangs up: `request_log` starts it.
 
 mod admission;
+mod answer;
 mod body;
 mod caller;
 mod challenges;
@@ -30,14 +31,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{get, post, put};
 use tokio_util::task::TaskTracker;
-use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::admission::Admission;
-use self::error::{ApiError, ErrorCode};
+use self::error::ApiError;
 pub use self::health::Readiness;
+use self::refusals::ErrorCode;
 use crate::auth::BearerTokens;
 use crate::crypto::RequestDigests;
 use crate::service::Service;
@@ -110,28 +110,22 @@ impl App {
 
 /// The whole API.
 pub fn router(app: App) -> Router {
-    // Only what changes something can be asked for twice with one key. A panic is an answer there, so that the key is free
-    // again; that of another request is answered by `request_log`.
-    let panicked = |_| -> Response { ApiError::panicked().into_response() };
-    let once = |route: MethodRouter<App>| {
-        route.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(app.clone(), idempotency::around))
-    };
     let devices = Router::new()
-        .route("/v1/mfa/devices", once(post(devices::bind)).get(devices::list))
+        .route("/v1/mfa/devices", post(devices::bind).get(devices::list))
         .route("/v1/mfa/devices/{id}", get(devices::show).delete(devices::delete))
-        .route("/v1/mfa/devices/{id}/keys", once(post(devices::keys::add)).get(devices::keys::list))
+        .route("/v1/mfa/devices/{id}/keys", post(devices::keys::add).get(devices::keys::list))
         .route("/v1/mfa/devices/{id}/keys/{key_id}", get(devices::keys::show))
         .route(
             "/v1/mfa/challenges/signatures/{id}",
-            once(put(challenges::signatures::verify)).get(challenges::signatures::show),
+            put(challenges::signatures::verify).get(challenges::signatures::show),
         );
     let numbers = Router::new()
         .route(
             "/v1/persons/{person_id}/mobile_number",
-            once(post(numbers::create)).get(numbers::show).delete(numbers::delete),
+            post(numbers::create).get(numbers::show).delete(numbers::delete),
         )
-        .route("/v1/persons/{person_id}/mobile_number/authorize", once(post(numbers::authorize)))
-        .route("/v1/persons/{person_id}/mobile_number/confirm", once(post(numbers::confirm)));
+        .route("/v1/persons/{person_id}/mobile_number/authorize", post(numbers::authorize))
+        .route("/v1/persons/{person_id}/mobile_number/confirm", post(numbers::confirm));
     // The token first: it may have to wait for the identity provider, and must not hold a place meanwhile.
     let api = devices
         .merge(numbers)

@@ -3,37 +3,28 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use crate::api::App;
-use crate::api::body::{JsonBody, OptionalJsonBody};
+use crate::api::answer::answer;
+use crate::api::body::OptionalJsonBody;
 use crate::api::caller::Authenticated;
 use crate::api::devices::language;
-use crate::api::error::ApiError;
 use crate::api::fields::{Fields, Parsed};
 use crate::api::idempotency::Once;
 use crate::api::path::PathIds;
-use crate::api::refusals::{Regarding, number_not_found};
 use crate::api::views::MobileNumberView;
 use crate::crypto::Otp;
 
 use crate::domain::invalid::Faults;
 use crate::domain::numbers::MobileNumber;
-use crate::domain::person::PersonId;
 use crate::domain::sms::language::Language;
-use crate::service::MobileNumberError;
 use crate::store::NumberRecord;
 
 /// Shows the person's number.
-pub(super) async fn show(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    path: PathIds,
-) -> Result<impl IntoResponse, ApiError> {
-    let person = person_id(&path)?;
-    let record = app.service.mobile_number(&caller, &person).await;
-    let record = record.map_err(|error| Regarding(person.to_string(), error))?;
-    Ok(Json(MobileNumberView::from(record)))
+pub(super) async fn show(State(app): State<App>, Authenticated(caller): Authenticated, path: PathIds) -> Response {
+    let number = async { app.service.mobile_number(&caller, &path.person()?).await };
+    answer(number.await, &path, |number| Json(MobileNumberView::from(number)))
 }
 
 /// Gives the person a number, verified or yet to be.
@@ -41,18 +32,20 @@ pub(super) async fn create(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
-    once: Once,
-    body: JsonBody,
-) -> Result<Response, ApiError> {
-    let (number, verified) = body.read(new_number)?;
-    let person = person_id(&path)?;
-    let respond = created(&person);
-    let keeping = once.keeping(respond.clone());
-    respond(if verified {
-        app.service.assert_mobile_number(&caller, &person, number, &keeping).await
-    } else {
-        app.service.create_mobile_number(&caller, &person, number, &keeping).await
-    })
+    Once { repeatable, body }: Once,
+) -> Response {
+    let wish = body.read(new_number);
+    let created = async |run| {
+        let (number, verified) = wish?;
+        let person = path.person()?;
+        if verified {
+            app.service.assert_mobile_number(&caller, &person, number, run).await
+        } else {
+            app.service.create_mobile_number(&caller, &person, number, run).await
+        }
+    };
+    let created = app.service.once(&caller, repeatable, created).await;
+    answer(created, &path, changed)
 }
 
 /// Sends a code to the number.
@@ -60,14 +53,15 @@ pub(super) async fn authorize(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
-    once: Once,
-    body: JsonBody,
-) -> Result<Response, ApiError> {
-    let (number, language) = body.read(authorization)?;
-    let person = person_id(&path)?;
-    let respond = created(&person);
-    let keeping = once.keeping(respond.clone());
-    respond(app.service.authorize_mobile_number(&caller, &person, &number, language, &keeping).await)
+    Once { repeatable, body }: Once,
+) -> Response {
+    let wish = body.read(authorization);
+    let sent = async |run| {
+        let (number, language) = wish?;
+        app.service.authorize_mobile_number(&caller, &path.person()?, &number, language, run).await
+    };
+    let sent = app.service.once(&caller, repeatable, sent).await;
+    answer(sent, &path, changed)
 }
 
 /// Takes the code back from the person.
@@ -75,25 +69,20 @@ pub(super) async fn confirm(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
-    once: Once,
-    body: JsonBody,
-) -> Result<Response, ApiError> {
-    let (number, token) = body.read(confirmation)?;
-    let person = person_id(&path)?;
-    let respond = created(&person);
-    let keeping = once.keeping(respond.clone());
-    respond(app.service.confirm_mobile_number(&caller, &person, &number, &token, &keeping).await)
+    Once { repeatable, body }: Once,
+) -> Response {
+    let given = body.read(confirmation);
+    let confirmed = async |run| {
+        let (number, token) = given?;
+        app.service.confirm_mobile_number(&caller, &path.person()?, &number, &token, run).await
+    };
+    let confirmed = app.service.once(&caller, repeatable, confirmed).await;
+    answer(confirmed, &path, changed)
 }
 
-/// 201 with the resource, also for what changed it (contract section 5).
-fn created(
-    person: &PersonId,
-) -> impl Fn(Result<NumberRecord, MobileNumberError>) -> Result<Response, ApiError> + Clone + use<> {
-    let person = person.to_string();
-    move |outcome| {
-        let record = outcome.map_err(|error| Regarding(person.clone(), error))?;
-        Ok((StatusCode::CREATED, Json(MobileNumberView::from(record))).into_response())
-    }
+/// 201 with the resource, also for what changed it (`openapi.yaml`).
+fn changed(number: NumberRecord) -> (StatusCode, Json<MobileNumberView>) {
+    (StatusCode::CREATED, Json(MobileNumberView::from(number)))
 }
 
 /// Takes the number away.
@@ -102,16 +91,12 @@ pub(super) async fn delete(
     Authenticated(caller): Authenticated,
     path: PathIds,
     OptionalJsonBody(body): OptionalJsonBody,
-) -> Result<impl IntoResponse, ApiError> {
-    let number = body.map(|body| body.read(deletion)).transpose()?;
-    let person = person_id(&path)?;
-    let record = app.service.delete_mobile_number(&caller, &person, number.as_ref()).await;
-    let record = record.map_err(|error| Regarding(person.to_string(), error))?;
-    Ok(Json(MobileNumberView::from(record)))
-}
-
-fn person_id(path: &PathIds) -> Result<PersonId, ApiError> {
-    PersonId::parse(path.text("person_id")).ok_or_else(|| number_not_found(&path.shown("person_id")))
+) -> Response {
+    let deleted = async {
+        let number = body.map(|body| body.read(deletion)).transpose()?;
+        app.service.delete_mobile_number(&caller, &path.person()?, number.as_ref()).await
+    };
+    answer(deleted.await, &path, |number| Json(MobileNumberView::from(number)))
 }
 
 fn new_number(mut fields: Fields) -> Result<(MobileNumber, bool), Faults> {

@@ -1,4 +1,4 @@
-//! Ids in paths. Whatever is not an id is simply not found (contract section 1), so nothing here can fail.
+//! Ids in paths. What is not an id is simply not found, and a person who cannot be has no number.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -6,21 +6,45 @@ use std::convert::Infallible;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
+use crate::domain::challenges::ChallengeId;
+use crate::domain::id::{DeviceId, KeyId};
+use crate::domain::person::PersonId;
+use crate::service::Refusal;
+
 /// The longest id that an error repeats: the rest of an absurd one is cut off, and control characters are left out.
 const SHOWN_MAX: usize = 64;
 
 /// The variable parts of a path, percent-decoded.
-pub(crate) struct PathIds(HashMap<String, String>);
+pub(super) struct PathIds(HashMap<String, String>);
 
 impl PathIds {
-    /// One part, as the caller wrote it.
-    pub(crate) fn text(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
+    /// The device of `/devices/{id}`.
+    pub(super) fn device(&self) -> Result<DeviceId, Refusal> {
+        DeviceId::parse(self.text("id")).ok_or(Refusal::DeviceNotFound)
     }
 
-    /// One part for an error text.
-    pub(crate) fn shown(&self, name: &str) -> String {
+    /// The key of `/keys/{key_id}`.
+    pub(super) fn key(&self) -> Result<KeyId, Refusal> {
+        KeyId::parse(self.text("key_id")).ok_or(Refusal::KeyNotFound)
+    }
+
+    /// The challenge of `/challenges/signatures/{id}`.
+    pub(super) fn challenge(&self) -> Result<ChallengeId, Refusal> {
+        ChallengeId::parse(self.text("id")).ok_or(Refusal::ChallengeNotOpen)
+    }
+
+    /// The person of `/persons/{person_id}`.
+    pub(super) fn person(&self) -> Result<PersonId, Refusal> {
+        PersonId::parse(self.text("person_id")).ok_or(Refusal::NumberNotFound)
+    }
+
+    /// One part for an error text, as the caller wrote it.
+    pub(super) fn shown(&self, name: &str) -> String {
         self.text(name).chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
     }
 }
 

@@ -1,13 +1,74 @@
-//! What each use case's refusal is called on the wire.
+//! The table of error codes, and which of them each refusal and failure is.
 //!
-//! Exhaustive on purpose: a use case that can refuse for a new reason does not compile until the reason has its place here.
+//! Exhaustive on purpose: a new reason to refuse does not compile until it has its place here.
 
-use super::error::{ApiError, ErrorCode};
+use axum::http::StatusCode;
+
+use super::error::ApiError;
+use super::path::PathIds;
 use crate::auth::TokenError;
 use crate::domain::invalid::Invalid;
-use crate::domain::numbers::country::CountryNotServed;
-use crate::service::{AddKeyError, BindDeviceError, DeviceError, Failure, MobileNumberError, VerifyBindingError};
+use crate::service::{Failure, Refusal};
 use crate::store::StoreError;
+
+/// Every error that an answer can carry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ErrorCode {
+    InvalidJson,
+    TypeError,
+    ValidationError,
+    TokenRequired,
+    InvalidToken,
+    InvalidTan,
+    UnauthorizedAction,
+    NotFound,
+    ModelNotFound,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    MobileNumberExists,
+    DeviceLimitExceeded,
+    KeyAlreadyRegistered,
+    KeyLimitExceeded,
+    Conflict,
+    IdempotencyKeyReused,
+    TooManyRequests,
+    GenericError,
+    BadGateway,
+    ServiceUnavailable,
+}
+
+impl ErrorCode {
+    /// The table: status, `code` and `title`.
+    pub(crate) fn row(self) -> (StatusCode, &'static str, &'static str) {
+        use ErrorCode as E;
+        use StatusCode as S;
+        match self {
+            E::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Invalid JSON"),
+            E::TypeError => (S::BAD_REQUEST, "type_error", "Type Error"),
+            E::ValidationError => (S::BAD_REQUEST, "validation_error", "Validation Error"),
+            E::TokenRequired => (S::UNAUTHORIZED, "token_required", "Token Required"),
+            E::InvalidToken => (S::UNAUTHORIZED, "invalid_token", "Invalid Token"),
+            E::InvalidTan => (S::FORBIDDEN, "invalid_tan", "Invalid TAN"),
+            E::UnauthorizedAction => (S::FORBIDDEN, "unauthorized_action", "Unauthorized Action"),
+            E::NotFound => (S::NOT_FOUND, "not_found", "Not Found"),
+            E::ModelNotFound => (S::NOT_FOUND, "model_not_found", "Model Not Found"),
+            E::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method Not Allowed"),
+            E::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "payload_too_large", "Payload Too Large"),
+            E::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported Media Type"),
+            E::MobileNumberExists => (S::CONFLICT, "mobile_number_exists", "Mobile Number Exists"),
+            E::DeviceLimitExceeded => (S::CONFLICT, "device_limit_exceeded", "Device Limit Exceeded"),
+            E::KeyAlreadyRegistered => (S::CONFLICT, "key_already_registered", "Key Already Registered"),
+            E::KeyLimitExceeded => (S::CONFLICT, "key_limit_exceeded", "Key Limit Exceeded"),
+            E::Conflict => (S::CONFLICT, "conflict", "Conflict"),
+            E::IdempotencyKeyReused => (S::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency Key Reused"),
+            E::TooManyRequests => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too Many Requests"),
+            E::GenericError => (S::INTERNAL_SERVER_ERROR, "generic_error", "Internal Server Error"),
+            E::BadGateway => (S::BAD_GATEWAY, "bad_gateway", "Bad Gateway"),
+            E::ServiceUnavailable => (S::SERVICE_UNAVAILABLE, "service_unavailable", "Service Unavailable"),
+        }
+    }
+}
 
 /// For how long a caller should leave a database alone that is away.
 const RETRY_AFTER_OUTAGE_SECONDS: u64 = 2;
@@ -39,142 +100,65 @@ impl From<TokenError> for ApiError {
     }
 }
 
-impl From<BindDeviceError> for ApiError {
-    fn from(error: BindDeviceError) -> Self {
-        match error {
-            BindDeviceError::NoVerifiedNumber => {
-                Self::from(vec![Invalid::value("number", "telephone number not found")])
-            }
-            BindDeviceError::CountryNotServed(fault) => country_not_served(fault),
-            BindDeviceError::DeviceLimit => device_limit(),
-            BindDeviceError::KeyTaken => key_taken(),
-            BindDeviceError::Declined => declined(),
-            BindDeviceError::SmsNotTaken(error) => sms_not_taken().caused_by(error),
-            BindDeviceError::CoolingOff { retry_after } => cooling_off(retry_after),
-            BindDeviceError::SmsLimit { retry_after } => sms_limit(retry_after),
-            BindDeviceError::SendingStopped { retry_after } => sending_stopped(retry_after),
-            BindDeviceError::Failure(failure) => failure.into(),
+/// A refusal on the wire. What is not found is named as the path names it.
+pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
+    use ErrorCode as E;
+    use Refusal as R;
+    let invalid = |field: &'static str, message: String| ApiError::from(vec![Invalid::value(field, message)]);
+    match refusal {
+        R::Malformed(faults) => faults.into(),
+        R::DeviceNotFound => ApiError::new(E::NotFound, format!("device \"{}\" not found", path.shown("id"))),
+        R::KeyNotFound => ApiError::new(E::NotFound, format!("key \"{}\" not found", path.shown("key_id"))),
+        R::ChallengeNotOpen => {
+            ApiError::new(E::NotFound, format!("signature challenge \"{}\" not found", path.shown("id")))
+        }
+        R::NumberNotFound => {
+            let person = path.shown("person_id");
+            ApiError::new(E::ModelNotFound, format!("Couldn't find 'MobileNumber' for id '{person}'."))
+        }
+        R::NoVerifiedNumber => invalid("number", "telephone number not found".to_owned()),
+        R::CountryNotServed(fault) => invalid("number", fault.to_string()),
+        R::NoKeyOfPurpose => {
+            let message = "the device has no key of this purpose";
+            invalid("device_signature.signature_key_purpose", message.to_owned())
+        }
+        R::NumberExists => {
+            ApiError::new(E::MobileNumberExists, "the person has a mobile number already; delete it first")
+        }
+        R::MayNotAssert => {
+            ApiError::new(E::UnauthorizedAction, "creating a number as verified needs the permission `numbers:assert`")
+        }
+        R::DeviceLimit => {
+            ApiError::new(E::DeviceLimitExceeded, "the person has as many devices as allowed; delete one first")
+        }
+        R::KeyLimit => ApiError::new(E::KeyLimitExceeded, "the device has as many keys as allowed"),
+        R::KeyTaken => ApiError::new(E::KeyAlreadyRegistered, "the key belongs to a bound device; generate a new one"),
+        // Does not say whether the code or the key was wrong: the service cannot tell (and RTS article 4(3)(a) forbids it).
+        R::WrongSignature => ApiError::new(E::InvalidTan, "the signature is wrong"),
+        R::WrongToken => ApiError::new(E::InvalidTan, "the token is wrong or expired"),
+        R::Declined => ApiError::new(E::UnauthorizedAction, "the device was declined"),
+        R::SmsNotTaken(error) => {
+            let detail = "the SMS could not be sent; nothing of this attempt remains, please try again";
+            ApiError::new(E::BadGateway, detail).caused_by(error)
+        }
+        R::CoolingOff { retry_after } => {
+            ApiError::too_many_requests("too many failed attempts; wait and start again", retry_after)
+        }
+        R::SmsLimit { retry_after } => {
+            let detail = "too many messages were sent of late; wait before you ask for another";
+            ApiError::too_many_requests(detail, retry_after)
+        }
+        R::SendingStopped { retry_after } => {
+            let detail = "too few of the codes sent to this country are used; sending is paused";
+            ApiError::too_many_requests(detail, retry_after)
+        }
+        R::StillRunning { retry_after } => {
+            let detail = "the first request with this Idempotency-Key still runs; ask again later";
+            ApiError::conflict(detail, retry_after)
+        }
+        R::KeyReused => {
+            let detail = "this Idempotency-Key was used for another request; make a new key for each request";
+            ApiError::new(E::IdempotencyKeyReused, detail)
         }
     }
-}
-
-/// A refusal and the id, as the caller wrote it, that it is about.
-pub(crate) struct Regarding<E>(pub(crate) String, pub(crate) E);
-
-impl From<Regarding<VerifyBindingError>> for ApiError {
-    fn from(Regarding(id, error): Regarding<VerifyBindingError>) -> Self {
-        match error {
-            VerifyBindingError::NotOpen => challenge_not_found(&id),
-            VerifyBindingError::Malformed(faults) => faults.into(),
-            VerifyBindingError::WrongSignature => wrong_signature(),
-            VerifyBindingError::Declined => declined(),
-            VerifyBindingError::DeviceLimit => device_limit(),
-            VerifyBindingError::KeyTaken => key_taken(),
-            VerifyBindingError::CoolingOff { retry_after } => cooling_off(retry_after),
-            VerifyBindingError::Failure(failure) => failure.into(),
-        }
-    }
-}
-
-impl From<Regarding<DeviceError>> for ApiError {
-    fn from(Regarding(id, error): Regarding<DeviceError>) -> Self {
-        match error {
-            DeviceError::NotFound => device_not_found(&id),
-            DeviceError::Failure(failure) => failure.into(),
-        }
-    }
-}
-
-impl From<Regarding<AddKeyError>> for ApiError {
-    fn from(Regarding(id, error): Regarding<AddKeyError>) -> Self {
-        match error {
-            AddKeyError::DeviceNotFound => device_not_found(&id),
-            AddKeyError::Malformed(faults) => faults.into(),
-            AddKeyError::NoKeyOfPurpose => Self::from(vec![Invalid::value(
-                "device_signature.signature_key_purpose",
-                "the device has no key of this purpose",
-            )]),
-            AddKeyError::WrongSignature => wrong_signature(),
-            AddKeyError::Declined => declined(),
-            AddKeyError::KeyLimit => Self::new(ErrorCode::KeyLimitExceeded, "the device has as many keys as allowed"),
-            AddKeyError::KeyTaken => key_taken(),
-            AddKeyError::CoolingOff { retry_after } => cooling_off(retry_after),
-            AddKeyError::Failure(failure) => failure.into(),
-        }
-    }
-}
-
-impl From<Regarding<MobileNumberError>> for ApiError {
-    fn from(Regarding(person, error): Regarding<MobileNumberError>) -> Self {
-        match error {
-            MobileNumberError::NotFound => number_not_found(&person),
-            MobileNumberError::Exists => {
-                Self::new(ErrorCode::MobileNumberExists, "the person has a mobile number already; delete it first")
-            }
-            MobileNumberError::MayNotAssert => Self::new(
-                ErrorCode::UnauthorizedAction,
-                "creating a number as verified needs the permission `numbers:assert`",
-            ),
-            MobileNumberError::WrongToken => Self::new(ErrorCode::InvalidTan, "the token is wrong or expired"),
-            MobileNumberError::SmsNotTaken(error) => sms_not_taken().caused_by(error),
-            MobileNumberError::CountryNotServed(fault) => country_not_served(fault),
-            MobileNumberError::CoolingOff { retry_after } => cooling_off(retry_after),
-            MobileNumberError::SmsLimit { retry_after } => sms_limit(retry_after),
-            MobileNumberError::SendingStopped { retry_after } => sending_stopped(retry_after),
-            MobileNumberError::Failure(failure) => failure.into(),
-        }
-    }
-}
-
-pub(crate) fn device_not_found(id: &str) -> ApiError {
-    ApiError::new(ErrorCode::NotFound, format!("device \"{id}\" not found"))
-}
-
-pub(crate) fn challenge_not_found(id: &str) -> ApiError {
-    ApiError::new(ErrorCode::NotFound, format!("signature challenge \"{id}\" not found"))
-}
-
-pub(crate) fn key_not_found(id: &str) -> ApiError {
-    ApiError::new(ErrorCode::NotFound, format!("key \"{id}\" not found"))
-}
-
-pub(crate) fn number_not_found(person: &str) -> ApiError {
-    ApiError::new(ErrorCode::ModelNotFound, format!("Couldn't find 'MobileNumber' for id '{person}'."))
-}
-
-fn device_limit() -> ApiError {
-    ApiError::new(ErrorCode::DeviceLimitExceeded, "the person has as many devices as allowed; delete one first")
-}
-
-fn key_taken() -> ApiError {
-    ApiError::new(ErrorCode::KeyAlreadyRegistered, "the key belongs to a bound device; generate a new one")
-}
-
-/// Does not say whether the code or the key was wrong: nobody could tell (and RTS article 4(3)(a) forbids it).
-fn wrong_signature() -> ApiError {
-    ApiError::new(ErrorCode::InvalidTan, "the signature is wrong")
-}
-
-fn declined() -> ApiError {
-    ApiError::new(ErrorCode::UnauthorizedAction, "the device was declined")
-}
-
-fn sms_not_taken() -> ApiError {
-    ApiError::new(ErrorCode::BadGateway, "the SMS could not be sent; nothing of this attempt remains, please try again")
-}
-
-fn cooling_off(retry_after: u64) -> ApiError {
-    ApiError::too_many_requests("too many failed attempts; wait and start again", retry_after)
-}
-
-fn sms_limit(retry_after: u64) -> ApiError {
-    ApiError::too_many_requests("too many messages were sent of late; wait before you ask for another", retry_after)
-}
-
-fn country_not_served(fault: CountryNotServed) -> ApiError {
-    ApiError::from(vec![Invalid::value("number", fault.to_string())])
-}
-
-fn sending_stopped(retry_after: u64) -> ApiError {
-    ApiError::too_many_requests("too few of the codes sent to this country are used; sending is paused", retry_after)
 }

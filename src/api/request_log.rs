@@ -16,7 +16,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::App;
-use super::error::{ApiError, keep_allow};
+use super::error::ApiError;
 use super::unread_body::UnreadBody;
 use crate::domain::id::uuid_v7;
 
@@ -91,9 +91,7 @@ impl Received {
     fn answered(&self, mut response: Response) -> Response {
         let error = response.extensions_mut().remove::<ApiError>();
         if let Some(error) = &error {
-            let mut rendered = error.render(self.id.as_str());
-            keep_allow(response.headers(), &mut rendered);
-            response = rendered;
+            error.write_to(&mut response, self.id.as_str());
         }
         finish_headers(response.headers_mut(), self.id.as_str());
 

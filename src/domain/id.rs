@@ -51,6 +51,19 @@ macro_rules! id {
                 ::std::fmt::Display::fmt(self.0.as_hyphenated(), f)
             }
         }
+
+        impl ::serde::Serialize for $name {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> ::serde::Deserialize<'de> for $name {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as ::serde::Deserialize>::deserialize(deserializer)?;
+                Self::parse(&text).ok_or_else(|| ::serde::de::Error::custom("an id is a UUID"))
+            }
+        }
     };
 }
 pub(in crate::domain) use id;

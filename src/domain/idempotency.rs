@@ -1,7 +1,7 @@
 //! Requests that may be sent twice and must take effect once (contract section 1.2).
 //!
-//! What is kept of a request are digests, and of its answer the answer itself: neither holds an OTP, a signature, a token
-//! or `device_data`.
+//! What is kept of a request are digests, and of what became of it the outcome of the use case: neither holds an OTP, a
+//! signature, a token or `device_data`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
@@ -24,7 +24,7 @@ pub fn scope(partner: &PartnerId, client_id: &str, method: &str, path: &str, key
     digest.finalize().into()
 }
 
-/// For how long an answer is given again.
+/// For how long an outcome is told again.
 pub const ANSWERS_KEPT_FOR: TimeDelta = TimeDelta::hours(24);
 
 /// For how long a request without an answer keeps others with its key waiting. Longer than any request takes; after it, a
@@ -32,30 +32,21 @@ pub const ANSWERS_KEPT_FOR: TimeDelta = TimeDelta::hours(24);
 pub const LEASE: TimeDelta = TimeDelta::seconds(60);
 
 /// One run of a request with an idempotency key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ClaimId(Uuid);
-
-impl ClaimId {
-    /// The bare id, for the database.
-    #[must_use]
-    pub fn uuid(self) -> Uuid {
-        self.0
-    }
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// Digest of partner, client, method, path and key: what makes two requests the same one.
+    pub scope: [u8; 32],
+    /// The claim of this run: the row of the scope names the run that may take effect.
+    pub claim_id: Uuid,
+    /// The id of its request, which the errors of its outcome name.
+    pub request_id: String,
 }
 
-impl From<Uuid> for ClaimId {
-    fn from(id: Uuid) -> Self {
-        Self(id)
-    }
-}
-
-/// A request with an idempotency key, about to run.
+/// A run that is about to begin.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// This run.
-    pub id: ClaimId,
-    /// Digest of client, method, path and key: what makes two requests the same one.
-    pub scope: [u8; 32],
+    /// The run.
+    pub run: Run,
     /// Keyed digests of the body under each secret in force, the current one first: what must then be the same too.
     pub digests: Vec<[u8; 32]>,
     /// Whose client it is.
@@ -66,24 +57,23 @@ pub struct Claim {
     pub at: DateTime<Utc>,
 }
 
-/// An answer as it is kept.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StoredAnswer {
-    /// The HTTP status, below 500.
-    pub status: u16,
-    /// JSON, or nothing.
-    pub body: Vec<u8>,
-    /// The seconds of `Retry-After`.
-    pub retry_after: Option<u64>,
+/// What the commit of the work does for the run that it belongs to.
+#[derive(Clone, Debug)]
+pub struct KeptOutcome {
+    /// The run. When its claim is no longer in force, the work must not take effect.
+    pub run: Run,
+    /// The outcome of the use case as JSON, for every repetition from now on; `None` when the work came to nothing and a
+    /// repetition should run anew.
+    pub outcome: Option<String>,
 }
 
-/// What the commit of the work does for the claim that it runs under.
-#[derive(Clone, Debug)]
-pub struct KeptAnswer {
-    /// The claim. When it is no longer in force, the work must not take effect.
-    pub claim: ClaimId,
-    /// The answer that retries get from now on; `None` when the work came to nothing and a retry should run anew.
-    pub answer: Option<StoredAnswer>,
+/// What was kept of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PastOutcome {
+    /// The outcome of the use case as JSON.
+    pub outcome: String,
+    /// The id of the request that ran.
+    pub request_id: String,
 }
 
 /// What became of a claim.
@@ -91,8 +81,8 @@ pub struct KeptAnswer {
 pub enum Claimed {
     /// The request may run.
     Yes,
-    /// It ran before; this was the answer.
-    Answered(StoredAnswer),
+    /// It ran before; this is what became of it.
+    Before(PastOutcome),
     /// It runs right now, or its process died a moment ago.
     Running {
         /// When it is no longer waited for.

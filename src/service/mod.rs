@@ -14,6 +14,7 @@ mod fraud_check;
 mod housekeeping;
 mod idempotency;
 mod numbers;
+mod refusal;
 mod sms;
 
 use std::sync::Arc;
@@ -22,20 +23,18 @@ use chrono::TimeDelta;
 
 pub use audit::checkpoints::AuditCheckpoints;
 pub use audit::export::AuditExport;
-pub use audit::scope::Keeping;
 pub use audit::verification::{AuditVerdict, AuditVerification};
-pub use challenges::bind_device::{BindDevice, BindDeviceError, Challenge};
+pub use challenges::bind_device::{BindDevice, Challenge};
 pub use challenges::one_time_codes::OneTimeCodes;
-pub use challenges::verify_binding::{BindingAnswer, VerifyBindingError};
+pub use challenges::verify_binding::BindingAnswer;
 pub use clients::{ClientCredentialsError, ClientRegistry, NewSecret, SandboxClient};
-pub use devices::DeviceError;
 pub use devices::counts::COUNTING_INTERVAL;
-pub use devices::keys::{AddKey, AddKeyError};
+pub use devices::keys::{AddKey, KeyAdded};
 pub use erasure::PersonErasure;
 pub use failure::Failure;
 pub use housekeeping::{Retention, Turn};
-pub use idempotency::RepeatableRequest;
-pub use numbers::MobileNumberError;
+pub use idempotency::{Answer, RepeatableRequest};
+pub use refusal::{NotDone, Refusal};
 pub use sms::conversion::{Conversion, ConversionBook, ConversionEntry, SETTLING_INTERVAL};
 
 use crate::clock::Clock;
@@ -122,10 +121,5 @@ impl Service {
     /// The pause that a person's failures have them in now.
     fn pause(&self, failures: FailureRun) -> Option<CoolingOff> {
         self.policy.failure_budget.pause(failures, self.clock.now())
-    }
-
-    /// For how many seconds a person still has to wait.
-    fn wait(&self, cooling: CoolingOff) -> u64 {
-        cooling.retry_after_seconds(self.clock.now())
     }
 }

@@ -5,100 +5,23 @@ use crate::domain::audit::AuditAction;
 use crate::domain::challenges::{ChallengeId, ChallengeKind, Judgement};
 use crate::domain::clients::{Caller, Permission};
 use crate::domain::id::NumberId;
+use crate::domain::idempotency::Run;
 use crate::domain::numbers::MobileNumber;
-use crate::domain::numbers::country::CountryNotServed;
 use crate::domain::person::PersonId;
 use crate::domain::sms::language::Language;
 use crate::domain::sms::limits::SmsSpend;
-use crate::service::audit::scope::{AuditScope, Keeping, Refusal};
-use crate::service::{Failure, Service};
-use crate::sms::{Sms, SmsError};
-use crate::store::{NumberRecord, NumberVerification, StoreError, TokenAttempt, TokenChallenge};
-
-/// Why the number is not as wished.
-#[derive(Debug, thiserror::Error)]
-pub enum MobileNumberError {
-    /// The person has no number, or not this one.
-    #[error("the person has no such mobile number")]
-    NotFound,
-    /// The person has a number already.
-    #[error("the person has a mobile number already")]
-    Exists,
-    /// The client may not say that a number is verified.
-    #[error("the client may not assert mobile numbers")]
-    MayNotAssert,
-    /// Codes are not sent to the number's country.
-    #[error("the number {0}")]
-    CountryNotServed(#[from] CountryNotServed),
-    /// Too few of the codes that were sent to the country are used; nothing was sent.
-    #[error("sending to the country is stopped")]
-    SendingStopped {
-        /// For how long, in seconds.
-        retry_after: u64,
-    },
-    /// The person has failed too often and has to wait; nothing was verified or sent.
-    #[error("the person has failed too often")]
-    CoolingOff {
-        /// For how long, in seconds.
-        retry_after: u64,
-    },
-    /// Too many messages were sent to the number, for the person or by the partner.
-    #[error("too many messages were sent of late")]
-    SmsLimit {
-        /// For how long to wait, in seconds.
-        retry_after: u64,
-    },
-    /// The token is not the one that was sent, or no token is open.
-    #[error("the token is wrong")]
-    WrongToken,
-    /// No provider took the SMS.
-    #[error("no SMS provider took the message")]
-    SmsNotTaken(#[source] SmsError),
-    /// Our failure.
-    #[error(transparent)]
-    Failure(#[from] Failure),
-}
-
-impl From<StoreError> for MobileNumberError {
-    fn from(error: StoreError) -> Self {
-        Self::Failure(error.into())
-    }
-}
-
-impl Refusal for MobileNumberError {
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::NotFound => "not_found",
-            Self::Exists => "exists",
-            Self::MayNotAssert => "may_not_assert",
-            Self::CoolingOff { .. } => "cooling_off",
-            Self::SmsLimit { .. } => "sms_limit",
-            Self::SendingStopped { .. } => "sending_stopped",
-            Self::CountryNotServed(_) => "country_not_served",
-            Self::WrongToken => "wrong",
-            Self::SmsNotTaken(_) => "sms_not_taken",
-            Self::Failure(failure) => failure.outcome(),
-        }
-    }
-
-    fn is_worth_recording(&self) -> bool {
-        !matches!(self, Self::Failure(_))
-    }
-}
-
-/// How the outcome of a change to a number is kept.
-type KeepingNumber = Keeping<Result<NumberRecord, MobileNumberError>>;
-
-/// A change to a number under way.
-type Change<'a> = AuditScope<'a, NumberRecord, MobileNumberError>;
+use crate::service::audit::scope::AuditScope;
+use crate::service::{Failure, NotDone, Refusal, Service};
+use crate::sms::Sms;
+use crate::store::{NumberRecord, NumberVerification, TokenAttempt, TokenChallenge};
 
 /// How often a code is opened anew when another request of the person has come in between.
 const TRIES: usize = 3;
 
 impl Service {
     /// The person's number.
-    pub async fn mobile_number(&self, caller: &Caller, person: &PersonId) -> Result<NumberRecord, MobileNumberError> {
-        self.store.mobile_number(&caller.partner, person).await?.ok_or(MobileNumberError::NotFound)
+    pub async fn mobile_number(&self, caller: &Caller, person: &PersonId) -> Result<NumberRecord, NotDone> {
+        self.store.mobile_number(&caller.partner, person).await?.ok_or(Refusal::NumberNotFound.into())
     }
 
     /// Gives the person a number that a code has yet to confirm.
@@ -107,9 +30,9 @@ impl Service {
         caller: &Caller,
         person: &PersonId,
         number: MobileNumber,
-        keeping: &KeepingNumber,
-    ) -> Result<NumberRecord, MobileNumberError> {
-        let mut attempt = self.audit_scope(caller, AuditAction::NumberCreated, keeping);
+        run: Option<Run>,
+    ) -> Result<NumberRecord, NotDone> {
+        let mut attempt = self.audit_scope(caller, AuditAction::NumberCreated, run);
         self.about(&mut attempt, person);
         self.create(&mut attempt, person, number, NumberVerification::Pending).await
     }
@@ -120,37 +43,37 @@ impl Service {
         caller: &Caller,
         person: &PersonId,
         number: MobileNumber,
-        keeping: &KeepingNumber,
-    ) -> Result<NumberRecord, MobileNumberError> {
-        let mut attempt = self.audit_scope(caller, AuditAction::NumberAsserted, keeping);
+        run: Option<Run>,
+    ) -> Result<NumberRecord, NotDone> {
+        let mut attempt = self.audit_scope(caller, AuditAction::NumberAsserted, run);
         self.about(&mut attempt, person);
         if !caller.permissions.allow(Permission::AssertNumbers) {
-            return Err(self.refuse(&attempt, MobileNumberError::MayNotAssert).await);
+            return Err(self.refuse(&attempt, Refusal::MayNotAssert).await);
         }
         self.create(&mut attempt, person, number, NumberVerification::AssertedBy(&caller.client_id)).await
     }
 
     async fn create(
         &self,
-        attempt: &mut Change<'_>,
+        attempt: &mut AuditScope<'_>,
         person: &PersonId,
         number: MobileNumber,
         verification: NumberVerification<'_>,
-    ) -> Result<NumberRecord, MobileNumberError> {
+    ) -> Result<NumberRecord, NotDone> {
         if let Err(refused) = self.policy.sms_countries.admit(&number) {
-            return Err(self.refuse(attempt, refused.into()).await);
+            return Err(self.refuse(attempt, Refusal::from(refused)).await);
         }
         let now = self.clock.now();
         let id = NumberId::mint(now, self.entropy.bytes());
         let verified = matches!(verification, NumberVerification::AssertedBy(_));
         let created = NumberRecord { id, number, verified };
         attempt.on(id.uuid());
-        let record = attempt.record(Ok(created.clone()));
+        let record = attempt.done(&created);
         let number = (id, &created.number);
         if !self.store.create_mobile_number(attempt.partner, person, number, verification, now, &record).await? {
             let existing = self.store.mobile_number(attempt.partner, person).await?;
             attempt.on(existing.map(|existing| existing.id.uuid()));
-            return Err(self.refuse(attempt, MobileNumberError::Exists).await);
+            return Err(self.refuse(attempt, Refusal::NumberExists).await);
         }
         tracing::info!(target: "audit", { number.id = %id, verified }, "mobile number created");
         Ok(created)
@@ -163,9 +86,9 @@ impl Service {
         person: &PersonId,
         number: &MobileNumber,
         language: Option<Language>,
-        keeping: &KeepingNumber,
-    ) -> Result<NumberRecord, MobileNumberError> {
-        let mut attempt = self.audit_scope(caller, AuditAction::NumberCodeAsked, keeping);
+        run: Option<Run>,
+    ) -> Result<NumberRecord, NotDone> {
+        let mut attempt = self.audit_scope(caller, AuditAction::NumberCodeAsked, run);
         self.about(&mut attempt, person);
         for _ in 0..TRIES {
             let (record, spend) = match self.clear_number(&mut attempt, person, number).await {
@@ -178,7 +101,7 @@ impl Service {
                 otp_version: version,
                 expires_at: now + self.policy.challenge_life,
             };
-            let kept = attempt.record(Ok(record.clone()));
+            let kept = attempt.done(&record);
             let (partner, spend) = (attempt.partner, spend.as_ref());
             if !self.store.open_token_challenge(partner, person, number, challenge, spend, &kept).await? {
                 // Something came in between; if it is a reason to refuse, the next round finds it.
@@ -190,7 +113,7 @@ impl Service {
             if let Err(error) = self.hand_over(sms).await {
                 let undone = attempt.undone("sms_not_taken");
                 self.store.close_token_challenge(partner, person, challenge.id, spend, &undone).await?;
-                return Err(MobileNumberError::SmsNotTaken(error));
+                return Err(Refusal::SmsNotTaken(error).into());
             }
             self.count_sent(partner, number, now);
             tracing::info!(target: "audit", { number.id = %record.id }, "mobile number confirmation asked for");
@@ -202,22 +125,21 @@ impl Service {
     /// Looks at everything that decides before a code is sent.
     async fn clear_number(
         &self,
-        attempt: &mut Change<'_>,
+        attempt: &mut AuditScope<'_>,
         person: &PersonId,
         number: &MobileNumber,
-    ) -> Result<(NumberRecord, Option<SmsSpend>), MobileNumberError> {
+    ) -> Result<(NumberRecord, Option<SmsSpend>), NotDone> {
         let prospects = self.store.number_prospects(attempt.partner, person, number, self.clock.now()).await?;
         attempt.on(prospects.as_ref().map(|prospects| prospects.record.id.uuid()));
         self.admit_for_sms(number)?;
-        let prospects = prospects.ok_or(MobileNumberError::NotFound)?;
+        let prospects = prospects.ok_or(Refusal::NumberNotFound)?;
         if let Some(cooling) = self.pause(prospects.failures) {
-            return Err(MobileNumberError::CoolingOff { retry_after: self.wait(cooling) });
+            return Err(self.cooling_off(cooling).into());
         }
         if let Some(stopped) = self.stopped_sending(attempt.partner, number) {
-            return Err(MobileNumberError::SendingStopped { retry_after: stopped.retry_after });
+            return Err(Refusal::SendingStopped { retry_after: stopped.retry_after }.into());
         }
-        let spend = self.may_send(&prospects.sms);
-        let spend = spend.map_err(|refused| MobileNumberError::SmsLimit { retry_after: refused.retry_after })?;
+        let spend = self.may_send(&prospects.sms)?;
         Ok((prospects.record, spend))
     }
 
@@ -228,28 +150,27 @@ impl Service {
         person: &PersonId,
         number: &MobileNumber,
         token: &Otp,
-        keeping: &KeepingNumber,
-    ) -> Result<NumberRecord, MobileNumberError> {
-        let mut attempt = self.audit_scope(caller, AuditAction::NumberConfirmed, keeping);
+        run: Option<Run>,
+    ) -> Result<NumberRecord, NotDone> {
+        let mut attempt = self.audit_scope(caller, AuditAction::NumberConfirmed, run);
         self.about(&mut attempt, person);
         let partner = attempt.partner;
         let Some(found) = self.store.number_challenge(partner, person, number).await? else {
-            return Err(self.refuse(&attempt, MobileNumberError::NotFound).await);
+            return Err(self.refuse(&attempt, Refusal::NumberNotFound).await);
         };
         attempt.on(found.record.id.uuid());
         if let Some(cooling) = self.pause(found.failures) {
-            let retry_after = self.wait(cooling);
-            return Err(self.refuse(&attempt, MobileNumberError::CoolingOff { retry_after }).await);
+            return Err(self.refuse(&attempt, self.cooling_off(cooling)).await);
         }
         let open = found.code.filter(|code| self.judge(ChallengeKind::Number, &code.state) == Judgement::Open);
-        let Some(open) = open else { return Err(self.refuse(&attempt, MobileNumberError::WrongToken).await) };
+        let Some(open) = open else { return Err(self.refuse(&attempt, Refusal::WrongToken).await) };
         let rules = self.policy.challenge_rules(ChallengeKind::Number);
         let tried = TokenAttempt { id: open.id, at: self.clock.now(), rules };
         let version = open.otp_version;
         let code = self.codes.code(version, open.id.uuid()).ok_or(Failure::MissingOtpSecret { version })?;
         if code.matches(token) {
             let verified = NumberRecord { verified: true, ..found.record };
-            let record = attempt.record(Ok(verified.clone()));
+            let record = attempt.done(&verified);
             if self.store.confirm_mobile_number(partner, person, &tried, &record).await? {
                 if let Some(sent_at) = open.id.minted_at() {
                     self.count_used(partner, number, sent_at);
@@ -258,15 +179,15 @@ impl Service {
                 return Ok(verified);
             }
         } else {
-            let record = attempt.record(Err(MobileNumberError::WrongToken));
+            let record = attempt.refused(&Refusal::WrongToken);
             let wrong = self.store.count_wrong_token(partner, person, &tried, &record).await?;
             tracing::info!(target: "audit", { number.id = %found.record.id, wrong }, "wrong token");
             if wrong.is_some() {
-                return Err(MobileNumberError::WrongToken);
+                return Err(Refusal::WrongToken.into());
             }
         }
         // The code was used up, replaced or ended meanwhile.
-        Err(self.refuse(&attempt, MobileNumberError::WrongToken).await)
+        Err(self.refuse(&attempt, Refusal::WrongToken).await)
     }
 
     /// Takes the number away; open challenges of the person die with it. With a number, only if it is that one.
@@ -275,13 +196,12 @@ impl Service {
         caller: &Caller,
         person: &PersonId,
         number: Option<&MobileNumber>,
-    ) -> Result<NumberRecord, MobileNumberError> {
-        let keeping = Keeping::nothing();
-        let mut attempt: Change<'_> = self.audit_scope(caller, AuditAction::NumberDeleted, &keeping);
+    ) -> Result<NumberRecord, NotDone> {
+        let mut attempt = self.audit_scope(caller, AuditAction::NumberDeleted, None);
         self.about(&mut attempt, person);
-        let (now, record) = (self.clock.now(), attempt.deed());
+        let (now, record) = (self.clock.now(), attempt.done(&()));
         let deleted = self.store.delete_mobile_number(attempt.partner, person, number, now, &record).await?;
-        let Some(deleted) = deleted else { return Err(self.refuse(&attempt, MobileNumberError::NotFound).await) };
+        let Some(deleted) = deleted else { return Err(self.refuse(&attempt, Refusal::NumberNotFound).await) };
         tracing::info!(target: "audit", { number.id = %deleted.id }, "mobile number deleted");
         Ok(deleted)
     }

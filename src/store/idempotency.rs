@@ -1,21 +1,21 @@
-//! Requests that came with an idempotency key: claimed before they run, answered in the commit of their work.
+//! Requests that came with an idempotency key: claimed before they run, their outcome kept in the commit of their work.
 //!
 //! Of several requests with one key one has the claim. It is lost when the lease is over and another takes over, and then
-//! its work must not take effect any more: every write that keeps an answer checks the claim. A run that ends without a
-//! kept answer leaves the key free, for any request.
+//! its work must not take effect any more: every write that keeps an outcome checks the claim. A run that ends without a
+//! kept outcome leaves the key free, for any request.
 
 use chrono::{DateTime, Utc};
 
 use crate::domain::clock_skew::latest_end;
-use crate::domain::idempotency::{ANSWERS_KEPT_FOR, Claim, ClaimId, Claimed, KeptAnswer, LEASE, StoredAnswer};
+use crate::domain::idempotency::{ANSWERS_KEPT_FOR, Claim, Claimed, KeptOutcome, LEASE, PastOutcome, Run};
 use crate::domain::person::PartnerId;
-use crate::store::audit::record::keep_answer;
+use crate::store::audit::record::keep_outcome;
 use crate::store::dialect::Dialect;
 use crate::store::rows::column;
 use crate::store::sql_store::SqlStore;
 use crate::store::{Result, StoreError};
 
-/// The statement that takes a key which is new, forgotten or free again, or whose run died without an answer to the same
+/// The statement that takes a key which is new, forgotten or free again, or whose run died without an outcome of the same
 /// request: its lease is over, or ends later than a right clock can have written. What names the constraint that keeps a key
 /// from being taken twice is the engine's own.
 macro_rules! claim_request {
@@ -31,12 +31,11 @@ macro_rules! claim_request {
                   , digest = excluded.digest
                   , claimed_at = excluded.claimed_at
                   , lease_until = excluded.lease_until
-                  , status = null
-                  , body = null
-                  , retry_after = null
+                  , outcome = null
+                  , request_id = null
                   , finished_at = null
               where idempotent_request.claimed_at <= $8
-                 or ( idempotent_request.status is null
+                 or ( idempotent_request.outcome is null
                       and ( idempotent_request.finished_at is not null
                          or ( (idempotent_request.lease_until <= $6 or idempotent_request.lease_until > $10)
                               and idempotent_request.digest in ($3, $9) ) ) )
@@ -55,15 +54,15 @@ pub trait IdempotentRequests {
     /// Lets one request with this key run, and tells the others why not.
     async fn claim_request(&self, claim: &Claim) -> Result<Claimed>;
 
-    /// Keeps the answer of a run whose work was done before, by another request.
+    /// Keeps the outcome of a run whose work was done before, by another request.
     ///
     /// # Errors
     /// `ClaimLost` when another run of the same request has taken over.
-    async fn keep_answer(&self, partner: &PartnerId, kept: &KeptAnswer) -> Result<()>;
+    async fn keep_outcome(&self, partner: &PartnerId, kept: &KeptOutcome) -> Result<()>;
 
-    /// Ends a run. The answer that its work has kept is the one for every repetition from now on; without one the key is
+    /// Ends a run. The outcome that its work has kept is the one for every repetition from now on; without one the key is
     /// free. Without effect when the claim is lost.
-    async fn end_request(&self, partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> Result<()>;
+    async fn end_request(&self, partner: &PartnerId, run: &Run, now: DateTime<Utc>) -> Result<()>;
 }
 
 #[async_trait::async_trait]
@@ -80,20 +79,22 @@ impl<DB: Dialect> IdempotentRequests for SqlStore<DB> {
         Ok(Claimed::Running { until: claim.at })
     }
 
-    async fn keep_answer(&self, partner: &PartnerId, kept: &KeptAnswer) -> Result<()> {
-        self.write(keep_answer::<DB>(partner, kept)).await?.map(drop).ok_or(StoreError::ClaimLost)
+    async fn keep_outcome(&self, partner: &PartnerId, kept: &KeptOutcome) -> Result<()> {
+        self.write(keep_outcome::<DB>(partner, kept)).await?.map(drop).ok_or(StoreError::ClaimLost)
     }
 
-    async fn end_request(&self, partner: &PartnerId, claim: ClaimId, now: DateTime<Utc>) -> Result<()> {
+    async fn end_request(&self, partner: &PartnerId, run: &Run, now: DateTime<Utc>) -> Result<()> {
         let query = sqlx::query(
             "update idempotent_request
-                set finished_at = $2
-              where claim_id = $1
-                and partner_id = $3",
+                set finished_at = $4
+              where partner_id = $1
+                and scope = $2
+                and claim_id = $3",
         )
-        .bind(claim.uuid())
-        .bind(now)
-        .bind(partner.as_str().to_owned());
+        .bind(partner.as_str().to_owned())
+        .bind(run.scope.to_vec())
+        .bind(run.claim_id)
+        .bind(now);
         self.write(query).await?;
         Ok(())
     }
@@ -105,8 +106,8 @@ impl<DB: Dialect> SqlStore<DB> {
         let current = claim.digests.first().map(|digest| digest.to_vec()).unwrap_or_default();
         let previous = claim.digests.last().map(|digest| digest.to_vec()).unwrap_or_default();
         let query = sqlx::query(DB::CLAIM_REQUEST)
-            .bind(claim.scope.to_vec())
-            .bind(claim.id.uuid())
+            .bind(claim.run.scope.to_vec())
+            .bind(claim.run.claim_id)
             .bind(current)
             .bind(claim.partner.as_str().to_owned())
             .bind(claim.person.as_ref().map(|person| person.as_str().to_owned()))
@@ -120,17 +121,17 @@ impl<DB: Dialect> SqlStore<DB> {
 
     async fn claimed_before(&self, claim: &Claim) -> Result<Option<Claimed>> {
         let query = sqlx::query(
-            "select digest, lease_until, status, body, retry_after, finished_at
+            "select digest, lease_until, outcome, request_id, finished_at
                from idempotent_request
               where scope = $1
                 and partner_id = $2",
         )
-        .bind(claim.scope.to_vec())
+        .bind(claim.run.scope.to_vec())
         .bind(claim.partner.as_str().to_owned());
         let Some(row) = self.row(query).await? else { return Ok(None) };
-        let answer = stored_answer::<DB>(&row)?;
+        let past = past_outcome::<DB>(&row)?;
         let is_finished = column::<DB, Option<DateTime<Utc>>>(&row, "finished_at")?.is_some();
-        if is_finished && answer.is_none() {
+        if is_finished && past.is_none() {
             // Free again since the attempt to take it: try anew.
             return Ok(None);
         }
@@ -140,8 +141,8 @@ impl<DB: Dialect> SqlStore<DB> {
         }
         let until = column::<DB, DateTime<Utc>>(&row, "lease_until")?;
         let is_over = is_finished || until <= claim.at || until > latest_end(claim.at, LEASE);
-        Ok(match answer {
-            Some(answer) if is_over => Some(Claimed::Answered(answer)),
+        Ok(match past {
+            Some(past) if is_over => Some(Claimed::Before(past)),
             // Its lease ended since the attempt to take it: try anew.
             None if is_over => None,
             _ => Some(Claimed::Running { until }),
@@ -149,12 +150,7 @@ impl<DB: Dialect> SqlStore<DB> {
     }
 }
 
-fn stored_answer<DB: Dialect>(row: &DB::Row) -> Result<Option<StoredAnswer>> {
-    let Some(status) = column::<DB, Option<i64>>(row, "status")? else { return Ok(None) };
-    let retry_after = column::<DB, Option<i64>>(row, "retry_after")?;
-    Ok(Some(StoredAnswer {
-        status: u16::try_from(status).map_err(|_| StoreError::Corrupt { column: "status" })?,
-        body: column::<DB, Option<Vec<u8>>>(row, "body")?.unwrap_or_default(),
-        retry_after: retry_after.and_then(|seconds| u64::try_from(seconds).ok()),
-    }))
+fn past_outcome<DB: Dialect>(row: &DB::Row) -> Result<Option<PastOutcome>> {
+    let Some(outcome) = column::<DB, Option<String>>(row, "outcome")? else { return Ok(None) };
+    Ok(Some(PastOutcome { outcome, request_id: column::<DB, String>(row, "request_id")? }))
 }

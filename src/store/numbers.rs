@@ -1,6 +1,7 @@
 //! Mobile numbers, one per person. The codes that confirm them are in `number_challenges`.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::domain::id::NumberId;
@@ -13,14 +14,23 @@ use crate::store::sql_store::SqlStore;
 use crate::store::{AuditRecord, Result};
 
 /// A person's number.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NumberRecord {
     /// Its id.
     pub id: NumberId,
     /// The number.
+    #[serde(serialize_with = "in_clear", deserialize_with = "from_stored")]
     pub number: MobileNumber,
     /// Whether the person, or the partner, has shown that it is theirs.
     pub verified: bool,
+}
+
+fn in_clear<S: Serializer>(number: &MobileNumber, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(number.as_e164())
+}
+
+fn from_stored<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<MobileNumber, D::Error> {
+    String::deserialize(deserializer).map(MobileNumber::from_stored)
 }
 
 /// How a new number comes to be trusted.

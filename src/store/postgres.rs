@@ -45,8 +45,9 @@ macro_rules! claim {
         "claim as (
              select claim_id
                from idempotent_request
-              where claim_id = $20
-                and partner_id = $1
+              where partner_id = $1
+                and scope = $21
+                and claim_id = $20
                 for update
          )"
     };
@@ -82,14 +83,14 @@ macro_rules! record_with {
                   where $12 is not null
              ), kept as (
                  update idempotent_request
-                    set status = $21
-                      , body = $22
-                      , retry_after = $23
+                    set outcome = $22
+                      , request_id = $23
                    from ",
             $change,
             "
-                  where claim_id = $20
-                    and idempotent_request.partner_id = $1
+                  where idempotent_request.partner_id = $1
+                    and scope = $21
+                    and claim_id = $20
              )"
         )
     };

@@ -30,7 +30,11 @@ pub(super) const PROVE_WRITABLE: &str = "begin immediate; pragma user_version = 
 /// True while the request's claim, if it has one, is in force.
 macro_rules! claim_holds {
     () => {
-        "($20 is null or exists (select 1 from idempotent_request where claim_id = $20 and partner_id = $1))"
+        "($20 is null or exists (select 1
+                                  from idempotent_request
+                                 where partner_id = $1
+                                   and scope = $21
+                                   and claim_id = $20))"
     };
 }
 
@@ -54,11 +58,11 @@ macro_rules! record_after_a_change {
            and $12 is not null;
 
         update idempotent_request
-           set status = $21
-             , body = $22
-             , retry_after = $23
-         where claim_id = $20
-           and partner_id = $1
+           set outcome = $22
+             , request_id = $23
+         where partner_id = $1
+           and scope = $21
+           and claim_id = $20
            and exists (select 1 from audit_pending where partner_id = $1 and event_id = $2);
 
         "

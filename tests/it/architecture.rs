@@ -29,12 +29,11 @@ const PARTS: [(&str, &[&str]); 18] = [
 ];
 
 /// Crates that only some parts may name: whoever else needs what they do asks one of these.
-const DOORS: [(&str, &[&str]); 18] = [
+const DOORS: [(&str, &[&str]); 17] = [
     ("axum", &["api", "server"]),
     ("hyper_util", &["server"]),
     ("http_body_util", &["api"]),
     ("tower", &["api"]),
-    ("tower_http", &["api"]),
     ("sqlx", &["store"]),
     ("macro_rules_attribute", &["store"]),
     ("reqwest", &["app", "auth", "cli", "fraud", "outbound", "sms"]),

@@ -70,7 +70,7 @@ async fn a_claim_of_an_idempotency_key_from_a_wrong_clock_is_over(app: TestApp) 
     let (path, body) = ("/v1/persons/ada/mobile_number/authorize", json!({"number": NUMBER}));
     lose_ahead(&app, path, &body).await;
     // As if the process had died before its work.
-    sql::execute(app.database.url(), "update idempotent_request set status = null, body = null").await;
+    sql::execute(app.database.url(), "update idempotent_request set outcome = null, request_id = null").await;
     let answer = post_with_key(&app.partner(), path, &body).await;
     assert_eq!(answer.assert_status(201).headers.get("idempotency-replayed"), None);
 }

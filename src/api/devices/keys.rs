@@ -3,41 +3,32 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use crate::api::App;
-use crate::api::body::JsonBody;
+use crate::api::answer::answer;
 use crate::api::caller::Authenticated;
 use crate::api::challenges::signatures::signature;
-use crate::api::devices::{device_data, device_id, key_purpose, key_type, public_key};
-use crate::api::error::ApiError;
+use crate::api::devices::{device_data, key_purpose, key_type, public_key};
 use crate::api::fields::Fields;
 use crate::api::idempotency::Once;
 use crate::api::path::PathIds;
-use crate::api::refusals::{Regarding, key_not_found};
 use crate::api::views::{DeviceKeysView, IdView, KeyView};
 
-use crate::domain::id::KeyId;
 use crate::domain::invalid::Faults;
-use crate::service::{AddKey, AddKeyError};
+use crate::service::AddKey;
 
 /// Adds a key that an existing key vouches for.
 pub(in crate::api) async fn add(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
-    once: Once,
-    body: JsonBody,
-) -> Result<Response, ApiError> {
-    let device = device_id(&path)?;
+    Once { repeatable, body }: Once,
+) -> Response {
     let wish = body.read(add_key);
-    let regarding = path.shown("id");
-    let respond = move |outcome: Result<KeyId, AddKeyError>| {
-        let id = outcome.map_err(|error| Regarding(regarding.clone(), error))?;
-        Ok((StatusCode::CREATED, Json(IdView { id: id.to_string() })).into_response())
-    };
-    let keeping = once.keeping(respond.clone());
-    respond(app.service.add_key(&caller, device, wish, &keeping).await)
+    let added = async |run| app.service.add_key(&caller, path.device()?, wish, run).await;
+    let added = app.service.once(&caller, repeatable, added).await;
+    answer(added, &path, |key| (StatusCode::CREATED, Json(IdView { id: key.id.to_string() })))
 }
 
 /// Shows a device with its keys, as an array of one.
@@ -45,11 +36,9 @@ pub(in crate::api) async fn list(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
-) -> Result<impl IntoResponse, ApiError> {
-    let device = device_id(&path)?;
-    let with_keys = app.service.device_with_keys(&caller, device).await;
-    let with_keys = with_keys.map_err(|error| Regarding(path.shown("id"), error))?;
-    Ok(Json([DeviceKeysView::from(with_keys)]))
+) -> Response {
+    let with_keys = async { app.service.device_with_keys(&caller, path.device()?).await };
+    answer(with_keys.await, &path, |with_keys| Json([DeviceKeysView::from(with_keys)]))
 }
 
 /// Shows a key.
@@ -57,12 +46,9 @@ pub(in crate::api) async fn show(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
-) -> Result<impl IntoResponse, ApiError> {
-    let device = device_id(&path)?;
-    let not_found = || key_not_found(&path.shown("key_id"));
-    let key = KeyId::parse(path.text("key_id")).ok_or_else(not_found)?;
-    let key = app.service.key(&caller, device, key).await?.ok_or_else(not_found)?;
-    Ok(Json(KeyView::from(&key)))
+) -> Response {
+    let key = async { app.service.key(&caller, path.device()?, path.key()?).await };
+    answer(key.await, &path, |key| Json(KeyView::from(&key)))
 }
 
 fn add_key(mut fields: Fields) -> Result<AddKey, Faults> {

@@ -10,14 +10,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::api::App;
-use crate::api::body::JsonBody;
+use crate::api::answer::answer;
 use crate::api::caller::Authenticated;
 use crate::api::devices::listing::{DeviceListing, page_headers};
 use crate::api::error::ApiError;
 use crate::api::fields::{Fields, Parsed, one_of, out_of_bounds, within_bounds};
 use crate::api::idempotency::Once;
 use crate::api::path::PathIds;
-use crate::api::refusals::{Regarding, device_not_found};
 use crate::api::views::{BindingView, DeviceView};
 use crate::crypto::PublicKey;
 use crate::domain::sms::app_signature::AppSignature;
@@ -25,25 +24,22 @@ use crate::domain::sms::app_signature::AppSignature;
 use crate::domain::devices::device_data::{DEVICE_DATA_MAX, DeviceData};
 use crate::domain::devices::key::{KEY_TYPE, KeyPurpose};
 use crate::domain::devices::{DEVICE_NAME_MAX, DeviceName};
-use crate::domain::id::DeviceId;
 use crate::domain::invalid::Faults;
 use crate::domain::person::{PERSON_ID_MAX, PersonId};
 use crate::domain::sms::language::Language;
-use crate::service::{BindDevice, BindDeviceError, Challenge};
+use crate::service::BindDevice;
 
 /// Asks for a device and sends its code.
 pub(in crate::api) async fn bind(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
-    once: Once,
-    body: JsonBody,
-) -> Result<Response, ApiError> {
-    let wish = body.read(bind_device)?;
-    let respond = |outcome: Result<Challenge, BindDeviceError>| {
-        Ok((StatusCode::ACCEPTED, Json(BindingView::from(outcome?))).into_response())
-    };
-    let keeping = once.keeping(respond);
-    respond(app.service.bind_device(&caller, wish, &keeping).await)
+    path: PathIds,
+    Once { repeatable, body }: Once,
+) -> Response {
+    let wish = body.read(bind_device);
+    let asked = async |run| app.service.bind_device(&caller, wish?, run).await;
+    let asked = app.service.once(&caller, repeatable, asked).await;
+    answer(asked, &path, |challenge| (StatusCode::ACCEPTED, Json(BindingView::from(challenge))))
 }
 
 /// Lists devices, newest first.
@@ -65,10 +61,9 @@ pub(in crate::api) async fn show(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
-) -> Result<impl IntoResponse, ApiError> {
-    let id = device_id(&path)?;
-    let device = app.service.device(&caller, id).await.map_err(|error| Regarding(path.shown("id"), error))?;
-    Ok(Json(DeviceView::from(device)))
+) -> Response {
+    let device = async { app.service.device(&caller, path.device()?).await };
+    answer(device.await, &path, |device| Json(DeviceView::from(device)))
 }
 
 /// Deletes a device with all its keys.
@@ -76,15 +71,9 @@ pub(in crate::api) async fn delete(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
-) -> Result<StatusCode, ApiError> {
-    let id = device_id(&path)?;
-    app.service.delete_device(&caller, id).await.map_err(|error| Regarding(path.shown("id"), error))?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// The device that the path names.
-pub(in crate::api) fn device_id(path: &PathIds) -> Result<DeviceId, ApiError> {
-    DeviceId::parse(path.text("id")).ok_or_else(|| device_not_found(&path.shown("id")))
+) -> Response {
+    let deleted = async { app.service.delete_device(&caller, path.device()?).await };
+    answer(deleted.await, &path, |()| StatusCode::NO_CONTENT)
 }
 
 fn bind_device(mut fields: Fields) -> Result<BindDevice, Faults> {

@@ -9,6 +9,7 @@ mod kind;
 mod state;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 pub use binding::{Acceptance, Binding, NewBinding, WrongSignature};
 pub use id::ChallengeId;
@@ -20,7 +21,7 @@ pub use state::{ChallengeRules, ChallengeState, Judgement, Over, judge};
 pub const REPEAT_WINDOW: TimeDelta = TimeDelta::minutes(1);
 
 /// When a challenge was made and when it ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ChallengeLife {
     /// When it was asked for.
     pub created_at: DateTime<Utc>,

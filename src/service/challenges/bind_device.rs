@@ -1,5 +1,7 @@
 //! Asks for a device: checks that the person may have another, opens a challenge, and sends its code.
 
+use serde::{Deserialize, Serialize};
+
 use crate::crypto::PublicKey;
 use crate::domain::audit::AuditAction;
 use crate::domain::challenges::{ChallengeId, ChallengeLife, NewBinding};
@@ -8,17 +10,15 @@ use crate::domain::devices::DeviceName;
 use crate::domain::devices::device_data::DeviceData;
 use crate::domain::devices::key::KeyPurpose;
 use crate::domain::id::KeyId;
+use crate::domain::idempotency::Run;
 use crate::domain::numbers::MobileNumber;
-use crate::domain::numbers::country::CountryNotServed;
 use crate::domain::person::PersonId;
 use crate::domain::sms::app_signature::AppSignature;
 use crate::domain::sms::language::Language;
 use crate::domain::sms::limits::SmsSpend;
 use crate::fraud::FraudAction;
-use crate::service::audit::scope::{Keeping, Refusal};
-use crate::service::{Failure, Service};
+use crate::service::{Failure, NotDone, Refusal, Service};
 use crate::sms::{Sms, SmsError};
-use crate::store::StoreError;
 
 /// A wish for a device, already valid in itself.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub struct BindDevice {
 }
 
 /// An open challenge as the caller sees it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Challenge {
     /// Its id, and the device's.
     pub id: ChallengeId,
@@ -50,77 +50,6 @@ pub struct Challenge {
     pub life: ChallengeLife,
 }
 
-/// Why there is no challenge.
-#[derive(Debug, thiserror::Error)]
-pub enum BindDeviceError {
-    /// Unknown person, no number, or an unverified one: nobody may tell which.
-    #[error("the person has no verified mobile number")]
-    NoVerifiedNumber,
-    /// Codes are not sent to the number's country (any more).
-    #[error("the number {0}")]
-    CountryNotServed(#[from] CountryNotServed),
-    /// The person has as many devices as allowed.
-    #[error("the person has as many devices as allowed")]
-    DeviceLimit,
-    /// A bound device already has the key.
-    #[error("a bound device already has the key")]
-    KeyTaken,
-    /// The person has failed too often and has to wait.
-    #[error("the person has failed too often")]
-    CoolingOff {
-        /// For how long, in seconds.
-        retry_after: u64,
-    },
-    /// Too many messages were sent to the number, for the person or by the partner.
-    #[error("too many messages were sent of late")]
-    SmsLimit {
-        /// For how long to wait, in seconds.
-        retry_after: u64,
-    },
-    /// Too few of the codes that were sent to the number's country are used.
-    #[error("sending to the country is stopped")]
-    SendingStopped {
-        /// For how long, in seconds.
-        retry_after: u64,
-    },
-    /// The fraud check said no.
-    #[error("the fraud check declined the device")]
-    Declined,
-    /// No provider took the SMS.
-    #[error("no SMS provider took the message")]
-    SmsNotTaken(#[source] SmsError),
-    /// Our failure.
-    #[error(transparent)]
-    Failure(#[from] Failure),
-}
-
-impl From<StoreError> for BindDeviceError {
-    fn from(error: StoreError) -> Self {
-        Self::Failure(error.into())
-    }
-}
-
-impl Refusal for BindDeviceError {
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::NoVerifiedNumber => "no_verified_number",
-            Self::DeviceLimit => "device_limit",
-            Self::KeyTaken => "key_taken",
-            Self::CoolingOff { .. } => "cooling_off",
-            Self::SmsLimit { .. } => "sms_limit",
-            Self::SendingStopped { .. } => "sending_stopped",
-            Self::CountryNotServed(_) => "country_not_served",
-            Self::Declined => "declined",
-            Self::SmsNotTaken(_) => "sms_not_taken",
-            Self::Failure(failure) => failure.outcome(),
-        }
-    }
-
-    fn is_worth_recording(&self) -> bool {
-        !matches!(self, Self::Failure(_))
-    }
-}
-
 /// How often a binding is tried anew when another request of the person has come in between.
 const TRIES: usize = 3;
 
@@ -128,15 +57,10 @@ impl Service {
     /// Opens a challenge for a new device and sends its code. An older open challenge of the person ends with this.
     ///
     /// Two round trips to the database, one before and one after the fraud check; a third only when the SMS fails.
-    pub async fn bind_device(
-        &self,
-        caller: &Caller,
-        wish: BindDevice,
-        keeping: &Keeping<Result<Challenge, BindDeviceError>>,
-    ) -> Result<Challenge, BindDeviceError> {
+    pub async fn bind_device(&self, caller: &Caller, wish: BindDevice, run: Option<Run>) -> Result<Challenge, NotDone> {
         let now = self.clock.now();
         let (id, key_id) = (ChallengeId::mint(now, self.entropy.bytes()), KeyId::mint(now, self.entropy.bytes()));
-        let mut attempt = self.audit_scope(caller, AuditAction::BindingAsked, keeping);
+        let mut attempt = self.audit_scope(caller, AuditAction::BindingAsked, run);
         self.about(&mut attempt, &wish.person_id);
         attempt.on(id.uuid());
         attempt.with_key(key_id);
@@ -149,7 +73,7 @@ impl Service {
             .assess(FraudAction::DeviceBinding, &wish.person_id, id.bound_device(), wish.device_data.as_ref())
             .await;
         if !attempt.assessed(record) {
-            return Err(self.refuse(&attempt, BindDeviceError::Declined).await);
+            return Err(self.refuse(&attempt, Refusal::Declined).await);
         }
 
         for _ in 0..TRIES {
@@ -167,16 +91,12 @@ impl Service {
             };
             let challenge = Challenge { id, key_id, life };
             let spend = cleared.spend;
-            if self
-                .store
-                .open_binding(attempt.partner, &binding, spend.as_ref(), &attempt.record(Ok(challenge)))
-                .await?
-            {
+            if self.store.open_binding(attempt.partner, &binding, spend.as_ref(), &attempt.done(&challenge)).await? {
                 let language = wish.language.unwrap_or(self.policy.language);
                 if let Err(error) = self.send_code(&binding, language, wish.app_signature.as_ref()).await? {
                     let (now, record) = (self.clock.now(), attempt.undone("sms_not_taken"));
                     self.store.close_binding(attempt.partner, id, now, spend.as_ref(), &record).await?;
-                    return Err(BindDeviceError::SmsNotTaken(error));
+                    return Err(Refusal::SmsNotTaken(error).into());
                 }
                 self.count_sent(attempt.partner, &binding.number, life.created_at);
                 tracing::info!(target: "audit", { challenge.id = %id }, "device binding asked for");
@@ -192,27 +112,26 @@ impl Service {
     }
 
     /// Looks at everything that decides before the fraud check.
-    async fn clear(&self, caller: &Caller, wish: &BindDevice) -> Result<Cleared, BindDeviceError> {
+    async fn clear(&self, caller: &Caller, wish: &BindDevice) -> Result<Cleared, NotDone> {
         let prospects = self
             .store
             .binding_prospects(&caller.partner, &wish.person_id, &wish.key, self.clock.now())
             .await?
-            .ok_or(BindDeviceError::NoVerifiedNumber)?;
+            .ok_or(Refusal::NoVerifiedNumber)?;
         self.admit_for_sms(&prospects.number)?;
         if prospects.bound_devices >= i64::from(self.policy.device_limit) {
-            return Err(BindDeviceError::DeviceLimit);
+            return Err(Refusal::DeviceLimit.into());
         }
         if prospects.key_is_taken {
-            return Err(BindDeviceError::KeyTaken);
+            return Err(Refusal::KeyTaken.into());
         }
         if let Some(cooling) = self.pause(prospects.failures) {
-            return Err(BindDeviceError::CoolingOff { retry_after: self.wait(cooling) });
+            return Err(self.cooling_off(cooling).into());
         }
         if let Some(stopped) = self.stopped_sending(&caller.partner, &prospects.number) {
-            return Err(BindDeviceError::SendingStopped { retry_after: stopped.retry_after });
+            return Err(Refusal::SendingStopped { retry_after: stopped.retry_after }.into());
         }
-        let spend = self.may_send(&prospects.sms);
-        let spend = spend.map_err(|refused| BindDeviceError::SmsLimit { retry_after: refused.retry_after })?;
+        let spend = self.may_send(&prospects.sms)?;
         Ok(Cleared { number: prospects.number, spend })
     }
 

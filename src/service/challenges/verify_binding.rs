@@ -9,11 +9,12 @@ use crate::domain::challenges::{Acceptance, Binding, ChallengeId, ChallengeKind,
 use crate::domain::clients::Caller;
 use crate::domain::devices::device_data::DeviceData;
 use crate::domain::failure_budget::CoolingOff;
+use crate::domain::idempotency::Run;
 use crate::domain::invalid::Faults;
 use crate::fraud::FraudAction;
-use crate::service::audit::scope::{AuditScope, Keeping, Refusal};
-use crate::service::{Challenge, Failure, Service};
-use crate::store::{Accepted, StoreError};
+use crate::service::audit::scope::AuditScope;
+use crate::service::{Challenge, Failure, NotDone, Refusal, Service};
+use crate::store::Accepted;
 
 /// What the phone answers to a challenge.
 pub struct BindingAnswer {
@@ -23,68 +24,11 @@ pub struct BindingAnswer {
     pub device_data: Option<DeviceData>,
 }
 
-/// Why the device is not bound.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyBindingError {
-    /// No such challenge, or it was met, expired, superseded or closed.
-    #[error("the challenge is not open")]
-    NotOpen,
-    /// The challenge is open, but the answer cannot be read. Costs no attempt.
-    #[error("the answer is malformed")]
-    Malformed(Faults),
-    /// The person has failed too often and has to wait; nothing was verified.
-    #[error("the person has failed too often")]
-    CoolingOff {
-        /// For how long, in seconds.
-        retry_after: u64,
-    },
-    /// The signature is not one over the code by the key. Costs an attempt.
-    #[error("the signature is wrong")]
-    WrongSignature,
-    /// The fraud check said no; the challenge is closed.
-    #[error("the fraud check declined the device")]
-    Declined,
-    /// The person has as many devices as allowed; the challenge is closed.
-    #[error("the person has as many devices as allowed")]
-    DeviceLimit,
-    /// A bound device already has the key; the challenge is closed.
-    #[error("a bound device already has the key")]
-    KeyTaken,
-    /// Our failure.
-    #[error(transparent)]
-    Failure(#[from] Failure),
-}
-
-impl From<StoreError> for VerifyBindingError {
-    fn from(error: StoreError) -> Self {
-        Self::Failure(error.into())
-    }
-}
-
-impl Refusal for VerifyBindingError {
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::NotOpen => "not_open",
-            Self::Malformed(_) => "malformed",
-            Self::CoolingOff { .. } => "cooling_off",
-            Self::WrongSignature => "wrong",
-            Self::Declined => "declined",
-            Self::DeviceLimit => "device_limit",
-            Self::KeyTaken => "key_taken",
-            Self::Failure(failure) => failure.outcome(),
-        }
-    }
-
-    fn is_worth_recording(&self) -> bool {
-        !matches!(self, Self::Malformed(_) | Self::Failure(_))
-    }
-}
-
 impl Service {
-    /// An open challenge, for whoever lost the answer to their POST.
-    pub async fn challenge(&self, caller: &Caller, id: ChallengeId) -> Result<Option<Challenge>, Failure> {
-        let open = self.open_binding(caller, id).await?;
-        Ok(open.map(|(open, _)| Challenge { id: open.id, key_id: open.key_id, life: open.life() }))
+    /// An open challenge, for a client that lost the answer to its POST.
+    pub async fn challenge(&self, caller: &Caller, id: ChallengeId) -> Result<Challenge, NotDone> {
+        let (open, _) = self.open_binding(caller, id).await?.ok_or(Refusal::ChallengeNotOpen)?;
+        Ok(Challenge { id: open.id, key_id: open.key_id, life: open.life() })
     }
 
     /// Binds the device if the answer is right.
@@ -96,12 +40,12 @@ impl Service {
         caller: &Caller,
         id: ChallengeId,
         answer: Result<BindingAnswer, Faults>,
-        keeping: &Keeping<Result<(), VerifyBindingError>>,
-    ) -> Result<(), VerifyBindingError> {
-        let mut attempt = self.audit_scope(caller, AuditAction::BindingAnswered, keeping);
+        run: Option<Run>,
+    ) -> Result<(), NotDone> {
+        let mut attempt = self.audit_scope(caller, AuditAction::BindingAnswered, run);
         attempt.on(id.uuid());
         let outcome = self.verify(caller, id, answer, &mut attempt).await;
-        let label = outcome.as_ref().map_or_else(Refusal::outcome, |verified| verified.outcome());
+        let label = outcome.as_ref().map_or_else(NotDone::outcome, |verified| verified.outcome());
         let purpose = ChallengeKind::Binding.as_str();
         metrics::counter!("signature_verifications_total", "purpose" => purpose, "outcome" => label).increment(1);
         outcome.map(drop)
@@ -112,14 +56,14 @@ impl Service {
         caller: &Caller,
         id: ChallengeId,
         answer: Result<BindingAnswer, Faults>,
-        attempt: &mut Answering<'_>,
-    ) -> Result<Verified, VerifyBindingError> {
+        attempt: &mut AuditScope<'_>,
+    ) -> Result<Verified, NotDone> {
         let Some((mut binding, cooling)) = self.open_binding(caller, id).await? else {
             return self.is_over(caller, id, answer.as_ref().ok(), attempt).await;
         };
         self.about(attempt, &binding.person_id);
         attempt.with_key(binding.key_id);
-        let answer = answer.map_err(VerifyBindingError::Malformed)?;
+        let answer = answer?;
         if let Some(cooling) = cooling {
             return Err(self.refuse(attempt, self.cooling_off(cooling)).await);
         }
@@ -130,7 +74,7 @@ impl Service {
                 self.assess(FraudAction::DeviceVerification, &binding.person_id, id.bound_device(), device_data).await;
             if !attempt.assessed(record) {
                 // Left open, the challenge could be met after all by leaving the payload out.
-                return self.close(id, attempt, || VerifyBindingError::Declined).await;
+                return self.close(id, attempt, Refusal::Declined).await;
             }
         }
         for _ in 0..TRIES {
@@ -151,7 +95,7 @@ impl Service {
                 return Err(self.refuse(attempt, self.cooling_off(cooling)).await);
             }
             if is_right && binding.bound_devices >= i64::from(self.policy.device_limit) {
-                return self.close(id, attempt, || VerifyBindingError::DeviceLimit).await;
+                return self.close(id, attempt, Refusal::DeviceLimit).await;
             }
         }
         Err(Failure::Overtaken.into())
@@ -164,20 +108,20 @@ impl Service {
         caller: &Caller,
         id: ChallengeId,
         answer: Option<&BindingAnswer>,
-        attempt: &mut Answering<'_>,
-    ) -> Result<Verified, VerifyBindingError> {
+        attempt: &mut AuditScope<'_>,
+    ) -> Result<Verified, NotDone> {
         let fingerprint = answer.map(|answer| answer.signature.fingerprint());
         if let Some(past) = self.store.past_binding(&caller.partner, id, fingerprint, self.clock.now()).await? {
             if past.is_repeat {
                 // Right answers are kept under the key of their request, whichever request did the work.
-                if let Some(kept) = attempt.keeping.keep(Ok(())) {
-                    self.store.keep_answer(&caller.partner, &kept).await?;
+                if let Some(kept) = attempt.kept(&Ok(&())) {
+                    self.store.keep_outcome(&caller.partner, &kept).await?;
                 }
                 return Ok(Verified::Again);
             }
             self.about(attempt, &past.person_id);
         }
-        Err(self.refuse(attempt, VerifyBindingError::NotOpen).await)
+        Err(self.refuse(attempt, Refusal::ChallengeNotOpen).await)
     }
 
     fn is_right(&self, binding: &Binding, signature: &DerSignature) -> Result<bool, Failure> {
@@ -191,8 +135,8 @@ impl Service {
         &self,
         binding: &Binding,
         answer: &BindingAnswer,
-        attempt: &Answering<'_>,
-    ) -> Result<Option<Result<Verified, VerifyBindingError>>, Failure> {
+        attempt: &AuditScope<'_>,
+    ) -> Result<Option<Result<Verified, NotDone>>, Failure> {
         let acceptance = Acceptance {
             id: binding.id,
             person_id: binding.person_id.clone(),
@@ -201,7 +145,7 @@ impl Service {
             device_limit: i64::from(self.policy.device_limit),
             rules: self.policy.challenge_rules(ChallengeKind::Binding),
         };
-        let accepted = self.store.accept_binding(attempt.partner, &acceptance, &attempt.record(Ok(()))).await?;
+        let accepted = self.store.accept_binding(attempt.partner, &acceptance, &attempt.done(&())).await?;
         if let Some(number) = binding.number.as_ref().filter(|_| accepted != Accepted::Overtaken) {
             self.count_used(attempt.partner, number, binding.created_at);
         }
@@ -210,7 +154,7 @@ impl Service {
                 tracing::info!(target: "audit", { device.id = %binding.id, key.id = %binding.key_id }, "device bound");
                 Some(Ok(Verified::Bound))
             }
-            Accepted::KeyTaken => Some(self.close(binding.id, attempt, || VerifyBindingError::KeyTaken).await),
+            Accepted::KeyTaken => Some(self.close(binding.id, attempt, Refusal::KeyTaken).await),
             Accepted::Overtaken => None,
         })
     }
@@ -219,32 +163,23 @@ impl Service {
     async fn count_wrong_signature(
         &self,
         id: ChallengeId,
-        attempt: &Answering<'_>,
-    ) -> Result<Option<Result<Verified, VerifyBindingError>>, Failure> {
+        attempt: &AuditScope<'_>,
+    ) -> Result<Option<Result<Verified, NotDone>>, Failure> {
         let rules = self.policy.challenge_rules(ChallengeKind::Binding);
         let (wrong, cap) = (WrongSignature { id, at: self.clock.now(), rules }, rules.wrong_answers_cap);
-        let record = attempt.record(Err(VerifyBindingError::WrongSignature));
+        let record = attempt.refused(&Refusal::WrongSignature);
         let counted = self.store.count_wrong_signature(attempt.partner, &wrong, &record).await?;
         Ok(counted.map(|wrong| {
             tracing::info!(target: "audit", { challenge.id = %id, wrong, left = cap - wrong }, "wrong signature");
-            Err(VerifyBindingError::WrongSignature)
+            Err(Refusal::WrongSignature.into())
         }))
     }
 
     /// Closes a challenge that can no longer be met, and says why.
-    async fn close(
-        &self,
-        id: ChallengeId,
-        attempt: &Answering<'_>,
-        refusal: impl Fn() -> VerifyBindingError,
-    ) -> Result<Verified, VerifyBindingError> {
-        let record = attempt.record(Err(refusal()));
+    async fn close(&self, id: ChallengeId, attempt: &AuditScope<'_>, refusal: Refusal) -> Result<Verified, NotDone> {
+        let record = attempt.refused(&refusal);
         self.store.close_binding(attempt.partner, id, self.clock.now(), None, &record).await?;
-        Err(refusal())
-    }
-
-    fn cooling_off(&self, cooling: CoolingOff) -> VerifyBindingError {
-        VerifyBindingError::CoolingOff { retry_after: self.wait(cooling) }
+        Err(refusal.into())
     }
 
     /// The attempt, and the pause that its person is in, unless the attempt is over.
@@ -261,9 +196,6 @@ impl Service {
         })
     }
 }
-
-/// An answer under way.
-type Answering<'a> = AuditScope<'a, (), VerifyBindingError>;
 
 /// How often a verdict is tried anew when another request of the person has come in between.
 const TRIES: usize = 3;

@@ -9,25 +9,8 @@ use crate::domain::devices::key::DeviceKey;
 use crate::domain::devices::{Device, DeviceWithKeys};
 use crate::domain::id::{DeviceId, KeyId};
 use crate::service::audit::scope::event;
-use crate::service::{Failure, Service};
-use crate::store::{DeleteOutcome, DevicePage, DeviceQuery, StoreError};
-
-/// Why there is no device.
-#[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
-    /// No such device of this partner.
-    #[error("there is no such device")]
-    NotFound,
-    /// Our failure.
-    #[error(transparent)]
-    Failure(#[from] Failure),
-}
-
-impl From<StoreError> for DeviceError {
-    fn from(error: StoreError) -> Self {
-        Self::Failure(error.into())
-    }
-}
+use crate::service::{Failure, NotDone, Refusal, Service};
+use crate::store::{DeleteOutcome, DevicePage, DeviceQuery};
 
 impl Service {
     /// A page of the partner's devices.
@@ -36,22 +19,22 @@ impl Service {
     }
 
     /// One device, also a deleted one.
-    pub async fn device(&self, caller: &Caller, id: DeviceId) -> Result<Device, DeviceError> {
-        self.store.device(&caller.partner, id).await?.ok_or(DeviceError::NotFound)
+    pub async fn device(&self, caller: &Caller, id: DeviceId) -> Result<Device, NotDone> {
+        self.store.device(&caller.partner, id).await?.ok_or(Refusal::DeviceNotFound.into())
     }
 
     /// A device, also a deleted one, with the keys that can sign for it.
-    pub async fn device_with_keys(&self, caller: &Caller, id: DeviceId) -> Result<DeviceWithKeys, DeviceError> {
-        self.store.device_with_keys(&caller.partner, id).await?.ok_or(DeviceError::NotFound)
+    pub async fn device_with_keys(&self, caller: &Caller, id: DeviceId) -> Result<DeviceWithKeys, NotDone> {
+        self.store.device_with_keys(&caller.partner, id).await?.ok_or(Refusal::DeviceNotFound.into())
     }
 
     /// One key that can sign for a device.
-    pub async fn key(&self, caller: &Caller, device: DeviceId, key: KeyId) -> Result<Option<DeviceKey>, Failure> {
-        Ok(self.store.key(&caller.partner, device, key).await?)
+    pub async fn key(&self, caller: &Caller, device: DeviceId, key: KeyId) -> Result<DeviceKey, NotDone> {
+        self.store.key(&caller.partner, device, key).await?.ok_or(Refusal::KeyNotFound.into())
     }
 
     /// Deletes a device with all its keys, at once on every replica.
-    pub async fn delete_device(&self, caller: &Caller, id: DeviceId) -> Result<(), DeviceError> {
+    pub async fn delete_device(&self, caller: &Caller, id: DeviceId) -> Result<(), NotDone> {
         let now = self.clock.now();
         let mut deletion = event(&caller.client_id, AuditAction::DeviceDeleted, now, self.entropy.bytes());
         deletion.object_id = Some(id.uuid());
@@ -65,6 +48,6 @@ impl Service {
             DeleteOutcome::NotFound => {}
         }
         self.store.record(&caller.partner, &deletion.with_outcome("not_found").into()).await?;
-        Err(DeviceError::NotFound)
+        Err(Refusal::DeviceNotFound.into())
     }
 }

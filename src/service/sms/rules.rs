@@ -1,27 +1,20 @@
 //! Whether a code may be sent to a number at all, and what is told of those that may not.
 
 use crate::domain::numbers::MobileNumber;
-use crate::domain::numbers::country::CountryNotServed;
 use crate::domain::sms::enforcement::Enforcement;
 use crate::domain::sms::limits::{SmsSpend, SmsUse};
-use crate::service::Service;
-
-/// A code that may not be sent now.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::service) struct SmsRefused {
-    /// For how long to wait, in seconds.
-    pub(in crate::service) retry_after: u64,
-}
+use crate::service::{Refusal, Service};
 
 impl Service {
     /// Whether codes may go to the number's country. Asked again before each code: the operator may have narrowed the list
     /// since the number was given.
-    pub(in crate::service) fn admit_for_sms(&self, number: &MobileNumber) -> Result<(), CountryNotServed> {
-        self.policy.sms_countries.admit(number).inspect_err(|_| count_refusal("country", Enforcement::Enforce))
+    pub(in crate::service) fn admit_for_sms(&self, number: &MobileNumber) -> Result<(), Refusal> {
+        let admitted = self.policy.sms_countries.admit(number);
+        Ok(admitted.inspect_err(|_| count_refusal("country", Enforcement::Enforce))?)
     }
 
     /// What sending a code costs; `None` when nothing is counted.
-    pub(in crate::service) fn may_send(&self, used: &SmsUse) -> Result<Option<SmsSpend>, SmsRefused> {
+    pub(in crate::service) fn may_send(&self, used: &SmsUse) -> Result<Option<SmsSpend>, Refusal> {
         let (now, limits) = (self.clock.now(), &self.policy.sms_limits);
         let mut spend = limits.spend(used, now);
         match self.policy.sms_enforcement {
@@ -32,7 +25,7 @@ impl Service {
         }
         match limits.reached(used, now) {
             Some(reached) if self.refuses_sms(reached.limit) => {
-                Err(SmsRefused { retry_after: reached.retry_after_seconds() })
+                Err(Refusal::SmsLimit { retry_after: reached.retry_after_seconds() })
             }
             _ => Ok(Some(spend)),
         }

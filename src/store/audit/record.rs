@@ -1,15 +1,14 @@
-//! What is written down together with a change: the audit event, the fraud assessment, the answer for an idempotency key.
+//! What is written down together with a change: the audit event, the fraud assessment, the outcome for an idempotency key.
 //!
 //! All of it is in the commit of the change or none of it is. A request that changed nothing because it was refused is
 //! written down alone.
 
 use sqlx::query::Query;
 use sqlx::{Encode, Type};
-use uuid::Uuid;
 
 use crate::domain::audit::AuditEvent;
 use crate::domain::fraud::FraudRecord;
-use crate::domain::idempotency::KeptAnswer;
+use crate::domain::idempotency::KeptOutcome;
 use crate::domain::person::PartnerId;
 use crate::store::audit::events::{SubjectColumns, insert_event};
 use crate::store::dialect::Dialect;
@@ -25,13 +24,13 @@ pub struct AuditRecord {
     pub event: AuditEvent,
     /// What the fraud check said, when it was asked.
     pub fraud: Option<FraudRecord>,
-    /// The answer, when the request came with an idempotency key.
-    pub answer: Option<KeptAnswer>,
+    /// The outcome, when the request came with an idempotency key.
+    pub kept: Option<KeptOutcome>,
 }
 
 impl From<AuditEvent> for AuditRecord {
     fn from(event: AuditEvent) -> Self {
-        Self { event, fraud: None, answer: None }
+        Self { event, fraud: None, kept: None }
     }
 }
 
@@ -48,7 +47,7 @@ pub trait AuditRecords {
 #[async_trait::async_trait]
 impl<DB: Dialect> AuditRecords for SqlStore<DB> {
     async fn record(&self, partner: &PartnerId, record: &AuditRecord) -> Result<()> {
-        if record.fraud.is_none() && record.answer.is_none() {
+        if record.fraud.is_none() && record.kept.is_none() {
             self.write(insert_event::<DB>(partner, &record.event)).await?;
             return Ok(());
         }
@@ -68,8 +67,8 @@ pub(in crate::store) async fn write_down<DB: Dialect>(
     if let Some(fraud) = &record.fraud {
         fraud_assessments::insert::<DB>(partner, fraud).execute(&mut **transaction).await?;
     }
-    if let Some(answer) = &record.answer {
-        let kept = keep_answer::<DB>(partner, answer).fetch_all(&mut **transaction).await?;
+    if let Some(outcome) = &record.kept {
+        let kept = keep_outcome::<DB>(partner, outcome).fetch_all(&mut **transaction).await?;
         if kept.is_empty() {
             return Err(StoreError::ClaimLost);
         }
@@ -77,47 +76,25 @@ pub(in crate::store) async fn write_down<DB: Dialect>(
     Ok(())
 }
 
-/// Writes the answer under its claim, or takes one back that came to nothing.
-pub(in crate::store) fn keep_answer<DB: Dialect>(
+/// Writes the outcome under its claim, or takes one back that came to nothing.
+pub(in crate::store) fn keep_outcome<DB: Dialect>(
     partner: &PartnerId,
-    kept: &KeptAnswer,
+    kept: &KeptOutcome,
 ) -> Query<'static, DB, DB::Arguments> {
-    let columns = AnswerColumns::of(kept);
     sqlx::query(
         "update idempotent_request
-            set status = $2
-              , body = $3
-              , retry_after = $4
-          where claim_id = $1
-            and partner_id = $5
+            set outcome = $4
+              , request_id = $5
+          where partner_id = $1
+            and scope = $2
+            and claim_id = $3
          returning claim_id",
     )
-    .bind(kept.claim.uuid())
-    .bind(columns.status)
-    .bind(columns.body.map(<[u8]>::to_vec))
-    .bind(columns.retry_after)
     .bind(partner.as_str().to_owned())
-}
-
-/// The columns of a kept answer; all null when there is none.
-#[derive(Default)]
-pub(in crate::store) struct AnswerColumns<'a> {
-    pub(in crate::store) claim: Option<Uuid>,
-    pub(in crate::store) status: Option<i64>,
-    pub(in crate::store) body: Option<&'a [u8]>,
-    pub(in crate::store) retry_after: Option<i64>,
-}
-
-impl<'a> AnswerColumns<'a> {
-    pub(in crate::store) fn of(kept: &'a KeptAnswer) -> Self {
-        let answer = kept.answer.as_ref();
-        Self {
-            claim: Some(kept.claim.uuid()),
-            status: answer.map(|answer| answer.status.into()),
-            body: answer.map(|answer| &answer.body[..]),
-            retry_after: answer.and_then(|answer| answer.retry_after).and_then(|seconds| i64::try_from(seconds).ok()),
-        }
-    }
+    .bind(kept.run.scope.to_vec())
+    .bind(kept.run.claim_id)
+    .bind(kept.outcome.clone())
+    .bind(kept.run.request_id.clone())
 }
 
 /// Binds a record to $1 to $23 of a statement that writes it down together with its change.
@@ -134,7 +111,7 @@ where
     let event = &record.event;
     let subject = SubjectColumns::of(event);
     let fraud = record.fraud.as_ref();
-    let answer = record.answer.as_ref().map(AnswerColumns::of).unwrap_or_default();
+    let kept = record.kept.as_ref();
     query
         .bind(partner.as_str())
         .bind(event.id)
@@ -155,8 +132,8 @@ where
         .bind(fraud.map(|fraud| fraud.latency_ms))
         .bind(fraud.map(|fraud| yes_or_no(fraud.allowed)))
         .bind(fraud.map(|fraud| fraud.assessed_at))
-        .bind(answer.claim)
-        .bind(answer.status)
-        .bind(answer.body)
-        .bind(answer.retry_after)
+        .bind(kept.map(|kept| kept.run.claim_id))
+        .bind(kept.map(|kept| &kept.run.scope[..]))
+        .bind(kept.and_then(|kept| kept.outcome.as_deref()))
+        .bind(kept.map(|kept| kept.run.request_id.as_str()))
 }

@@ -1,8 +1,6 @@
 //! Every word that the service has for a refusal, provoked, and found in the trail once for each time.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
 use chrono::TimeDelta;
 use device_management::domain::clients::Permissions;
@@ -10,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::naming::OPERATOR_REFUSED;
 use super::{DEVICES, PAYLOAD, new_events, wish};
+use crate::architecture::sources;
 use crate::harness::provider::{Manners, RudeServer};
 use crate::harness::{NUMBER, Network, Phone, TestApp, on_both_databases, sql};
 use crate::sms_conversion::{Watched, trip};
@@ -84,18 +83,8 @@ const COOLING_OFF: [&str; 5] = [
 ];
 const DECLINED: [&str; 3] = ["binding.answered declined", "binding.asked declined", "key.added declined"];
 
-/// Where the words stand, and what the events begin with whose outcomes they are.
-const WORDS: [(&str, &[&str]); 6] = [
-    ("bind_device.rs", &["binding.asked"]),
-    ("verify_binding.rs", &["binding.answered"]),
-    ("keys.rs", &["key.added"]),
-    ("mobile_number.rs", &["number."]),
-    ("devices.rs", &["device.deleted"]),
-    ("client_credentials.rs", &["client."]),
-];
-
-/// What is never recorded.
-const UNRECORDED: [&str; 2] = ["malformed", "failure"];
+/// What is never recorded: no attempt, or one that another request has made.
+const UNRECORDED: [&str; 3] = ["malformed", "still_running", "idempotency_key_reused"];
 
 #[test]
 fn every_word_for_a_refusal_is_provoked() {
@@ -114,36 +103,28 @@ fn every_word_for_a_refusal_is_provoked() {
     .concat()
     .into_iter()
     .collect();
-    let service = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/service");
-    let mut with_words = BTreeSet::new();
-    for entry in fs::read_dir(&service).unwrap() {
-        let path = entry.unwrap().path();
-        let file = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let source = fs::read_to_string(&path).unwrap();
-        let words = words_of_refusals(&source);
-        if words.is_empty() {
-            continue;
+    let mut words = BTreeSet::new();
+    for (file, source) in sources() {
+        if file.starts_with("service/") {
+            let (source, _) = source.split_once("#[cfg(test)]").unwrap_or((&source, ""));
+            words.extend(words_of_refusals(source).into_iter().map(str::to_owned));
         }
-        let (_, actions) = WORDS.iter().find(|(known, _)| *known == file).unwrap_or_else(|| panic!("{file} has words"));
-        for word in words {
-            let is_provoked = actions.iter().any(|action| {
-                provoked.iter().any(|event| event.starts_with(action) && event.ends_with(&format!(" {word}")))
-            });
-            assert!(is_provoked, "no test provokes {word:?} of {file}");
-        }
-        with_words.insert(file);
     }
-    assert_eq!(with_words, WORDS.map(|(file, _)| file.to_owned()).into());
+    for word in ["wrong", "not_found", "revoked"] {
+        assert!(words.contains(word), "the reader of sources does not find {word:?}");
+    }
+    for word in words.iter().filter(|word| !UNRECORDED.contains(&&***word)) {
+        let is_provoked = provoked.iter().any(|event| event.ends_with(&format!(" {word}")));
+        assert!(is_provoked, "no test provokes {word:?}");
+    }
 }
 
-/// The words that a `Refusal` has for its outcomes, and those of refusals that are words only.
+/// The words that `Refusal` has for its reasons, and those of refusals that are words only.
 fn words_of_refusals(source: &str) -> Vec<&str> {
-    let source = source.split_once("#[cfg(test)]").map_or(source, |(source, _)| source);
     let spelt_out = source.split("with_outcome(\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let refusal = source.split_once("\nimpl Refusal for ").map_or("", |(_, rest)| rest);
-    let (refusal, _) = refusal.split_once("\n}\n").unwrap_or_default();
-    let words = refusal.split('"').skip(1).step_by(2).chain(spelt_out);
-    words.filter(|word| !UNRECORDED.contains(word)).collect()
+    let reasons = source.split_once("\nimpl Refusal {").map_or("", |(_, rest)| rest);
+    let (reasons, _) = reasons.split_once("\n    }\n").unwrap_or_default();
+    reasons.split('"').skip(1).step_by(2).chain(spelt_out).collect()
 }
 
 async fn a_number_that_is_refused_leaves_one_event(app: TestApp) {

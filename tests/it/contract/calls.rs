@@ -1,6 +1,6 @@
 //! One well-formed request for each operation, about things that are there.
 
-use device_management::domain::idempotency::{Claim, Claimed, scope};
+use device_management::domain::idempotency::{Claim, Claimed, Run, scope};
 use device_management::domain::person::PartnerId;
 use serde_json::{Value, json};
 
@@ -23,9 +23,13 @@ impl Call {
     /// Has another run of the partner's hold this idempotency key, with this body.
     pub(crate) async fn claim(&self, app: &TestApp, key: &str, body: &str) {
         let acme = PartnerId::parse("acme").unwrap();
-        let claim = Claim {
-            id: uuid::Uuid::from_bytes(app.app.service.entropy.bytes()).into(),
+        let run = Run {
             scope: scope(&acme, "client-of-acme", self.method, &self.path, key),
+            claim_id: uuid::Uuid::from_bytes(app.app.service.entropy.bytes()),
+            request_id: "a-running-request".to_owned(),
+        };
+        let claim = Claim {
+            run,
             digests: app.app.request_digests.of(body.as_bytes()),
             partner: acme,
             person: None,

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use chrono::TimeDelta;
-use device_management::domain::idempotency::{Claim, Claimed, scope};
+use device_management::domain::idempotency::{Claim, Claimed, Run, scope};
 use device_management::domain::person::PartnerId;
 use serde_json::{Value, json};
 
@@ -21,9 +21,13 @@ on_both_databases![
 /// Claims a key as a process does that then dies.
 async fn claim(app: &TestApp, key: &str, body: &Value) -> Claimed {
     let acme = PartnerId::parse("acme").unwrap();
-    let claim = Claim {
-        id: uuid::Uuid::from_bytes(app.app.service.entropy.bytes()).into(),
+    let run = Run {
         scope: scope(&acme, "client-of-acme", "POST", DEVICES, key),
+        claim_id: uuid::Uuid::from_bytes(app.app.service.entropy.bytes()),
+        request_id: "a-lost-request".to_owned(),
+    };
+    let claim = Claim {
+        run,
         digests: app.app.request_digests.of(body.to_string().as_bytes()),
         partner: acme,
         person: None,

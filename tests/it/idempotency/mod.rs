@@ -1,6 +1,7 @@
 //! Requests that are sent twice with one `Idempotency-Key` (contract section 1.2): one effect, one SMS, one answer.
 
 mod final_answers;
+mod kept_outcomes;
 mod lost_runs;
 
 use axum::body::Body;

@@ -1,7 +1,7 @@
 //! The claim of a request with an idempotency key: held by one run, and whoever has lost it has no effect.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use device_management::domain::idempotency::{Claim, ClaimId, Claimed, KeptAnswer, LEASE, StoredAnswer};
+use device_management::domain::idempotency::{Claim, Claimed, KeptOutcome, LEASE, PastOutcome, Run};
 use device_management::store::{Accepted, AuditRecord, StoreError};
 use uuid::Uuid;
 
@@ -16,22 +16,29 @@ on_both_databases![
 ];
 
 fn claim(run: u128, at: DateTime<Utc>) -> Claim {
-    let id = ClaimId::from(Uuid::from_u128(run));
-    Claim { id, scope: [1; 32], digests: vec![[2; 32]], partner: acme(), person: None, at }
+    Claim { run: the_run(run), digests: vec![[2; 32]], partner: acme(), person: None, at }
 }
 
-fn answer(status: u16) -> StoredAnswer {
-    StoredAnswer { status, body: b"{}".to_vec(), retry_after: None }
+fn the_run(run: u128) -> Run {
+    Run { scope: [1; 32], claim_id: Uuid::from_u128(run), request_id: format!("request-{run}") }
 }
 
-fn kept(claim: ClaimId, status: u16) -> KeptAnswer {
-    KeptAnswer { claim, answer: Some(answer(status)) }
+fn outcome(status: u16) -> String {
+    format!("{{\"Ok\":{status}}}")
+}
+
+fn kept(run: u128, status: u16) -> KeptOutcome {
+    KeptOutcome { run: the_run(run), outcome: Some(outcome(status)) }
+}
+
+/// What this run has kept.
+fn past(run: u128, status: u16) -> Claimed {
+    Claimed::Before(PastOutcome { outcome: outcome(status), request_id: format!("request-{run}") })
 }
 
 /// What is written down under the claim of this run.
 fn under(run: u128, status: Option<u16>) -> AuditRecord {
-    let claim = ClaimId::from(Uuid::from_u128(run));
-    AuditRecord { answer: Some(KeptAnswer { claim, answer: status.map(answer) }), ..record() }
+    AuditRecord { kept: Some(KeptOutcome { run: the_run(run), outcome: status.map(outcome) }), ..record() }
 }
 
 async fn one_of_many_runs_at_once_gets_the_claim(it: TestStore) {
@@ -81,23 +88,22 @@ async fn a_run_that_was_taken_over_changes_nothing(it: TestStore) {
     let accepted = it.accept_binding(&acme(), &acceptance(&attempt), &under(2, Some(204))).await.unwrap();
     assert_eq!(accepted, Accepted::Bound);
     let over = it.claim_request(&claim(3, late + LEASE)).await.unwrap();
-    assert_eq!(over, Claimed::Answered(answer(204)));
+    assert_eq!(over, past(2, 204));
 }
 
 async fn a_run_that_was_taken_over_does_not_end_the_other(it: TestStore) {
     let late = now() + LEASE;
     assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
     assert_eq!(it.claim_request(&claim(2, late)).await.unwrap(), Claimed::Yes);
-    let (first, second) = (claim(1, late).id, claim(2, late).id);
-    let lost = it.keep_answer(&acme(), &kept(first, 204)).await;
+    let lost = it.keep_outcome(&acme(), &kept(1, 204)).await;
     assert!(matches!(lost, Err(StoreError::ClaimLost)), "{lost:?}");
-    it.end_request(&acme(), first, late).await.unwrap();
+    it.end_request(&acme(), &the_run(1), late).await.unwrap();
     let running = it.claim_request(&claim(3, late + TimeDelta::seconds(1))).await.unwrap();
     assert_eq!(running, Claimed::Running { until: late + LEASE });
-    it.keep_answer(&acme(), &kept(second, 204)).await.unwrap();
+    it.keep_outcome(&acme(), &kept(2, 204)).await.unwrap();
     assert_eq!(it.claim_request(&claim(3, late)).await.unwrap(), Claimed::Running { until: late + LEASE });
-    it.end_request(&acme(), second, late).await.unwrap();
-    assert_eq!(it.claim_request(&claim(3, late)).await.unwrap(), Claimed::Answered(answer(204)));
+    it.end_request(&acme(), &the_run(2), late).await.unwrap();
+    assert_eq!(it.claim_request(&claim(3, late)).await.unwrap(), past(2, 204));
 }
 
 async fn an_answer_that_was_taken_back_lets_a_retry_run(it: TestStore) {
@@ -107,7 +113,7 @@ async fn an_answer_that_was_taken_back_lets_a_retry_run(it: TestStore) {
     assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
     assert!(it.open_binding(&acme(), &attempt, None, &under(1, Some(202))).await.unwrap());
     it.close_binding(&acme(), attempt.id, now(), None, &under(1, None)).await.unwrap();
-    it.end_request(&acme(), claim(1, now()).id, now()).await.unwrap();
+    it.end_request(&acme(), &the_run(1), now()).await.unwrap();
     // Free, also for another body.
     let other = Claim { digests: vec![[3; 32]], ..claim(2, now()) };
     assert_eq!(it.claim_request(&other).await.unwrap(), Claimed::Yes);

@@ -47,9 +47,9 @@ const FILLING: &str = "
       from device;
 
     insert into idempotent_request
-        (scope, claim_id, digest, partner_id, person_id, claimed_at, lease_until, status, body, finished_at)
+        (scope, claim_id, digest, partner_id, person_id, claimed_at, lease_until, outcome, request_id, finished_at)
     select sha256(i::text::bytea), gen_random_uuid(), '', 'acme', 'person-' || i
-         , timestamptz '2022-03-18T14:00:00Z' - i * interval '2 seconds', '2022-03-01', 201, '', '2022-03-01'
+         , timestamptz '2022-03-18T14:00:00Z' - i * interval '2 seconds', '2022-03-01', '{\"Ok\":null}', 'a-request', '2022-03-01'
       from generate_series(1, 60000) i;
 
     insert into audit_seal (partner_id, seal, events, previous_hash, hash, sealed_at)

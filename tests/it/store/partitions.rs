@@ -75,14 +75,8 @@ async fn what_is_unique_without_its_partner_is_known() {
     );
     // Random ids, and a digest that the client's id is part of: tables that are spread by partner need the partner in each,
     // and lose nothing by it.
-    let known = [
-        "device_key_pkey",
-        "device_pkey",
-        "fraud_assessment_pkey",
-        "idempotent_request_claim",
-        "idempotent_request_pkey",
-        "person_binding",
-    ];
+    let known =
+        ["device_key_pkey", "device_pkey", "fraud_assessment_pkey", "idempotent_request_pkey", "person_binding"];
     assert_eq!(found.await, known);
 }
 

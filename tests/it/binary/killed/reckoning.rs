@@ -29,7 +29,7 @@ const FAULTS: [(&str, &str); 4] = [
     ),
     (
         "a claim of an idempotency key never ended",
-        "select count(*) from idempotent_request where status is null and finished_at is null",
+        "select count(*) from idempotent_request where outcome is null and finished_at is null",
     ),
 ];
 
