@@ -69,8 +69,8 @@ pub(super) trait Dialect:
     /// A write that shows that there can be others. `None` where a database that takes none is of use.
     const PROVE_WRITABLE: Option<&'static str>;
 
-    /// The statement that takes an idempotency key: see `claim_request!`.
-    const CLAIM_REQUEST: &'static str;
+    /// The statement that opens a code for a number: see `open_number_code!`.
+    const OPEN_NUMBER_CODE: &'static str;
 
     /// Makes this attempt the person's only open one, spends the message and writes the record down, in one commit. False,
     /// and no attempt opened, when the person has no verified number (any more), or not this one, when a limit stands

@@ -1,9 +1,8 @@
 //! What is no longer needed: removed in small batches, so that no request waits for it.
 //!
 //! Each kind is one statement of its own that looks for the oldest. Nothing that is alive is touched: the instant at which
-//! something ends is in the condition. Attempts and codes are found by the instant in their ids (RFC 9562 section 5.7), and
-//! not by an index on when they end: requests ask for that as well, and Postgres would now and then take such an index for
-//! the way to a single attempt. See `docs/performance.md`.
+//! something ends is in the condition. What has an id of its own is found by the instant in that id (RFC 9562 section 5.7), so
+//! that no index on when it ends has to be written to by requests. See `docs/decisions/0026-keys-and-indexes.md`.
 //!
 //! The size of a batch is written out in the statements: of a parameter Postgres would assume that it is a tenth of the
 //! table, and read all of the table to find them.
@@ -68,7 +67,7 @@ impl ExpiredRows {
 
     /// Whether its statement takes the youngest id that is of interest as $2.
     fn is_found_by_id(self) -> bool {
-        matches!(self, Self::Attempts | Self::Codes)
+        matches!(self, Self::Attempts | Self::Codes | Self::Messages | Self::Assessments)
     }
 
     fn statement(self) -> &'static str {
@@ -86,46 +85,43 @@ impl ExpiredRows {
                       , binding_wrong_signatures = 0
                       , binding_closed_at = null
                   where binding_expires_at < $1
-                    and binding_id in (select binding_id
-                                         from person
-                                        where binding_id < $2
-                                          and binding_expires_at < $1
-                                        order by binding_id
-                                        limit 500)
+                    and (binding_id, partner_id) in (select binding_id, partner_id
+                                                       from person
+                                                      where binding_id < $2
+                                                        and binding_expires_at < $1
+                                                      order by binding_id
+                                                      limit 500)
                  returning person_id"
             }
             Self::Codes => {
-                "update mobile_number
-                    set challenge_id = null
-                      , challenge_otp_version = null
-                      , challenge_expires_at = null
-                      , challenge_wrong_tokens = 0
-                  where challenge_expires_at < $1
-                    and challenge_id in (select challenge_id
-                                           from mobile_number
-                                          where challenge_id < $2
-                                            and challenge_expires_at < $1
-                                          order by challenge_id
-                                          limit 500)
-                 returning person_id"
+                "delete from challenge
+                  where expires_at < $1
+                    and (challenge_id, partner_id) in (select challenge_id, partner_id
+                                                         from challenge
+                                                        where challenge_id < $2
+                                                          and expires_at < $1
+                                                        order by challenge_id
+                                                        limit 500)
+                 returning challenge_id"
             }
             Self::Answers => {
                 "delete from idempotent_request
                   where claimed_at < $1
-                    and scope in (select scope
-                                    from idempotent_request
-                                   where claimed_at < $1
-                                   order by claimed_at
-                                   limit 500)
+                    and (partner_id, scope) in (select partner_id, scope
+                                                  from idempotent_request
+                                                 where claimed_at < $1
+                                                 order by claimed_at
+                                                 limit 500)
                  returning scope"
             }
             Self::Messages => {
                 "delete from sms_sent
                   where sent_at < $1
-                    and (partner_id, message_id) in (select partner_id, message_id
+                    and (message_id, partner_id) in (select message_id, partner_id
                                                        from sms_sent
-                                                      where sent_at < $1
-                                                      order by sent_at
+                                                      where message_id < $2
+                                                        and sent_at < $1
+                                                      order by message_id
                                                       limit 500)
                  returning message_id"
             }
@@ -150,11 +146,12 @@ impl ExpiredRows {
             }
             Self::Assessments => {
                 "delete from fraud_assessment
-                  where assessment_id in (select assessment_id
-                                            from fraud_assessment
-                                           where assessed_at < $1
-                                           order by assessed_at
-                                           limit 500)
+                  where (assessment_id, partner_id) in (select assessment_id, partner_id
+                                                          from fraud_assessment
+                                                         where assessment_id < $2
+                                                           and assessed_at < $1
+                                                         order by assessment_id
+                                                         limit 500)
                  returning assessment_id"
             }
         }
@@ -209,8 +206,8 @@ impl<DB: Dialect> Housekeeping for SqlStore<DB> {
 
     async fn sweep(&self, litter: ExpiredRows, before: DateTime<Utc>) -> Result<usize> {
         let mut transaction = self.begin().await?;
-        // What ended before that moment was made before it.
-        let youngest = uuid_v7(before, [0; 10]);
+        // What ended before that moment was made in its millisecond at the latest.
+        let youngest = uuid_v7(before, [u8::MAX; 10]);
         let query = sqlx::query(litter.statement());
         let query = match litter {
             ExpiredRows::Messages => query.bind(before.timestamp_micros()),

@@ -15,36 +15,6 @@ use crate::store::rows::column;
 use crate::store::sql_store::SqlStore;
 use crate::store::{Result, StoreError};
 
-/// The statement that takes a key which is new, forgotten or free again, or whose run died without an outcome of the same
-/// request: its lease is over, or ends later than a right clock can have written. What names the constraint that keeps a key
-/// from being taken twice is the engine's own.
-macro_rules! claim_request {
-    ($unique:literal) => {
-        concat!(
-            "insert into idempotent_request
-                 (scope, claim_id, digest, partner_id, person_id, claimed_at, lease_until)
-             values ($1, $2, $3, $4, $5, $6, $7)
-             on conflict ",
-            $unique,
-            " do update
-                set claim_id = excluded.claim_id
-                  , digest = excluded.digest
-                  , claimed_at = excluded.claimed_at
-                  , lease_until = excluded.lease_until
-                  , outcome = null
-                  , request_id = null
-                  , finished_at = null
-              where idempotent_request.claimed_at <= $8
-                 or ( idempotent_request.outcome is null
-                      and ( idempotent_request.finished_at is not null
-                         or ( (idempotent_request.lease_until <= $6 or idempotent_request.lease_until > $10)
-                              and idempotent_request.digest in ($3, $9) ) ) )
-             returning claim_id"
-        )
-    };
-}
-pub(super) use claim_request;
-
 /// How often a claim is tried anew when the row that was in its way has vanished.
 const TRIES: usize = 3;
 
@@ -101,21 +71,40 @@ impl<DB: Dialect> IdempotentRequests for SqlStore<DB> {
 }
 
 impl<DB: Dialect> SqlStore<DB> {
-    /// Whether the key was this request's to take.
+    /// Takes a key which is new, forgotten or free again, or whose run died without an outcome of the same request: its lease
+    /// is over, or ends later than a right clock can have written. Gives whether the key was this request's to take.
     async fn try_claim(&self, claim: &Claim) -> Result<bool> {
         let current = claim.digests.first().map(|digest| digest.to_vec()).unwrap_or_default();
         let previous = claim.digests.last().map(|digest| digest.to_vec()).unwrap_or_default();
-        let query = sqlx::query(DB::CLAIM_REQUEST)
-            .bind(claim.run.scope.to_vec())
-            .bind(claim.run.claim_id)
-            .bind(current)
-            .bind(claim.partner.as_str().to_owned())
-            .bind(claim.person.as_ref().map(|person| person.as_str().to_owned()))
-            .bind(claim.at)
-            .bind(claim.at + LEASE)
-            .bind(claim.at - ANSWERS_KEPT_FOR)
-            .bind(previous)
-            .bind(latest_end(claim.at, LEASE));
+        let query = sqlx::query(
+            "insert into idempotent_request
+                 (scope, claim_id, digest, partner_id, person_id, claimed_at, lease_until)
+             values ($1, $2, $3, $4, $5, $6, $7)
+             on conflict (partner_id, scope) do update
+                set claim_id = excluded.claim_id
+                  , digest = excluded.digest
+                  , claimed_at = excluded.claimed_at
+                  , lease_until = excluded.lease_until
+                  , outcome = null
+                  , request_id = null
+                  , finished_at = null
+              where idempotent_request.claimed_at <= $8
+                 or ( idempotent_request.outcome is null
+                      and ( idempotent_request.finished_at is not null
+                         or ( (idempotent_request.lease_until <= $6 or idempotent_request.lease_until > $10)
+                              and idempotent_request.digest in ($3, $9) ) ) )
+             returning claim_id",
+        )
+        .bind(claim.run.scope.to_vec())
+        .bind(claim.run.claim_id)
+        .bind(current)
+        .bind(claim.partner.as_str().to_owned())
+        .bind(claim.person.as_ref().map(|person| person.as_str().to_owned()))
+        .bind(claim.at)
+        .bind(claim.at + LEASE)
+        .bind(claim.at - ANSWERS_KEPT_FOR)
+        .bind(previous)
+        .bind(latest_end(claim.at, LEASE));
         Ok(self.write(query).await?.is_some())
     }
 

@@ -1,4 +1,4 @@
-//! Mobile numbers, one per person. The codes that confirm them are in `number_challenges`.
+//! Mobile numbers, one per person. The codes that confirm them are in `challenges::number`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -155,6 +155,11 @@ impl<DB: Dialect> MobileNumbers for SqlStore<DB> {
             return Ok(None);
         };
         let deleted = number_record::<DB>(row)?;
+        sqlx::query("delete from challenge where partner_id = $1 and person_id = $2 and kind = 'number'")
+            .bind(partner.as_str().to_owned())
+            .bind(person.as_str().to_owned())
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query(
             "update person
                 set binding_closed_at = $3

@@ -20,8 +20,8 @@ use crate::store::audit::record::bind_record;
 use crate::store::challenges::binding_outcomes::{
     bind_acceptance, bind_wrong_signature, count_against_binding, meet_binding,
 };
+use crate::store::challenges::number::open_number_code;
 use crate::store::dialect::Dialect;
-use crate::store::idempotency::claim_request;
 use crate::store::sms::usage::ahead_of_rate;
 
 /// What a statement says that is undone because one of its parts found its conditions broken. Postgres logs it as an error.
@@ -106,8 +106,7 @@ impl Dialect for Postgres {
     // While a primary is away, reads go on from a standby, and no replica can do better.
     const PROVE_WRITABLE: Option<&'static str> = None;
 
-    // By its name: a database that is spread by partner has the partner among its columns.
-    const CLAIM_REQUEST: &'static str = claim_request!("on constraint idempotent_request_pkey");
+    const OPEN_NUMBER_CODE: &'static str = open_number_code!("for key share");
 
     async fn open_binding(
         writer: &Pool<Self>,
@@ -230,8 +229,8 @@ impl Dialect for Postgres {
                  returning *
              ), bound as (
                  insert into device
-                     ( device_id, partner_id, person_id, name, created_at, bound_at, binding_fingerprint, live_keys )
-                 select binding_id, partner_id, person_id, binding_device_name, binding_created_at, $26, $29, 1
+                     ( device_id, partner_id, state, person_id, name, created_at, bound_at, binding_fingerprint, live_keys )
+                 select binding_id, partner_id, 'live', person_id, binding_device_name, binding_created_at, $26, $29, 1
                    from met
              ), key as (
                  insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at, used_at)

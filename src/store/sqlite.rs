@@ -19,8 +19,8 @@ use crate::store::audit::record::{bind_record, write_down};
 use crate::store::challenges::binding_outcomes::{
     bind_acceptance, bind_wrong_signature, count_against_binding, meet_binding,
 };
+use crate::store::challenges::number::open_number_code;
 use crate::store::dialect::Dialect;
-use crate::store::idempotency::claim_request;
 use crate::store::sms::usage::spend_sms;
 
 /// Writes something that nothing reads, and makes it last: a file that cannot be written, or a disk that is full, is met by
@@ -78,7 +78,8 @@ impl Dialect for Sqlite {
 
     const PROVE_WRITABLE: Option<&'static str> = Some(PROVE_WRITABLE);
 
-    const CLAIM_REQUEST: &'static str = claim_request!("(scope)");
+    // There is one writer at a time.
+    const OPEN_NUMBER_CODE: &'static str = open_number_code!("");
 
     async fn open_binding(
         writer: &Pool<Self>,
@@ -154,8 +155,8 @@ impl Dialect for Sqlite {
              returning partner_id;
 
              insert into device
-                 ( device_id, partner_id, person_id, name, created_at, bound_at, binding_fingerprint, live_keys )
-             select binding_id, partner_id, person_id, binding_device_name, binding_created_at, $26, $29, 1
+                 ( device_id, partner_id, state, person_id, name, created_at, bound_at, binding_fingerprint, live_keys )
+             select binding_id, partner_id, 'live', person_id, binding_device_name, binding_created_at, $26, $29, 1
                from person
               where partner_id = $1
                 and person_id = $24

@@ -162,6 +162,7 @@ async fn live(app: &TestApp, partner: &TestClient) {
     with_key("3", &format!("{number}/confirm"), token).await.assert_status(201);
     partner.delete(&number).await.assert_status(200);
     with_key("4", &number, json!({"number": ADAS_NUMBER, "verified": true})).await.assert_status(201);
+    with_key("5", &format!("{number}/authorize"), json!({"number": ADAS_NUMBER})).await.assert_status(201);
     let mut devices = Vec::new();
     for seed in 1..=3 {
         let phone = Phone::new(seed);

@@ -60,6 +60,8 @@ impl Service {
     pub async fn bind_device(&self, caller: &Caller, wish: BindDevice, run: Option<Run>) -> Result<Challenge, NotDone> {
         let now = self.clock.now();
         let (id, key_id) = (ChallengeId::mint(now, self.entropy.bytes()), KeyId::mint(now, self.entropy.bytes()));
+        // The instant in the id, so that the order of ids is that of `created_at`.
+        let life = ChallengeLife::starting(now, self.policy.challenge_life);
         let mut attempt = self.audit_scope(caller, AuditAction::BindingAsked, run);
         self.about(&mut attempt, &wish.person_id);
         attempt.on(id.uuid());
@@ -77,7 +79,6 @@ impl Service {
         }
 
         for _ in 0..TRIES {
-            let life = ChallengeLife::starting(self.clock.now(), self.policy.challenge_life);
             let binding = NewBinding {
                 id,
                 person_id: wish.person_id.clone(),

@@ -181,10 +181,11 @@ impl<DB: Dialect> BindingOutcomes for SqlStore<DB> {
             "select person_id
                   , cast(case when binding_fingerprint = $3
                                and bound_at > $4
-                               and live_keys <> 0 then 1 else 0 end as bigint) as repeated
+                               and state = 'live' then 1 else 0 end as bigint) as repeated
                from device
-              where device_id = $1
-                and partner_id = $2
+              where partner_id = $2
+                and state in ('live', 'deleted')
+                and device_id = $1
              union all
              select person_id, 0
                from person

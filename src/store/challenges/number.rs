@@ -1,7 +1,9 @@
 //! Codes that confirm a mobile number: opened, looked up, failed, met.
 //!
-//! One open code per number: sending another ends the one before. A wrong token counts against the code and against the
-//! person in one commit.
+//! A person has one code for their number, in a row of `challenge`: sending another takes the row over, and with the number
+//! it goes. A wrong token counts against the code and against the person in one commit.
+//!
+//! Number, code, person is the order of the locks, as in all writes.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -19,6 +21,31 @@ use crate::store::rows::column;
 use crate::store::sms::usage::{sms_use, sms_use_columns, spend_sms, take_back_sms};
 use crate::store::sql_store::SqlStore;
 use crate::store::{AuditRecord, Result, StoreError};
+
+/// The statement that makes a code the person's only one. What holds the number until the commit, so that it is not deleted
+/// before the code is there to go with it, is the engine's own.
+macro_rules! open_number_code {
+    ($held:literal) => {
+        concat!(
+            "insert into challenge (challenge_id, partner_id, person_id, kind, otp_version, expires_at)
+             select $4, partner_id, person_id, 'number', $5, $6
+               from mobile_number
+              where partner_id = $1
+                and person_id = $2
+                and number = $3
+             ",
+            $held,
+            "
+             on conflict (partner_id, person_id) where kind = 'number' do update
+                set challenge_id = excluded.challenge_id
+                  , otp_version = excluded.otp_version
+                  , expires_at = excluded.expires_at
+                  , wrong_answers = 0
+             returning challenge_id"
+        )
+    };
+}
+pub(in crate::store) use open_number_code;
 
 /// A code that is about to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -183,25 +210,15 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         record: &AuditRecord,
     ) -> Result<bool> {
         let mut transaction = self.begin().await?;
-        let opened = sqlx::query(
-            "update mobile_number
-                set challenge_id = $4
-                  , challenge_otp_version = $5
-                  , challenge_expires_at = $6
-                  , challenge_wrong_tokens = 0
-              where partner_id = $1
-                and person_id = $2
-                and number = $3
-             returning number_id",
-        )
-        .bind(partner.as_str().to_owned())
-        .bind(person.as_str().to_owned())
-        .bind(number.as_e164().to_owned())
-        .bind(challenge.id.uuid())
-        .bind(i64::from(challenge.otp_version))
-        .bind(challenge.expires_at)
-        .fetch_all(&mut *transaction)
-        .await?;
+        let opened = sqlx::query(DB::OPEN_NUMBER_CODE)
+            .bind(partner.as_str().to_owned())
+            .bind(person.as_str().to_owned())
+            .bind(number.as_e164().to_owned())
+            .bind(challenge.id.uuid())
+            .bind(i64::from(challenge.otp_version))
+            .bind(challenge.expires_at)
+            .fetch_all(&mut *transaction)
+            .await?;
         let may_send = match sms {
             Some(spend) if !opened.is_empty() => {
                 let message = (challenge.id.uuid(), number, person);
@@ -228,11 +245,11 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
     ) -> Result<()> {
         let mut transaction = self.begin().await?;
         sqlx::query(
-            "update mobile_number
-                set challenge_id = null
+            "delete from challenge
               where partner_id = $1
                 and person_id = $2
-                and challenge_id = $3",
+                and challenge_id = $3
+                and kind = 'number'",
         )
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
@@ -256,13 +273,14 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
             "select n.number_id
                   , n.number
                   , n.verified_at
-                  , n.challenge_id
-                  , n.challenge_otp_version
-                  , n.challenge_expires_at
-                  , n.challenge_wrong_tokens
+                  , c.challenge_id
+                  , c.otp_version
+                  , c.expires_at
+                  , c.wrong_answers
                   , p.failures
                   , p.last_failure_at
                from mobile_number n
+               left join challenge c on c.partner_id = n.partner_id and c.person_id = n.person_id and c.kind = 'number'
                left join person p on p.partner_id = n.partner_id and p.person_id = n.person_id
               where n.partner_id = $1
                 and n.person_id = $2
@@ -283,14 +301,15 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
     ) -> Result<Option<i64>> {
         let mut transaction = self.begin().await?;
         let counted = sqlx::query(
-            "update mobile_number
-                set challenge_wrong_tokens = challenge_wrong_tokens + 1
+            "update challenge
+                set wrong_answers = wrong_answers + 1
               where partner_id = $1
                 and person_id = $2
                 and challenge_id = $3
-                and challenge_expires_at > $4
-                and challenge_wrong_tokens < $5
-             returning challenge_wrong_tokens",
+                and kind = 'number'
+                and expires_at > $4
+                and wrong_answers < $5
+             returning wrong_answers",
         )
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
@@ -303,7 +322,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
             transaction.rollback().await?;
             return Ok(None);
         };
-        let wrong = column::<DB, i64>(row, "challenge_wrong_tokens")?;
+        let wrong = column::<DB, i64>(row, "wrong_answers")?;
         // Nothing counts during a pause that another failure began meanwhile.
         let spent = spend::<DB>(partner, person, attempt.at, &attempt.rules.budget);
         if spent.fetch_all(&mut *transaction).await?.is_empty() {
@@ -323,16 +342,28 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         record: &AuditRecord,
     ) -> Result<bool> {
         let mut transaction = self.begin().await?;
-        let confirmed = sqlx::query(
+        // Taken back below if the code is not open.
+        let verified = sqlx::query(
             "update mobile_number
-                set verified_at = coalesce(verified_at, $4)
-                  , challenge_id = null
+                set verified_at = coalesce(verified_at, $3)
+              where partner_id = $1
+                and person_id = $2
+             returning number_id",
+        )
+        .bind(partner.as_str().to_owned())
+        .bind(person.as_str().to_owned())
+        .bind(attempt.at)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let met = sqlx::query(
+            "delete from challenge
               where partner_id = $1
                 and person_id = $2
                 and challenge_id = $3
-                and challenge_expires_at > $4
-                and challenge_wrong_tokens < $5
-             returning number_id",
+                and kind = 'number'
+                and expires_at > $4
+                and wrong_answers < $5
+             returning challenge_id",
         )
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
@@ -344,7 +375,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         // A pause that another failure began meanwhile is not overtaken.
         let forgiven =
             forgive::<DB>(partner, person, attempt.at, &attempt.rules.budget).fetch_all(&mut *transaction).await?;
-        if confirmed.is_empty() || forgiven.is_empty() {
+        if [verified, met, forgiven].iter().any(Vec::is_empty) {
             transaction.rollback().await?;
             return Ok(false);
         }
@@ -361,14 +392,14 @@ fn number_challenge<DB: Dialect>(row: &DB::Row) -> Result<NumberChallenge> {
 }
 
 fn sent_code<DB: Dialect>(id: ChallengeId, failures: FailureRun, row: &DB::Row) -> Result<SentCode> {
-    let otp_version = column::<DB, i64>(row, "challenge_otp_version")?;
+    let otp_version = column::<DB, i64>(row, "otp_version")?;
     Ok(SentCode {
         id,
-        otp_version: u32::try_from(otp_version).map_err(|_| StoreError::Corrupt { column: "challenge_otp_version" })?,
+        otp_version: u32::try_from(otp_version).map_err(|_| StoreError::Corrupt { column: "otp_version" })?,
         state: ChallengeState {
             closed_at: None,
-            expires_at: column::<DB, _>(row, "challenge_expires_at")?,
-            wrong_answers: column::<DB, _>(row, "challenge_wrong_tokens")?,
+            expires_at: column::<DB, _>(row, "expires_at")?,
+            wrong_answers: column::<DB, _>(row, "wrong_answers")?,
             failures,
         },
     })

@@ -22,6 +22,16 @@ pub enum DeviceKind {
     Deleted,
 }
 
+impl DeviceKind {
+    /// The state in the rows of such devices.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
 /// A partner that has devices.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartnerDevices {
@@ -55,34 +65,26 @@ pub trait DeviceCounts {
     async fn forget_device_count(&self, partner: &PartnerId) -> Result<()>;
 }
 
-/// The last device of a step, if the step is full; and how many devices there are otherwise.
-macro_rules! steps {
-    ($kind:literal) => {
-        (
-            concat!(
-                "select created_at, device_id
-                   from device
-                  where partner_id = $1
-                    and ",
-                $kind,
-                "   and (created_at, device_id) < ($2, $3)
-                  order by created_at desc, device_id desc
-                  limit 1 offset 19999"
-            ),
-            concat!(
-                "select count(*) as counted
-                   from (select device_id
-                           from device
-                          where partner_id = $1
-                            and ",
-                $kind,
-                "           and (created_at, device_id) < ($2, $3)
-                          order by created_at desc, device_id desc
-                          limit 20000) rest"
-            ),
-        )
-    };
-}
+/// The last device of a step, if the step is full.
+const LAST_OF_STEP: &str = "
+    select device_id
+      from device
+     where partner_id = $1
+       and state = $2
+       and device_id < $3
+     order by device_id desc
+     limit 1 offset 19999";
+
+/// How many devices there are in the last step.
+const REST: &str = "
+    select count(*) as counted
+      from (select device_id
+              from device
+             where partner_id = $1
+               and state = $2
+               and device_id < $3
+             order by device_id desc
+             limit 20000) rest";
 
 #[async_trait::async_trait]
 impl<DB: Dialect> DeviceCounts for SqlStore<DB> {
@@ -94,23 +96,21 @@ impl<DB: Dialect> DeviceCounts for SqlStore<DB> {
                        from (select device_id
                                from device
                               where partner_id = found.partner_id
-                                and live_keys > 0
-                              order by created_at desc, device_id desc
+                                and state = 'live'
+                              order by device_id desc
                               limit 1001) live) as live
                   , (select count(*)
                        from (select device_id
                                from device
                               where partner_id = found.partner_id
-                                and live_keys = 0
-                              order by created_at desc, device_id desc
+                                and state = 'deleted'
+                              order by device_id desc
                               limit 1001) deleted) as deleted
                   , (select count(*) from device_count where partner_id = found.partner_id) as kept
                from (select min(partner_id) as partner_id
-                       from (select min(partner_id) as partner_id from device where partner_id > $1 and live_keys > 0
+                       from (select min(partner_id) as partner_id from device where partner_id > $1
                              union all
-                             select min(partner_id) from device where partner_id > $1 and live_keys = 0
-                             union all
-                             select min(partner_id) from device_count where partner_id > $1) each_kind) found
+                             select min(partner_id) from device_count where partner_id > $1) either) found
               where found.partner_id is not null",
         )
         .bind(after.map(PartnerId::as_str).unwrap_or_default().to_owned());
@@ -129,18 +129,13 @@ impl<DB: Dialect> DeviceCounts for SqlStore<DB> {
         kind: DeviceKind,
         after: Position,
     ) -> Result<(i64, Option<Position>)> {
-        let (last_of_step, rest) = match kind {
-            DeviceKind::Live => steps!("live_keys > 0"),
-            DeviceKind::Deleted => steps!("live_keys = 0"),
-        };
         let query = |sql: &'static str| {
-            sqlx::query(sql).bind(partner.as_str().to_owned()).bind(after.created_at).bind(after.device_id)
+            sqlx::query(sql).bind(partner.as_str().to_owned()).bind(kind.as_str().to_owned()).bind(after.0)
         };
-        if let Some(row) = self.row_in_order(query(last_of_step)).await? {
-            let (created_at, device_id) = (column::<DB, _>(&row, "created_at")?, column::<DB, _>(&row, "device_id")?);
-            return Ok((STEP, Some(Position { created_at, device_id })));
+        if let Some(row) = self.row_in_order(query(LAST_OF_STEP)).await? {
+            return Ok((STEP, Some(Position(column::<DB, _>(&row, "device_id")?))));
         }
-        let row = self.row_in_order(query(rest)).await?.ok_or(StoreError::Corrupt { column: "counted" })?;
+        let row = self.row_in_order(query(REST)).await?.ok_or(StoreError::Corrupt { column: "counted" })?;
         Ok((column::<DB, _>(&row, "counted")?, None))
     }
 

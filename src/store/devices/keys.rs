@@ -72,17 +72,16 @@ pub trait Keys {
 #[async_trait::async_trait]
 impl<DB: Dialect> Keys for SqlStore<DB> {
     async fn device_with_keys(&self, partner: &PartnerId, id: DeviceId) -> Result<Option<DeviceWithKeys>> {
-        // The cast hides from Postgres that the index on live keys would do. It begins with the partner, and of one that has
-        // come since the last `analyze` Postgres believes that it has no keys, and reads them all.
         let query = sqlx::query(
             "select d.device_id, d.person_id, d.name, d.created_at, d.deleted_at
                   , k.key_id, k.purpose, k.public_key, k.used_at
                from device d
                left join device_key k on k.partner_id = d.partner_id
                                     and k.device_id = d.device_id
-                                    and cast(k.deleted_at as text) is null
-              where d.device_id = $1
-                and d.partner_id = $2
+                                    and k.deleted_at is null
+              where d.partner_id = $2
+                and d.state in ('live', 'deleted')
+                and d.device_id = $1
               order by k.created_at, k.key_id",
         )
         .bind(id.uuid())
@@ -128,9 +127,9 @@ impl<DB: Dialect> Keys for SqlStore<DB> {
         let live_keys = sqlx::query(
             "update device
                 set live_keys = live_keys + 1
-              where device_id = $1
-                and partner_id = $2
-                and live_keys <> 0
+              where partner_id = $2
+                and state = 'live'
+                and device_id = $1
              returning live_keys",
         )
         .bind(key.device_id.uuid())
@@ -167,9 +166,10 @@ impl<DB: Dialect> Keys for SqlStore<DB> {
             // After some errors SQLite has rolled back by itself, and would refuse to do it again.
             Err(error) => return Err(error),
         }
-        sqlx::query("update device_key set used_at = $3 where key_id = $1 and partner_id = $2")
-            .bind(key.vouched_by.uuid())
+        sqlx::query("update device_key set used_at = $4 where partner_id = $1 and device_id = $2 and key_id = $3")
             .bind(partner.as_str().to_owned())
+            .bind(key.device_id.uuid())
+            .bind(key.vouched_by.uuid())
             .bind(key.at)
             .execute(&mut *transaction)
             .await?;

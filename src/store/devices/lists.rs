@@ -5,10 +5,8 @@
 //! (live, or deleted) are counted with the page. Beyond that the number is read: that of a person's devices from the person's
 //! row, that of a partner's from what the background counted last (see `device_counts`).
 //!
-//! Statements that find a device by its id must not say `deleted_at is null` beside the partner: for a partner that its
-//! statistics do not know, Postgres would look through an index of live devices. They say `live_keys <> 0`, which is the same.
+//! Lists are in the order of ids, which begin with the instant at which the registration of the device began.
 
-use chrono::{DateTime, Utc};
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -31,27 +29,20 @@ pub enum Tombstones {
     Included,
 }
 
-/// The place of a device in lists, whatever their filter: they are ordered by both, newest first.
+/// The place of a device in lists, whatever their filter: they are ordered by id, newest first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Position {
-    /// When the registration of the device began.
-    pub created_at: DateTime<Utc>,
-    /// The device, which decides between those of the same instant.
-    pub device_id: Uuid,
-}
+pub struct Position(pub Uuid);
 
 impl Position {
-    /// Before the newest device. Years have four digits, because SQLite compares instants as texts.
-    pub const NEWEST: Self =
-        Self { created_at: DateTime::from_timestamp_micros(253_402_300_799_999_999).unwrap(), device_id: Uuid::max() };
+    /// Before the newest device.
+    pub const NEWEST: Self = Self(Uuid::max());
     /// Behind the oldest device.
-    pub const OLDEST: Self =
-        Self { created_at: DateTime::from_timestamp_micros(-62_135_596_800_000_000).unwrap(), device_id: Uuid::nil() };
+    pub const OLDEST: Self = Self(Uuid::nil());
 
     /// Where this device stands.
     #[must_use]
     pub fn of(device: &Device) -> Self {
-        Self { created_at: device.created_at, device_id: device.id.uuid() }
+        Self(device.id.uuid())
     }
 }
 
@@ -109,8 +100,7 @@ impl<DB: Dialect> DeviceLists for SqlStore<DB> {
         // One more than asked for tells whether there are more.
         let mut statement = sqlx::query(statement(query))
             .bind(partner.as_str().to_owned())
-            .bind(position.created_at)
-            .bind(position.device_id)
+            .bind(position.0)
             .bind(query.limit + 1)
             .bind(skipped);
         if let Some(person) = &query.person_id {
@@ -158,7 +148,7 @@ macro_rules! number_of {
                                  from device
                                 where ",
             $rows,
-            "                   order by created_at desc, device_id desc
+            "                   order by device_id desc
                                 limit 1001) few))"
         )
     };
@@ -172,9 +162,9 @@ macro_rules! rows_from {
                from device
               where ",
             $rows,
-            "   and (created_at, device_id) ",
+            "   and device_id ",
             $compare,
-            " ($2, $3)
+            " $2
               order by ",
             $order
         )
@@ -191,8 +181,8 @@ macro_rules! list {
             " as total) counts
                left join (",
             $page,
-            "              limit $4 offset $5) page on true
-              order by page.created_at desc, page.device_id desc"
+            "              limit $3 offset $4) page on true
+              order by page.device_id desc"
         )
     };
 }
@@ -207,11 +197,11 @@ macro_rules! lists {
                 concat!(
                     "select * from (select * from (",
                     rows_from!($live, $compare, $order),
-                    " limit $4 + $5) live
+                    " limit $3 + $4) live
                      union all
                      select * from (",
                     rows_from!($deleted, $compare, $order),
-                    " limit $4 + $5) deleted) merged order by ",
+                    " limit $3 + $4) deleted) merged order by ",
                     $order
                 )
             ),
@@ -222,8 +212,8 @@ macro_rules! lists {
 macro_rules! of_partner {
     ($compare:literal, $order:literal) => {
         lists!(
-            ["partner_id = $1 and live_keys > 0", "select live as kept from device_count where partner_id = $1"],
-            ["partner_id = $1 and live_keys = 0", "select deleted as kept from device_count where partner_id = $1"],
+            ["partner_id = $1 and state = 'live'", "select live as kept from device_count where partner_id = $1"],
+            ["partner_id = $1 and state = 'deleted'", "select deleted as kept from device_count where partner_id = $1"],
             $compare,
             $order
         )
@@ -234,12 +224,12 @@ macro_rules! of_person {
     ($compare:literal, $order:literal) => {
         lists!(
             [
-                "partner_id = $1 and person_id = $6 and deleted_at is null",
-                "select bound_devices as kept from person where partner_id = $1 and person_id = $6"
+                "partner_id = $1 and person_id = $5 and state = 'live'",
+                "select bound_devices as kept from person where partner_id = $1 and person_id = $5"
             ],
             [
-                "partner_id = $1 and person_id = $6 and deleted_at is not null",
-                "select deleted_devices as kept from person where partner_id = $1 and person_id = $6"
+                "partner_id = $1 and person_id = $5 and state = 'deleted'",
+                "select deleted_devices as kept from person where partner_id = $1 and person_id = $5"
             ],
             $compare,
             $order
@@ -250,10 +240,10 @@ macro_rules! of_person {
 /// Without tombstones, and with them. A filter that is not there must not cost the index, so each has its statement.
 type Lists = [&'static str; 2];
 
-const OF_PARTNER_AFTER: Lists = of_partner!("<", "created_at desc, device_id desc");
-const OF_PARTNER_BEFORE: Lists = of_partner!(">", "created_at, device_id");
-const OF_PERSON_AFTER: Lists = of_person!("<", "created_at desc, device_id desc");
-const OF_PERSON_BEFORE: Lists = of_person!(">", "created_at, device_id");
+const OF_PARTNER_AFTER: Lists = of_partner!("<", "device_id desc");
+const OF_PARTNER_BEFORE: Lists = of_partner!(">", "device_id");
+const OF_PERSON_AFTER: Lists = of_person!("<", "device_id desc");
+const OF_PERSON_BEFORE: Lists = of_person!(">", "device_id");
 
 fn statement(query: &DeviceQuery) -> &'static str {
     let [live, all] = match (&query.person_id, query.start) {

@@ -51,8 +51,9 @@ impl<DB: Dialect> Devices for SqlStore<DB> {
         let query = sqlx::query(
             "select device_id, person_id, name, created_at, deleted_at
                from device
-              where device_id = $1
-                and partner_id = $2",
+              where partner_id = $2
+                and state in ('live', 'deleted')
+                and device_id = $1",
         )
         .bind(id.uuid())
         .bind(partner.as_str().to_owned());
@@ -78,7 +79,7 @@ impl<DB: Dialect> Devices for SqlStore<DB> {
               where partner_id = $2
                 and bound_devices > 0
                 and person_id = (select d.person_id from device d
-                                  where d.device_id = $1 and d.partner_id = $2 and d.live_keys <> 0)
+                                  where d.partner_id = $2 and d.state = 'live' and d.device_id = $1)
              returning person_id",
         )
         .bind(id.uuid())
@@ -87,11 +88,12 @@ impl<DB: Dialect> Devices for SqlStore<DB> {
         .await?;
         let deleted = sqlx::query(
             "update device
-                set deleted_at = $3
+                set state = 'deleted'
+                  , deleted_at = $3
                   , live_keys = 0
-              where device_id = $1
-                and partner_id = $2
-                and live_keys <> 0
+              where partner_id = $2
+                and state = 'live'
+                and device_id = $1
              returning device_id",
         )
         .bind(id.uuid())
@@ -105,12 +107,12 @@ impl<DB: Dialect> Devices for SqlStore<DB> {
             return Ok(tombstone.map_or(DeleteOutcome::NotFound, |it| DeleteOutcome::DeletedBefore(it.person_id)));
         };
         let person = person_id(&column::<DB, String>(person, "person_id")?)?;
-        // Its keys are all alive. To look for live ones would offer Postgres the index on those of the whole partner.
         sqlx::query(
             "update device_key
-                set deleted_at = coalesce(deleted_at, $3)
-              where device_id = $1
-                and partner_id = $2",
+                set deleted_at = $3
+              where partner_id = $2
+                and device_id = $1
+                and deleted_at is null",
         )
         .bind(id.uuid())
         .bind(partner.as_str().to_owned())

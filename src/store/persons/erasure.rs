@@ -162,7 +162,7 @@ struct Erasing<'a, DB: Dialect> {
 }
 
 impl<DB: Dialect> Erasing<'_, DB> {
-    /// Takes the place of the person's number, also where there is none: a request that creates one now waits for our end,
+    /// Takes the place of the person's number, and deletes the challenges of the person with it, also where there is none: a request that creates one now waits for our end,
     /// instead of relying on a person's row that is about to go.
     async fn numbers(&mut self) -> Result<Vec<String>> {
         let hold = self.statement(
@@ -176,6 +176,8 @@ impl<DB: Dialect> Erasing<'_, DB> {
         let numbers: Vec<String> = rows.iter().map(|row| column::<DB, _>(row, "number")).collect::<Result<_>>()?;
         let delete = self.statement("delete from mobile_number where partner_id = $1 and person_id = $2");
         self.run(delete).await?;
+        let codes = self.statement("delete from challenge where partner_id = $1 and person_id = $2");
+        self.run(codes).await?;
         Ok(numbers.into_iter().filter(|number| !number.is_empty()).collect())
     }
 
@@ -232,11 +234,12 @@ impl<DB: Dialect> Erasing<'_, DB> {
     async fn live_devices(&mut self) -> Result<()> {
         let query = self.statement(
             "update device
-                set live_keys = 0
+                set state = 'deleted'
+                  , live_keys = 0
                   , deleted_at = $3
               where partner_id = $1
                 and person_id = $2
-                and deleted_at is null",
+                and state = 'live'",
         );
         self.run(query.bind(self.now)).await?;
         Ok(())
@@ -254,8 +257,8 @@ impl<DB: Dialect> Erasing<'_, DB> {
                                     from device
                                    where partner_id = $1
                                      and person_id = $2
-                                     and deleted_at is not null
-                                   order by created_at desc, device_id desc
+                                     and state = 'deleted'
+                                   order by device_id desc
                                    limit 1000)
              returning key_id",
         );
@@ -270,12 +273,13 @@ impl<DB: Dialect> Erasing<'_, DB> {
                   , name = null
                   , binding_fingerprint = $4
               where partner_id = $1
+                and state = 'deleted'
                 and device_id in (select device_id
                                     from device
                                    where partner_id = $1
                                      and person_id = $2
-                                     and deleted_at is not null
-                                   order by created_at desc, device_id desc
+                                     and state = 'deleted'
+                                   order by device_id desc
                                    limit 1000)
              returning device_id",
         );
@@ -294,7 +298,7 @@ impl<DB: Dialect> Erasing<'_, DB> {
                                         from fraud_assessment
                                        where partner_id = $1
                                          and person_id = $2
-                                       order by assessed_at desc
+                                       order by assessment_id desc
                                        limit 1000)
              returning assessment_id",
         );

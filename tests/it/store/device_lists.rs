@@ -19,23 +19,23 @@ on_both_databases![
 
 /// Live devices and tombstones of one person, made by SQL: one a second before the next, each kind from the start on.
 pub(crate) async fn fill(database: &TestDatabase, partner: &str, person: &str, live: u32, deleted: u32) {
-    let kinds = [("null", 1, live), ("'2022-03-18T14:00:00+00:00'", 0, deleted)];
-    for (deleted_at, live_keys, number) in kinds {
+    let kinds = [("live", "null", 1, live), ("deleted", "'2022-03-18T14:00:00+00:00'", 0, deleted)];
+    for (state, deleted_at, live_keys, number) in kinds {
         let rows = if database.url().starts_with("sqlite:") {
             format!(
                 "with recursive series (i) as (select 1 union all select i + 1 from series where i < {number})
-                 insert into device (device_id, partner_id, person_id, created_at, bound_at, binding_fingerprint
+                 insert into device (device_id, partner_id, state, person_id, created_at, bound_at, binding_fingerprint
                                     , live_keys, deleted_at)
-                 select randomblob(16), '{partner}', '{person}'
+                 select randomblob(16), '{partner}', '{state}', '{person}'
                       , strftime('%Y-%m-%dT%H:%M:%S+00:00', '2022-03-01', i || ' seconds')
                       , '2022-03-18T14:00:00+00:00', x'', {live_keys}, {deleted_at}
                    from series where {number} > 0"
             )
         } else {
             format!(
-                "insert into device (device_id, partner_id, person_id, created_at, bound_at, binding_fingerprint
+                "insert into device (device_id, partner_id, state, person_id, created_at, bound_at, binding_fingerprint
                                     , live_keys, deleted_at)
-                 select gen_random_uuid(), '{partner}', '{person}'
+                 select gen_random_uuid(), '{partner}', '{state}', '{person}'
                       , timestamptz '2022-03-01T00:00:00Z' + i * interval '1 second'
                       , '2022-03-18T14:00:00Z', '', {live_keys}, {deleted_at}
                    from generate_series(1, {number}) i"

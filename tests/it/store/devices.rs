@@ -1,6 +1,9 @@
 //! Devices: found, listed page by page, deleted.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
+use device_management::domain::challenges::ChallengeId;
 use device_management::domain::id::DeviceId;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{DeleteOutcome, DeviceQuery, PageStart, Tombstones};
@@ -33,12 +36,15 @@ async fn a_device_is_its_partners_alone(it: TestStore) {
 async fn lists_are_newest_first_and_by_id_where_that_is_a_tie(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
-    for (seed, seconds) in [(1, 5), (2, 5), (3, 0), (4, 9), (5, 5)] {
-        let mut attempt = binding(&ada, seed);
+    let mut ids = BTreeMap::new();
+    for (seed, seconds) in [(1_u8, 5), (2, 5), (3, 0), (4, 9), (5, 5)] {
+        let mut attempt = binding(&ada, seed.into());
         attempt.life.created_at += TimeDelta::seconds(seconds);
+        attempt.id = ChallengeId::mint(attempt.life.created_at, [seed; 10]);
+        ids.insert(seed, attempt.id.bound_device());
         it.bind(&acme(), &attempt).await;
     }
-    let newest_first = [4, 5, 2, 1, 3].map(device_id).to_vec();
+    let newest_first = [4, 5, 2, 1, 3].map(|seed| ids[&seed]).to_vec();
     assert_eq!(list(&it, &acme(), Some(&ada), Tombstones::Excluded, 0, 10).await, (5, newest_first.clone()));
     assert_eq!(list(&it, &acme(), None, Tombstones::Excluded, 0, 10).await, (5, newest_first));
 }

@@ -20,8 +20,8 @@ const FILLING: &str = "
     select partner_id, person_id, gen_random_uuid(), '+4915112345678', now(), now() from person;
 
     insert into device
-        (device_id, partner_id, person_id, created_at, bound_at, binding_fingerprint, live_keys)
-    select gen_random_uuid(), partner_id, person_id, now(), now(), '', 1 from person;
+        (device_id, partner_id, state, person_id, created_at, bound_at, binding_fingerprint, live_keys)
+    select gen_random_uuid(), partner_id, 'live', person_id, now(), now(), '', 1 from person;
 
     insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at)
     select gen_random_uuid(), device_id, partner_id, decode(replace(device_id::text, '-', ''), 'hex'), 'unrestricted', now()

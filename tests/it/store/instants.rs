@@ -1,17 +1,14 @@
 //! Instants compare as instants, not as texts: SQLite stores texts of different lengths, with and without a fraction.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use device_management::domain::challenges::Acceptance;
-use device_management::domain::challenges::{ChallengeId, ChallengeLife};
+use device_management::domain::challenges::{Acceptance, ChallengeId, ChallengeLife, NewBinding};
 use device_management::domain::clients::Permissions;
 use device_management::domain::id::{DeviceId, NumberId};
 use device_management::store::{
     Client, DeviceQuery, NumberVerification, PageStart, Position, TokenChallenge, Tombstones,
 };
 
-use super::{
-    CAP, TestStore, acceptance, acme, binding, device_id, fresh_id, number, person, record, token, wrong_signature,
-};
+use super::{CAP, TestStore, acceptance, acme, binding, fresh_id, number, person, record, token, wrong_signature};
 use crate::harness::on_both_databases;
 
 on_both_databases![
@@ -139,12 +136,13 @@ async fn devices_are_in_the_order_of_any_instants(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let instants = instants();
-    // Bound in another order than that of their instants, and with ids in yet another.
+    // Bound in another order than that of their instants. In one millisecond the rest of the id decides.
+    let id = |place: u32| ChallengeId::mint(instants[place as usize], [u8::try_from(place).unwrap(); 10]);
     let count = u32::try_from(instants.len()).unwrap();
     for step in 0..count {
         let place = step * 5 % count;
         let created_at = instants[place as usize];
-        let mut attempt = binding(&ada, 100 - place);
+        let mut attempt = NewBinding { id: id(place), ..binding(&ada, place) };
         attempt.life = ChallengeLife { created_at, expires_at: created_at + TimeDelta::minutes(5) };
         it.open(&acme(), &attempt).await;
         let met = Acceptance { device_limit: 100, ..acceptance(&attempt) };
@@ -155,7 +153,7 @@ async fn devices_are_in_the_order_of_any_instants(it: TestStore) {
     let page = it.devices(&acme(), &query).await.unwrap();
     let listed: Vec<(DeviceId, DateTime<Utc>)> = page.devices.iter().map(|it| (it.id, it.created_at)).collect();
     let newest_first: Vec<_> =
-        (0..count).rev().map(|place| (device_id(100 - place), instants[place as usize])).collect();
+        (0..count).rev().map(|place| (id(place).bound_device(), instants[place as usize])).collect();
     assert_eq!(listed, newest_first);
     // The same from the position of each device on, in both directions.
     for (place, device) in page.devices.iter().enumerate() {

@@ -1,8 +1,7 @@
--- The migrated tables, still empty, spread over eight partitions by partner. Constraints and indexes are today's; what is
--- unique, and what refers to it, gets the partner first where it lacks it, because Postgres demands the partition key there.
+-- The migrated tables, still empty, spread over eight partitions by partner, with the constraints and indexes that they have.
 
 create temporary table spread as
-select c.oid, c.relname as name, a.attnum as partner
+select c.oid, c.relname as name
   from pg_class c
   join pg_attribute a on a.attrelid = c.oid
  where c.relnamespace = 'public'::regnamespace
@@ -12,17 +11,13 @@ select c.oid, c.relname as name, a.attnum as partner
 
 -- What to say on the new tables once they are there: what refers to a primary key comes after it.
 create temporary table promise as
-select format('alter table %I add constraint %I %s', s.name, k.conname
-             , case when s.partner = any (k.conkey) then pg_get_constraintdef(k.oid)
-                    else replace(pg_get_constraintdef(k.oid), '(', '(partner_id, ') end) as statement
+select format('alter table %I add constraint %I %s', s.name, k.conname, pg_get_constraintdef(k.oid)) as statement
      , k.contype = 'f' as refers
   from spread s
   join pg_constraint k on k.conrelid = s.oid
  where k.contype in ('p', 'u', 'f')
 union all
-select case when s.partner = any (i.indkey) or not i.indisunique then pg_get_indexdef(i.indexrelid)
-            else replace(pg_get_indexdef(i.indexrelid), '(', '(partner_id, ') end
-     , false
+select pg_get_indexdef(i.indexrelid), false
   from spread s
   join pg_index i on i.indrelid = s.oid
  where not exists (select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u'));

@@ -1,6 +1,0 @@
--- Which replica does housekeeping now. A replica that finds a lease that is over takes it.
-create table housekeeping_lease (
-    task       text not null primary key,
-    holder     blob not null,
-    held_until text not null
-) strict;
