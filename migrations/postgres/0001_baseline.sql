@@ -62,7 +62,6 @@ create table person (
     deleted_devices          bigint      not null default 0 check (deleted_devices >= 0),
     failures                 bigint      not null default 0, -- in a row, all challenges together
     last_failure_at          timestamptz, -- the end of a pause follows from it
-    last_message_id          uuid, -- counted last for the person, for the limits of SMS
     binding_id               uuid, -- the challenge's id and the id of the device to be
     binding_key_id           uuid,
     binding_key              bytea, -- SEC 1 uncompressed point, 65 bytes
@@ -184,31 +183,28 @@ create index idempotent_request_of_person on idempotent_request (partner_id, per
     where person_id is not null;
 
 -- Messages of late, for the limits: a row for each code that was handed to a provider, or is about to be. It counts against
--- its number and against its person, and goes when no window reaches it, or when no provider took the message.
+-- its number and against its person, and goes when no window reaches it.
+--
+-- The messages to a number have turns: 1, 2, 3 and so on. A message is written with the turn after the last one that its
+-- limits were judged by, so the unique index lets one of several messages at once through. The same for a person. A message
+-- that no provider took keeps its turns and counts for nothing.
+--
 -- Erasing a person takes the person out of their rows, and the number out of all rows to a number that the person has, or
 -- had when the row was written, and no other person of the partner has. A row with neither goes. So the limit of a number
 -- that another person has outlives the erasure, and so does what was sent for another person.
 create table sms_sent (
-    message_id uuid   not null, -- the challenge whose code it carries, which is made before the message is sent
-    partner_id text   not null,
-    number     text, -- E.164; null after an erasure
-    person_id  text, -- null after an erasure
-    sent_at    bigint not null, -- microseconds since 1970
+    message_id  uuid   not null, -- the challenge whose code it carries, which is made before the message is sent
+    partner_id  text   not null,
+    number      text, -- E.164; null after an erasure
+    number_turn bigint not null, -- among the messages to the number
+    person_id   text, -- null after an erasure
+    person_turn bigint not null, -- among the messages for the person
+    sent_at     bigint not null, -- microseconds since 1970; 0 when no provider took the message
     primary key (message_id, partner_id)
 );
 
-create index sms_sent_to_number on sms_sent (partner_id, number, sent_at);
-create index sms_sent_for_person on sms_sent (partner_id, person_id, sent_at);
-
--- Two messages to one number are counted one after the other: each changes this row under the condition that the message
--- which was counted last is the one that its limits were read after. A lane is all numbers with the same three last digits,
--- so it names no one and is never removed. The same for a person is in the person's row.
-create table sms_lane (
-    partner_id      text not null,
-    lane            text not null, -- three digits
-    last_message_id uuid not null,
-    primary key (partner_id, lane)
-);
+create unique index sms_sent_to_number on sms_sent (partner_id, number, number_turn);
+create unique index sms_sent_for_person on sms_sent (partner_id, person_id, person_turn);
 
 -- How far ahead of its rate each partner is: a send moves the instant forward by the time that it takes at that rate.
 create table sms_partner_rate (
@@ -326,7 +322,6 @@ alter table device_key alter column partner_id set statistics 0;
 alter table fraud_assessment alter column partner_id set statistics 0;
 alter table idempotent_request alter column partner_id set statistics 0;
 alter table sms_sent alter column partner_id set statistics 0;
-alter table sms_lane alter column partner_id set statistics 0;
 alter table sms_partner_rate alter column partner_id set statistics 0;
 alter table sms_conversion alter column partner_id set statistics 0;
 alter table sms_conversion_reset alter column partner_id set statistics 0;

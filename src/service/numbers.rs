@@ -129,7 +129,7 @@ impl Service {
         person: &PersonId,
         number: &MobileNumber,
     ) -> Result<(NumberRecord, Option<SmsSpend>), NotDone> {
-        let prospects = self.store.number_prospects(attempt.partner, person, number, self.clock.now()).await?;
+        let prospects = self.store.number_prospects(attempt.partner, person, number).await?;
         attempt.on(prospects.as_ref().map(|prospects| prospects.record.id.uuid()));
         self.admit_for_sms(number)?;
         let prospects = prospects.ok_or(Refusal::NumberNotFound)?;

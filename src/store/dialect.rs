@@ -72,6 +72,12 @@ pub(super) trait Dialect:
     /// The statement that opens a code for a number: see `open_number_code!`.
     const OPEN_NUMBER_CODE: &'static str;
 
+    /// The statement that reads and holds the last message to a number: see `last_sms_to_number!`.
+    const LAST_SMS_TO_NUMBER: &'static str;
+
+    /// The statement that reads and holds the last message for a person: see `last_sms_for_person!`.
+    const LAST_SMS_FOR_PERSON: &'static str;
+
     /// Makes this attempt the person's only open one, spends the message and writes the record down, in one commit. False,
     /// and no attempt opened, when the person has no verified number (any more), or not this one, when a limit stands
     /// against the message by now, or when the claim is lost.

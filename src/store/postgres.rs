@@ -22,7 +22,7 @@ use crate::store::challenges::binding_outcomes::{
 };
 use crate::store::challenges::number::open_number_code;
 use crate::store::dialect::Dialect;
-use crate::store::sms::usage::ahead_of_rate;
+use crate::store::sms::usage::{ahead_of_rate, last_sms_for_person, last_sms_to_number};
 
 /// What a statement says that is undone because one of its parts found its conditions broken. Postgres logs it as an error.
 macro_rules! overtaken {
@@ -96,6 +96,94 @@ macro_rules! record_with {
     };
 }
 
+/// The lock on the number keeps it from being deleted before the attempt is there to be closed with it.
+const OPEN_BINDING: &str = concat!(
+    "with ",
+    claim!(),
+    ", number as (
+                 select partner_id, person_id
+                   from mobile_number
+                  where partner_id = $1
+                    and person_id = $24
+                    and number = $33
+                    and verified_at is not null
+                    and ",
+    claim_holds!(),
+    "
+                    for key share
+             ), last_to_number as (
+                 select number_turn, sent_at
+                   from sms_sent
+                  where partner_id = $1
+                    and number = $33
+                    and $34 is not null
+                    and exists (select from number)
+                  order by number_turn desc
+                  limit 1
+                    for key share skip locked
+             ), last_for_person as (
+                 select person_turn, sent_at
+                   from sms_sent
+                  where partner_id = $1
+                    and person_id = $24
+                    and $34 is not null
+                    and exists (select from number)
+                  order by person_turn desc
+                  limit 1
+                    for key share skip locked
+             ), counted as (
+                 insert into sms_sent (partner_id, message_id, number, number_turn, person_id, person_turn, sent_at)
+                 select partner_id, $25, $33, $38 + 1, $24, $40 + 1, $34
+                   from number
+                  where $34 is not null
+                    and coalesce((select number_turn from last_to_number), 0) = $38
+                    and coalesce((select sent_at from last_to_number), 0) = $39
+                    and coalesce((select person_turn from last_for_person), 0) = $40
+                    and coalesce((select sent_at from last_for_person), 0) = $41
+                 on conflict do nothing
+                 returning partner_id
+             ), opened as (
+                 insert into person
+                     ( partner_id, person_id, binding_id, binding_key_id, binding_key, binding_key_purpose
+                     , binding_device_name, binding_otp_version, binding_created_at, binding_expires_at )
+                 select partner_id, person_id, $25, $26, $27, $28, $29, $30, $31, $32
+                   from number
+                  where $34 is null
+                     or exists (select from counted)
+                 on conflict (partner_id, person_id) do update
+                    set binding_id = excluded.binding_id
+                      , binding_key_id = excluded.binding_key_id
+                      , binding_key = excluded.binding_key
+                      , binding_key_purpose = excluded.binding_key_purpose
+                      , binding_device_name = excluded.binding_device_name
+                      , binding_otp_version = excluded.binding_otp_version
+                      , binding_created_at = excluded.binding_created_at
+                      , binding_expires_at = excluded.binding_expires_at
+                      , binding_wrong_signatures = 0
+                      , binding_closed_at = null
+                 returning partner_id
+             ), rate as (
+                 insert into sms_partner_rate as rate (partner_id, ahead_to)
+                 select partner_id, $34 + $35
+                   from counted
+                 on conflict (partner_id) do update
+                    set ahead_to = ",
+    ahead_of_rate!("rate.ahead_to", "$34", "$37"),
+    " + $35
+                  where ",
+    ahead_of_rate!("rate.ahead_to", "$34", "$37"),
+    " + $35 - $34 <= $36
+                 returning partner_id
+             ), ",
+    record_with!("opened"),
+    // The partner's row is taken last, here. If the partner is at its rate, what has happened is undone by the error.
+    " select cast(case when $34 is null or exists (select from rate) then '1'
+                               else '",
+    overtaken!(),
+    "' end as bigint) as opened
+                from opened"
+);
+
 #[async_trait::async_trait]
 impl Dialect for Postgres {
     const BEGIN_WRITE: &'static str = "begin";
@@ -108,6 +196,11 @@ impl Dialect for Postgres {
 
     const OPEN_NUMBER_CODE: &'static str = open_number_code!("for key share");
 
+    // The lock keeps an erasure and housekeeping from removing the row. A row that one of them has is passed over and not waited
+    // for: then it is not the last one any more, and no deadlock comes of two such rows.
+    const LAST_SMS_TO_NUMBER: &'static str = last_sms_to_number!("for key share skip locked");
+    const LAST_SMS_FOR_PERSON: &'static str = last_sms_for_person!("for key share skip locked");
+
     async fn open_binding(
         writer: &Pool<Self>,
         partner: &PartnerId,
@@ -115,80 +208,7 @@ impl Dialect for Postgres {
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<bool> {
-        // The lock on the number keeps it from being deleted before the attempt is there to be closed with it.
-        let statement = concat!(
-            "with ",
-            claim!(),
-            ", number as (
-                 select partner_id, person_id
-                   from mobile_number
-                  where partner_id = $1
-                    and person_id = $24
-                    and number = $33
-                    and verified_at is not null
-                    and ",
-            claim_holds!(),
-            "
-                    for key share
-             ), opened as (
-                 insert into person
-                     ( partner_id, person_id, binding_id, binding_key_id, binding_key, binding_key_purpose
-                     , binding_device_name, binding_otp_version, binding_created_at, binding_expires_at
-                     , last_message_id )
-                 select partner_id, person_id, $25, $26, $27, $28, $29, $30, $31, $32
-                      , case when $34 is not null then $25 end
-                   from number
-                 on conflict (partner_id, person_id) do update
-                    set binding_id = excluded.binding_id
-                      , binding_key_id = excluded.binding_key_id
-                      , binding_key = excluded.binding_key
-                      , binding_key_purpose = excluded.binding_key_purpose
-                      , binding_device_name = excluded.binding_device_name
-                      , binding_otp_version = excluded.binding_otp_version
-                      , binding_created_at = excluded.binding_created_at
-                      , binding_expires_at = excluded.binding_expires_at
-                      , binding_wrong_signatures = 0
-                      , binding_closed_at = null
-                      , last_message_id = coalesce(excluded.last_message_id, person.last_message_id)
-                  where $34 is null
-                     or person.last_message_id is not distinct from $38
-                 returning partner_id
-             ), lane as (
-                 insert into sms_lane as lane (partner_id, lane, last_message_id)
-                 select partner_id, substr($33, length($33) - 2), $25
-                   from opened
-                  where $34 is not null
-                 on conflict (partner_id, lane) do update
-                    set last_message_id = excluded.last_message_id
-                  where lane.last_message_id is not distinct from $39
-                 returning partner_id
-             ), rate as (
-                 insert into sms_partner_rate as rate (partner_id, ahead_to)
-                 select partner_id, $34 + $35
-                   from lane
-                 on conflict (partner_id) do update
-                    set ahead_to = ",
-            ahead_of_rate!("rate.ahead_to", "$34", "$37"),
-            " + $35
-                  where ",
-            ahead_of_rate!("rate.ahead_to", "$34", "$37"),
-            " + $35 - $34 <= $36
-                 returning partner_id
-             ), counted as (
-                 insert into sms_sent (partner_id, message_id, number, person_id, sent_at)
-                 select partner_id, $25, $33, $24, $34
-                   from rate
-                 returning partner_id
-             ), ",
-            record_with!("opened"),
-            // All parts have happened by now. One that stopped half way has its message uncounted, and is undone by the error.
-            " select cast(case when $34 is null or exists (select from counted) then '1'
-                               else '",
-            overtaken!(),
-            "' end as bigint) as opened
-                from opened"
-        );
-        let query = bind_record(sqlx::query(statement), partner, record)
+        let query = bind_record(sqlx::query(OPEN_BINDING), partner, record)
             .bind(binding.person_id.as_str())
             .bind(binding.id.uuid())
             .bind(binding.key_id.uuid())
@@ -203,8 +223,10 @@ impl Dialect for Postgres {
             .bind(sms.map(|sms| sms.interval))
             .bind(sms.map(|sms| sms.horizon))
             .bind(sms.map(SmsSpend::too_far_ahead))
-            .bind(sms.and_then(|sms| sms.last_for_person))
-            .bind(sms.and_then(|sms| sms.last_in_lane));
+            .bind(sms.map(|sms| sms.last_to_number.turn))
+            .bind(sms.map(|sms| sms.last_to_number.sent_at))
+            .bind(sms.map(|sms| sms.last_for_person.turn))
+            .bind(sms.map(|sms| sms.last_for_person.sent_at));
         match writer.one(query).await {
             Ok(row) => Ok(row.is_some()),
             Err(error) if is_overtaken(&error) => Ok(false),

@@ -21,7 +21,7 @@ use crate::store::challenges::binding_outcomes::{
 };
 use crate::store::challenges::number::open_number_code;
 use crate::store::dialect::Dialect;
-use crate::store::sms::usage::spend_sms;
+use crate::store::sms::usage::{last_sms_for_person, last_sms_to_number, spend_sms};
 
 /// Writes something that nothing reads, and makes it last: a file that cannot be written, or a disk that is full, is met by
 /// nothing less.
@@ -80,6 +80,8 @@ impl Dialect for Sqlite {
 
     // There is one writer at a time.
     const OPEN_NUMBER_CODE: &'static str = open_number_code!("");
+    const LAST_SMS_TO_NUMBER: &'static str = last_sms_to_number!("");
+    const LAST_SMS_FOR_PERSON: &'static str = last_sms_for_person!("");
 
     async fn open_binding(
         writer: &Pool<Self>,

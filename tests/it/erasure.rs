@@ -185,7 +185,7 @@ async fn live(app: &TestApp, partner: &TestClient) {
 }
 
 /// Tables in which nothing is of a person.
-const IMPERSONAL: [&str; 11] = [
+const IMPERSONAL: [&str; 10] = [
     "_sqlx_migrations",
     "client",
     "client_secret",
@@ -193,7 +193,6 @@ const IMPERSONAL: [&str; 11] = [
     "housekeeping_lease",
     "sms_conversion",
     "sms_conversion_reset",
-    "sms_lane",
     "sms_partner_rate",
     "audit_chain",
     "audit_seal",

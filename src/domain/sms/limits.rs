@@ -7,7 +7,6 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Uuid;
 
 /// At most so many within any span of such a length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +22,7 @@ pub struct SmsWindows(Vec<Window>);
 /// The longest window: what is older is forgotten.
 pub const WINDOW_MAX: TimeDelta = TimeDelta::days(1);
 
-/// The largest count of a window: no more messages than that are read.
+/// The largest count of a window. Twice as many messages are read, so that a thousand may have been taken back.
 const COUNT_MAX: usize = 1000;
 
 impl SmsWindows {
@@ -36,10 +35,10 @@ impl SmsWindows {
 impl Window {
     fn wait(self, history: &SmsHistory, now: DateTime<Utc>) -> Option<TimeDelta> {
         // What lies further ahead than the window is long was counted by a wrong clock.
-        let counted = history.0.partition_point(|sent| *sent < now + self.length);
+        let counted = history.sent.partition_point(|sent| *sent < now + self.length);
         // The one that has to leave the window before another fits in.
         let nth_newest = counted.checked_sub(self.count)?;
-        let leaves_at = history.0[nth_newest] + self.length;
+        let leaves_at = history.sent[nth_newest] + self.length;
         (leaves_at > now).then(|| leaves_at - now)
     }
 }
@@ -100,16 +99,33 @@ impl PartnerRate {
     }
 }
 
-/// When something was sent to a number or for a person, oldest first.
+/// One of the messages to a number, or for a person.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SmsTurn {
+    /// The place of the message among those to the number, or for the person: 1, 2, 3 and so on.
+    pub turn: i64,
+    /// When it was sent, in microseconds since 1970. 0 when no provider took it.
+    pub sent_at: i64,
+}
+
+/// What was sent to a number or for a person.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct SmsHistory(Vec<DateTime<Utc>>);
+pub struct SmsHistory {
+    /// When each message was sent, oldest first.
+    sent: Vec<DateTime<Utc>>,
+    last: SmsTurn,
+}
 
 impl SmsHistory {
-    /// Of these instants, in whatever order.
+    /// Of these messages, in whatever order. `None` when one of them was sent at an instant that is none.
     #[must_use]
-    pub fn of(mut sent: Vec<DateTime<Utc>>) -> Self {
+    pub fn of(messages: &[SmsTurn]) -> Option<Self> {
+        let taken = messages.iter().filter(|message| message.sent_at != 0);
+        let sent = taken.map(|message| DateTime::from_timestamp_micros(message.sent_at));
+        let mut sent = sent.collect::<Option<Vec<_>>>()?;
         sent.sort_unstable();
-        Self(sent)
+        let last = messages.iter().max_by_key(|message| message.turn).copied().unwrap_or_default();
+        Some(Self { sent, last })
     }
 }
 
@@ -120,10 +136,6 @@ pub struct SmsUse {
     pub number: SmsHistory,
     /// For the person.
     pub person: SmsHistory,
-    /// The message that was counted last in the number's lane.
-    pub last_in_lane: Option<Uuid>,
-    /// The message that was counted last for the person.
-    pub last_for_person: Option<Uuid>,
     /// How far ahead of its rate the partner is, in microseconds since 1970.
     pub partner_ahead_to: i64,
 }
@@ -144,10 +156,10 @@ pub struct SmsLimits {
 pub struct SmsSpend {
     /// Now.
     pub at: DateTime<Utc>,
-    /// The message that was counted last in the number's lane when the limits were read.
-    pub last_in_lane: Option<Uuid>,
-    /// The message that was counted last for the person when the limits were read.
-    pub last_for_person: Option<Uuid>,
+    /// The last message to the number when the limits were read; turn 0 when there was none.
+    pub last_to_number: SmsTurn,
+    /// The last message for the person when the limits were read; turn 0 when there was none.
+    pub last_for_person: SmsTurn,
     /// The time that the message takes at the partner's rate, in microseconds.
     pub interval: i64,
     /// How far ahead of its rate the partner may be, in microseconds.
@@ -200,18 +212,12 @@ impl SmsLimits {
     pub fn spend(&self, used: &SmsUse, now: DateTime<Utc>) -> SmsSpend {
         SmsSpend {
             at: now,
-            last_in_lane: used.last_in_lane,
-            last_for_person: used.last_for_person,
+            last_to_number: used.number.last,
+            last_for_person: used.person.last,
             interval: self.per_partner.interval(),
             horizon: self.per_partner.horizon(),
         }
     }
-}
-
-/// What was sent before this instant, in microseconds since 1970, counts no more, whatever the windows.
-#[must_use]
-pub fn counted_since(now: DateTime<Utc>) -> i64 {
-    (now - WINDOW_MAX).timestamp_micros()
 }
 
 #[cfg(test)]
@@ -227,7 +233,19 @@ mod tests {
     }
 
     fn history(seconds_ago: &[i64]) -> SmsHistory {
-        SmsHistory::of(seconds_ago.iter().map(|ago| now() - TimeDelta::seconds(*ago)).collect())
+        let sent_at = |ago: &i64| (now() - TimeDelta::seconds(*ago)).timestamp_micros();
+        let messages: Vec<_> =
+            (1..).zip(seconds_ago).map(|(turn, ago)| SmsTurn { turn, sent_at: sent_at(ago) }).collect();
+        SmsHistory::of(&messages).unwrap()
+    }
+
+    #[test]
+    fn a_message_that_no_provider_took_keeps_its_turn_and_counts_for_nothing() {
+        let taken_back = SmsTurn { turn: 2, sent_at: 0 };
+        let history = SmsHistory::of(&[taken_back, SmsTurn { turn: 1, sent_at: now().timestamp_micros() }]).unwrap();
+        assert_eq!(history.last, taken_back);
+        assert_eq!(windows("2/30s").wait(&history, now()), None);
+        assert_eq!(windows("1/30s").wait(&history, now()), Some(TimeDelta::seconds(30)));
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Service {
     async fn clear(&self, caller: &Caller, wish: &BindDevice) -> Result<Cleared, NotDone> {
         let prospects = self
             .store
-            .binding_prospects(&caller.partner, &wish.person_id, &wish.key, self.clock.now())
+            .binding_prospects(&caller.partner, &wish.person_id, &wish.key)
             .await?
             .ok_or(Refusal::NoVerifiedNumber)?;
         self.admit_for_sms(&prospects.number)?;

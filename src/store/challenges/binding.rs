@@ -12,7 +12,7 @@ use crate::domain::challenges::{Binding, ChallengeId, ChallengeState, NewBinding
 use crate::domain::failure_budget::FailureRun;
 use crate::domain::numbers::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
-use crate::domain::sms::limits::{SmsSpend, SmsUse, counted_since};
+use crate::domain::sms::limits::{SmsSpend, SmsUse};
 use crate::store::audit::record::write_down;
 use crate::store::dialect::Dialect;
 use crate::store::persons::failures::failure_run;
@@ -45,7 +45,6 @@ pub trait Bindings {
         partner: &PartnerId,
         person: &PersonId,
         key: &PublicKey,
-        now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>>;
 
     /// Makes this attempt the person's only open one, an older one is superseded, and spends its message. False, and no
@@ -81,15 +80,17 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         key: &PublicKey,
-        now: DateTime<Utc>,
     ) -> Result<Option<BindingProspects>> {
         let query = sqlx::query(concat!(
             "select n.number
                   , coalesce(p.bound_devices, 0) as bound_devices
                   , p.failures
                   , p.last_failure_at
-                  , (select count(*) from device_key k
-                      where k.partner_id = $1 and k.public_key = $3 and k.deleted_at is null) as devices_with_key
+                  , cast(case when exists (select 1
+                                             from device_key k
+                                            where k.partner_id = $1
+                                              and k.public_key = $3
+                                              and k.deleted_at is null) then 1 else 0 end as bigint) as key_is_taken
          ",
             sms_use_columns!(),
             "      from mobile_number n
@@ -100,15 +101,14 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
         ))
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
-        .bind(key.as_bytes().to_vec())
-        .bind(counted_since(now));
+        .bind(key.as_bytes().to_vec());
         self.row(query)
             .await?
             .map(|row| {
                 Ok(BindingProspects {
                     number: MobileNumber::from_stored(column::<DB, _>(&row, "number")?),
                     bound_devices: column::<DB, _>(&row, "bound_devices")?,
-                    key_is_taken: column::<DB, i64>(&row, "devices_with_key")? > 0,
+                    key_is_taken: column::<DB, i64>(&row, "key_is_taken")? == 1,
                     failures: failure_run::<DB>(&row)?,
                     sms: sms_use::<DB>(&row)?,
                 })
@@ -160,6 +160,9 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
         record: &AuditRecord,
     ) -> Result<()> {
         let mut transaction = self.begin().await?;
+        if not_taken.is_some() {
+            take_back_sms::<DB>(&mut transaction, partner, id.uuid()).await?;
+        }
         sqlx::query(
             "update person
                 set binding_closed_at = $3
@@ -172,9 +175,6 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
         .bind(now)
         .execute(&mut *transaction)
         .await?;
-        if not_taken.is_some() {
-            take_back_sms::<DB>(&mut transaction, partner, id.uuid()).await?;
-        }
         write_down::<DB>(&mut transaction, partner, record).await?;
         Ok(transaction.commit().await?)
     }

@@ -3,7 +3,7 @@
 //! A person has one code for their number, in a row of `challenge`: sending another takes the row over, and with the number
 //! it goes. A wrong token counts against the code and against the person in one commit.
 //!
-//! Number, code, person is the order of the locks, as in all writes.
+//! Number, code, message, person is the order of the locks, as in all writes.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use crate::domain::challenges::{ChallengeId, ChallengeRules, ChallengeState};
 use crate::domain::failure_budget::FailureRun;
 use crate::domain::numbers::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
-use crate::domain::sms::limits::{SmsSpend, SmsUse, counted_since};
+use crate::domain::sms::limits::{SmsSpend, SmsUse};
 use crate::store::audit::record::write_down;
 use crate::store::dialect::Dialect;
 use crate::store::numbers::{NumberRecord, number_record};
@@ -111,7 +111,6 @@ pub trait NumberChallenges {
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
-        now: DateTime<Utc>,
     ) -> Result<Option<NumberProspects>>;
 
     /// Makes this the number's only open code and spends its message. False, and no code opened, when something has come
@@ -172,7 +171,6 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
-        now: DateTime<Utc>,
     ) -> Result<Option<NumberProspects>> {
         let query = sqlx::query(concat!(
             "select n.number_id
@@ -190,8 +188,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         ))
         .bind(partner.as_str().to_owned())
         .bind(person.as_str().to_owned())
-        .bind(number.as_e164().to_owned())
-        .bind(counted_since(now));
+        .bind(number.as_e164().to_owned());
         let Some(row) = self.row(query).await? else { return Ok(None) };
         Ok(Some(NumberProspects {
             record: number_record::<DB>(&row)?,

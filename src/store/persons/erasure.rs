@@ -6,7 +6,7 @@
 //! `person_erasure` stands from the first commit to the last. It keeps the id that stands in the person's place, so that an
 //! erasure that was cut off goes on under the same id when it is asked for again.
 //!
-//! The locks are taken in the order of all writes: number, person, messages, device, keys. The partner's audit chain comes
+//! The locks are taken in the order of all writes: number, messages, person, device, keys. The partner's audit chain comes
 //! last; while it is held no sealer can carry the person's id past us.
 //!
 //! As in `housekeeping`, the size of a batch is written out in the statements.
@@ -103,8 +103,9 @@ impl<DB: Dialect> Erasure for SqlStore<DB> {
             begin_or_go_on::<DB>(&mut transaction, partner, person, pseudonym, now).await?;
         let mut erasing = Erasing { transaction: &mut transaction, partner, person, pseudonym: &in_their_place, now };
         let numbers = erasing.numbers().await?;
-        let (found, persons) = (numbers.len(), erasing.person().await?);
+        let found = numbers.len();
         erasing.messages(numbers).await?;
+        let persons = erasing.person().await?;
         erasing.live_devices().await?;
         let keys = erasing.keys().await?;
         let devices = erasing.devices().await?;

@@ -1,51 +1,77 @@
 //! Messages that were sent of late, for the limits: read, counted, taken back.
 //!
-//! A message is one row of `sms_sent`. What is read is out of date when the row is written, so the write is made under the
-//! condition that no message has been counted since for the person and in the number's lane: `last_message_id` in the rows
-//! of both is still the one that was read. See `docs/decisions/0021-sms-limits-compare-and-set.md`.
+//! A message is one row of `sms_sent`. It has a turn among the messages to its number and a turn among those for its person.
+//! What is read is out of date when the row is written, so the write is made under the condition that the last messages are
+//! still those that were read, and takes the turns that follow. Unique indexes let one of two writers have a turn. See
+//! `docs/decisions/0021-sms-limits-compare-and-set.md`.
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::numbers::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
-use crate::domain::sms::limits::{SmsHistory, SmsSpend, SmsUse};
+use crate::domain::sms::limits::{SmsHistory, SmsSpend, SmsTurn, SmsUse};
 use crate::store::dialect::Dialect;
 use crate::store::pool::Transaction;
 use crate::store::rows::column;
 use crate::store::{Result, StoreError};
 
-/// The columns that [`sms_use`] reads, of a statement whose number is `n`, whose person's row is `p`, and which has the
-/// partner as $1, the person as $2 and the instant of `counted_since` as $4. By subqueries: after a quiet night Postgres
-/// would join all that a partner has.
+/// The columns that [`sms_use`] reads, of a statement whose number is `n`, and which has the partner as $1 and the person as
+/// $2. By subqueries: after a quiet night Postgres would join all that a partner has.
 macro_rules! sms_use_columns {
     () => {
-        "         , (select string_agg(cast(m.sent_at as text), ',')
-                      from (select sent_at
+        "         , (select string_agg(cast(m.number_turn as text) || ':' || cast(m.sent_at as text), ',')
+                      from (select number_turn, sent_at
                               from sms_sent
                              where partner_id = $1
                                and number = n.number
-                               and sent_at > $4
-                             order by sent_at desc
-                             limit 1000) m) as sent_to_number
-                  , (select string_agg(cast(m.sent_at as text), ',')
-                      from (select sent_at
+                             order by number_turn desc
+                             limit 2000) m) as sent_to_number
+                  , (select string_agg(cast(m.person_turn as text) || ':' || cast(m.sent_at as text), ',')
+                      from (select person_turn, sent_at
                               from sms_sent
                              where partner_id = $1
                                and person_id = $2
-                               and sent_at > $4
-                             order by sent_at desc
-                             limit 1000) m) as sent_for_person
-                  , p.last_message_id as last_for_person
-                  , (select l.last_message_id
-                       from sms_lane l
-                      where l.partner_id = $1
-                        and l.lane = substr(n.number, length(n.number) - 2)) as last_in_lane
+                             order by person_turn desc
+                             limit 2000) m) as sent_for_person
                   , (select r.ahead_to from sms_partner_rate r where r.partner_id = $1) as partner_ahead_to
         "
     };
 }
 pub(in crate::store) use sms_use_columns;
+
+/// The statement that reads the last message to a number. What keeps the row as it is until the commit is the engine's own.
+macro_rules! last_sms_to_number {
+    ($held:literal) => {
+        concat!(
+            "select number_turn as turn, sent_at
+               from sms_sent
+              where partner_id = $1
+                and number = $2
+              order by number_turn desc
+              limit 1
+             ",
+            $held
+        )
+    };
+}
+pub(in crate::store) use last_sms_to_number;
+
+/// The same of the last message for a person.
+macro_rules! last_sms_for_person {
+    ($held:literal) => {
+        concat!(
+            "select person_turn as turn, sent_at
+               from sms_sent
+              where partner_id = $1
+                and person_id = $2
+              order by person_turn desc
+              limit 1
+             ",
+            $held
+        )
+    };
+}
+pub(in crate::store) use last_sms_for_person;
 
 /// How far ahead of its rate the partner in this column is: an instant that lies further ahead than a partner can get was
 /// made by a wrong clock, or while limits were only watched, and counts for nothing. Takes the column, now, and the
@@ -75,57 +101,62 @@ pub(in crate::store) use ahead_of_rate;
 pub(in crate::store) fn sms_use<DB: Dialect>(row: &DB::Row) -> Result<SmsUse> {
     let history = |name: &'static str| {
         let text = column::<DB, Option<String>>(row, name)?.unwrap_or_default();
-        let instants = text.split(',').filter(|word| !word.is_empty());
-        let instants = instants.map(|word| DateTime::<Utc>::from_timestamp_micros(word.parse().ok()?));
-        instants.collect::<Option<Vec<_>>>().map(SmsHistory::of).ok_or(StoreError::Corrupt { column: "sent_at" })
+        let messages = text.split(',').filter(|word| !word.is_empty()).map(sms_turn).collect::<Option<Vec<_>>>();
+        messages.and_then(|messages| SmsHistory::of(&messages)).ok_or(StoreError::Corrupt { column: "sent_at" })
     };
     Ok(SmsUse {
         number: history("sent_to_number")?,
         person: history("sent_for_person")?,
-        last_in_lane: column::<DB, _>(row, "last_in_lane")?,
-        last_for_person: column::<DB, _>(row, "last_for_person")?,
         partner_ahead_to: column::<DB, Option<i64>>(row, "partner_ahead_to")?.unwrap_or_default(),
     })
+}
+
+fn sms_turn(word: &str) -> Option<SmsTurn> {
+    let (turn, sent_at) = word.split_once(':')?;
+    Some(SmsTurn { turn: turn.parse().ok()?, sent_at: sent_at.parse().ok()? })
 }
 
 /// Counts a message. False when a limit stands against it by now, or another message was counted since the limits were
 /// read; then the transaction is to be rolled back.
 ///
-/// To be called after the number's own row: number, person, lane, partner is the order of these locks everywhere.
+/// To be called after the number's own row is held and before the person's is: number, challenge, message, person, partner is
+/// the order of these locks everywhere.
 pub(in crate::store) async fn spend_sms<DB: Dialect>(
     transaction: &mut Transaction<DB>,
     partner: &PartnerId,
     (message, number, person): (Uuid, &MobileNumber, &PersonId),
     spend: &SmsSpend,
 ) -> Result<bool> {
-    let of_person = sqlx::query(
-        "update person
-            set last_message_id = $3
-          where partner_id = $1
-            and person_id = $2
-            and last_message_id is not distinct from $4
-         returning person_id",
-    )
-    .bind(partner.as_str().to_owned())
-    .bind(person.as_str().to_owned())
-    .bind(message)
-    .bind(spend.last_for_person);
-    if of_person.fetch_all(&mut **transaction).await?.is_empty() {
-        return Ok(false);
+    for (statement, of, last) in [
+        (DB::LAST_SMS_TO_NUMBER, number.as_e164(), spend.last_to_number),
+        (DB::LAST_SMS_FOR_PERSON, person.as_str(), spend.last_for_person),
+    ] {
+        let found = sqlx::query(statement).bind(partner.as_str().to_owned()).bind(of.to_owned());
+        let found = found.fetch_all(&mut **transaction).await?;
+        let found = found.first().map(|row| {
+            Ok::<_, StoreError>(SmsTurn {
+                turn: column::<DB, _>(row, "turn")?,
+                sent_at: column::<DB, _>(row, "sent_at")?,
+            })
+        });
+        if found.transpose()?.unwrap_or_default() != last {
+            return Ok(false);
+        }
     }
-    let in_lane = sqlx::query(
-        "insert into sms_lane (partner_id, lane, last_message_id)
-         values ($1, substr($2, length($2) - 2), $3)
-         on conflict (partner_id, lane) do update
-            set last_message_id = excluded.last_message_id
-          where sms_lane.last_message_id is not distinct from $4
-         returning lane",
+    let counted = sqlx::query(
+        "insert into sms_sent (partner_id, message_id, number, number_turn, person_id, person_turn, sent_at)
+         values ($1, $2, $3, $4, $5, $6, $7)
+         on conflict do nothing
+         returning message_id",
     )
     .bind(partner.as_str().to_owned())
-    .bind(number.as_e164().to_owned())
     .bind(message)
-    .bind(spend.last_in_lane);
-    if in_lane.fetch_all(&mut **transaction).await?.is_empty() {
+    .bind(number.as_e164().to_owned())
+    .bind(spend.last_to_number.turn + 1)
+    .bind(person.as_str().to_owned())
+    .bind(spend.last_for_person.turn + 1)
+    .bind(spend.at.timestamp_micros());
+    if counted.fetch_all(&mut **transaction).await?.is_empty() {
         return Ok(false);
     }
     let at_rate = sqlx::query(concat!(
@@ -145,31 +176,18 @@ pub(in crate::store) async fn spend_sms<DB: Dialect>(
     .bind(spend.interval)
     .bind(spend.horizon)
     .bind(spend.too_far_ahead());
-    if at_rate.fetch_all(&mut **transaction).await?.is_empty() {
-        return Ok(false);
-    }
-    sqlx::query(
-        "insert into sms_sent (partner_id, message_id, number, person_id, sent_at)
-         values ($1, $2, $3, $4, $5)",
-    )
-    .bind(partner.as_str().to_owned())
-    .bind(message)
-    .bind(number.as_e164().to_owned())
-    .bind(person.as_str().to_owned())
-    .bind(spend.at.timestamp_micros())
-    .execute(&mut **transaction)
-    .await?;
-    Ok(true)
+    Ok(!at_rate.fetch_all(&mut **transaction).await?.is_empty())
 }
 
-/// Takes back a message that no provider took. The partner's rate is not given back: it also bounds how often providers are
-/// asked in vain.
+/// Takes back a message that no provider took: it counts for nothing, and keeps its turns, so that no request that has read
+/// less than there was gets one of them. The partner's rate is not given back; it also bounds how often providers are asked
+/// in vain.
 pub(in crate::store) async fn take_back_sms<DB: Dialect>(
     transaction: &mut Transaction<DB>,
     partner: &PartnerId,
     message: Uuid,
 ) -> Result<()> {
-    sqlx::query("delete from sms_sent where partner_id = $1 and message_id = $2")
+    sqlx::query("update sms_sent set sent_at = 0 where partner_id = $1 and message_id = $2")
         .bind(partner.as_str().to_owned())
         .bind(message)
         .execute(&mut **transaction)

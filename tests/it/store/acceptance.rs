@@ -42,7 +42,7 @@ async fn an_accepted_attempt_becomes_a_device_with_one_used_key(it: TestStore) {
     assert_eq!((only.id, only.purpose, only.used_at), (attempt.key_id, KeyPurpose::Restricted, Some(accepted.at)));
     assert_eq!(only.public_key, attempt.public_key);
     assert!(!it.is_open(&acme(), attempt.id).await);
-    let prospects = it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (1, true));
     books::assert_balanced(&it.database).await;
 }
@@ -126,7 +126,7 @@ async fn a_taken_key_leaves_the_attempt_as_it_is(it: TestStore) {
     it.delete_device(&acme(), device_id(2), now(), &record(), SALT).await.unwrap();
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
     // It took no place.
-    let prospects = it.binding_prospects(&acme(), &ada, &key(2), now()).await.unwrap().unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(2)).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
     books::assert_balanced(&it.database).await;
 }

@@ -33,8 +33,8 @@ async fn who_has_no_verified_number_has_no_prospects(it: TestStore) {
             .await
             .unwrap()
     );
-    assert!(it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().is_none());
-    assert!(it.binding_prospects(&acme(), &bob, &key(1), now()).await.unwrap().is_none());
+    assert!(it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().is_none());
+    assert!(it.binding_prospects(&acme(), &bob, &key(1)).await.unwrap().is_none());
 }
 
 async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
@@ -42,13 +42,13 @@ async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
     for (partner, person) in [(acme(), &ada), (acme(), &bob), (globex(), &ada)] {
         it.verified(&partner, person).await;
     }
-    let prospects = it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
     assert_eq!(prospects.number, number());
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
 
     // A pending device takes neither a place nor its key.
     it.open(&acme(), &binding(&ada, 1)).await;
-    let prospects = it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
 
     it.bind(&acme(), &binding(&ada, 1)).await;
@@ -58,11 +58,11 @@ async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
         (acme(), &bob, 1, (0, true)),
         (globex(), &ada, 1, (0, false)),
     ] {
-        let prospects = it.binding_prospects(&partner, person, &key(seed), now()).await.unwrap().unwrap();
+        let prospects = it.binding_prospects(&partner, person, &key(seed)).await.unwrap().unwrap();
         assert_eq!((prospects.bound_devices, prospects.key_is_taken), expected, "{partner} {person} {seed}");
     }
     it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap();
-    let prospects = it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
 }
 

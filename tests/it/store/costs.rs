@@ -77,8 +77,8 @@ const FILLING: &str = "
     select 'acme', 1 + i, gen_random_uuid(), 'client', 'binding.asked', 'accepted', 'crowd', '', '', '2022-01-01'
       from generate_series(1, 5000) i;
 
-    insert into sms_sent (partner_id, message_id, number, person_id, sent_at)
-    select 'acme', made_at(sent_at, i), '+49151' || (20000000 + i), 'person-' || i
+    insert into sms_sent (partner_id, message_id, number, number_turn, person_id, person_turn, sent_at)
+    select 'acme', made_at(sent_at, i), '+49151' || (20000000 + i), 1, 'person-' || i, 1
          , extract(epoch from sent_at)::bigint * 1000000
       from generate_series(1, 60000) i, lateral (select timestamptz '2022-03-18T14:00:00Z' - i * interval '2 seconds') it(sent_at);
 

@@ -108,7 +108,7 @@ async fn a_deletion_leaves_a_tombstone_and_frees_place_and_keys(it: TestStore) {
     assert_eq!(it.device(&acme(), device_id(1)).await.unwrap().unwrap(), tombstone.device);
     assert!(it.key(&acme(), device_id(1), key_id(1)).await.unwrap().is_none());
     assert_eq!(it.device(&acme(), device_id(2)).await.unwrap().unwrap().deleted_at, None);
-    let prospects = it.binding_prospects(&acme(), &ada, &key(1), now()).await.unwrap().unwrap();
+    let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (1, false));
     let kept = "select count(*) from device_key where deleted_at is not null";
     assert_eq!(books::count(&it.database, kept).await, 1);

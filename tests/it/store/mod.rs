@@ -18,6 +18,7 @@ mod mobile_numbers;
 mod outages;
 pub(crate) mod partitions;
 mod races;
+mod sms_turns;
 mod tenancy;
 
 use std::ops::Deref;
