@@ -84,12 +84,18 @@ impl From<sqlx::Error> for StoreError {
 
 /// Whether a key was refused because another device of the partner has it. Postgres names the index, or that of a part of
 /// the table, which is called after it; SQLite names its columns.
+///
+/// Citus names the index in the message alone, and for an `insert` inside `with` it has a code for every error.
 pub(super) fn is_key_taken(error: &StoreError) -> bool {
-    let StoreError::Driver(error) = error else { return false };
-    error.as_database_error().is_some_and(|error| {
-        error.is_unique_violation()
+    const OF_CITUS: &str = "XX000";
+    error.database_error().is_some_and(|error| {
+        let message = error.message();
+        let is_violation = error.is_unique_violation()
+            || (error.code().is_some_and(|code| code == OF_CITUS) && message.contains("violates unique constraint"));
+        is_violation
             && (error.constraint().is_some_and(|index| index.starts_with("device_key_taken"))
-                || error.message().contains("device_key.public_key"))
+                || message.contains("\"device_key_taken")
+                || message.contains("device_key.public_key"))
     })
 }
 
@@ -146,4 +152,89 @@ pub(super) fn is_table_missing(error: &sqlx::Error) -> bool {
 /// Whether SQLite found the file locked by another process, which passes.
 pub(super) fn is_busy(refusal: &dyn DatabaseError) -> bool {
     refusal.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| [5, 6].contains(&(code & 0xff)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::error::Error;
+
+    use sqlx::error::ErrorKind;
+
+    use super::*;
+
+    /// What a database says, with the parts that it may leave out.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{message}")]
+    struct Refused {
+        code: &'static str,
+        constraint: Option<&'static str>,
+        message: &'static str,
+    }
+
+    impl DatabaseError for Refused {
+        fn message(&self) -> &str {
+            self.message
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.code.into())
+        }
+
+        fn constraint(&self) -> Option<&str> {
+            self.constraint
+        }
+
+        fn kind(&self) -> ErrorKind {
+            if self.code == "23505" || self.code == "2067" { ErrorKind::UniqueViolation } else { ErrorKind::Other }
+        }
+
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+    }
+
+    fn is_taken(code: &'static str, constraint: Option<&'static str>, message: &'static str) -> bool {
+        let refused = || sqlx::Error::Database(Box::new(Refused { code, constraint, message }));
+        // Whether it counts as the database's failure or as ours makes no difference.
+        let verdicts = [StoreError::Driver(refused()), StoreError::Unavailable(refused())].map(|it| is_key_taken(&it));
+        assert_eq!(verdicts[0], verdicts[1]);
+        verdicts[0]
+    }
+
+    const TAKEN: &str = "duplicate key value violates unique constraint \"device_key_taken\"";
+    const TAKEN_IN_A_SHARD: &str = "duplicate key value violates unique constraint \"device_key_taken_102121\"";
+
+    #[test]
+    fn a_taken_key_is_known_by_the_constraint_or_by_the_message() {
+        assert!(is_taken("23505", Some("device_key_taken"), TAKEN));
+        assert!(is_taken("23505", Some("device_key_taken"), "doppelter Schl\u{fc}sselwert"));
+        assert!(is_taken("23505", Some("device_key_taken_3"), TAKEN));
+        assert!(is_taken("23505", None, TAKEN_IN_A_SHARD));
+        assert!(is_taken("XX000", None, TAKEN_IN_A_SHARD));
+        assert!(is_taken("2067", None, "UNIQUE constraint failed: device_key.partner_id, device_key.public_key"));
+    }
+
+    #[test]
+    fn other_refusals_are_no_taken_key() {
+        for (code, constraint, message) in [
+            ("23505", Some("device_pkey"), "duplicate key value violates unique constraint \"device_pkey\""),
+            ("23505", None, "duplicate key value violates unique constraint \"device_pkey_102008\""),
+            ("XX000", None, "duplicate key value violates unique constraint \"device_pkey_102008\""),
+            ("XX000", None, "failed to re-find parent key in index \"device_key_taken\""),
+            ("XX002", None, "index \"device_key_taken\" contains unexpected zero page"),
+            ("57014", None, TAKEN),
+            ("2067", None, "UNIQUE constraint failed: device.partner_id, device.device_id"),
+        ] {
+            assert!(!is_taken(code, constraint, message), "{message}");
+        }
+    }
 }
