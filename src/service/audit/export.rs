@@ -19,10 +19,14 @@ const BATCHES_PER_TURN: usize = 40;
 const PAGE: i64 = 500;
 
 impl Service {
-    /// Seals what waits, and tells how much still does: nearly nothing, unless a sealer stands still.
+    /// Seals what waits, and tells how much is left. Nothing is in most turns: then nothing is counted, since what came in
+    /// meanwhile waits for the next turn.
     pub async fn seal_audit_trail(&self) -> Result<(), Failure> {
         let sealed = self.seal_every_partner().await;
-        let waiting = self.store.waiting_audit_events(WAITING_COUNTED).await;
+        let waiting = match sealed {
+            Ok(Left::Nothing) => Ok(0),
+            _ => self.store.waiting_audit_events(WAITING_COUNTED).await,
+        };
         if let Ok(waiting) = waiting {
             metrics::gauge!("audit_events_waiting").set(u32::try_from(waiting).unwrap_or(u32::MAX));
         }
@@ -31,30 +35,37 @@ impl Service {
         Ok(())
     }
 
-    /// One whose events cannot be sealed keeps no other from it.
-    async fn seal_every_partner(&self) -> Result<(), Failure> {
-        let mut failure = None;
-        let mut partner = self.store.next_partner_with_pending_events(None).await?;
-        while let Some(current) = partner {
-            match self.seal_partner(&current).await {
+    /// A partner whose events cannot be sealed keeps no other from it.
+    async fn seal_every_partner(&self) -> Result<Left, Failure> {
+        let (mut failure, mut left) = (None, Left::Nothing);
+        for partner in self.store.partners_with_pending_events().await? {
+            match self.seal_partner(&partner).await {
+                Ok(Left::Nothing) => {}
+                Ok(Left::Events) => left = Left::Events,
                 Err(error) if error.is_transient() => return Err(error.into()),
-                outcome => failure = failure.or(outcome.err()),
+                Err(error) => failure = failure.or(Some(error)),
             }
-            partner = self.store.next_partner_with_pending_events(Some(&current)).await?;
         }
-        failure.map_or(Ok(()), |error| Err(error.into()))
+        failure.map_or(Ok(left), |error| Err(error.into()))
     }
 
-    async fn seal_partner(&self, partner: &PartnerId) -> Result<(), StoreError> {
+    async fn seal_partner(&self, partner: &PartnerId) -> Result<Left, StoreError> {
         for _ in 0..BATCHES_PER_TURN {
             let sealed = self.store.seal_audit_events(partner, self.clock.now(), BATCH).await?;
             metrics::counter!("audit_events_sealed_total").increment(sealed.unsigned_abs());
             if sealed < BATCH {
-                break;
+                return Ok(Left::Nothing);
             }
         }
-        Ok(())
+        Ok(Left::Events)
     }
+}
+
+/// What a turn leaves of the events that it found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Events,
 }
 
 /// The sealed events of one partner, page by page in the order of their chain.

@@ -13,7 +13,7 @@ use crate::domain::person::PartnerId;
 use crate::store::audit::events::{audit_event, hash};
 use crate::store::dialect::Dialect;
 use crate::store::pool::Transaction;
-use crate::store::rows::column;
+use crate::store::rows::{column, partner};
 use crate::store::sql_store::SqlStore;
 use crate::store::{Result, StoreError};
 
@@ -62,8 +62,8 @@ pub struct SealedEvent {
 /// The audit trail behind the requests.
 #[macro_rules_attribute::apply(port)]
 pub trait AuditTrail {
-    /// The next partner after this one who has events waiting to be sealed.
-    async fn next_partner_with_pending_events(&self, after: Option<&PartnerId>) -> Result<Option<PartnerId>>;
+    /// The partners who have events waiting to be sealed.
+    async fn partners_with_pending_events(&self) -> Result<Vec<PartnerId>>;
 
     /// The next partner after this one of whom there is anything in the trail.
     async fn next_partner_with_trail(&self, after: Option<&PartnerId>) -> Result<Option<PartnerId>>;
@@ -95,12 +95,19 @@ pub trait AuditTrail {
 
 #[async_trait::async_trait]
 impl<DB: Dialect> AuditTrail for SqlStore<DB> {
-    async fn next_partner_with_pending_events(&self, after: Option<&PartnerId>) -> Result<Option<PartnerId>> {
-        self.partner(
-            sqlx::query("select min(partner_id) as partner_id from audit_pending where partner_id > $1"),
-            after,
-        )
-        .await
+    async fn partners_with_pending_events(&self) -> Result<Vec<PartnerId>> {
+        // From partner to partner along the index: `distinct` would read all events of a sealer that has stood still.
+        let query = sqlx::query(
+            "with recursive found (partner_id) as (
+                 select min(partner_id) from audit_pending
+                 union all
+                 select (select min(partner_id) from audit_pending where partner_id > found.partner_id)
+                   from found
+                  where found.partner_id is not null
+             )
+             select partner_id from found where partner_id is not null",
+        );
+        self.rows(query).await?.iter().map(partner::<DB>).collect()
     }
 
     async fn next_partner_with_trail(&self, after: Option<&PartnerId>) -> Result<Option<PartnerId>> {
