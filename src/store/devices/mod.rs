@@ -107,12 +107,12 @@ impl<DB: Dialect> Devices for SqlStore<DB> {
             return Ok(tombstone.map_or(DeleteOutcome::NotFound, |it| DeleteOutcome::DeletedBefore(it.person_id)));
         };
         let person = person_id(&column::<DB, String>(person, "person_id")?)?;
+        // Its keys are all alive. To look for live ones would offer Postgres the index on those of the whole partner.
         sqlx::query(
             "update device_key
-                set deleted_at = $3
+                set deleted_at = coalesce(deleted_at, $3)
               where partner_id = $2
-                and device_id = $1
-                and deleted_at is null",
+                and device_id = $1",
         )
         .bind(id.uuid())
         .bind(partner.as_str().to_owned())

@@ -19,12 +19,14 @@ use super::{acme, now, person};
 use crate::devices::{ids, links};
 use crate::harness::{PostgresServer, TestApp, can_start_servers_for, sql};
 
+/// An id as the service makes it: the instant, and then what tells it from others.
+pub(super) const MADE_AT: &str = "
+    create function made_at(instant timestamptz, number bigint) returns uuid immutable
+    return (lpad(to_hex((extract(epoch from instant) * 1000)::bigint), 12, '0') || '7000' || lpad(to_hex(number), 16, '0'))::uuid
+";
+
 /// One partner's: up to 200,000 of each, and a person who deleted 50,000 devices. Some of it is old enough to be swept away.
 const FILLING: &str = "
-    -- An id as the service makes it: the instant, and then what tells it from others.
-    create function made_at(instant timestamptz, number bigint) returns uuid immutable
-    return (lpad(to_hex((extract(epoch from instant) * 1000)::bigint), 12, '0') || '7000' || lpad(to_hex(number), 16, '0'))::uuid;
-
     insert into person (partner_id, person_id, bound_devices)
     select 'acme', 'person-' || i, 1 from generate_series(1, 150000) i;
     insert into person (partner_id, person_id, deleted_devices) values ('acme', 'crowd', 50000);
@@ -96,11 +98,8 @@ const FILLING: &str = "
 const BLOCKS_PER_STATEMENT: i64 = 400;
 const BLOCKS_PER_ROW: i64 = 30;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_statement_reads_more_the_more_a_partner_has() {
-    if !can_start_servers_for("store::costs::no_statement_reads_more_the_more_a_partner_has") {
-        return;
-    }
+/// A server that counts the blocks of each statement, and looks at its tables only when it is told to.
+pub(super) async fn server() -> PostgresServer {
     let settings = [
         ("shared_preload_libraries", "pg_stat_statements"),
         ("pg_stat_statements.track_planning", "off"),
@@ -109,9 +108,18 @@ async fn no_statement_reads_more_the_more_a_partner_has() {
         // As for a table that is larger than these, where a batch is found by an index.
         ("random_page_cost", "1"),
     ];
-    let server = spawn_blocking(move || PostgresServer::start(&settings)).await.unwrap().unwrap();
+    spawn_blocking(move || PostgresServer::start(&settings)).await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_reads_more_the_more_a_partner_has() {
+    if !can_start_servers_for("store::costs::no_statement_reads_more_the_more_a_partner_has") {
+        return;
+    }
+    let server = server().await;
     let url = server.url("postgres");
     migrate(&DatabaseSettings::new(DatabaseUrl::parse(&url).unwrap())).await.unwrap();
+    sql::execute(&url, MADE_AT).await;
     sql::execute(&url, FILLING).await;
     sql::execute(&url, "vacuum analyze").await;
     sql::execute(&url, "create extension pg_stat_statements").await;
@@ -128,18 +136,18 @@ async fn no_statement_reads_more_the_more_a_partner_has() {
     app.store().close().await;
     assert_eq!(read_from_end_to_end(&mut observer).await, Vec::<String>::new());
     erasure(&url).await;
-    let found = expensive(&mut observer).await;
+    let found = expensive(&mut observer, BLOCKS_PER_STATEMENT).await;
     assert!(found.is_empty(), "{found:#?}");
     assert_eq!(read_from_end_to_end(&mut observer).await, Vec::<String>::new());
 
     // The measure would have told.
     sql::texts(&url, "select count(created_at)::text from device_key").await;
-    assert_eq!(expensive(&mut observer).await.len(), 1);
+    assert_eq!(expensive(&mut observer, BLOCKS_PER_STATEMENT).await.len(), 1);
     assert_eq!(read_from_end_to_end(&mut observer).await, ["device_key"]);
 }
 
 /// Every request, and each kind of page of each kind of list.
-async fn everything(app: &TestApp, number: u32) {
+pub(super) async fn everything(app: &TestApp, number: u32) {
     walk(app, number).await;
     let partner = app.partner();
     for filter in
@@ -220,14 +228,14 @@ async fn read_from_end_to_end(observer: &mut PgConnection) -> Vec<String> {
 }
 
 /// Statements that read more than what they gave or changed accounts for.
-async fn expensive(observer: &mut PgConnection) -> Vec<String> {
+pub(super) async fn expensive(observer: &mut PgConnection, blocks_per_statement: i64) -> Vec<String> {
     let rows = sqlx::query(
         "select query, calls, rows, shared_blks_hit + shared_blks_read as blocks
            from pg_stat_statements
           where query !~ 'pg_stat_statements|^(vacuum|analyze)'
             and shared_blks_hit + shared_blks_read > $1 * calls + $2 * rows",
     )
-    .bind(BLOCKS_PER_STATEMENT)
+    .bind(blocks_per_statement)
     .bind(BLOCKS_PER_ROW)
     .fetch_all(observer)
     .await

@@ -17,6 +17,7 @@ mod messages;
 mod mobile_numbers;
 mod outages;
 pub(crate) mod partitions;
+mod plans;
 mod races;
 mod sms_turns;
 mod tenancy;
