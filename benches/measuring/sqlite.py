@@ -21,7 +21,7 @@ HALF_AN_HOUR = datetime.timedelta(minutes=30)
 def measure(bench, connections):
     """PUT the signature, with the service and by itself, round after round."""
     file = bench.folder / "service.db"
-    look, accept = statement("challenges/binding.rs", "open_binding_with_id"), statement("sqlite.rs", "accept_binding").split(";")
+    look, accept = statement("challenges/binding.rs", "binding(&self"), statement("sqlite.rs", "accept_binding").split(";")
     rounds = []
     for _ in range(bench.options.rounds):
         service = bench.service(f"sqlite://{file}")
@@ -102,7 +102,7 @@ def by_themselves(file, look, accept, first, most, seconds):
         if time.monotonic() - started > seconds:
             break
         now = instant()
-        database.execute(look, named(challenge, partner, now, 3)).fetchone()
+        database.execute(look, named(challenge, partner)).fetchone()
         event = (partner, os.urandom(16), "a-client", "binding_answered", "accepted", person, os.urandom(16), os.urandom(32))
         record = (*event, challenge, key, now, *[NOTHING] * 12)
         pause = instant(-HALF_AN_HOUR), instant(HALF_AN_HOUR)
