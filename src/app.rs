@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{Admission, App, Parts, Readiness};
 use crate::auth::{AccessTokens, BearerTokens, ExternalIssuer};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{CodeSettings, Config, ProviderSettings, SmsSettings, TokenSettings};
+use crate::config::{CodeSettings, Config, SmsSettings, TokenSettings};
 use crate::crypto::{OtpSecret, OtpSecrets, RequestDigests};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::fraud::FraudCheck;
@@ -18,10 +18,8 @@ use crate::fraud::seon::{InvalidApiKey, Seon};
 use crate::outbound;
 use crate::service::{Conversion, OneTimeCodes, SandboxClient, Service};
 use crate::sms::SmsSender;
-use crate::sms::console::Console;
-use crate::sms::gateway::{Gateway, InvalidToken};
-use crate::sms::providers::{NoProvider, Provider, Providers, ProvidersSettings};
-use crate::sms::twilio::Twilio;
+use crate::sms::gateway::InvalidToken;
+use crate::sms::providers::{NoProvider, Providers, ProvidersSettings};
 use crate::store::Store;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -124,18 +122,7 @@ fn one_time_codes(settings: &CodeSettings) -> OneTimeCodes {
 }
 
 fn sms_providers(settings: &SmsSettings, http: &reqwest::Client) -> Result<Providers, AssemblyError> {
-    let mut list = Vec::with_capacity(settings.providers.len());
-    for provider in &settings.providers {
-        list.push(match provider {
-            ProviderSettings::Console => Provider { name: Console::NAME, sender: Arc::new(Console) },
-            ProviderSettings::Gateway(gateway) => {
-                Provider { name: Gateway::NAME, sender: Arc::new(Gateway::new(gateway.clone(), http.clone())?) }
-            }
-            ProviderSettings::Twilio(twilio) => {
-                Provider { name: Twilio::NAME, sender: Arc::new(Twilio::new(twilio.clone(), http.clone())) }
-            }
-        });
-    }
+    let list = settings.providers.iter().map(|provider| provider.provider(http)).collect::<Result<_, _>>()?;
     let settings = ProvidersSettings {
         attempt_deadline: settings.attempt_deadline,
         after_uncertain: settings.after_uncertain,

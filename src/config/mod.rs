@@ -21,7 +21,7 @@ use chrono::TimeDelta;
 pub use self::fraud::FraudSettings;
 use self::parse::{address, boolean, claim_name, database_url, from_words, seconds, visible, web_address, whole};
 pub use self::secrets::{CodeSettings, TokenSettings};
-pub use self::sms::{ProviderSettings, SmsSettings};
+pub use self::sms::SmsSettings;
 pub use self::source::{Environment, Origin, Problem, Shown};
 use self::source::{Read, Source};
 use crate::api::RequestLimits;

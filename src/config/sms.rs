@@ -8,6 +8,7 @@ use super::Mode;
 use super::parse::{boolean, milliseconds, seconds, server, visible, whole};
 use super::source::Source;
 use crate::outbound::HttpUrl;
+use crate::sms::ProviderSettings;
 use crate::sms::circuit::CircuitSettings;
 use crate::sms::gateway::{GatewayAuth, GatewaySettings};
 use crate::sms::ios_domain::IosDomain;
@@ -17,17 +18,6 @@ use crate::sms::text::SmsTemplate;
 use crate::sms::twilio::{TwilioSender, TwilioSettings};
 
 const DEFAULT_SENDER: &str = "Device Management";
-
-/// A provider and what it needs.
-#[derive(Clone, Debug)]
-pub enum ProviderSettings {
-    /// A log line. Sandbox only.
-    Console,
-    /// The operator's own gateway.
-    Gateway(GatewaySettings),
-    /// Twilio.
-    Twilio(TwilioSettings),
-}
 
 /// How codes reach people.
 #[derive(Clone, Debug)]

@@ -17,12 +17,49 @@ pub mod text;
 pub mod twilio;
 pub mod twilio_errors;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use reqwest::Client;
 use uuid::Uuid;
+
+use console::Console;
+use gateway::{Gateway, GatewaySettings, InvalidToken};
+use providers::Provider;
+use twilio::{Twilio, TwilioSettings};
 
 use crate::domain::numbers::MobileNumber;
 pub use error::{Fault, SmsError};
 pub use text::{SmsTemplate, SmsText};
+
+/// A provider and what it needs.
+#[derive(Clone, Debug)]
+pub enum ProviderSettings {
+    /// A log line. Sandbox only.
+    Console,
+    /// The operator's own gateway.
+    Gateway(GatewaySettings),
+    /// Twilio.
+    Twilio(TwilioSettings),
+}
+
+impl ProviderSettings {
+    /// The provider with these settings.
+    ///
+    /// # Errors
+    /// When the gateway's token cannot be sent in a header.
+    pub fn provider(&self, http: &Client) -> Result<Provider, InvalidToken> {
+        Ok(match self {
+            Self::Console => Provider { name: Console::NAME, sender: Arc::new(Console) },
+            Self::Gateway(gateway) => {
+                Provider { name: Gateway::NAME, sender: Arc::new(Gateway::new(gateway.clone(), http.clone())?) }
+            }
+            Self::Twilio(twilio) => {
+                Provider { name: Twilio::NAME, sender: Arc::new(Twilio::new(twilio.clone(), http.clone())) }
+            }
+        })
+    }
+}
 
 /// One message to one phone. `Debug` shows neither the number nor the text.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! What production refuses to start with (contract section 9).
 
-use device_management::config::{CodeSettings, Mode, ProviderSettings};
+use device_management::config::{CodeSettings, Mode};
+use device_management::sms::ProviderSettings;
 
 use super::{load, problems};
 
