@@ -1,5 +1,5 @@
-//! What the store needs of a database engine, written once: the types that it binds and reads, how a write begins, and the
-//! three hot statements that each engine does best in its own way.
+//! What the store needs of a database engine, written once: the types that it binds and reads, how a write begins, and
+//! how a binding is opened, which each engine does in its own way.
 //!
 //! Rust takes a bound for granted only when it is on the trait itself or on its associated types. `Implies` turns a bound
 //! on any other type (`Uuid: Type<Self>`) into one on an associated type, so that `impl<DB: Dialect>` is all that the
@@ -9,10 +9,11 @@ use chrono::{DateTime, Utc};
 use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Type};
 use uuid::Uuid;
 
-use crate::domain::challenges::{Acceptance, NewBinding, WrongSignature};
+use crate::domain::challenges::NewBinding;
 use crate::domain::person::PartnerId;
 use crate::domain::sms::limits::SmsSpend;
 use crate::store::pool::Pool;
+use crate::store::statement::Call;
 use crate::store::{AuditRecord, Result};
 
 /// `T` under another name.
@@ -60,6 +61,9 @@ pub(super) trait Dialect:
     + Implies<&'static str, Itself: ColumnIndex<<Self as Database>::Row>>
     + for<'c> Implies<&'c mut <Self as Database>::Connection, Itself: Executor<'c, Database = Self>>
 {
+    /// What one call of the driver takes.
+    const CALL: Call;
+
     /// How a transaction that will write begins.
     const BEGIN_WRITE: &'static str;
 
@@ -88,24 +92,4 @@ pub(super) trait Dialect:
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<bool>;
-
-    /// Binds the device if the attempt is still open and a place is free, and writes the record down, in one commit. False,
-    /// and nothing changed, when it is not, or when the claim is lost. A unique violation, and nothing changed, when the key
-    /// is taken.
-    async fn accept_binding(
-        writer: &Pool<Self>,
-        partner: &PartnerId,
-        acceptance: &Acceptance,
-        record: &AuditRecord,
-    ) -> Result<bool>;
-
-    /// Counts a wrong signature against the open attempt and against the person and writes the record down, in one commit.
-    /// Gives how many the challenge has had. `None`, and nothing changed, when it is not open, the person has to wait, or
-    /// the claim is lost.
-    async fn count_wrong_signature(
-        writer: &Pool<Self>,
-        partner: &PartnerId,
-        wrong: &WrongSignature,
-        record: &AuditRecord,
-    ) -> Result<Option<i64>>;
 }

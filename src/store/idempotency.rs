@@ -9,10 +9,11 @@ use chrono::{DateTime, Utc};
 use crate::domain::clock_skew::latest_end;
 use crate::domain::idempotency::{ANSWERS_KEPT_FOR, Claim, Claimed, KeptOutcome, LEASE, PastOutcome, Run};
 use crate::domain::person::PartnerId;
-use crate::store::audit::record::keep_outcome;
+use crate::store::audit::record::KeepOutcome;
 use crate::store::dialect::Dialect;
 use crate::store::rows::column;
 use crate::store::sql_store::SqlStore;
+use crate::store::statement::Statement;
 use crate::store::{Result, StoreError};
 
 /// How often a claim is tried anew when the row that was in its way has vanished.
@@ -50,7 +51,7 @@ impl<DB: Dialect> IdempotentRequests for SqlStore<DB> {
     }
 
     async fn keep_outcome(&self, partner: &PartnerId, kept: &KeptOutcome) -> Result<()> {
-        self.write(keep_outcome::<DB>(partner, kept)).await?.map(drop).ok_or(StoreError::ClaimLost)
+        self.write(KeepOutcome { partner, kept }.query()).await?.map(drop).ok_or(StoreError::ClaimLost)
     }
 
     async fn end_request(&self, partner: &PartnerId, run: &Run, now: DateTime<Utc>) -> Result<()> {

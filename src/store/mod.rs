@@ -27,6 +27,8 @@ mod rows;
 mod sms;
 mod sql_store;
 mod sqlite;
+mod statement;
+mod write_form;
 
 pub use audit::record::{AuditRecord, AuditRecords};
 pub use audit::trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent, WAITING_COUNTED};

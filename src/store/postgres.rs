@@ -10,19 +10,16 @@
 use sqlx::Postgres;
 
 use super::pool::Pool;
-use super::rows::column;
 use super::{AuditRecord, Result};
-use crate::domain::challenges::{Acceptance, NewBinding, WrongSignature};
+use crate::domain::challenges::NewBinding;
 use crate::domain::devices::DeviceName;
 use crate::domain::person::PartnerId;
 use crate::domain::sms::limits::SmsSpend;
 use crate::store::audit::record::bind_record;
-use crate::store::challenges::binding_outcomes::{
-    bind_acceptance, bind_wrong_signature, count_against_binding, meet_binding,
-};
 use crate::store::challenges::number::open_number_code;
 use crate::store::dialect::Dialect;
 use crate::store::sms::usage::{ahead_of_rate, last_sms_for_person, last_sms_to_number};
+use crate::store::statement::Call;
 
 /// What a statement says that is undone because one of its parts found its conditions broken. Postgres logs it as an error.
 macro_rules! overtaken {
@@ -186,6 +183,8 @@ const OPEN_BINDING: &str = concat!(
 
 #[async_trait::async_trait]
 impl Dialect for Postgres {
+    const CALL: Call = Call::Statement;
+
     const BEGIN_WRITE: &'static str = "begin";
 
     // Of a partner that its statistics do not know it would sort all rows to find the first ones.
@@ -232,62 +231,5 @@ impl Dialect for Postgres {
             Err(error) if is_overtaken(&error) => Ok(false),
             Err(error) => Err(error.into()),
         }
-    }
-
-    async fn accept_binding(
-        writer: &Pool<Self>,
-        partner: &PartnerId,
-        acceptance: &Acceptance,
-        record: &AuditRecord,
-    ) -> Result<bool> {
-        let statement = concat!(
-            "with ",
-            claim!(),
-            ", met as (
-                 ",
-            meet_binding!(),
-            claim_holds!(),
-            "
-                 returning *
-             ), bound as (
-                 insert into device
-                     ( device_id, partner_id, state, person_id, name, created_at, bound_at, binding_fingerprint, live_keys )
-                 select binding_id, partner_id, 'live', person_id, binding_device_name, binding_created_at, $26, $29, 1
-                   from met
-             ), key as (
-                 insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at, used_at)
-                 select binding_key_id, binding_id, partner_id, binding_key, binding_key_purpose
-                      , binding_created_at, $26
-                   from met
-             ), ",
-            record_with!("met"),
-            " select partner_id from met"
-        );
-        let query = bind_acceptance!(bind_record(sqlx::query(statement), partner, record), acceptance);
-        Ok(writer.one(query).await?.is_some())
-    }
-
-    async fn count_wrong_signature(
-        writer: &Pool<Self>,
-        partner: &PartnerId,
-        wrong: &WrongSignature,
-        record: &AuditRecord,
-    ) -> Result<Option<i64>> {
-        let statement = concat!(
-            "with ",
-            claim!(),
-            ", counted as (
-                 ",
-            count_against_binding!(),
-            claim_holds!(),
-            "
-                 returning binding_wrong_signatures
-             ), ",
-            record_with!("counted"),
-            " select binding_wrong_signatures from counted"
-        );
-        let query = bind_wrong_signature!(bind_record(sqlx::query(statement), partner, record), wrong);
-        let row = writer.one(query).await?;
-        row.map(|row| column::<Self, i64>(&row, "binding_wrong_signatures")).transpose()
     }
 }

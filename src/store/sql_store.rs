@@ -7,6 +7,8 @@ use sqlx::query::Query;
 use super::pool::{Pool, Transaction};
 use super::{PoolUse, Result};
 use crate::store::dialect::Dialect;
+use crate::store::statement::Statement;
+use crate::store::write_form::WriteForm;
 
 /// The store on the engine `DB`.
 ///
@@ -15,15 +17,21 @@ use crate::store::dialect::Dialect;
 pub(super) struct SqlStore<DB: Dialect> {
     reader: Arc<Pool<DB>>,
     writer: Arc<Pool<DB>>,
+    write_form: WriteForm,
 }
 
 impl<DB: Dialect> SqlStore<DB> {
-    pub(super) fn new(reader: Arc<Pool<DB>>, writer: Arc<Pool<DB>>) -> Self {
-        Self { reader, writer }
+    pub(super) fn new(reader: Arc<Pool<DB>>, writer: Arc<Pool<DB>>, write_form: WriteForm) -> Self {
+        Self { reader, writer, write_form }
     }
 
     pub(super) fn writer(&self) -> &Pool<DB> {
         &self.writer
+    }
+
+    /// How the hot writes are sent.
+    pub(super) fn write_form(&self) -> WriteForm {
+        self.write_form
     }
 
     /// Reads at most one row.
@@ -47,6 +55,11 @@ impl<DB: Dialect> SqlStore<DB> {
     /// Begins a transaction that will write. Dropped without commit, it is rolled back.
     pub(super) async fn begin(&self) -> Result<Transaction<DB>> {
         Ok(self.writer.begin_with(DB::BEGIN_WRITE).await?)
+    }
+
+    /// Begins a transaction with a statement that decides whether it goes on, and gives the rows that it returned.
+    pub(super) async fn begin_and(&self, statement: impl Statement<DB>) -> Result<(Transaction<DB>, Vec<DB::Row>)> {
+        Ok(self.writer.begin_and(statement).await?)
     }
 
     /// Reads at most one row, along an index: see [`Dialect::BEGIN_IN_ORDER`].

@@ -316,7 +316,9 @@ async fn recorded(app: &TestApp) -> Vec<String> {
     // Ids are bytes on one database and UUIDs on the other; both become plain hexadecimal.
     let (url, id) = match app.database.engine() {
         crate::harness::Engine::Sqlite => (app.database.url(), "lower(hex(device_id))"),
-        crate::harness::Engine::Postgres => (app.database.url(), "replace(cast(device_id as text), '-', '')"),
+        crate::harness::Engine::Postgres | crate::harness::Engine::Distributed => {
+            (app.database.url(), "replace(cast(device_id as text), '-', '')")
+        }
     };
     let query = format!(
         "select partner_id || ' ' || person_id || ' ' || {id} || ' ' || action || ' ' || state

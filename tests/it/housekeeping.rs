@@ -131,7 +131,7 @@ async fn repeat(app: &TestApp, times: usize) {
 /// and read everything that is open for each of them.
 async fn no_index_leads_to_whatever_has_not_expired(app: TestApp) {
     let indexes = match app.database.engine() {
-        Engine::Postgres => {
+        Engine::Postgres | Engine::Distributed => {
             "select count(*) from pg_indexes where indexdef like '%expires_at%' and tablename <> 'client_secret'"
         }
         Engine::Sqlite => {

@@ -49,6 +49,30 @@ async fn each_request_takes_as_few_round_trips_as_promised() {
     }
 }
 
+/// The service looks at the catalogue of Citus when it starts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_distributed_tables_bindings_are_written_by_plain_statements() {
+    if !Engine::Distributed.is_there_for("round_trips").await {
+        return;
+    }
+    let app = TestApp::with(Engine::Distributed, &[]).await;
+    let wire = Wire::to(app.database.url()).await;
+    let router = app.replica(&[("DATABASE_URL", wire.url()), ("DATABASE_MAX_CONNECTIONS", "1")]).await;
+    let acme = app.partner().through(router);
+    for (person, phone) in [("ada", Phone::new(1)), ("bob", Phone::new(2))] {
+        acme.verified_person(person).await;
+        app.advance(TimeDelta::seconds(1));
+        let asked = acme.ask_for_device(person, &phone).await;
+        wire.round_trips();
+        acme.answer(&asked.id, &phone.sign("wrong")).await.assert_status(403);
+        // One read, then: begin, the count, the event, commit.
+        assert_eq!(wire.round_trips(), 1 + 4, "PUT a wrong signature");
+        acme.answer(&asked.id, &phone.sign(&app.outbox().last().code())).await.assert_status(204);
+        // One read, then: begin, the person's row, the device, its key, the event, commit.
+        assert_eq!(wire.round_trips(), 1 + 6, "PUT a right signature");
+    }
+}
+
 /// With a single connection, whoever held it during an outside call would keep everybody else out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_connection_is_held_while_an_sms_is_on_its_way() {

@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 
-use sqlx::query::Query;
 use uuid::Uuid;
 
 use crate::domain::audit::{AuditEvent, AuditSubject, Hash};
@@ -12,32 +11,38 @@ use crate::domain::numbers::country::Country;
 use crate::domain::person::PartnerId;
 use crate::store::dialect::Dialect;
 use crate::store::rows::{column, person_id};
+use crate::store::statement::{Bound, Statement};
 use crate::store::{Result, StoreError};
 
-/// The insertion of one event that is yet to be sealed, to run within the transaction of its change.
-pub(in crate::store) fn insert_event<DB: Dialect>(
-    partner: &PartnerId,
-    event: &AuditEvent,
-) -> Query<'static, DB, DB::Arguments> {
-    let subject = SubjectColumns::of(event);
-    sqlx::query(
-        "insert into audit_pending
+/// Writes down an event that is yet to be sealed.
+pub(in crate::store) struct InsertEvent<'a> {
+    pub(in crate::store) partner: &'a PartnerId,
+    pub(in crate::store) event: &'a AuditEvent,
+}
+
+impl<DB: Dialect> Statement<DB> for InsertEvent<'_> {
+    const SQL: &'static str = "insert into audit_pending
              ( partner_id, event_id, client_id, action, outcome, person_id, person_salt, person_digest
              , object_id, key_id, occurred_at, country )
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-    )
-    .bind(partner.as_str().to_owned())
-    .bind(event.id)
-    .bind(event.client_id.clone())
-    .bind(event.action.clone().into_owned())
-    .bind(event.outcome.clone().into_owned())
-    .bind(subject.id.map(str::to_owned))
-    .bind(subject.salt.map(<[u8]>::to_vec))
-    .bind(subject.digest.map(<[u8]>::to_vec))
-    .bind(event.object_id)
-    .bind(event.key_id)
-    .bind(event.at)
-    .bind(event.country.map(|country| country.as_str().to_owned()))
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        let event = self.event;
+        let subject = SubjectColumns::of(event);
+        query
+            .bind(self.partner.as_str().to_owned())
+            .bind(event.id)
+            .bind(event.client_id.clone())
+            .bind(event.action.clone().into_owned())
+            .bind(event.outcome.clone().into_owned())
+            .bind(subject.id.map(str::to_owned))
+            .bind(subject.salt.map(<[u8]>::to_vec))
+            .bind(subject.digest.map(<[u8]>::to_vec))
+            .bind(event.object_id)
+            .bind(event.key_id)
+            .bind(event.at)
+            .bind(event.country.map(|country| country.as_str().to_owned()))
+    }
 }
 
 /// The columns of an event's subject.

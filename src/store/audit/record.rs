@@ -10,11 +10,12 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::idempotency::KeptOutcome;
 use crate::domain::person::PartnerId;
-use crate::store::audit::events::{SubjectColumns, insert_event};
+use crate::store::audit::events::{InsertEvent, SubjectColumns};
 use crate::store::dialect::Dialect;
-use crate::store::fraud_assessments::{self, yes_or_no};
+use crate::store::fraud_assessments::{InsertAssessment, yes_or_no};
 use crate::store::pool::Transaction;
 use crate::store::sql_store::SqlStore;
+use crate::store::statement::{Batch, Bound, Statement};
 use crate::store::{Result, StoreError};
 
 /// What is written down together with a change.
@@ -48,12 +49,11 @@ pub trait AuditRecords {
 impl<DB: Dialect> AuditRecords for SqlStore<DB> {
     async fn record(&self, partner: &PartnerId, record: &AuditRecord) -> Result<()> {
         if record.fraud.is_none() && record.kept.is_none() {
-            self.write(insert_event::<DB>(partner, &record.event)).await?;
+            self.write(InsertEvent { partner, event: &record.event }.query()).await?;
             return Ok(());
         }
-        let mut transaction = self.begin().await?;
-        write_down::<DB>(&mut transaction, partner, record).await?;
-        Ok(transaction.commit().await?)
+        let transaction = self.begin().await?;
+        commit_with_record(transaction, Batch::new(), partner, record).await
     }
 }
 
@@ -63,38 +63,67 @@ pub(in crate::store) async fn write_down<DB: Dialect>(
     partner: &PartnerId,
     record: &AuditRecord,
 ) -> Result<()> {
-    insert_event::<DB>(partner, &record.event).execute(&mut **transaction).await?;
-    if let Some(fraud) = &record.fraud {
-        fraud_assessments::insert::<DB>(partner, fraud).execute(&mut **transaction).await?;
+    let AuditRecord { event, fraud, kept } = record;
+    InsertEvent { partner, event }.query().execute(&mut **transaction).await?;
+    if let Some(fraud) = fraud {
+        InsertAssessment { partner, fraud }.query().execute(&mut **transaction).await?;
     }
-    if let Some(outcome) = &record.kept {
-        let kept = keep_outcome::<DB>(partner, outcome).fetch_all(&mut **transaction).await?;
-        if kept.is_empty() {
-            return Err(StoreError::ClaimLost);
-        }
+    if let Some(kept) = kept
+        && transaction.rows(KeepOutcome { partner, kept }).await?.is_empty()
+    {
+        return Err(StoreError::ClaimLost);
     }
     Ok(())
 }
 
-/// Writes the outcome under its claim, or takes one back that came to nothing.
-pub(in crate::store) fn keep_outcome<DB: Dialect>(
+/// Ends the transaction of a change: runs the rest of the change, writes its record down, and commits.
+///
+/// # Errors
+/// `ClaimLost`, and nothing changed, when another run of the same request has taken over.
+pub(in crate::store) async fn commit_with_record<DB: Dialect>(
+    mut transaction: Transaction<DB>,
+    mut rest: Batch<DB>,
     partner: &PartnerId,
-    kept: &KeptOutcome,
-) -> Query<'static, DB, DB::Arguments> {
-    sqlx::query(
-        "update idempotent_request
+    record: &AuditRecord,
+) -> Result<()> {
+    let AuditRecord { event, fraud, kept } = record;
+    if let Some(kept) = kept
+        && transaction.rows(KeepOutcome { partner, kept }).await?.is_empty()
+    {
+        transaction.rollback().await?;
+        return Err(StoreError::ClaimLost);
+    }
+    rest.add(InsertEvent { partner, event })?;
+    if let Some(fraud) = fraud {
+        rest.add(InsertAssessment { partner, fraud })?;
+    }
+    Ok(transaction.commit_with(rest).await?)
+}
+
+/// Writes the outcome under its claim, or takes one back that came to nothing. Returns no row when the claim is lost.
+pub(in crate::store) struct KeepOutcome<'a> {
+    pub(in crate::store) partner: &'a PartnerId,
+    pub(in crate::store) kept: &'a KeptOutcome,
+}
+
+impl<DB: Dialect> Statement<DB> for KeepOutcome<'_> {
+    const SQL: &'static str = "update idempotent_request
             set outcome = $4
               , request_id = $5
           where partner_id = $1
             and scope = $2
             and claim_id = $3
-         returning claim_id",
-    )
-    .bind(partner.as_str().to_owned())
-    .bind(kept.run.scope.to_vec())
-    .bind(kept.run.claim_id)
-    .bind(kept.outcome.clone())
-    .bind(kept.run.request_id.clone())
+         returning claim_id";
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        let KeptOutcome { run, outcome } = self.kept;
+        query
+            .bind(self.partner.as_str().to_owned())
+            .bind(run.scope.to_vec())
+            .bind(run.claim_id)
+            .bind(outcome.clone())
+            .bind(run.request_id.clone())
+    }
 }
 
 /// Binds a record to $1 to $23 of a statement that writes it down together with its change.

@@ -1,4 +1,4 @@
-//! Pending bindings: asked about, opened, looked up, closed. How they are met or failed is in `verdicts`.
+//! Pending bindings: asked about, opened, looked up, closed. How they are met or failed is in `binding_outcomes`.
 //!
 //! A person's row holds the newest attempt, and every change of it repeats its preconditions in the `where` clause. However
 //! many requests run at once, one wrong signature counts once, one right signature binds once, and neither the cap nor
@@ -19,6 +19,7 @@ use crate::store::persons::failures::failure_run;
 use crate::store::rows::{column, person_id, public_key, purpose};
 use crate::store::sms::usage::{sms_use, sms_use_columns, take_back_sms};
 use crate::store::sql_store::SqlStore;
+use crate::store::statement::{Bound, Statement};
 use crate::store::{AuditRecord, Result, StoreError};
 
 /// What decides whether a person with a verified number may ask for another device.
@@ -127,27 +128,7 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
     }
 
     async fn binding(&self, partner: &PartnerId, id: ChallengeId) -> Result<Option<Binding>> {
-        let query = sqlx::query(
-            "select p.person_id
-                  , p.binding_key_id
-                  , p.binding_key
-                  , p.binding_key_purpose
-                  , p.binding_otp_version
-                  , p.binding_created_at
-                  , p.binding_expires_at
-                  , p.binding_wrong_signatures
-                  , p.binding_closed_at
-                  , p.bound_devices
-                  , n.number
-                  , p.failures
-                  , p.last_failure_at
-               from person p
-               left join mobile_number n on n.partner_id = p.partner_id and n.person_id = p.person_id
-              where p.binding_id = $1
-                and p.partner_id = $2",
-        )
-        .bind(id.uuid())
-        .bind(partner.as_str().to_owned());
+        let query = FindBinding { partner, id }.query();
         self.row(query).await?.map(|row| binding::<DB>(id, &row)).transpose()
     }
 
@@ -177,6 +158,36 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
         .await?;
         write_down::<DB>(&mut transaction, partner, record).await?;
         Ok(transaction.commit().await?)
+    }
+}
+
+/// Finds the newest attempt of a person by its id.
+struct FindBinding<'a> {
+    partner: &'a PartnerId,
+    id: ChallengeId,
+}
+
+impl<DB: Dialect> Statement<DB> for FindBinding<'_> {
+    const SQL: &'static str = "select p.person_id
+              , p.binding_key_id
+              , p.binding_key
+              , p.binding_key_purpose
+              , p.binding_otp_version
+              , p.binding_created_at
+              , p.binding_expires_at
+              , p.binding_wrong_signatures
+              , p.binding_closed_at
+              , p.bound_devices
+              , n.number
+              , p.failures
+              , p.last_failure_at
+           from person p
+           left join mobile_number n on n.partner_id = p.partner_id and n.person_id = p.person_id
+          where p.binding_id = $1
+            and p.partner_id = $2";
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        query.bind(self.id.uuid()).bind(self.partner.as_str().to_owned())
     }
 }
 

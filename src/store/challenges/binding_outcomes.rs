@@ -6,91 +6,14 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::challenges::{Acceptance, ChallengeId, REPEAT_WINDOW, WrongSignature};
 use crate::domain::person::{PartnerId, PersonId};
+use crate::store::audit::record::commit_with_record;
 use crate::store::dialect::Dialect;
 use crate::store::error::is_key_taken;
 use crate::store::rows::{column, person_id};
 use crate::store::sql_store::SqlStore;
+use crate::store::statement::{Batch, Bound, Statement};
+use crate::store::write_form::WriteForm;
 use crate::store::{AuditRecord, Result};
-
-/// Meets an open binding, while everything still holds that it was accepted for. Each engine goes on with its condition on
-/// the request's claim, and with what else is in the commit.
-macro_rules! meet_binding {
-    () => {
-        concat!(
-            "update person
-            set bound_devices = bound_devices + 1
-              , failures = 0
-              , last_failure_at = null
-              , binding_closed_at = $26
-          where partner_id = $1
-            and person_id = $24
-            and binding_id = $25
-            and binding_closed_at is null
-            and binding_expires_at > $26
-            and binding_wrong_signatures < $27
-            and bound_devices < $28
-            and ",
-            $crate::store::persons::failures::is_not_paused!("$30", "$31", "$32"),
-            "
-            and "
-        )
-    };
-}
-pub(in crate::store) use meet_binding;
-
-/// Counts a wrong signature against an open binding and its person. Each engine goes on as with `meet_binding!`.
-macro_rules! count_against_binding {
-    () => {
-        concat!(
-            "update person
-                set binding_wrong_signatures = binding_wrong_signatures + 1
-                  , ",
-            $crate::store::persons::failures::spend_budget!("$25", "$27", "$28"),
-            "where binding_id = $24
-               and partner_id = $1
-               and binding_closed_at is null
-               and binding_expires_at > $25
-               and binding_wrong_signatures < $26
-               and ",
-            $crate::store::persons::failures::is_not_paused!("$28", "$29", "$30"),
-            "
-               and "
-        )
-    };
-}
-pub(in crate::store) use count_against_binding;
-
-/// Binds an acceptance to $24 to $32, behind its record: the same on each engine.
-macro_rules! bind_acceptance {
-    ($query:expr, $acceptance:expr) => {
-        $query
-            .bind($acceptance.person_id.as_str())
-            .bind($acceptance.id.uuid())
-            .bind($acceptance.at)
-            .bind($acceptance.rules.wrong_answers_cap)
-            .bind($acceptance.device_limit)
-            .bind(&$acceptance.fingerprint[..])
-            .bind($acceptance.rules.budget.cap)
-            .bind($acceptance.rules.budget.pausing_between($acceptance.at).0)
-            .bind($acceptance.rules.budget.pausing_between($acceptance.at).1)
-    };
-}
-pub(in crate::store) use bind_acceptance;
-
-/// Binds a wrong signature to $24 to $30, behind its record: the same on each engine.
-macro_rules! bind_wrong_signature {
-    ($query:expr, $wrong:expr) => {
-        $query
-            .bind($wrong.id.uuid())
-            .bind($wrong.at)
-            .bind($wrong.rules.wrong_answers_cap)
-            .bind($wrong.rules.budget.continued_since($wrong.at))
-            .bind($wrong.rules.budget.cap)
-            .bind($wrong.rules.budget.pausing_between($wrong.at).0)
-            .bind($wrong.rules.budget.pausing_between($wrong.at).1)
-    };
-}
-pub(in crate::store) use bind_wrong_signature;
 
 /// What became of an acceptance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -152,7 +75,10 @@ impl<DB: Dialect> BindingOutcomes for SqlStore<DB> {
         wrong: &WrongSignature,
         record: &AuditRecord,
     ) -> Result<Option<i64>> {
-        DB::count_wrong_signature(self.writer(), partner, wrong, record).await
+        match self.write_form().of(record) {
+            WriteForm::OneStatement => self.count_in_one_statement(partner, wrong, record).await,
+            WriteForm::Transaction => self.count_in_transaction(partner, wrong, record).await,
+        }
     }
 
     async fn accept_binding(
@@ -161,11 +87,13 @@ impl<DB: Dialect> BindingOutcomes for SqlStore<DB> {
         acceptance: &Acceptance,
         record: &AuditRecord,
     ) -> Result<Accepted> {
-        match DB::accept_binding(self.writer(), partner, acceptance, record).await {
-            Ok(true) => Ok(Accepted::Bound),
-            Ok(false) => Ok(Accepted::Overtaken),
+        let accepted = match self.write_form().of(record) {
+            WriteForm::OneStatement => self.accept_in_one_statement(partner, acceptance, record).await,
+            WriteForm::Transaction => self.accept_in_transaction(partner, acceptance, record).await,
+        };
+        match accepted {
             Err(error) if is_key_taken(&error) => Ok(Accepted::KeyTaken),
-            Err(error) => Err(error),
+            accepted => accepted,
         }
     }
 
@@ -203,5 +131,159 @@ impl<DB: Dialect> BindingOutcomes for SqlStore<DB> {
             person_id: person_id(&column::<DB, String>(&row, "person_id")?)?,
             is_repeat: column::<DB, i64>(&row, "repeated")? == 1,
         }))
+    }
+}
+
+/// The form that says what each write does.
+impl<DB: Dialect> SqlStore<DB> {
+    async fn count_in_transaction(
+        &self,
+        partner: &PartnerId,
+        wrong: &WrongSignature,
+        record: &AuditRecord,
+    ) -> Result<Option<i64>> {
+        let (transaction, counted) = self.begin_and(CountWrongSignature { partner, wrong }).await?;
+        let Some(row) = counted.first() else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let counted = column::<DB, i64>(row, "binding_wrong_signatures")?;
+        commit_with_record(transaction, Batch::new(), partner, record).await?;
+        Ok(Some(counted))
+    }
+
+    async fn accept_in_transaction(
+        &self,
+        partner: &PartnerId,
+        acceptance: &Acceptance,
+        record: &AuditRecord,
+    ) -> Result<Accepted> {
+        let (transaction, met) = self.begin_and(MeetBinding { partner, acceptance }).await?;
+        if met.is_empty() {
+            transaction.rollback().await?;
+            return Ok(Accepted::Overtaken);
+        }
+        let mut rest = Batch::new();
+        rest.add(InsertBoundDevice { partner, acceptance })?;
+        rest.add(InsertFirstKey { partner, acceptance })?;
+        commit_with_record(transaction, rest, partner, record).await?;
+        Ok(Accepted::Bound)
+    }
+}
+
+/// Meets an open binding, while everything still holds that its answer was judged by.
+struct MeetBinding<'a> {
+    partner: &'a PartnerId,
+    acceptance: &'a Acceptance,
+}
+
+impl<DB: Dialect> Statement<DB> for MeetBinding<'_> {
+    const SQL: &'static str = "update person
+            set bound_devices = bound_devices + 1
+              , failures = 0
+              , last_failure_at = null
+              , binding_closed_at = $4
+          where partner_id = $1
+            and person_id = $2
+            and binding_id = $3
+            and binding_closed_at is null
+            and binding_expires_at > $4
+            and binding_wrong_signatures < $5
+            and bound_devices < $6
+            and (failures < $7 or last_failure_at <= $8 or last_failure_at >= $9)
+         returning person_id";
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        let Acceptance { id, person_id, at, device_limit, rules, .. } = self.acceptance;
+        let (pausing_after, pausing_before) = rules.budget.pausing_between(*at);
+        query
+            .bind(self.partner.as_str().to_owned())
+            .bind(person_id.as_str().to_owned())
+            .bind(id.uuid())
+            .bind(*at)
+            .bind(rules.wrong_answers_cap)
+            .bind(*device_limit)
+            .bind(rules.budget.cap)
+            .bind(pausing_after)
+            .bind(pausing_before)
+    }
+}
+
+/// Makes the device of the attempt that was just met.
+struct InsertBoundDevice<'a> {
+    partner: &'a PartnerId,
+    acceptance: &'a Acceptance,
+}
+
+impl<DB: Dialect> Statement<DB> for InsertBoundDevice<'_> {
+    const SQL: &'static str = "insert into device
+             ( partner_id, state, device_id, person_id, name, created_at, bound_at, binding_fingerprint, live_keys )
+         select partner_id, 'live', binding_id, person_id, binding_device_name, binding_created_at, $3, $4, 1
+           from person
+          where partner_id = $1
+            and person_id = $2";
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        query
+            .bind(self.partner.as_str().to_owned())
+            .bind(self.acceptance.person_id.as_str().to_owned())
+            .bind(self.acceptance.at)
+            .bind(self.acceptance.fingerprint.to_vec())
+    }
+}
+
+/// Makes the key of that device.
+struct InsertFirstKey<'a> {
+    partner: &'a PartnerId,
+    acceptance: &'a Acceptance,
+}
+
+impl<DB: Dialect> Statement<DB> for InsertFirstKey<'_> {
+    const SQL: &'static str = "insert into device_key
+             ( partner_id, device_id, key_id, public_key, purpose, created_at, used_at )
+         select partner_id, binding_id, binding_key_id, binding_key, binding_key_purpose, binding_created_at, $3
+           from person
+          where partner_id = $1
+            and person_id = $2";
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        query
+            .bind(self.partner.as_str().to_owned())
+            .bind(self.acceptance.person_id.as_str().to_owned())
+            .bind(self.acceptance.at)
+    }
+}
+
+/// Counts a wrong signature against an open binding and against its person.
+struct CountWrongSignature<'a> {
+    partner: &'a PartnerId,
+    wrong: &'a WrongSignature,
+}
+
+impl<DB: Dialect> Statement<DB> for CountWrongSignature<'_> {
+    const SQL: &'static str = "update person
+            set binding_wrong_signatures = binding_wrong_signatures + 1
+              , failures = case when failures < $6 and last_failure_at > $5 then failures + 1 else 1 end
+              , last_failure_at = $3
+          where partner_id = $1
+            and binding_id = $2
+            and binding_closed_at is null
+            and binding_expires_at > $3
+            and binding_wrong_signatures < $4
+            and (failures < $6 or last_failure_at <= $7 or last_failure_at >= $8)
+         returning binding_wrong_signatures";
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        let WrongSignature { id, at, rules } = *self.wrong;
+        let (pausing_after, pausing_before) = rules.budget.pausing_between(at);
+        query
+            .bind(self.partner.as_str().to_owned())
+            .bind(id.uuid())
+            .bind(at)
+            .bind(rules.wrong_answers_cap)
+            .bind(rules.budget.continued_since(at))
+            .bind(rules.budget.cap)
+            .bind(pausing_after)
+            .bind(pausing_before)
     }
 }

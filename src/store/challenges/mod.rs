@@ -3,3 +3,4 @@
 pub(in crate::store) mod binding;
 pub(in crate::store) mod binding_outcomes;
 pub(in crate::store) mod number;
+mod one_statement;

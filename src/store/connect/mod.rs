@@ -26,6 +26,7 @@ use crate::store::migrate::newest;
 use crate::store::pool::{Connector, Pool};
 use crate::store::rows::column;
 use crate::store::sql_store::SqlStore;
+use crate::store::write_form::WriteForm;
 use crate::store::{Result, Store, StoreError};
 
 /// How long SQLite waits for a file that another process has locked.
@@ -95,15 +96,17 @@ pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
         DatabaseUrl::Postgres(url, _) => {
             let mut connection = reach_postgres(url, settings).await?;
             preconditions::warn_about_postgres(&mut connection).await?;
+            let write_form = WriteForm::on(&mut connection).await?;
             connection.close().await?;
             let connector = Connector::new(PostgresServer::new(settings, service_options(url, settings)?));
             let pool = Arc::new(Pool::new(connector, settings.max_connections, settings.pooler, settings));
-            Arc::new(SqlStore::<Postgres>::new(pool.clone(), pool))
+            Arc::new(SqlStore::<Postgres>::new(pool.clone(), pool, write_form))
         }
         DatabaseUrl::Sqlite(file) => {
             preconditions::check_sqlite(file, BUSY_TIMEOUT).await?;
             let pool = |max| Pool::<Sqlite>::new(Connector::new(SqliteFile(file.clone())), max, Pooler::None, settings);
-            Arc::new(SqlStore::new(Arc::new(pool(settings.max_connections)), Arc::new(pool(1))))
+            let (reader, writer) = (Arc::new(pool(settings.max_connections)), Arc::new(pool(1)));
+            Arc::new(SqlStore::new(reader, writer, WriteForm::Transaction))
         }
     })
 }

@@ -18,12 +18,13 @@ use uuid::Uuid;
 use crate::domain::audit::AuditEvent;
 use crate::domain::person::{PartnerId, PersonId};
 use crate::store::Result;
-use crate::store::audit::events::insert_event;
+use crate::store::audit::events::InsertEvent;
 use crate::store::audit::trail::hold_chain;
 use crate::store::dialect::Dialect;
 use crate::store::pool::Transaction;
 use crate::store::rows::{column, person_id};
 use crate::store::sql_store::SqlStore;
+use crate::store::statement::Statement;
 
 /// Rows of one kind in one commit, if they are not bounded by a limit of their own.
 pub const ERASURE_BATCH: usize = 1000;
@@ -121,7 +122,7 @@ impl<DB: Dialect> Erasure for SqlStore<DB> {
             erasing.end().await?;
         }
         if is_first {
-            insert_event::<DB>(partner, event).execute(&mut *transaction).await?;
+            InsertEvent { partner, event }.query().execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(Some(ErasureStep { erased, goes_on }))

@@ -14,35 +14,6 @@ use crate::store::rows::column;
 use crate::store::sql_store::SqlStore;
 use crate::store::{AuditRecord, Result};
 
-/// The assignments that count one more failure of a person: one that is too late after the last, or follows a full run,
-/// is the first of a new run. Takes the parameters for now, `continued_since` and the cap.
-macro_rules! spend_budget {
-    ($now:literal, $continued_since:literal, $cap:literal) => {
-        concat!(
-            "failures = case
-                 when failures < ",
-            $cap,
-            " and last_failure_at > ",
-            $continued_since,
-            " then failures + 1
-                 else 1 end
-           , last_failure_at = ",
-            $now,
-            "
-             "
-        )
-    };
-}
-pub(in crate::store) use spend_budget;
-
-/// True unless the person's failures pause them. Takes the parameters for the cap and both ends of `pausing_between`.
-macro_rules! is_not_paused {
-    ($cap:literal, $after:literal, $before:literal) => {
-        concat!("(failures < ", $cap, " or last_failure_at <= ", $after, " or last_failure_at >= ", $before, ")")
-    };
-}
-pub(in crate::store) use is_not_paused;
-
 /// Failures of persons.
 #[macro_rules_attribute::apply(port)]
 pub trait Failures {
@@ -97,8 +68,9 @@ pub(in crate::store) fn failure_run<DB: Dialect>(row: &DB::Row) -> Result<Failur
     })
 }
 
-/// The statement that counts one more failure of a person, to run alone or within a transaction. Returns no row, and counts
-/// nothing, during a pause.
+/// The statement that counts one more failure of a person: one that is too late after the last, or follows a full run, is
+/// the first of a new run. Returns no row, and counts nothing, during
+/// a pause.
 pub(in crate::store) fn spend<DB: Dialect>(
     partner: &PartnerId,
     person: &PersonId,
@@ -106,16 +78,15 @@ pub(in crate::store) fn spend<DB: Dialect>(
     budget: &FailureBudget,
 ) -> Query<'static, DB, DB::Arguments> {
     let (after, before) = budget.pausing_between(now);
-    sqlx::query(concat!(
-        "update person set ",
-        spend_budget!("$3", "$4", "$5"),
-        "where partner_id = $1
-           and person_id = $2
-           and ",
-        is_not_paused!("$5", "$6", "$7"),
-        "
-         returning person_id"
-    ))
+    sqlx::query(
+        "update person
+            set failures = case when failures < $5 and last_failure_at > $4 then failures + 1 else 1 end
+              , last_failure_at = $3
+          where partner_id = $1
+            and person_id = $2
+            and (failures < $5 or last_failure_at <= $6 or last_failure_at >= $7)
+         returning person_id",
+    )
     .bind(partner.as_str().to_owned())
     .bind(person.as_str().to_owned())
     .bind(now)
@@ -134,17 +105,15 @@ pub(in crate::store) fn forgive<DB: Dialect>(
     budget: &FailureBudget,
 ) -> Query<'static, DB, DB::Arguments> {
     let (after, before) = budget.pausing_between(now);
-    sqlx::query(concat!(
+    sqlx::query(
         "update person
             set failures = 0
               , last_failure_at = null
           where partner_id = $1
             and person_id = $2
-            and ",
-        is_not_paused!("$3", "$4", "$5"),
-        "
-         returning person_id"
-    ))
+            and (failures < $3 or last_failure_at <= $4 or last_failure_at >= $5)
+         returning person_id",
+    )
     .bind(partner.as_str().to_owned())
     .bind(person.as_str().to_owned())
     .bind(budget.cap)

@@ -23,6 +23,7 @@ use super::connect::Pooler;
 use super::{DatabaseSettings, PoolUse};
 use crate::store::connect::session::pooled_begin;
 use crate::store::dialect::Dialect;
+use crate::store::statement::{Call, Statement, begin_and};
 pub(super) use connector::{Connector, Open};
 use lent::{Lent, cause, leaves_connection};
 pub(super) use transaction::Transaction;
@@ -104,6 +105,26 @@ impl<DB: Dialect> Pool<DB> {
         };
         transaction.lent.begin(begin).await?;
         Ok(transaction)
+    }
+
+    /// Lends a connection on which a transaction that writes has begun with this statement, and gives the rows that it
+    /// returned.
+    pub(super) async fn begin_and<S: Statement<DB>>(
+        &self,
+        statement: S,
+    ) -> sqlx::Result<(Transaction<DB>, Vec<DB::Row>)> {
+        let mut transaction;
+        let rows = match DB::CALL {
+            Call::Statement => {
+                transaction = self.begin_with(DB::BEGIN_WRITE).await?;
+                transaction.rows(statement).await?
+            }
+            Call::Text => {
+                transaction = Transaction { lent: self.acquire().await?, ended: false };
+                begin_and(statement)?.fetch_all(&mut *transaction).await?
+            }
+        };
+        Ok((transaction, rows))
     }
 
     /// Runs a statement that begins and commits a transaction by itself. If it fails half way, the connection is closed, and

@@ -4,8 +4,9 @@ use std::ops::{Deref, DerefMut};
 
 use sqlx::Executor;
 
-use super::lent::Lent;
+use super::lent::{Lent, leaves_connection};
 use crate::store::dialect::Dialect;
+use crate::store::statement::{Batch, Call, Statement};
 
 /// A transaction. Dropped without a commit, it has no effect: its connection is closed.
 pub(in crate::store) struct Transaction<DB: Dialect> {
@@ -14,8 +15,32 @@ pub(in crate::store) struct Transaction<DB: Dialect> {
 }
 
 impl<DB: Dialect> Transaction<DB> {
+    /// Runs a statement, and gives the rows that it returned.
+    pub(in crate::store) async fn rows(&mut self, statement: impl Statement<DB>) -> sqlx::Result<Vec<DB::Row>> {
+        statement.query().fetch_all(&mut self.lent).await
+    }
+
     pub(in crate::store) async fn commit(self) -> sqlx::Result<()> {
         self.end("commit").await
+    }
+
+    /// Runs the statements and commits. If one of them is refused, nothing of the transaction remains.
+    pub(in crate::store) async fn commit_with(mut self, rest: Batch<DB>) -> sqlx::Result<()> {
+        for call in rest.into_calls() {
+            if let Err(error) = call.execute(&mut self.lent).await {
+                if leaves_connection(Some(&error)) {
+                    self.rollback().await?;
+                }
+                return Err(error);
+            }
+        }
+        match DB::CALL {
+            Call::Statement => self.commit().await,
+            Call::Text => {
+                self.ended = true;
+                Ok(())
+            }
+        }
     }
 
     pub(in crate::store) async fn rollback(self) -> sqlx::Result<()> {

@@ -64,7 +64,7 @@ pub(crate) async fn count(database: &TestDatabase, statement: &'static str) -> i
             let mut connection = SqliteConnection::connect(url).await.expect("the test's database is there");
             sqlx::query_scalar(statement).fetch_one(&mut connection).await
         }
-        Engine::Postgres => {
+        Engine::Postgres | Engine::Distributed => {
             let mut connection = PgConnection::connect(url).await.expect("the test's database is there");
             sqlx::query_scalar(statement).fetch_one(&mut connection).await
         }

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use super::administrator::Administrator;
-use super::{PostgresServer, Start, folder, postgres, report_not_run};
+use super::{PostgresServer, Start, folder, postgres, report_not_run, sql};
 
 /// The project's own tables.
 static SCHEMA: Schema = Schema::new(|url| {
@@ -31,7 +31,14 @@ static SCHEMA: Schema = Schema::new(|url| {
 pub(crate) enum Engine {
     Sqlite,
     Postgres,
+    /// Postgres with a stand-in for the catalogue of Citus, which says that the tables are distributed: the service sends
+    /// plain statements in transactions.
+    Distributed,
 }
+
+/// What Citus keeps of the tables that it has distributed, as far as the service looks at it.
+const DISTRIBUTED: &str = "create table pg_dist_partition (logicalrelid regclass primary key, partmethod \"char\");
+                           insert into pg_dist_partition values ('person', 'h')";
 
 impl Engine {
     /// Whether there is such a database for `test`; reports that it did not run, if not.
@@ -79,6 +86,11 @@ impl Schema {
                 let name = server.administrator.create(Some(template.await)).await;
                 TestDatabase::Postgres { url: server.url(&name), name, server }
             }
+            Engine::Distributed => {
+                let database = Box::pin(self.database(Engine::Postgres)).await;
+                sql::execute(database.url(), DISTRIBUTED).await;
+                database
+            }
         }
     }
 }
@@ -107,6 +119,7 @@ impl TestDatabase {
         url
     }
 
+    /// The engine whose SQL it takes.
     pub(crate) fn engine(&self) -> Engine {
         match self {
             Self::Sqlite { .. } => Engine::Sqlite,

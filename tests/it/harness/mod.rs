@@ -61,29 +61,37 @@ pub(crate) async fn run_on<T: Start, F: Future<Output = ()>>(engine: Engine, tes
 /// Makes two tests, `sqlite::name` and `postgres::name`, out of each `async fn name(it: impl Start)` in this module.
 macro_rules! on_both_databases {
     [$($name:ident),+ $(,)?] => {
-        mod sqlite {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    $crate::harness::run_on($crate::harness::Engine::Sqlite, super::$name).await;
-                }
-            )+
-        }
+        $crate::harness::on_engine!(sqlite, Sqlite, $($name),+);
+        $crate::harness::on_engine!(postgres, Postgres, $($name),+);
+    };
+}
+pub(crate) use on_both_databases;
 
-        mod postgres {
+/// Makes a third test of each, `distributed::name`: for what writes bindings, which Postgres has two forms of.
+macro_rules! in_every_form {
+    [$($name:ident),+ $(,)?] => {
+        $crate::harness::on_both_databases![$($name),+];
+        $crate::harness::on_engine!(distributed, Distributed, $($name),+);
+    };
+}
+pub(crate) use in_every_form;
+
+macro_rules! on_engine {
+    ($module:ident, $engine:ident, $($name:ident),+) => {
+        mod $module {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
                     let test = concat!(module_path!(), "::", stringify!($name));
-                    if $crate::harness::Engine::Postgres.is_there_for(test).await {
-                        $crate::harness::run_on($crate::harness::Engine::Postgres, super::$name).await;
+                    if $crate::harness::Engine::$engine.is_there_for(test).await {
+                        $crate::harness::run_on($crate::harness::Engine::$engine, super::$name).await;
                     }
                 }
             )+
         }
     };
 }
-pub(crate) use on_both_databases;
+pub(crate) use on_engine;
 
 /// A port of loopback that nobody listened on a moment ago.
 pub(crate) fn free_port() -> u16 {

@@ -198,7 +198,7 @@ async fn failures(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
             "create trigger overtaken before insert on person begin select raise(ignore); end",
             "drop trigger overtaken",
         ),
-        Engine::Postgres => (
+        Engine::Postgres | Engine::Distributed => (
             "create function overtaken() returns trigger language plpgsql as 'begin return null; end';
              create trigger overtaken before insert on person for each row execute function overtaken()",
             "drop trigger overtaken on person",

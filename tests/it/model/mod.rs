@@ -1,5 +1,5 @@
-//! The two engines against each other: the same operations, made at random, give the same answers and leave the same rows,
-//! and at once they leave only what some order of them could have left.
+//! SQLite, Postgres and both forms of its hot writes against each other: the same operations, made at random, give the same
+//! answers and leave the same rows, and at once they leave only what some order of them could have left.
 //!
 //! `CASES` makes more of them, `SEED` others. A failure prints the shortest operations that it was found with.
 
@@ -39,8 +39,8 @@ pub(super) fn hold<S: Strategy>(strategy: &S, usual: u32, test: impl AsyncFn(S::
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_engines_answer_alike_and_hold_the_same_rows() {
-    if !Engine::Postgres.is_there_for("model::both_engines_answer_alike_and_hold_the_same_rows").await {
+async fn all_forms_answer_alike_and_hold_the_same_rows() {
+    if !Engine::Postgres.is_there_for("model::all_forms_answer_alike_and_hold_the_same_rows").await {
         return;
     }
     let seen = RefCell::new(Seen::new());
@@ -83,19 +83,30 @@ const LEADS_SOMEWHERE: &[(&str, u16)] = &[
 ];
 
 async fn compare(operations: &[Operation], seen: &RefCell<Seen>) -> Result<(), TestCaseError> {
-    let (mut postgres, mut sqlite) = (World::on(Engine::Postgres).await, World::on(Engine::Sqlite).await);
-    let mut readers = Readers::of(&postgres.app.database, &sqlite.app.database).await;
+    // The first is the one that the others are compared with: it says what each write does.
+    let mut worlds = Vec::new();
+    for engine in [Engine::Distributed, Engine::Postgres, Engine::Sqlite] {
+        worlds.push((engine, World::on(engine).await));
+    }
+    let mut readers = Readers::of(worlds.iter().map(|(_, world)| &world.app.database)).await;
     for (step, operation) in operations.iter().enumerate() {
-        let outcomes = [postgres.make(operation).await, sqlite.make(operation).await];
-        prop_assert_eq!(&outcomes[0], &outcomes[1], "Postgres and SQLite answer step {}", step);
+        let mut outcomes = Vec::new();
+        for (_, world) in &mut worlds {
+            outcomes.push(world.make(operation).await);
+        }
+        let contents = readers.contents().await;
+        for (other, (engine, _)) in worlds.iter().enumerate().skip(1) {
+            prop_assert_eq!(&outcomes[0], &outcomes[other], "{:?} answers step {}", engine, step);
+            for (table, rows) in &contents[0] {
+                prop_assert_eq!(rows, &contents[other][table], "{:?} holds in {} after step {}", engine, table, step);
+            }
+        }
         if let (Operation::Request(deed, _), Outcome::Answered(status, ..)) = (operation, &outcomes[0]) {
             *seen.borrow_mut().entry((deed.name(), *status)).or_default() += 1;
         }
-        let [in_postgres, in_sqlite] = readers.contents().await;
-        for (table, rows) in &in_postgres {
-            prop_assert_eq!(rows, &in_sqlite[table], "Postgres and SQLite hold in {} after step {}", table, step);
-        }
     }
-    books::assert_balanced(&postgres.app.database).await;
+    for (_, world) in &worlds {
+        books::assert_balanced(&world.app.database).await;
+    }
     Ok(())
 }

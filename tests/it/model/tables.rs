@@ -1,4 +1,4 @@
-//! The contents of all tables in one form for both engines: what they hold is found by the catalogue, not by a list.
+//! The contents of all tables in one form for all databases: what they hold is found by the catalogue, not by a list.
 
 use std::collections::BTreeMap;
 
@@ -6,87 +6,126 @@ use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
-use crate::harness::TestDatabase;
+use crate::harness::{Engine, TestDatabase};
 
 /// The lines of each table, sorted.
 pub(super) type Contents = BTreeMap<String, Vec<String>>;
 
-/// The columns of all tables but that of the migrations, with their types, as Postgres tells them.
+/// The columns of all tables but that of the migrations, with their types, as the first database tells them.
 pub(super) struct Tables(BTreeMap<String, Vec<(String, String)>>);
 
-/// Reads the same tables on Postgres and on SQLite.
+/// Reads the same tables of several databases.
 pub(super) struct Readers {
     tables: Tables,
-    postgres: PgConnection,
-    sqlite: SqliteConnection,
+    readers: Vec<Reader>,
+}
+
+enum Reader {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
 }
 
 impl Readers {
-    pub(super) async fn of(postgres: &TestDatabase, sqlite: &TestDatabase) -> Self {
-        let mut postgres = PgConnection::connect(postgres.url()).await.expect("the test's database is there");
-        let mut sqlite = SqliteConnection::connect(sqlite.url()).await.expect("the test's database is there");
-        let rows = sqlx::query(
-            "select table_name::text, column_name::text, data_type::text
-               from information_schema.columns
-              where table_schema = 'public'
-                and table_name not like '\\_sqlx%'
-              order by table_name, column_name",
-        );
-        let mut tables = BTreeMap::<String, Vec<(String, String)>>::new();
-        for row in rows.fetch_all(&mut postgres).await.unwrap() {
-            tables.entry(row.get(0)).or_default().push((row.get(1), row.get(2)));
+    pub(super) async fn of(databases: impl Iterator<Item = &TestDatabase>) -> Self {
+        let mut readers = Vec::new();
+        for database in databases {
+            readers.push(Reader::of(database).await);
         }
-        let in_sqlite = sqlx::query(
-            "select t.name, c.name
-               from sqlite_schema t, pragma_table_info(t.name) c
-              where t.type = 'table'
-                and t.name not like '\\_sqlx%' escape '\\'
-                and t.name not like 'sqlite\\_%' escape '\\'
-              order by 1, 2",
-        );
-        let in_sqlite = in_sqlite.fetch_all(&mut sqlite).await.unwrap();
-        let in_sqlite: Vec<(String, String)> = in_sqlite.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let in_postgres: Vec<_> =
-            tables.iter().flat_map(|(table, columns)| columns.iter().map(|it| (table.clone(), it.0.clone()))).collect();
-        assert_eq!(in_sqlite, in_postgres, "the engines have other tables or columns");
-        Self { tables: Tables(tables), postgres, sqlite }
+        let mut tables: Vec<Vec<_>> = Vec::new();
+        for reader in &mut readers {
+            tables.push(reader.columns().await);
+        }
+        let names = |columns: &[(String, String, String)]| {
+            columns.iter().map(|(table, column, _)| (table.clone(), column.clone())).collect::<Vec<_>>()
+        };
+        for others in &tables[1..] {
+            assert_eq!(names(others), names(&tables[0]), "the databases have other tables or columns");
+        }
+        let mut known = BTreeMap::<String, Vec<(String, String)>>::new();
+        for (table, column, kind) in tables.swap_remove(0) {
+            known.entry(table).or_default().push((column, kind));
+        }
+        Self { tables: Tables(known), readers }
     }
 
-    /// What Postgres and SQLite hold.
-    pub(super) async fn contents(&mut self) -> [Contents; 2] {
-        let mut both = [Contents::new(), Contents::new()];
-        for (table, columns) in &self.tables.0 {
-            let columns = |each: fn(&str, &str) -> String| {
-                columns.iter().map(|(name, kind)| each(name, kind)).collect::<Vec<_>>().join(", ")
-            };
-            let statement = |columns| AssertSqlSafe(format!("select {columns} from {table}"));
-            let rows = sqlx::query(statement(columns(in_postgres))).fetch_all(&mut self.postgres).await.unwrap();
-            let names: Vec<_> = self.tables.0[table].iter().collect();
-            let line = |texts: Vec<Option<String>>| {
-                let cells = names.iter().zip(texts).map(|((name, kind), text)| match text {
-                    Some(text) => format!("{name}={}", plain(kind, text)),
-                    None => format!("{name} is null"),
-                });
-                cells.collect::<Vec<_>>().join(" ")
-            };
-            let cells = 0..names.len();
-            both[0].insert(
-                table.clone(),
-                sorted(rows.iter().map(|row| line(cells.clone().map(|cell| row.get(cell)).collect())).collect()),
-            );
-            let rows = sqlx::query(statement(columns(in_sqlite))).fetch_all(&mut self.sqlite).await.unwrap();
-            both[1].insert(
-                table.clone(),
-                sorted(rows.iter().map(|row| line(cells.clone().map(|cell| row.get(cell)).collect())).collect()),
-            );
+    /// What each of them holds.
+    pub(super) async fn contents(&mut self) -> Vec<Contents> {
+        let mut all = Vec::new();
+        for reader in &mut self.readers {
+            let mut contents = Contents::new();
+            for (table, columns) in &self.tables.0 {
+                contents.insert(table.clone(), reader.lines(table, columns).await);
+            }
+            all.push(contents);
         }
-        both
+        all
     }
 }
 
-fn sorted(mut lines: Vec<String>) -> Vec<String> {
-    lines.sort();
-    lines
+impl Reader {
+    async fn of(database: &TestDatabase) -> Self {
+        match database.engine() {
+            Engine::Sqlite => Self::Sqlite(SqliteConnection::connect(database.url()).await.expect("it is there")),
+            _ => Self::Postgres(PgConnection::connect(database.url()).await.expect("it is there")),
+        }
+    }
+
+    /// Table, column and Postgres' name for the type, which SQLite does not know.
+    async fn columns(&mut self) -> Vec<(String, String, String)> {
+        match self {
+            Self::Postgres(connection) => {
+                let columns = sqlx::query_as(
+                    "select table_name::text, column_name::text, data_type::text
+                       from information_schema.columns
+                      where table_schema = 'public'
+                        and table_name not like '\\_sqlx%'
+                        and table_name not like 'pg\\_%'
+                      order by table_name, column_name",
+                );
+                columns.fetch_all(connection).await.unwrap()
+            }
+            Self::Sqlite(connection) => {
+                let columns = sqlx::query_as(
+                    "select t.name, c.name, ''
+                       from sqlite_schema t, pragma_table_info(t.name) c
+                      where t.type = 'table'
+                        and t.name not like '\\_sqlx%' escape '\\'
+                        and t.name not like 'sqlite\\_%' escape '\\'
+                      order by 1, 2",
+                );
+                columns.fetch_all(connection).await.unwrap()
+            }
+        }
+    }
+
+    /// The lines of a table, sorted.
+    async fn lines(&mut self, table: &str, columns: &[(String, String)]) -> Vec<String> {
+        let statement = |each: fn(&str, &str) -> String| {
+            let columns: Vec<_> = columns.iter().map(|(name, kind)| each(name, kind)).collect();
+            AssertSqlSafe(format!("select {} from {table}", columns.join(", ")))
+        };
+        let cells = 0..columns.len();
+        let rows: Vec<Vec<Option<String>>> = match self {
+            Self::Postgres(connection) => {
+                let rows = sqlx::query(statement(in_postgres)).fetch_all(connection).await.unwrap();
+                rows.iter().map(|row| cells.clone().map(|cell| row.get(cell)).collect()).collect()
+            }
+            Self::Sqlite(connection) => {
+                let rows = sqlx::query(statement(in_sqlite)).fetch_all(connection).await.unwrap();
+                rows.iter().map(|row| cells.clone().map(|cell| row.get(cell)).collect()).collect()
+            }
+        };
+        let line = |texts: Vec<Option<String>>| {
+            let cells = columns.iter().zip(texts).map(|((name, kind), text)| match text {
+                Some(text) => format!("{name}={}", plain(kind, text)),
+                None => format!("{name} is null"),
+            });
+            cells.collect::<Vec<_>>().join(" ")
+        };
+        let mut lines: Vec<_> = rows.into_iter().map(line).collect();
+        lines.sort();
+        lines
+    }
 }
 
 /// A column as text, as far as Postgres makes it so.

@@ -1,9 +1,9 @@
 //! Races for one challenge: one right answer takes effect, and only as many wrong ones count as are allowed.
 
 use super::{CROWD, Crowd, Request, count};
-use crate::harness::{Phone, TestApp, books, on_both_databases};
+use crate::harness::{Phone, TestApp, books, in_every_form};
 
-on_both_databases![
+in_every_form![
     the_same_right_answer_many_times_at_once_binds_once,
     many_right_answers_at_once_bind_once,
     many_wrong_answers_at_once_count_no_more_often_than_allowed,

@@ -1,9 +1,9 @@
 //! A device is deleted while its key is bound or added elsewhere, and while its person binds another.
 
 use super::{CROWD, Crowd, Request, count};
-use crate::harness::{Phone, TestApp, books, on_both_databases};
+use crate::harness::{Phone, TestApp, books, in_every_form};
 
-on_both_databases![
+in_every_form![
     a_device_is_deleted_once,
     a_key_moves_to_one_place_while_its_device_is_deleted,
     a_device_is_deleted_while_it_gets_keys_and_its_person_another_device,

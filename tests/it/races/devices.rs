@@ -6,9 +6,9 @@ use serde_json::json;
 use tokio::sync::Barrier;
 
 use super::{Crowd, Request, count};
-use crate::harness::{Engine, Phone, Start, TestApp, TestClient, books, on_both_databases};
+use crate::harness::{Engine, Phone, Start, TestApp, TestClient, books, in_every_form};
 
-on_both_databases![
+in_every_form![
     a_person_who_binds_everywhere_at_once_gets_as_many_devices_as_allowed,
     fifty_who_want_the_last_place_get_one_device,
     one_of_many_persons_gets_the_key_that_all_want,

@@ -1,9 +1,9 @@
 //! Races for the keys of one device.
 
 use super::{CROWD, Crowd, Request, count};
-use crate::harness::{Phone, TestApp, books, on_both_databases};
+use crate::harness::{Phone, TestApp, books, in_every_form};
 
-on_both_databases![a_device_gets_no_more_keys_than_allowed, the_same_key_many_times_at_once_is_added_once];
+in_every_form![a_device_gets_no_more_keys_than_allowed, the_same_key_many_times_at_once_is_added_once];
 
 const LIVE_KEYS: &str = "select count(*) from device_key where deleted_at is null";
 

@@ -4,9 +4,9 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{CROWD, Crowd, Request, count};
-use crate::harness::{Engine, NUMBER, Phone, Start, TestApp, books, on_both_databases};
+use crate::harness::{Engine, NUMBER, Phone, Start, TestApp, books, in_every_form};
 
-on_both_databases![many_challenges_at_once_share_one_budget_of_messages, requests_that_collide_charge_for_what_is_sent];
+in_every_form![many_challenges_at_once_share_one_budget_of_messages, requests_that_collide_charge_for_what_is_sent];
 
 const ENFORCED: [(&str, &str); 1] = [("SMS_LIMITS", "enforce")];
 

@@ -10,9 +10,9 @@ use super::{
     CAP, SALT, TestStore, acceptance, acme, binding, challenge_id, device_id, globex, key, now, person, record,
     wrong_signature,
 };
-use crate::harness::{books, on_both_databases};
+use crate::harness::{books, in_every_form};
 
-on_both_databases![
+in_every_form![
     an_accepted_attempt_becomes_a_device_with_one_used_key,
     an_attempt_is_accepted_once,
     an_attempt_that_is_not_open_is_gone,

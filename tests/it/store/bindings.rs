@@ -10,9 +10,9 @@ use super::{
     CAP, SALT, TestStore, acme, binding, challenge_id, device_id, fresh_id, globex, key, now, number, person, record,
     wrong_signature,
 };
-use crate::harness::on_both_databases;
+use crate::harness::in_every_form;
 
-on_both_databases![
+in_every_form![
     who_has_no_verified_number_has_no_prospects,
     prospects_count_devices_and_know_taken_keys,
     an_attempt_needs_a_verified_number,

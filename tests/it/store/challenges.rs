@@ -16,9 +16,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::{TestStore, acceptance, acme, binding, fresh_id, now, number, person, record};
-use crate::harness::{on_both_databases, sql};
+use crate::harness::{in_every_form, sql};
 
-on_both_databases![
+in_every_form![
     a_binding_is_settled_by_the_statements_exactly_while_it_is_judged_open,
     a_number_code_is_settled_by_the_statements_exactly_while_it_is_judged_open,
 ];

@@ -6,9 +6,9 @@ use device_management::store::{Accepted, AuditRecord, StoreError};
 use uuid::Uuid;
 
 use super::{SALT, TestStore, acceptance, acme, binding, device_id, now, person, record, wrong_signature};
-use crate::harness::{books, on_both_databases};
+use crate::harness::{books, in_every_form};
 
-on_both_databases![
+in_every_form![
     one_of_many_runs_at_once_gets_the_claim,
     a_run_that_was_taken_over_changes_nothing,
     a_run_that_was_taken_over_does_not_end_the_other,

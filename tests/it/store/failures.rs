@@ -12,9 +12,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::{TestStore, acceptance, acme, binding, device_id, fresh_id, key, key_id, now, number, person, record};
-use crate::harness::on_both_databases;
+use crate::harness::in_every_form;
 
-on_both_databases![counts_pauses_and_forgiveness_are_those_of_the_pure_rule];
+in_every_form![counts_pauses_and_forgiveness_are_those_of_the_pure_rule];
 
 /// What a person can fail at or succeed with.
 #[derive(Clone, Copy, Debug)]

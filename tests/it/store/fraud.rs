@@ -7,9 +7,9 @@ use device_management::domain::fraud::FraudRecord;
 use device_management::store::{Accepted, AddedKey, NewKey};
 
 use super::{BUDGET, TestStore, acceptance, acme, assessed, assessment, binding, device_id, key, key_id, now, person};
-use crate::harness::{books, on_both_databases};
+use crate::harness::{books, in_every_form};
 
-on_both_databases![
+in_every_form![
     an_assessment_is_recorded_as_it_was,
     an_attempt_is_recorded_if_it_opens,
     an_acceptance_is_recorded_if_it_binds,

@@ -6,9 +6,9 @@ use device_management::domain::sms::limits::{PartnerRate, SmsLimits, SmsSpend, S
 use device_management::store::TokenChallenge;
 
 use super::{TestStore, acme, binding, challenge_id, fresh_id, key, now, number, person, record};
-use crate::harness::{on_both_databases, sql};
+use crate::harness::{in_every_form, sql};
 
-on_both_databases![
+in_every_form![
     a_message_costs_nothing_when_another_to_the_number_was_counted_first,
     a_message_costs_nothing_when_another_for_the_person_was_counted_first,
     a_message_costs_nothing_when_the_partner_is_at_its_rate,

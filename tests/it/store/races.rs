@@ -6,9 +6,9 @@ use device_management::store::Accepted;
 use tokio::sync::Barrier;
 
 use super::{TestStore, acceptance, acme, binding, challenge_id, number, person, record};
-use crate::harness::{books, on_both_databases};
+use crate::harness::{books, in_every_form};
 
-on_both_databases![
+in_every_form![
     the_last_place_is_taken_once_however_many_attempts_come_and_go,
     no_attempt_outlives_the_number_it_was_opened_for,
 ];

@@ -12,7 +12,7 @@ const OF_THE_INSTALLATION: [&str; 4] = ["_sqlx_migrations", "client", "client_se
 /// Tables and keys without the partner; a table without a primary key counts as one.
 fn without_partner(engine: Engine) -> &'static str {
     match engine {
-        Engine::Postgres => {
+        Engine::Postgres | Engine::Distributed => {
             "with partner as (
                  select t.oid, t.relname, a.attnum
                    from pg_class t
