@@ -14,12 +14,13 @@ use sqlx::{ConnectOptions, SqlSafeStr, SqlStr};
 use crate::store::Result;
 use crate::store::pool::patience;
 
-/// Settings of the session that change what a statement does, and the only value that the statements are written for.
+/// Settings of the session that change what a statement does or how it is planned, and the only value that the statements are
+/// written for.
 ///
-/// Not here is what cannot change an outcome: the planner's settings, `default_transaction_deferrable` (read committed
+/// Not here is what cannot change an outcome: the planner's other settings, `default_transaction_deferrable` (read committed
 /// ignores it), `client_encoding` (sqlx demands UTF8 of each connection). Not here either is
 /// `default_transaction_read_only`: it is how an operator, or a provider whose disk runs full, forbids writes.
-const PINNED: [(&str, &str); 16] = [
+const PINNED: [(&str, &str); 17] = [
     // Statements wait for each other's rows and look again. Above read committed they fail instead (40001).
     ("default_transaction_isolation", "read committed"),
     // An answered write survives a crash of the server; with `off` it does not.
@@ -38,6 +39,9 @@ const PINNED: [(&str, &str); 16] = [
     ("bytea_output", "hex"),
     // With `off` statements fail where the operator uses row security.
     ("row_security", "on"),
+    // A statement has one plan, whoever asks. Otherwise the first five executions on each connection are planned for their
+    // parameters, and go by what the statistics say of a partner that they may not know.
+    ("plan_cache_mode", "force_generic_plan"),
     // With `log`, Postgres sends statements and what they were called with; sqlx would log them.
     ("client_min_messages", "warning"),
     // A role's time limits are not ours: see `DatabaseSettings::statement_timeout` for those.
