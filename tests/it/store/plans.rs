@@ -52,14 +52,11 @@ fn rows_of(partner: &str, count: u32) -> String {
               , timestamptz '2022-03-18T14:00:00Z' - i * interval '1 second', '2022-03-01', '2022-03-01'
            from generate_series(1, {count}) i;
 
-         insert into sms_sent (partner_id, message_id, number, person_id, sent_at)
-         select '{partner}', made_at(sent_at, i), '+49152' || (20000000 + i), 'person-' || i
+         insert into sms_sent (partner_id, message_id, number, number_turn, person_id, person_turn, sent_at)
+         select '{partner}', made_at(sent_at, i), '+49152' || (20000000 + i), 1, 'person-' || i, 1
               , extract(epoch from sent_at)::bigint * 1000000
            from generate_series(1, {count}) i
               , lateral (select timestamptz '2022-03-18T14:00:00Z' - i * interval '1 second') it (sent_at);
-
-         insert into sms_lane (partner_id, lane, last_message_id)
-         select '{partner}', lpad(i::text, 3, '0'), gen_random_uuid() from generate_series(100, 999) i;
 
          insert into audit_pending (partner_id, event_id, client_id, action, outcome, occurred_at)
          select '{partner}', made_at('2022-03-18', i), 'client', 'device.deleted', 'accepted', '2022-03-18'
