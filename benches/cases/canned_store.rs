@@ -18,7 +18,7 @@ use device_management::domain::person::PersonId;
 use device_management::domain::sms::limits::SmsUse;
 use device_management::store::{
     Accepted, AddedKey, BindingProspects, Call, DeleteOutcome, DevicePage, Intercept, NumberChallenge, NumberProspects,
-    NumberRecord, PoolUse, Result, SentCode, Store,
+    NumberRecord, PoolUse, Result, SentCode, Store, Written,
 };
 
 use super::world::{self, CHALLENGE, KEY, NUMBER, NUMBER_ID, OTP_VERSION, PERSON, Phone, TOKEN};
@@ -122,7 +122,8 @@ impl Intercept for CannedStore {
         Asked(&mut answer)
             .is(|| ())
             .is(|| true)
-            .is(|| Some(1_i64)) // wrong signatures so far
+            .is(|| Written::Done(()))
+            .is(|| Written::Done(1_i64)) // wrong signatures so far
             .is(|| Some(self.binding_prospects()))
             .is(|| Some(self.binding()))
             .is(|| Accepted::Bound)

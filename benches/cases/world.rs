@@ -86,7 +86,7 @@ pub(super) fn minted() -> Uuid {
 
 /// The code of the open challenge, or of the number.
 pub(super) fn code(app: &App, challenge: Uuid) -> String {
-    let code = app.service.codes.code(OTP_VERSION, challenge).expect("the secret of that version is there");
+    let code = app.service.codes.code(OTP_VERSION, challenge.into()).expect("the secret of that version is there");
     code.expose().to_owned()
 }
 

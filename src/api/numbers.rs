@@ -74,7 +74,7 @@ pub(super) async fn confirm(
     let given = body.read(confirmation);
     let confirmed = async |run| {
         let (number, token) = given?;
-        app.service.confirm_mobile_number(&caller, &path.person()?, &number, &token, run).await
+        app.service.confirm_mobile_number(&caller, &path.person()?, &number, token, run).await
     };
     let confirmed = app.service.once(&caller, repeatable, confirmed).await;
     answer(confirmed, &path, changed)

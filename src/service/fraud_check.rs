@@ -1,23 +1,39 @@
 //! Asks the fraud check and turns its answer into a record.
 
-use super::Service;
 use crate::domain::devices::device_data::DeviceData;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::id::{DeviceId, uuid_v7};
 use crate::domain::person::PersonId;
 use crate::fraud::policy::Decision;
 use crate::fraud::{FraudAction, FraudQuery};
+use crate::service::Service;
+use crate::service::audit::scope::AuditScope;
+
+/// What the fraud check is asked.
+pub(super) struct ToAssess<'a> {
+    pub(super) action: FraudAction,
+    pub(super) person: &'a PersonId,
+    /// The device, or device to be.
+    pub(super) device: DeviceId,
+    pub(super) device_data: &'a DeviceData,
+}
 
 impl Service {
-    /// Assesses the device. `None` when nothing was assessed: there is no payload, no provider, or nothing it understands.
-    pub(super) async fn assess(
-        &self,
-        action: FraudAction,
-        person: &PersonId,
-        device: DeviceId,
-        device_data: Option<&DeviceData>,
-    ) -> Option<FraudRecord> {
-        let device_data = device_data?.expose();
+    /// Whether the fraud check lets the attempt go on. It is asked once per attempt, however often that is settled.
+    pub(super) async fn passes(&self, question: Option<ToAssess<'_>>, attempt: &mut AuditScope<'_>) -> bool {
+        let assessment = attempt.assessment();
+        if assessment.is_none()
+            && let Some(question) = question
+        {
+            *assessment = self.assess(question).await;
+        }
+        assessment.as_ref().is_none_or(|assessment| assessment.allowed)
+    }
+
+    /// `None` when nothing was assessed: there is no provider, or nothing that it understands.
+    async fn assess(&self, question: ToAssess<'_>) -> Option<FraudRecord> {
+        let ToAssess { action, person, device, device_data } = question;
+        let device_data = device_data.expose();
         let assessed_at = self.clock.now();
         let id = uuid_v7(assessed_at, self.entropy.bytes());
         let query = FraudQuery { action, person_id: person.as_str(), transaction_id: id, device_data };

@@ -24,9 +24,8 @@ use chrono::TimeDelta;
 pub use audit::checkpoints::AuditCheckpoints;
 pub use audit::export::AuditExport;
 pub use audit::verification::{AuditVerdict, AuditVerification};
-pub use challenges::bind_device::{BindDevice, Challenge};
+pub use challenges::binding::{BindDevice, BindingAnswer, Challenge};
 pub use challenges::one_time_codes::OneTimeCodes;
-pub use challenges::verify_binding::BindingAnswer;
 pub use clients::{ClientCredentialsError, ClientRegistry, NewSecret, SandboxClient};
 pub use devices::counts::COUNTING_INTERVAL;
 pub use devices::keys::{AddKey, KeyAdded};
@@ -38,7 +37,7 @@ pub use refusal::{NotDone, Refusal};
 pub use sms::conversion::{Conversion, ConversionBook, ConversionEntry, SETTLING_INTERVAL};
 
 use crate::clock::Clock;
-use crate::domain::challenges::{ChallengeKind, ChallengeRules, ChallengeState, Judgement, judge};
+use crate::domain::challenges::{ChallengeKind, ChallengeRules};
 use crate::domain::failure_budget::{CoolingOff, FailureBudget, FailureRun};
 use crate::domain::numbers::country::Countries;
 use crate::domain::sms::conversion::ConversionRule;
@@ -113,11 +112,6 @@ impl Policy {
 }
 
 impl Service {
-    /// What a challenge is now.
-    fn judge(&self, kind: ChallengeKind, state: &ChallengeState) -> Judgement {
-        judge(state, self.clock.now(), &self.policy.challenge_rules(kind))
-    }
-
     /// The pause that a person's failures have them in now.
     fn pause(&self, failures: FailureRun) -> Option<CoolingOff> {
         self.policy.failure_budget.pause(failures, self.clock.now())

@@ -29,6 +29,7 @@ mod sql_store;
 mod sqlite;
 mod statement;
 mod write_form;
+mod written;
 
 pub use audit::record::{AuditRecord, AuditRecords};
 pub use audit::trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent, WAITING_COUNTED};
@@ -53,6 +54,7 @@ pub use persons::erasure::{ERASURE_BATCH, Erased, Erasure, ErasureStep};
 pub use persons::failures::Failures;
 pub use port::{Call, Intercept};
 pub use sms::conversion::{ConversionSum, SentMinute, SmsConversion};
+pub use written::Written;
 
 /// What every method of the store returns.
 pub type Result<T> = std::result::Result<T, StoreError>;

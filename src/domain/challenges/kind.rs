@@ -12,7 +12,7 @@ pub enum ChallengeKind {
 impl ChallengeKind {
     /// In a word, for metrics and logs.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Binding => "binding",
             Self::Number => "number",

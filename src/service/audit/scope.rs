@@ -13,7 +13,7 @@ use crate::domain::fraud::FraudRecord;
 use crate::domain::id::{KeyId, uuid_v7};
 use crate::domain::idempotency::{KeptOutcome, Run};
 use crate::domain::person::{PartnerId, PersonId};
-use crate::service::{NotDone, Refusal, Service};
+use crate::service::{Failure, NotDone, Refusal, Service};
 use crate::store::AuditRecord;
 
 /// An attempt under way.
@@ -22,6 +22,20 @@ pub(in crate::service) struct AuditScope<'a> {
     event: AuditEvent,
     fraud: Option<FraudRecord>,
     run: Option<Run>,
+}
+
+/// How an attempt was settled: with one commit, its record included, or with none.
+///
+/// A refusal that changes nothing is an error, [`NotDone::Refused`]: it has no commit yet.
+pub(in crate::service) enum Settled<T> {
+    /// It took effect.
+    Done(T),
+    /// It had taken effect when the caller sent the same before.
+    Repeated(T),
+    /// It was refused. What the refusal counts or closes is committed.
+    Refused(Refusal),
+    /// Another request has come in between, and nothing was changed.
+    Overtaken,
 }
 
 impl Service {
@@ -41,17 +55,29 @@ impl Service {
         attempt.event.subject = Some(AuditSubject::new(person.clone(), self.entropy.bytes()));
     }
 
-    /// Writes down a refusal that changed nothing, and hands it on. A failure is no attempt.
-    pub(in crate::service) async fn refuse(&self, attempt: &AuditScope<'_>, error: impl Into<NotDone>) -> NotDone {
-        let error = error.into();
-        let NotDone::Refused(refusal) = &error else { return error };
+    /// Ends an attempt. Here, and nowhere else, a refusal that changed nothing is written down.
+    pub(in crate::service) async fn end<T>(
+        &self,
+        attempt: &AuditScope<'_>,
+        settled: Result<Settled<T>, NotDone>,
+    ) -> Result<T, NotDone> {
+        match settled {
+            Ok(Settled::Done(value) | Settled::Repeated(value)) => Ok(value),
+            Ok(Settled::Refused(refusal)) => Err(refusal.into()),
+            Ok(Settled::Overtaken) => Err(Failure::Overtaken.into()),
+            Err(NotDone::Refused(refusal)) => Err(self.write_down(attempt, refusal).await),
+            Err(failed @ NotDone::Failed(_)) => Err(failed),
+        }
+    }
+
+    async fn write_down(&self, attempt: &AuditScope<'_>, refusal: Refusal) -> NotDone {
         if !refusal.is_worth_recording() {
-            return error;
+            return refusal.into();
         }
         let event = attempt.event.clone().with_outcome(refusal.outcome());
         let record = AuditRecord { event, fraud: attempt.fraud.clone(), kept: None };
         match self.store.record(attempt.partner, &record).await {
-            Ok(()) => error,
+            Ok(()) => refusal.into(),
             Err(error) => error.into(),
         }
     }
@@ -68,10 +94,9 @@ impl AuditScope<'_> {
         self.event.key_id = Some(key.uuid());
     }
 
-    /// Adds what the fraud check said. False when it keeps the attempt from going on.
-    pub(in crate::service) fn assessed(&mut self, record: Option<FraudRecord>) -> bool {
-        self.fraud = record;
-        self.fraud.as_ref().is_none_or(|record| record.allowed)
+    /// What the fraud check said, if it was asked and said something.
+    pub(in crate::service) fn assessment(&mut self) -> &mut Option<FraudRecord> {
+        &mut self.fraud
     }
 
     /// What is written down in the commit that does what was asked.

@@ -1,5 +1,8 @@
-//! Challenges: opened by a request, answered by the phone. One file for each use case.
+//! Challenges: a code is sent, and something is proved with it. The flows are written once; each kind adds to them what is
+//! its own.
 
-pub(in crate::service) mod bind_device;
+pub(in crate::service) mod answer;
+pub(in crate::service) mod binding;
+mod number;
 pub(in crate::service) mod one_time_codes;
-pub(in crate::service) mod verify_binding;
+mod send_code;

@@ -1,8 +1,8 @@
 //! Where one-time codes come from. They are not stored: whoever needs one derives it again from the challenge's id.
 
-use uuid::Uuid;
-
 use crate::crypto::{Otp, OtpSecrets};
+use crate::domain::challenges::ChallengeId;
+use crate::service::Failure;
 
 /// The source of codes.
 pub enum OneTimeCodes {
@@ -22,12 +22,12 @@ impl OneTimeCodes {
         }
     }
 
-    /// The code of a challenge. `None` when its secret was rotated away.
-    #[must_use]
-    pub fn code(&self, version: u32, challenge: Uuid) -> Option<Otp> {
-        match self {
-            Self::Derived(secrets) => secrets.derive(version, challenge.as_bytes()),
+    /// The code of a challenge, unless its secret was rotated away.
+    pub fn code(&self, version: u32, challenge: ChallengeId) -> Result<Otp, Failure> {
+        let code = match self {
+            Self::Derived(secrets) => secrets.derive(version, challenge.uuid().as_bytes()),
             Self::Fixed(code) => Otp::parse(code),
-        }
+        };
+        code.ok_or(Failure::MissingOtpSecret { version })
     }
 }

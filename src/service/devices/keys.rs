@@ -5,15 +5,18 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::{DerSignature, PublicKey};
 use crate::domain::audit::AuditAction;
 use crate::domain::clients::Caller;
+use crate::domain::devices::DeviceWithKeys;
 use crate::domain::devices::device_data::DeviceData;
-use crate::domain::devices::key::{DeviceKey, KeyPurpose};
+use crate::domain::devices::key::KeyPurpose;
 use crate::domain::id::{DeviceId, KeyId};
 use crate::domain::idempotency::Run;
 use crate::domain::invalid::Faults;
 use crate::fraud::FraudAction;
-use crate::service::audit::scope::AuditScope;
+use crate::service::audit::scope::{AuditScope, Settled};
+use crate::service::challenges::answer::{Answering, Standing};
+use crate::service::fraud_check::ToAssess;
 use crate::service::{NotDone, Refusal, Service};
-use crate::store::{AddedKey, NewKey};
+use crate::store::{AddedKey, NewKey, Written};
 
 /// A wish for another key, already valid in itself.
 pub struct AddKey {
@@ -25,7 +28,7 @@ pub struct AddKey {
     pub purpose: KeyPurpose,
     /// Which of the device's keys signed.
     pub vouching_purpose: KeyPurpose,
-    /// What it signed: the new key (contract section 3).
+    /// What it signed: the new key.
     pub signature: DerSignature,
     /// For the fraud check.
     pub device_data: Option<DeviceData>,
@@ -49,84 +52,122 @@ impl Service {
     ) -> Result<KeyAdded, NotDone> {
         let mut attempt = self.audit_scope(caller, AuditAction::KeyAdded, run);
         attempt.on(device.uuid());
-        let outcome = match self.vouch_and_add(device, wish, &mut attempt).await {
-            Ok(key) => Ok(key),
-            // Counted and written down already.
-            Err(error @ NotDone::Refused(Refusal::WrongSignature)) => Err(error),
-            Err(refusal) => Err(self.refuse(&attempt, refusal).await),
-        };
-        let label = outcome.as_ref().map_or_else(NotDone::outcome, |_| "accepted");
-        metrics::counter!("signature_verifications_total", "purpose" => "key", "outcome" => label).increment(1);
-        outcome
+        self.answer(&Vouched(device), wish, attempt).await
+    }
+}
+
+/// A new key that a key of this device vouches for. No challenge was opened for it: what is signed is the new key.
+struct Vouched(DeviceId);
+
+impl Answering for Vouched {
+    type Challenge = DeviceWithKeys;
+    type Answer = AddKey;
+    /// The key that signed.
+    type Proof = KeyId;
+    type Done = KeyAdded;
+
+    const PURPOSE: Option<&'static str> = Some("key");
+
+    async fn load(
+        &self,
+        service: &Service,
+        attempt: &mut AuditScope<'_>,
+    ) -> Result<Option<Standing<DeviceWithKeys>>, NotDone> {
+        let found = service.store.device_with_keys(attempt.partner, self.0).await?;
+        let challenge = found.ok_or(Refusal::DeviceNotFound)?;
+        let person = &challenge.device.person_id;
+        service.about(attempt, person);
+        if challenge.device.deleted_at.is_some() {
+            return Ok(None);
+        }
+        let pause = service.pause(service.store.failures(attempt.partner, person).await?);
+        Ok(Some(Standing { challenge, pause }))
     }
 
-    async fn vouch_and_add(
+    async fn over(
         &self,
-        id: DeviceId,
-        wish: Result<AddKey, Faults>,
+        _service: &Service,
+        _wish: Option<&AddKey>,
+        _attempt: &mut AuditScope<'_>,
+    ) -> Result<Settled<KeyAdded>, NotDone> {
+        Err(Refusal::DeviceNotFound.into())
+    }
+
+    fn fits(&self, found: &DeviceWithKeys, wish: &AddKey) -> Result<(), Refusal> {
+        let may_vouch = found.keys.iter().any(|key| key.purpose == wish.vouching_purpose);
+        may_vouch.then_some(()).ok_or(Refusal::NoKeyOfPurpose)
+    }
+
+    fn verify(&self, _service: &Service, found: &DeviceWithKeys, wish: &AddKey) -> Result<Option<KeyId>, NotDone> {
+        let mut vouching = found.keys.iter().filter(|key| key.purpose == wish.vouching_purpose);
+        Ok(vouching.find(|key| wish.is_signed_by(&key.public_key)).map(|key| key.id))
+    }
+
+    fn to_assess<'a>(&self, found: &'a DeviceWithKeys, wish: &'a AddKey) -> Option<ToAssess<'a>> {
+        Some(ToAssess {
+            action: FraudAction::DeviceKeyCreation,
+            person: &found.device.person_id,
+            device: self.0,
+            device_data: wish.device_data.as_ref()?,
+        })
+    }
+
+    async fn accept(
+        &self,
+        service: &Service,
+        found: &DeviceWithKeys,
+        wish: &AddKey,
+        signer: KeyId,
         attempt: &mut AuditScope<'_>,
-    ) -> Result<KeyAdded, NotDone> {
-        let partner = attempt.partner;
-        let with_keys = self.store.device_with_keys(partner, id).await?;
-        let with_keys = with_keys.ok_or(Refusal::DeviceNotFound)?;
-        let person = &with_keys.device.person_id;
-        self.about(attempt, person);
-        if with_keys.device.deleted_at.is_some() {
-            return Err(Refusal::DeviceNotFound.into());
-        }
-        let wish = wish?;
-
-        let vouching: Vec<&DeviceKey> =
-            with_keys.keys.iter().filter(|key| key.purpose == wish.vouching_purpose).collect();
-        if vouching.is_empty() {
-            return Err(Refusal::NoKeyOfPurpose.into());
-        }
-        if let Some(cooling) = self.pause(self.store.failures(partner, person).await?) {
-            return Err(self.cooling_off(cooling).into());
-        }
-        let signer = vouching.into_iter().find(|key| wish.is_signed_by(&key.public_key));
-        let Some(signer) = signer else {
-            let (now, budget) = (self.clock.now(), &self.policy.failure_budget);
-            let record = attempt.refused(&Refusal::WrongSignature);
-            self.store.count_failure(partner, person, now, budget, &record).await?;
-            tracing::info!(target: "audit", { device.id = %id }, "wrong signature for a new key");
-            return Err(Refusal::WrongSignature.into());
-        };
-
-        let record = self.assess(FraudAction::DeviceKeyCreation, person, id, wish.device_data.as_ref()).await;
-        if !attempt.assessed(record) {
-            return Err(Refusal::Declined.into());
-        }
-        let now = self.clock.now();
+    ) -> Result<Settled<KeyAdded>, NotDone> {
+        let now = service.clock.now();
         let key = NewKey {
-            id: KeyId::mint(now, self.entropy.bytes()),
-            device_id: id,
-            person_id: person.clone(),
-            public_key: wish.key,
+            id: KeyId::mint(now, service.entropy.bytes()),
+            device_id: self.0,
+            person_id: found.device.person_id.clone(),
+            public_key: wish.key.clone(),
             purpose: wish.purpose,
-            vouched_by: signer.id,
+            vouched_by: signer,
             at: now,
-            key_limit: i64::from(self.policy.key_limit),
-            budget: self.policy.failure_budget,
+            key_limit: i64::from(service.policy.key_limit),
+            budget: service.policy.failure_budget,
         };
         attempt.with_key(key.id);
         let added = KeyAdded { id: key.id };
-        match self.store.add_key(partner, &key, &attempt.done(&added)).await? {
+        match service.store.add_key(attempt.partner, &key, &attempt.done(&added)).await? {
             AddedKey::Added => {
-                tracing::info!(target: "audit", { device.id = %id, key.id = %key.id, vouched.by = %signer.id }, "key added");
-                Ok(added)
+                let device = self.0;
+                tracing::info!(target: "audit", { device.id = %device, key.id = %key.id, vouched.by = %signer }, "key added");
+                Ok(Settled::Done(added))
             }
-            AddedKey::CoolingOff(cooling) => Err(self.cooling_off(cooling).into()),
-            AddedKey::Gone => Err(Refusal::DeviceNotFound.into()),
             AddedKey::KeyLimit => Err(Refusal::KeyLimit.into()),
             AddedKey::KeyTaken => Err(Refusal::KeyTaken.into()),
+            AddedKey::Overtaken => Ok(Settled::Overtaken),
         }
+    }
+
+    async fn count_wrong(
+        &self,
+        service: &Service,
+        found: &DeviceWithKeys,
+        attempt: &AuditScope<'_>,
+    ) -> Result<Settled<KeyAdded>, NotDone> {
+        let (now, budget, refusal) = (service.clock.now(), &service.policy.failure_budget, Refusal::WrongSignature);
+        let (person, record) = (&found.device.person_id, attempt.refused(&refusal));
+        Ok(match service.store.count_failure(attempt.partner, person, now, budget, &record).await? {
+            Written::Done(()) => {
+                let device = self.0;
+                tracing::info!(target: "audit", { device.id = %device }, "wrong signature for a new key");
+                Settled::Refused(refusal)
+            }
+            Written::Overtaken => Settled::Overtaken,
+        })
     }
 }
 
 impl AddKey {
-    /// Signed are either the characters that were sent or the 65 bytes that they stand for: no public source says which,
-    /// and both bind exactly this key (contract section 3).
+    /// Signed are either the characters that were sent or the 65 bytes that they stand for: see
+    /// `docs/decisions/0010-two-ways-to-sign-a-new-key.md`.
     fn is_signed_by(&self, key: &PublicKey) -> bool {
         key.verifies(self.key_text.as_bytes(), &self.signature) || key.verifies(self.key.as_bytes(), &self.signature)
     }

@@ -20,7 +20,7 @@ use crate::domain::sms::conversion::{Destination, Tally, minute_of};
 use crate::domain::sms::enforcement::Enforcement;
 use crate::entropy::Entropy;
 use crate::service::audit::scope::event;
-use crate::service::{Failure, Policy, Service};
+use crate::service::{Failure, Policy, Refusal, Service};
 use crate::store::{ConversionSum, SentMinute, Store};
 
 /// How often counts are settled.
@@ -28,13 +28,6 @@ pub const SETTLING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The shortest time that a refused caller is asked to wait, in seconds.
 const RETRY_AFTER_MIN: u64 = 60;
-
-/// Sending to the number's country is stopped for the partner.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::service) struct Stopped {
-    /// When it goes on at the latest, in seconds.
-    pub(in crate::service) retry_after: u64,
-}
 
 /// What this process has counted and not settled yet, and where sending is stopped, as of the last time.
 #[derive(Default)]
@@ -85,18 +78,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Service {
-    /// Whether codes for this number are held back because too few of those before were used.
-    pub(in crate::service) fn stopped_sending(&self, partner: &PartnerId, number: &MobileNumber) -> Option<Stopped> {
+    /// Refuses codes for this number while too few of those before are used.
+    pub(in crate::service) fn admit_by_conversion(
+        &self,
+        partner: &PartnerId,
+        number: &MobileNumber,
+    ) -> Result<(), Refusal> {
         if !self.policy.watches_conversion() {
-            return None;
+            return Ok(());
         }
         let destination = Destination { partner: partner.clone(), country: number.country() };
-        let until = self.conversion.stopped_until(&destination)?;
+        let Some(until) = self.conversion.stopped_until(&destination) else { return Ok(()) };
         if !self.refuses_sms("conversion") {
-            return None;
+            return Ok(());
         }
         let wait = u64::try_from((until - self.clock.now()).num_milliseconds()).unwrap_or(0).div_ceil(1000);
-        Some(Stopped { retry_after: wait.max(RETRY_AFTER_MIN) })
+        Err(Refusal::SendingStopped { retry_after: wait.max(RETRY_AFTER_MIN) })
     }
 
     /// Counts a code that a provider took.

@@ -20,7 +20,7 @@ use crate::store::rows::{column, person_id, public_key, purpose};
 use crate::store::sms::usage::{sms_use, sms_use_columns, take_back_sms};
 use crate::store::sql_store::SqlStore;
 use crate::store::statement::{Bound, Statement};
-use crate::store::{AuditRecord, Result, StoreError};
+use crate::store::{AuditRecord, Result, StoreError, Written};
 
 /// What decides whether a person with a verified number may ask for another device.
 #[derive(Clone, Debug)]
@@ -48,16 +48,15 @@ pub trait Bindings {
         key: &PublicKey,
     ) -> Result<Option<BindingProspects>>;
 
-    /// Makes this attempt the person's only open one, an older one is superseded, and spends its message. False, and no
-    /// attempt opened, when something has come in between: the number is gone, a limit reached, or the claim of the
-    /// request lost.
+    /// Makes this attempt the person's only open one, an older one is superseded, and spends its message. Overtaken when the
+    /// number is gone, a limit reached, or the claim of the request lost.
     async fn open_binding(
         &self,
         partner: &PartnerId,
         binding: &NewBinding,
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
-    ) -> Result<bool>;
+    ) -> Result<Written>;
 
     /// The attempt with this id, open or not. `None` once a newer one has superseded it.
     async fn binding(&self, partner: &PartnerId, id: ChallengeId) -> Result<Option<Binding>>;
@@ -123,8 +122,8 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
         binding: &NewBinding,
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
-    ) -> Result<bool> {
-        DB::open_binding(self.writer(), partner, binding, sms, record).await
+    ) -> Result<Written> {
+        Ok(Written::if_true(DB::open_binding(self.writer(), partner, binding, sms, record).await?))
     }
 
     async fn binding(&self, partner: &PartnerId, id: ChallengeId) -> Result<Option<Binding>> {

@@ -13,7 +13,7 @@ use crate::store::rows::{column, person_id};
 use crate::store::sql_store::SqlStore;
 use crate::store::statement::{Batch, Bound, Statement};
 use crate::store::write_form::WriteForm;
-use crate::store::{AuditRecord, Result};
+use crate::store::{AuditRecord, Result, Written};
 
 /// What became of an acceptance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,14 +39,13 @@ pub struct PastBinding {
 /// Outcomes of answers to challenges.
 #[macro_rules_attribute::apply(port)]
 pub trait BindingOutcomes {
-    /// Counts a wrong signature against the open attempt and against the person. Gives how many the challenge has had;
-    /// `None`, and nothing counted, when something has come in between.
+    /// Counts a wrong signature against the open attempt and against the person. Gives how many the challenge has had.
     async fn count_wrong_signature(
         &self,
         partner: &PartnerId,
         wrong: &WrongSignature,
         record: &AuditRecord,
-    ) -> Result<Option<i64>>;
+    ) -> Result<Written<i64>>;
 
     /// Binds the device, unless something has come in between.
     async fn accept_binding(
@@ -74,11 +73,12 @@ impl<DB: Dialect> BindingOutcomes for SqlStore<DB> {
         partner: &PartnerId,
         wrong: &WrongSignature,
         record: &AuditRecord,
-    ) -> Result<Option<i64>> {
-        match self.write_form().of(record) {
+    ) -> Result<Written<i64>> {
+        let counted = match self.write_form().of(record) {
             WriteForm::OneStatement => self.count_in_one_statement(partner, wrong, record).await,
             WriteForm::Transaction => self.count_in_transaction(partner, wrong, record).await,
-        }
+        };
+        Ok(Written::if_some(counted?))
     }
 
     async fn accept_binding(

@@ -20,7 +20,7 @@ use crate::store::persons::failures::{failure_run, forgive, spend};
 use crate::store::rows::column;
 use crate::store::sms::usage::{sms_use, sms_use_columns, spend_sms, take_back_sms};
 use crate::store::sql_store::SqlStore;
-use crate::store::{AuditRecord, Result, StoreError};
+use crate::store::{AuditRecord, Result, StoreError, Written};
 
 /// The statement that makes a code the person's only one. What holds the number until the commit, so that it is not deleted
 /// before the code is there to go with it, is the engine's own.
@@ -113,8 +113,7 @@ pub trait NumberChallenges {
         number: &MobileNumber,
     ) -> Result<Option<NumberProspects>>;
 
-    /// Makes this the number's only open code and spends its message. False, and no code opened, when something has come
-    /// in between: the number is gone or a limit reached.
+    /// Makes this the number's only open code and spends its message. Overtaken when the number is gone or a limit reached.
     async fn open_token_challenge(
         &self,
         partner: &PartnerId,
@@ -123,7 +122,7 @@ pub trait NumberChallenges {
         challenge: TokenChallenge,
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
-    ) -> Result<bool>;
+    ) -> Result<Written>;
 
     /// Ends an open code, and takes back its message if nobody took it.
     async fn close_token_challenge(
@@ -143,17 +142,17 @@ pub trait NumberChallenges {
         number: &MobileNumber,
     ) -> Result<Option<NumberChallenge>>;
 
-    /// Counts a wrong token against the open code and against the person. `None`, and nothing counted, when the code is
-    /// not open (any more) or the person has to wait.
+    /// Counts a wrong token against the open code and against the person. Gives how many the code has had. Overtaken when the
+    /// code is not open (any more) or the person has to wait.
     async fn count_wrong_token(
         &self,
         partner: &PartnerId,
         person: &PersonId,
         attempt: &TokenAttempt,
         record: &AuditRecord,
-    ) -> Result<Option<i64>>;
+    ) -> Result<Written<i64>>;
 
-    /// Uses the open code up, marks the number as verified and forgives the person's failures. False when the code is not
+    /// Uses the open code up, marks the number as verified and forgives the person's failures. Overtaken when the code is not
     /// open (any more) or the person has to wait.
     async fn confirm_mobile_number(
         &self,
@@ -161,7 +160,7 @@ pub trait NumberChallenges {
         person: &PersonId,
         attempt: &TokenAttempt,
         record: &AuditRecord,
-    ) -> Result<bool>;
+    ) -> Result<Written>;
 }
 
 #[async_trait::async_trait]
@@ -205,7 +204,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         challenge: TokenChallenge,
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
-    ) -> Result<bool> {
+    ) -> Result<Written> {
         let mut transaction = self.begin().await?;
         let opened = sqlx::query(DB::OPEN_NUMBER_CODE)
             .bind(partner.as_str().to_owned())
@@ -225,11 +224,11 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         };
         if opened.is_empty() || !may_send {
             transaction.rollback().await?;
-            return Ok(false);
+            return Ok(Written::Overtaken);
         }
         write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Written::Done(()))
     }
 
     async fn close_token_challenge(
@@ -295,7 +294,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         person: &PersonId,
         attempt: &TokenAttempt,
         record: &AuditRecord,
-    ) -> Result<Option<i64>> {
+    ) -> Result<Written<i64>> {
         let mut transaction = self.begin().await?;
         let counted = sqlx::query(
             "update challenge
@@ -317,18 +316,18 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         .await?;
         let Some(row) = counted.first() else {
             transaction.rollback().await?;
-            return Ok(None);
+            return Ok(Written::Overtaken);
         };
         let wrong = column::<DB, i64>(row, "wrong_answers")?;
         // Nothing counts during a pause that another failure began meanwhile.
         let spent = spend::<DB>(partner, person, attempt.at, &attempt.rules.budget);
         if spent.fetch_all(&mut *transaction).await?.is_empty() {
             transaction.rollback().await?;
-            return Ok(None);
+            return Ok(Written::Overtaken);
         }
         write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
-        Ok(Some(wrong))
+        Ok(Written::Done(wrong))
     }
 
     async fn confirm_mobile_number(
@@ -337,7 +336,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         person: &PersonId,
         attempt: &TokenAttempt,
         record: &AuditRecord,
-    ) -> Result<bool> {
+    ) -> Result<Written> {
         let mut transaction = self.begin().await?;
         // Taken back below if the code is not open.
         let verified = sqlx::query(
@@ -374,11 +373,11 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
             forgive::<DB>(partner, person, attempt.at, &attempt.rules.budget).fetch_all(&mut *transaction).await?;
         if [verified, met, forgiven].iter().any(Vec::is_empty) {
             transaction.rollback().await?;
-            return Ok(false);
+            return Ok(Written::Overtaken);
         }
         write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Written::Done(()))
     }
 }
 

@@ -10,13 +10,13 @@ use uuid::Uuid;
 use crate::crypto::PublicKey;
 use crate::domain::devices::DeviceWithKeys;
 use crate::domain::devices::key::{DeviceKey, KeyPurpose};
-use crate::domain::failure_budget::{CoolingOff, FailureBudget};
+use crate::domain::failure_budget::FailureBudget;
 use crate::domain::id::{DeviceId, KeyId};
 use crate::domain::person::{PartnerId, PersonId};
 use crate::store::audit::record::write_down;
 use crate::store::dialect::Dialect;
 use crate::store::error::is_key_taken;
-use crate::store::persons::failures::{Failures, forgive};
+use crate::store::persons::failures::forgive;
 use crate::store::rows::{column, device, device_key};
 use crate::store::sql_store::SqlStore;
 use crate::store::{AuditRecord, Result, StoreError};
@@ -49,10 +49,8 @@ pub struct NewKey {
 pub enum AddedKey {
     /// It can sign for the device.
     Added,
-    /// The person has to wait after failures that came in between.
-    CoolingOff(CoolingOff),
-    /// The device was deleted meanwhile.
-    Gone,
+    /// The device was deleted meanwhile, or the person has to wait.
+    Overtaken,
     /// The device has as many keys as allowed.
     KeyLimit,
     /// A bound device of the partner already has it.
@@ -124,8 +122,7 @@ impl<DB: Dialect> Keys for SqlStore<DB> {
         let forgiven = forgiven.fetch_all(&mut *transaction).await?;
         if forgiven.is_empty() {
             transaction.rollback().await?;
-            let cooling = key.budget.pause(self.failures(partner, &key.person_id).await?, key.at);
-            return Ok(cooling.map_or(AddedKey::Gone, AddedKey::CoolingOff));
+            return Ok(AddedKey::Overtaken);
         }
         // The device's row puts additions in an order, so that the limit holds.
         let live_keys = sqlx::query(
@@ -142,7 +139,7 @@ impl<DB: Dialect> Keys for SqlStore<DB> {
         .await?;
         let Some(row) = live_keys.first() else {
             transaction.rollback().await?;
-            return Ok(AddedKey::Gone);
+            return Ok(AddedKey::Overtaken);
         };
         if column::<DB, i64>(row, "live_keys")? > key.key_limit {
             transaction.rollback().await?;

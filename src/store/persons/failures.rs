@@ -12,7 +12,7 @@ use crate::store::audit::record::write_down;
 use crate::store::dialect::Dialect;
 use crate::store::rows::column;
 use crate::store::sql_store::SqlStore;
-use crate::store::{AuditRecord, Result};
+use crate::store::{AuditRecord, Result, Written};
 
 /// Failures of persons.
 #[macro_rules_attribute::apply(port)]
@@ -20,7 +20,8 @@ pub trait Failures {
     /// The person's failures of late.
     async fn failures(&self, partner: &PartnerId, person: &PersonId) -> Result<FailureRun>;
 
-    /// Counts a failure that belongs to no challenge, such as a wrong signature for a new key.
+    /// Counts a failure that belongs to no challenge, such as a wrong signature for a new key. Overtaken by a pause that has
+    /// begun.
     async fn count_failure(
         &self,
         partner: &PartnerId,
@@ -28,7 +29,7 @@ pub trait Failures {
         now: DateTime<Utc>,
         budget: &FailureBudget,
         record: &AuditRecord,
-    ) -> Result<()>;
+    ) -> Result<Written>;
 }
 
 #[async_trait::async_trait]
@@ -52,11 +53,15 @@ impl<DB: Dialect> Failures for SqlStore<DB> {
         now: DateTime<Utc>,
         budget: &FailureBudget,
         record: &AuditRecord,
-    ) -> Result<()> {
+    ) -> Result<Written> {
         let mut transaction = self.begin().await?;
-        spend::<DB>(partner, person, now, budget).execute(&mut *transaction).await?;
+        if spend::<DB>(partner, person, now, budget).fetch_all(&mut *transaction).await?.is_empty() {
+            transaction.rollback().await?;
+            return Ok(Written::Overtaken);
+        }
         write_down::<DB>(&mut transaction, partner, record).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        Ok(Written::Done(()))
     }
 }
 

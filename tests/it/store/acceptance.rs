@@ -7,8 +7,8 @@ use device_management::domain::devices::{Device, DeviceName};
 use device_management::store::{Accepted, PastBinding};
 
 use super::{
-    CAP, SALT, TestStore, acceptance, acme, binding, challenge_id, device_id, globex, key, now, person, record,
-    wrong_signature,
+    CAP, SALT, TestStore, Written, acceptance, acme, binding, challenge_id, device_id, globex, key, now, person,
+    record, wrong_signature,
 };
 use crate::harness::{books, in_every_form};
 
@@ -77,7 +77,10 @@ async fn an_attempt_that_is_not_open_is_gone(it: TestStore) {
     assert!(it.is_open(&acme(), attempt.id).await);
 
     for _ in 0..CAP {
-        it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap();
+        assert!(matches!(
+            it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap(),
+            Written::Done(_)
+        ));
     }
     assert_eq!(it.accept_binding(&acme(), &right, &record()).await.unwrap(), Accepted::Overtaken);
     it.open(&acme(), &attempt).await;

@@ -7,8 +7,8 @@ use device_management::domain::id::NumberId;
 use device_management::store::NumberVerification;
 
 use super::{
-    CAP, SALT, TestStore, acme, binding, challenge_id, device_id, fresh_id, globex, key, now, number, person, record,
-    wrong_signature,
+    CAP, OVERTAKEN, SALT, TestStore, Written, acme, binding, challenge_id, counted, device_id, fresh_id, globex, key,
+    now, number, person, record, wrong_signature,
 };
 use crate::harness::in_every_form;
 
@@ -74,7 +74,7 @@ async fn an_attempt_needs_a_verified_number(it: TestStore) {
         .await
         .unwrap();
     for (person, seed) in [(&ada, 1), (&bob, 2)] {
-        assert!(!it.open_binding(&acme(), &binding(person, seed), None, &record()).await.unwrap());
+        assert_eq!(it.open_binding(&acme(), &binding(person, seed), None, &record()).await.unwrap(), OVERTAKEN);
         assert!(!it.is_open(&acme(), challenge_id(seed)).await);
     }
 }
@@ -102,7 +102,10 @@ async fn the_newest_attempt_is_the_only_one(it: TestStore) {
     it.open(&acme(), &binding(&ada, 1)).await;
     it.open(&acme(), &binding(&bob, 2)).await;
     // Neither attempts that failed nor a closed one spoil the next.
-    it.count_wrong_signature(&acme(), &wrong_signature(challenge_id(1), now()), &record()).await.unwrap();
+    assert_eq!(
+        it.count_wrong_signature(&acme(), &wrong_signature(challenge_id(1), now()), &record()).await.unwrap(),
+        Written::Done(1)
+    );
     it.close_binding(&acme(), challenge_id(1), now(), None, &record()).await.unwrap();
     it.open(&acme(), &binding(&ada, 3)).await;
     let open = [it.is_open(&acme(), challenge_id(1)).await, it.is_open(&acme(), challenge_id(3)).await];
@@ -110,7 +113,7 @@ async fn the_newest_attempt_is_the_only_one(it: TestStore) {
     assert!(it.is_open(&acme(), challenge_id(2)).await);
     assert_eq!(
         it.count_wrong_signature(&acme(), &wrong_signature(challenge_id(3), now()), &record()).await.unwrap(),
-        Some(1)
+        Written::Done(1)
     );
 }
 
@@ -123,7 +126,10 @@ async fn an_attempt_is_open_until_it_expires_is_closed_or_has_failed_too_often(i
     let just_before = end - TimeDelta::microseconds(1);
     assert!(it.is_open_at(&acme(), attempt.id, just_before, CAP).await);
     assert!(!it.is_open_at(&acme(), attempt.id, end, CAP).await);
-    it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap();
+    assert_eq!(
+        it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap(),
+        Written::Done(1)
+    );
     assert!(it.is_open_at(&acme(), attempt.id, now(), 2).await);
     assert!(!it.is_open_at(&acme(), attempt.id, now(), 1).await);
     it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
@@ -150,7 +156,7 @@ async fn wrong_signatures_count_up_to_the_cap(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     it.open(&acme(), &binding(&ada, 1)).await;
-    for expected in [Some(1), Some(2), Some(3), None, None] {
+    for expected in [Some(1), Some(2), Some(3), None, None].map(counted) {
         assert_eq!(
             it.count_wrong_signature(&acme(), &wrong_signature(challenge_id(1), now()), &record()).await.unwrap(),
             expected
@@ -173,14 +179,17 @@ async fn a_wrong_signature_counts_against_nothing_but_its_own_open_attempt(it: T
     ] {
         assert_eq!(
             it.count_wrong_signature(&partner, &wrong_signature(id, at), &record()).await.unwrap(),
-            None,
+            Written::Overtaken,
             "{partner} {id} {at}"
         );
     }
     assert_eq!(
         it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap(),
-        Some(1)
+        Written::Done(1)
     );
     it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
-    assert_eq!(it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap(), None);
+    assert_eq!(
+        it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &record()).await.unwrap(),
+        Written::Overtaken
+    );
 }

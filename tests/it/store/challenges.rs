@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::{TestStore, acceptance, acme, binding, fresh_id, now, number, person, record};
+use super::{DONE, OVERTAKEN, TestStore, Written, acceptance, acme, binding, fresh_id, now, number, person, record};
 use crate::harness::{in_every_form, sql};
 
 in_every_form![
@@ -119,7 +119,7 @@ async fn a_binding_is_settled_by_the_statements_exactly_while_it_is_judged_open(
         let (_, id) = it.bind_in(&state, 2 * case + 1).await;
         let wrong = WrongSignature { id, at: now(), rules };
         let counted = it.count_wrong_signature(&acme(), &wrong, &record()).await.unwrap();
-        let expected = is_open.then_some(state.wrong_answers + 1);
+        let expected = if is_open { Written::Done(state.wrong_answers + 1) } else { Written::Overtaken };
         assert_eq!(counted, expected, "{judgement:?}: {state:?} under {rules:?}");
     }
     cases.assert_telling();
@@ -139,12 +139,13 @@ async fn a_number_code_is_settled_by_the_statements_exactly_while_it_is_judged_o
         assert_eq!(code, Some(state).filter(|state| state.closed_at.is_none()));
         let right = TokenAttempt { id, at: now(), rules };
         let confirmed = it.confirm_mobile_number(&acme(), &person_id, &right, &record()).await.unwrap();
-        assert_eq!(confirmed, is_open, "{judgement:?}: {state:?} under {rules:?}");
+        let expected = if is_open { DONE } else { OVERTAKEN };
+        assert_eq!(confirmed, expected, "{judgement:?}: {state:?} under {rules:?}");
 
         let (person_id, id) = it.send_code_in(&state, 2 * case + 1).await;
         let wrong = TokenAttempt { id, at: now(), rules };
         let counted = it.count_wrong_token(&acme(), &person_id, &wrong, &record()).await.unwrap();
-        let expected = is_open.then_some(state.wrong_answers + 1);
+        let expected = if is_open { Written::Done(state.wrong_answers + 1) } else { Written::Overtaken };
         assert_eq!(counted, expected, "{judgement:?}: {state:?} under {rules:?}");
     }
     cases.assert_telling();
@@ -160,7 +161,7 @@ impl TestStore {
         self.open(&acme(), &attempt).await;
         for _ in 0..state.wrong_answers {
             let wrong = WrongSignature { id: attempt.id, at: attempt.life.created_at, rules: ANY_NUMBER };
-            assert!(self.count_wrong_signature(&acme(), &wrong, &record()).await.unwrap().is_some());
+            assert!(matches!(self.count_wrong_signature(&acme(), &wrong, &record()).await.unwrap(), Written::Done(_)));
         }
         if let Some(closed_at) = state.closed_at {
             self.close_binding(&acme(), attempt.id, closed_at, None, &record()).await.unwrap();
@@ -181,10 +182,13 @@ impl TestStore {
         );
         let id = ChallengeId::from(fresh_id());
         let code = TokenChallenge { id, otp_version: 1, expires_at: state.expires_at };
-        assert!(self.open_token_challenge(&acme(), &person_id, &number, code, None, &record()).await.unwrap());
+        assert_eq!(self.open_token_challenge(&acme(), &person_id, &number, code, None, &record()).await.unwrap(), DONE);
         for _ in 0..state.wrong_answers {
             let wrong = TokenAttempt { id, at: state.expires_at - LIFE, rules: ANY_NUMBER };
-            assert!(self.count_wrong_token(&acme(), &person_id, &wrong, &record()).await.unwrap().is_some());
+            assert!(matches!(
+                self.count_wrong_token(&acme(), &person_id, &wrong, &record()).await.unwrap(),
+                Written::Done(_)
+            ));
         }
         if state.closed_at.is_some() {
             self.close_token_challenge(&acme(), &person_id, id, None, &record()).await.unwrap();
@@ -206,7 +210,7 @@ impl TestStore {
         for count in 0..failures.count {
             let budget = if count == 0 { &after_a_break } else { &ANY_NUMBER.budget };
             let at = last - TimeDelta::seconds(failures.count - 1 - count);
-            self.count_failure(&acme(), person_id, at, budget, &record()).await.unwrap();
+            assert_eq!(self.count_failure(&acme(), person_id, at, budget, &record()).await.unwrap(), DONE);
         }
     }
 }

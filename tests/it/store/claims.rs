@@ -5,7 +5,9 @@ use device_management::domain::idempotency::{Claim, Claimed, KeptOutcome, LEASE,
 use device_management::store::{Accepted, AuditRecord, StoreError};
 use uuid::Uuid;
 
-use super::{SALT, TestStore, acceptance, acme, binding, device_id, now, person, record, wrong_signature};
+use super::{
+    DONE, SALT, TestStore, Written, acceptance, acme, binding, device_id, now, person, record, wrong_signature,
+};
 use crate::harness::{books, in_every_form};
 
 in_every_form![
@@ -65,7 +67,8 @@ async fn a_run_that_was_taken_over_changes_nothing(it: TestStore) {
     assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
     assert_eq!(it.claim_request(&claim(2, late)).await.unwrap(), Claimed::Yes);
 
-    assert!(!it.open_binding(&acme(), &attempt, None, &under(1, Some(202))).await.unwrap_or(false));
+    let opened = it.open_binding(&acme(), &attempt, None, &under(1, Some(202))).await;
+    assert!(matches!(opened, Ok(Written::Overtaken) | Err(StoreError::ClaimLost)), "{opened:?}");
     assert!(!it.is_open(&acme(), attempt.id).await);
     it.open(&acme(), &attempt).await;
     let events = "select count(*) from audit_pending";
@@ -73,7 +76,7 @@ async fn a_run_that_was_taken_over_changes_nothing(it: TestStore) {
     let accepted = it.accept_binding(&acme(), &acceptance(&attempt), &under(1, Some(204))).await;
     assert!(matches!(accepted, Ok(Accepted::Overtaken) | Err(StoreError::ClaimLost)), "{accepted:?}");
     let counted = it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &under(1, Some(403))).await;
-    assert!(matches!(counted, Ok(None) | Err(StoreError::ClaimLost)), "{counted:?}");
+    assert!(matches!(counted, Ok(Written::Overtaken) | Err(StoreError::ClaimLost)), "{counted:?}");
     let deleted = it.delete_device(&acme(), device_id(1), now(), &under(1, Some(204)), SALT).await;
     assert!(deleted.is_ok(), "there is nothing to delete");
     let refused = it.record(&acme(), &under(1, Some(404))).await;
@@ -111,7 +114,7 @@ async fn an_answer_that_was_taken_back_lets_a_retry_run(it: TestStore) {
     it.verified(&acme(), &ada).await;
     let attempt = binding(&ada, 1);
     assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
-    assert!(it.open_binding(&acme(), &attempt, None, &under(1, Some(202))).await.unwrap());
+    assert_eq!(it.open_binding(&acme(), &attempt, None, &under(1, Some(202))).await.unwrap(), DONE);
     it.close_binding(&acme(), attempt.id, now(), None, &under(1, None)).await.unwrap();
     it.end_request(&acme(), &the_run(1), now()).await.unwrap();
     // Free, also for another body.

@@ -11,7 +11,10 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::{TestStore, acceptance, acme, binding, device_id, fresh_id, key, key_id, now, number, person, record};
+use super::{
+    DONE, OVERTAKEN, TestStore, Written, acceptance, acme, binding, device_id, fresh_id, key, key_id, now, number,
+    person, record,
+};
 use crate::harness::in_every_form;
 
 in_every_form![counts_pauses_and_forgiveness_are_those_of_the_pure_rule];
@@ -88,20 +91,22 @@ impl Counted<'_> {
         let (it, seed) = (self.it, self.seed);
         let mut attempt = binding(&ada, seed);
         (attempt.life.created_at, attempt.life.expires_at) = (at, at + TimeDelta::minutes(5));
+        let outcome = |value| if is_paused { Written::Overtaken } else { Written::Done(value) };
         match step {
             Try::WrongSignatureForKey => {
-                it.count_failure(&acme(), &ada, at, &budget, &record()).await.unwrap();
+                let counted = it.count_failure(&acme(), &ada, at, &budget, &record()).await.unwrap();
+                assert_eq!(counted, if is_paused { OVERTAKEN } else { DONE }, "{at}");
             }
             Try::WrongSignatureForDevice => {
                 it.open(&acme(), &attempt).await;
                 let wrong = WrongSignature { id: attempt.id, at, rules: self.rules() };
                 let counted = it.count_wrong_signature(&acme(), &wrong, &record()).await.unwrap();
-                assert_eq!(counted, (!is_paused).then_some(1), "{at}");
+                assert_eq!(counted, outcome(1), "{at}");
             }
             Try::WrongToken => {
                 let token = self.open_token(at).await;
                 let counted = it.count_wrong_token(&acme(), &ada, &token, &record()).await.unwrap();
-                assert_eq!(counted, (!is_paused).then_some(1), "{at}");
+                assert_eq!(counted, outcome(1), "{at}");
             }
             Try::RightSignatureForKey => {
                 let key = NewKey {
@@ -116,8 +121,7 @@ impl Counted<'_> {
                     budget,
                 };
                 let added = it.add_key(&acme(), &key, &record()).await.unwrap();
-                let pause = budget.pause(self.expected, at);
-                assert_eq!(added, pause.map_or(AddedKey::Added, AddedKey::CoolingOff), "{at}");
+                assert_eq!(added, if is_paused { AddedKey::Overtaken } else { AddedKey::Added }, "{at}");
             }
             Try::RightSignatureForDevice => {
                 it.open(&acme(), &attempt).await;
@@ -128,7 +132,7 @@ impl Counted<'_> {
             Try::RightToken => {
                 let token = self.open_token(at).await;
                 let confirmed = it.confirm_mobile_number(&acme(), &ada, &token, &record()).await.unwrap();
-                assert_eq!(confirmed, !is_paused, "{at}");
+                assert_eq!(confirmed, if is_paused { OVERTAKEN } else { DONE }, "{at}");
             }
         }
         self.expected = match step {
@@ -148,7 +152,7 @@ impl Counted<'_> {
         let id = ChallengeId::from(fresh_id());
         let code = TokenChallenge { id, otp_version: 1, expires_at: at + TimeDelta::minutes(5) };
         let ada = person("ada");
-        assert!(self.it.open_token_challenge(&acme(), &ada, &number(), code, None, &record()).await.unwrap());
+        assert_eq!(self.it.open_token_challenge(&acme(), &ada, &number(), code, None, &record()).await.unwrap(), DONE);
         TokenAttempt { id, at, rules: self.rules() }
     }
 }

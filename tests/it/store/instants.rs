@@ -8,7 +8,10 @@ use device_management::store::{
     Client, DeviceQuery, NumberVerification, PageStart, Position, TokenChallenge, Tombstones,
 };
 
-use super::{CAP, TestStore, acceptance, acme, binding, fresh_id, number, person, record, token, wrong_signature};
+use super::{
+    CAP, DONE, OVERTAKEN, TestStore, Written, acceptance, acme, binding, fresh_id, number, person, record, token,
+    wrong_signature,
+};
 use crate::harness::on_both_databases;
 
 on_both_databases![
@@ -54,12 +57,12 @@ async fn a_challenge_ends_between_any_two_instants(it: TestStore) {
         assert!(!it.is_open_at(&acme(), attempt.id, pair[1], CAP).await, "{pair:?}");
         assert_eq!(
             it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, pair[1]), &record()).await.unwrap(),
-            None,
+            Written::Overtaken,
             "{pair:?}"
         );
         assert_eq!(
             it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, pair[0]), &record()).await.unwrap(),
-            Some(1),
+            Written::Done(1),
             "{pair:?}"
         );
     }
@@ -73,23 +76,25 @@ async fn a_code_ends_between_any_two_instants(it: TestStore) {
     for pair in instants().windows(2) {
         let id = ChallengeId::from(fresh_id());
         let code = TokenChallenge { id, otp_version: 1, expires_at: pair[1] };
-        it.open_token_challenge(&acme(), &ada, &number(), code, None, &record()).await.unwrap();
+        assert_eq!(it.open_token_challenge(&acme(), &ada, &number(), code, None, &record()).await.unwrap(), DONE);
         assert_eq!(
             it.count_wrong_token(&acme(), &ada, &token(id, pair[0], CAP), &record()).await.unwrap(),
-            Some(1),
+            Written::Done(1),
             "{pair:?}"
         );
         assert_eq!(
             it.count_wrong_token(&acme(), &ada, &token(id, pair[1], CAP), &record()).await.unwrap(),
-            None,
+            Written::Overtaken,
             "{pair:?}"
         );
-        assert!(
-            !it.confirm_mobile_number(&acme(), &ada, &token(id, pair[1], CAP), &record()).await.unwrap(),
+        assert_eq!(
+            it.confirm_mobile_number(&acme(), &ada, &token(id, pair[1], CAP), &record()).await.unwrap(),
+            OVERTAKEN,
             "{pair:?}"
         );
-        assert!(
+        assert_eq!(
             it.confirm_mobile_number(&acme(), &ada, &token(id, pair[0], CAP), &record()).await.unwrap(),
+            DONE,
             "{pair:?}"
         );
     }

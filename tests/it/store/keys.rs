@@ -73,11 +73,11 @@ async fn nothing_is_added_to_a_device_that_is_not_there(it: TestStore) {
     it.verified(&acme(), &ada).await;
     it.bind(&acme(), &binding(&ada, 1)).await;
     it.open(&acme(), &binding(&ada, 2)).await;
-    assert_eq!(it.add_key(&globex(), &new_key(1, 11), &record()).await.unwrap(), AddedKey::Gone);
-    assert_eq!(it.add_key(&acme(), &new_key(2, 11), &record()).await.unwrap(), AddedKey::Gone);
-    assert_eq!(it.add_key(&acme(), &new_key(3, 11), &record()).await.unwrap(), AddedKey::Gone);
+    assert_eq!(it.add_key(&globex(), &new_key(1, 11), &record()).await.unwrap(), AddedKey::Overtaken);
+    assert_eq!(it.add_key(&acme(), &new_key(2, 11), &record()).await.unwrap(), AddedKey::Overtaken);
+    assert_eq!(it.add_key(&acme(), &new_key(3, 11), &record()).await.unwrap(), AddedKey::Overtaken);
     it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap();
-    assert_eq!(it.add_key(&acme(), &new_key(1, 11), &record()).await.unwrap(), AddedKey::Gone);
+    assert_eq!(it.add_key(&acme(), &new_key(1, 11), &record()).await.unwrap(), AddedKey::Overtaken);
     assert_eq!(books::count(&it.database, "select count(*) from device_key").await, 1);
     books::assert_balanced(&it.database).await;
 }

@@ -5,7 +5,7 @@ use device_management::domain::person::PersonId;
 use device_management::domain::sms::limits::{PartnerRate, SmsLimits, SmsSpend, SmsTurn};
 use device_management::store::TokenChallenge;
 
-use super::{TestStore, acme, binding, challenge_id, fresh_id, key, now, number, person, record};
+use super::{DONE, TestStore, acme, binding, challenge_id, fresh_id, key, now, number, person, record};
 use crate::harness::{in_every_form, sql};
 
 in_every_form![
@@ -31,7 +31,7 @@ pub(super) async fn spend(it: &TestStore, person: &PersonId) -> SmsSpend {
 
 /// Asks for a device, and whether that was counted.
 pub(super) async fn ask(it: &TestStore, person: &PersonId, seed: u32, spend: &SmsSpend) -> bool {
-    it.open_binding(&acme(), &binding(person, seed), Some(spend), &record()).await.unwrap()
+    it.open_binding(&acme(), &binding(person, seed), Some(spend), &record()).await.unwrap() == DONE
 }
 
 /// The same of an attempt that must not change anything.
@@ -89,7 +89,7 @@ async fn a_confirmation_costs_nothing_when_another_message_was_counted_first(it:
     let open = async |person: &PersonId, spend: &SmsSpend| {
         let id = ChallengeId::from(fresh_id());
         let code = TokenChallenge { id, otp_version: 1, expires_at: now() };
-        it.open_token_challenge(&acme(), person, &number(), code, Some(spend), &record()).await.unwrap()
+        it.open_token_challenge(&acme(), person, &number(), code, Some(spend), &record()).await.unwrap() == DONE
     };
     assert!(open(&ada, &adas).await);
     for (person, stale) in [

@@ -8,8 +8,8 @@ use device_management::store::{NumberVerification, TokenChallenge};
 use uuid::Uuid;
 
 use super::{
-    CAP, TestStore, acme, binding, challenge_id, device_id, fresh_id, globex, now, number, other_number, person,
-    record, rules, token,
+    CAP, DONE, OVERTAKEN, TestStore, Written, acme, binding, challenge_id, counted, device_id, fresh_id, globex, now,
+    number, other_number, person, record, rules, token,
 };
 use crate::harness::{books, on_both_databases};
 
@@ -52,11 +52,14 @@ async fn who_asserted_a_number_is_recorded(it: TestStore) {
 async fn a_code_is_opened_for_the_persons_own_number(it: TestStore) {
     let ada = person("ada");
     let id = pending(&it, &acme(), &ada).await;
-    assert!(it.open_token_challenge(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap());
+    assert_eq!(it.open_token_challenge(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap(), DONE);
     for (partner, person, number) in
         [(globex(), &ada, number()), (acme(), &person("bob"), number()), (acme(), &ada, other_number())]
     {
-        assert!(!it.open_token_challenge(&partner, person, &number, code(2), None, &record()).await.unwrap());
+        assert_eq!(
+            it.open_token_challenge(&partner, person, &number, code(2), None, &record()).await.unwrap(),
+            OVERTAKEN
+        );
         assert!(it.number_prospects(&partner, person, &number).await.unwrap().is_none());
         assert!(it.number_challenge(&partner, person, &number).await.unwrap().is_none());
     }
@@ -77,10 +80,10 @@ async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: T
     let wrong = async |partner, seed, at| {
         it.count_wrong_token(&partner, &ada, &token(code(seed).id, at, CAP), &record()).await.unwrap()
     };
-    assert_eq!(wrong(acme(), 1, end).await, None);
-    assert_eq!(wrong(acme(), 2, now()).await, None);
-    assert_eq!(wrong(globex(), 1, now()).await, None);
-    for expected in [Some(1), Some(2), Some(3), None] {
+    assert_eq!(wrong(acme(), 1, end).await, Written::Overtaken);
+    assert_eq!(wrong(acme(), 2, now()).await, Written::Overtaken);
+    assert_eq!(wrong(globex(), 1, now()).await, Written::Overtaken);
+    for expected in [Some(1), Some(2), Some(3), None].map(counted) {
         assert_eq!(wrong(acme(), 1, now()).await, expected);
     }
     assert_eq!(open_code(&it, now(), CAP).await, None);
@@ -90,10 +93,10 @@ async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: T
     it.close_token_challenge(&acme(), &ada, code(1).id, None, &record()).await.unwrap();
     it.close_token_challenge(&globex(), &ada, code(2).id, None, &record()).await.unwrap();
     assert_eq!(open_code(&it, now(), CAP).await, Some(code(2).id));
-    assert_eq!(wrong(acme(), 2, now()).await, Some(1));
+    assert_eq!(wrong(acme(), 2, now()).await, Written::Done(1));
     it.close_token_challenge(&acme(), &ada, code(2).id, None, &record()).await.unwrap();
     assert_eq!(open_code(&it, now(), CAP).await, None);
-    assert_eq!(wrong(acme(), 2, now()).await, None);
+    assert_eq!(wrong(acme(), 2, now()).await, Written::Overtaken);
 }
 
 async fn a_code_confirms_its_number_once(it: TestStore) {
@@ -104,23 +107,23 @@ async fn a_code_confirms_its_number_once(it: TestStore) {
     let confirm = async |partner, seed, at, cap| {
         it.confirm_mobile_number(&partner, &ada, &token(code(seed).id, at, cap), &record()).await.unwrap()
     };
-    assert!(!confirm(acme(), 1, now(), CAP).await, "a superseded code");
-    assert!(!confirm(globex(), 2, now(), CAP).await, "another partner");
-    assert!(!confirm(acme(), 2, code(2).expires_at, CAP).await, "too late");
-    assert!(!confirm(acme(), 2, now(), 0).await, "no attempts left");
+    assert_eq!(confirm(acme(), 1, now(), CAP).await, OVERTAKEN, "a superseded code");
+    assert_eq!(confirm(globex(), 2, now(), CAP).await, OVERTAKEN, "another partner");
+    assert_eq!(confirm(acme(), 2, code(2).expires_at, CAP).await, OVERTAKEN, "too late");
+    assert_eq!(confirm(acme(), 2, now(), 0).await, OVERTAKEN, "no attempts left");
     assert!(!it.mobile_number(&acme(), &ada).await.unwrap().unwrap().verified);
-    assert!(confirm(acme(), 2, now(), CAP).await);
+    assert_eq!(confirm(acme(), 2, now(), CAP).await, DONE);
     assert!(it.mobile_number(&acme(), &ada).await.unwrap().unwrap().verified);
-    assert!(!confirm(acme(), 2, now(), CAP).await, "used up");
+    assert_eq!(confirm(acme(), 2, now(), CAP).await, OVERTAKEN, "used up");
     assert_eq!(open_code(&it, now(), CAP).await, None);
 }
 
 async fn a_verified_number_stays_verified_since_the_first_time(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
-    assert!(it.open_token_challenge(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap());
+    assert_eq!(it.open_token_challenge(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap(), DONE);
     let later = now() + TimeDelta::minutes(1);
-    assert!(it.confirm_mobile_number(&acme(), &ada, &token(code(1).id, later, CAP), &record()).await.unwrap());
+    assert_eq!(it.confirm_mobile_number(&acme(), &ada, &token(code(1).id, later, CAP), &record()).await.unwrap(), DONE);
     let since = "select count(*) from mobile_number where verified_at = created_at";
     assert_eq!(books::count(&it.database, since).await, 1);
 }
@@ -168,7 +171,7 @@ fn code(seed: u128) -> TokenChallenge {
 /// Opens a code for Ada's number.
 async fn open(it: &TestStore, seed: u128) {
     let ada = person("ada");
-    assert!(it.open_token_challenge(&acme(), &ada, &number(), code(seed), None, &record()).await.unwrap());
+    assert_eq!(it.open_token_challenge(&acme(), &ada, &number(), code(seed), None, &record()).await.unwrap(), DONE);
 }
 
 /// The open code of Ada's number.

@@ -39,7 +39,7 @@ use device_management::domain::id::{DeviceId, KeyId, NumberId};
 use device_management::domain::numbers::MobileNumber;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{
-    Accepted, AuditRecord, DatabaseSettings, DatabaseUrl, NumberVerification, Store, TokenAttempt, connect,
+    Accepted, AuditRecord, DatabaseSettings, DatabaseUrl, NumberVerification, Store, TokenAttempt, Written, connect,
 };
 use uuid::Uuid;
 
@@ -47,6 +47,10 @@ use crate::harness::{Engine, Phone, Start, TestDatabase};
 
 /// Wrong signatures per challenge.
 const CAP: i64 = 3;
+
+/// What became of a write that gives nothing.
+const DONE: Written = Written::Done(());
+const OVERTAKEN: Written = Written::Overtaken;
 
 /// What the digest of a person's id is salted with.
 const SALT: [u8; 16] = [7; 16];
@@ -88,7 +92,7 @@ impl TestStore {
 
     /// Opens the attempt of a person who has a verified number.
     async fn open(&self, partner: &PartnerId, binding: &NewBinding) {
-        assert!(self.open_binding(partner, binding, None, &record()).await.unwrap());
+        assert_eq!(self.open_binding(partner, binding, None, &record()).await.unwrap(), DONE);
     }
 
     /// Opens the attempt and binds its device.
@@ -186,6 +190,11 @@ fn binding(person_id: &PersonId, seed: u32) -> NewBinding {
 /// A wrong answer to an attempt.
 fn wrong_signature(id: ChallengeId, at: DateTime<Utc>) -> WrongSignature {
     WrongSignature { id, at, rules: rules(CAP) }
+}
+
+/// So many wrong answers by now, or something that came in between.
+fn counted(wrong: Option<i64>) -> Written<i64> {
+    wrong.map_or(Written::Overtaken, Written::Done)
 }
 
 /// A token that somebody typed.

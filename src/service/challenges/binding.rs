@@ -1,0 +1,315 @@
+//! What a device binding adds to the flows: a code by SMS, met by a signature over it, which makes the device.
+
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::{DerSignature, PublicKey};
+use crate::domain::audit::AuditAction;
+use crate::domain::challenges::{
+    Acceptance, Binding, ChallengeId, ChallengeKind, ChallengeLife, NewBinding, WrongSignature,
+};
+use crate::domain::clients::Caller;
+use crate::domain::devices::DeviceName;
+use crate::domain::devices::device_data::DeviceData;
+use crate::domain::devices::key::KeyPurpose;
+use crate::domain::id::KeyId;
+use crate::domain::idempotency::Run;
+use crate::domain::invalid::Faults;
+use crate::domain::person::PersonId;
+use crate::domain::sms::app_signature::AppSignature;
+use crate::domain::sms::language::Language;
+use crate::domain::sms::limits::SmsSpend;
+use crate::fraud::FraudAction;
+use crate::service::audit::scope::{AuditScope, Settled};
+use crate::service::challenges::answer::{Answering, Standing};
+use crate::service::challenges::send_code::{NewCode, Prospects, Sending, Wording};
+use crate::service::fraud_check::ToAssess;
+use crate::service::{NotDone, Refusal, Service};
+use crate::store::{Accepted, AuditRecord, Written};
+
+/// A wish for a device, already valid in itself.
+#[derive(Clone, Debug)]
+pub struct BindDevice {
+    /// For whom.
+    pub person_id: PersonId,
+    /// The phone's key.
+    pub key: PublicKey,
+    /// What the key may sign for.
+    pub key_purpose: KeyPurpose,
+    /// What the person calls the device.
+    pub name: Option<DeviceName>,
+    /// The app's hash, so that Android hands it the SMS.
+    pub app_signature: Option<AppSignature>,
+    /// The language of the SMS.
+    pub language: Option<Language>,
+    /// For the fraud check.
+    pub device_data: Option<DeviceData>,
+}
+
+/// An open challenge as the caller sees it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Challenge {
+    /// Its id, and the device's.
+    pub id: ChallengeId,
+    /// The id that the key will have.
+    pub key_id: KeyId,
+    /// When it began and when it ends.
+    pub life: ChallengeLife,
+}
+
+/// What the phone answers to a challenge.
+pub struct BindingAnswer {
+    /// Over the code's six ASCII digits.
+    pub signature: DerSignature,
+    /// For the fraud check.
+    pub device_data: Option<DeviceData>,
+}
+
+impl Service {
+    /// Opens a challenge for a new device and sends its code. An older open challenge of the person ends with this.
+    pub async fn bind_device(&self, caller: &Caller, wish: BindDevice, run: Option<Run>) -> Result<Challenge, NotDone> {
+        let now = self.clock.now();
+        let (id, life) = self.challenge_from(now);
+        let key_id = KeyId::mint(now, self.entropy.bytes());
+        let mut attempt = self.audit_scope(caller, AuditAction::BindingAsked, run);
+        self.about(&mut attempt, &wish.person_id);
+        attempt.on(id.uuid());
+        attempt.with_key(key_id);
+        self.send_code(&Asked { wish, challenge: Challenge { id, key_id, life } }, attempt).await
+    }
+
+    /// An open challenge, for a client that lost the answer to its POST.
+    pub async fn challenge(&self, caller: &Caller, id: ChallengeId) -> Result<Challenge, NotDone> {
+        let open = self.open_binding(caller, id).await?.ok_or(Refusal::ChallengeNotOpen)?.challenge;
+        Ok(Challenge { id, key_id: open.key_id, life: open.life() })
+    }
+
+    /// Binds the device if the answer is right.
+    pub async fn verify_binding(
+        &self,
+        caller: &Caller,
+        id: ChallengeId,
+        answer: Result<BindingAnswer, Faults>,
+        run: Option<Run>,
+    ) -> Result<(), NotDone> {
+        let mut attempt = self.audit_scope(caller, AuditAction::BindingAnswered, run);
+        attempt.on(id.uuid());
+        self.answer(&Answered { caller, id }, answer, attempt).await
+    }
+
+    /// The attempt with this id, unless it is over.
+    async fn open_binding(&self, caller: &Caller, id: ChallengeId) -> Result<Option<Standing<Binding>>, NotDone> {
+        let found = self.store.binding(&caller.partner, id).await?;
+        Ok(found.and_then(|found| self.standing(ChallengeKind::Binding, found.state, found)))
+    }
+}
+
+/// A device that is asked for.
+struct Asked {
+    wish: BindDevice,
+    /// The same however often it is opened anew: the phone's request has one id and one instant.
+    challenge: Challenge,
+}
+
+impl Sending for Asked {
+    type Cleared = ();
+    type Sent = Challenge;
+
+    async fn prospects(&self, service: &Service, attempt: &mut AuditScope<'_>) -> Result<Prospects<()>, NotDone> {
+        let wish = &self.wish;
+        let found = service.store.binding_prospects(attempt.partner, &wish.person_id, &wish.key).await?;
+        let found = found.ok_or(Refusal::NoVerifiedNumber)?;
+        let own = if found.bound_devices >= i64::from(service.policy.device_limit) {
+            Err(Refusal::DeviceLimit)
+        } else if found.key_is_taken {
+            Err(Refusal::KeyTaken)
+        } else {
+            Ok(())
+        };
+        Ok(Prospects { number: found.number, failures: found.failures, sms: found.sms, own })
+    }
+
+    fn to_assess(&self) -> Option<ToAssess<'_>> {
+        Some(ToAssess {
+            action: FraudAction::DeviceBinding,
+            person: &self.wish.person_id,
+            device: self.challenge.id.bound_device(),
+            device_data: self.wish.device_data.as_ref()?,
+        })
+    }
+
+    fn begin(&self, _service: &Service) -> (ChallengeId, ChallengeLife) {
+        (self.challenge.id, self.challenge.life)
+    }
+
+    fn wording(&self) -> Wording<'_> {
+        Wording { language: self.wish.language, app_signature: self.wish.app_signature.as_ref() }
+    }
+
+    fn sent(&self, (): &()) -> Challenge {
+        self.challenge
+    }
+
+    async fn open(
+        &self,
+        service: &Service,
+        code: &NewCode,
+        spend: Option<&SmsSpend>,
+        record: &AuditRecord,
+        attempt: &AuditScope<'_>,
+    ) -> Result<Written, NotDone> {
+        let binding = NewBinding {
+            id: code.id,
+            person_id: self.wish.person_id.clone(),
+            number: code.number.clone(),
+            key_id: self.challenge.key_id,
+            public_key: self.wish.key.clone(),
+            key_purpose: self.wish.key_purpose,
+            name: self.wish.name.clone(),
+            otp_version: code.otp_version,
+            life: code.life,
+        };
+        Ok(service.store.open_binding(attempt.partner, &binding, spend, record).await?)
+    }
+
+    async fn take_back(
+        &self,
+        service: &Service,
+        code: &NewCode,
+        spend: Option<&SmsSpend>,
+        record: &AuditRecord,
+        attempt: &AuditScope<'_>,
+    ) -> Result<(), NotDone> {
+        Ok(service.store.close_binding(attempt.partner, code.id, service.clock.now(), spend, record).await?)
+    }
+
+    fn log(&self, sent: &Challenge) {
+        tracing::info!(target: "audit", { challenge.id = %sent.id }, "device binding asked for");
+    }
+}
+
+/// A challenge that is answered.
+struct Answered<'a> {
+    caller: &'a Caller,
+    id: ChallengeId,
+}
+
+impl Answering for Answered<'_> {
+    type Challenge = Binding;
+    type Answer = BindingAnswer;
+    type Proof = ();
+    type Done = ();
+
+    const PURPOSE: Option<&'static str> = Some(ChallengeKind::Binding.as_str());
+
+    async fn load(
+        &self,
+        service: &Service,
+        attempt: &mut AuditScope<'_>,
+    ) -> Result<Option<Standing<Binding>>, NotDone> {
+        let open = service.open_binding(self.caller, self.id).await?;
+        if let Some(Standing { challenge, .. }) = &open {
+            service.about(attempt, &challenge.person_id);
+            attempt.with_key(challenge.key_id);
+        }
+        Ok(open)
+    }
+
+    async fn over(
+        &self,
+        service: &Service,
+        answer: Option<&BindingAnswer>,
+        attempt: &mut AuditScope<'_>,
+    ) -> Result<Settled<()>, NotDone> {
+        let fingerprint = answer.map(|answer| answer.signature.fingerprint());
+        let past = service.store.past_binding(attempt.partner, self.id, fingerprint, service.clock.now()).await?;
+        if let Some(past) = past {
+            if past.is_repeat {
+                // Right answers are kept under the key of their request, whichever request did the work.
+                if let Some(kept) = attempt.kept(&Ok(&())) {
+                    service.store.keep_outcome(attempt.partner, &kept).await?;
+                }
+                return Ok(Settled::Repeated(()));
+            }
+            service.about(attempt, &past.person_id);
+        }
+        Err(Refusal::ChallengeNotOpen.into())
+    }
+
+    fn verify(&self, service: &Service, binding: &Binding, answer: &BindingAnswer) -> Result<Option<()>, NotDone> {
+        let code = service.codes.code(binding.otp_version, binding.id)?;
+        Ok(binding.public_key.verifies(code.expose().as_bytes(), &answer.signature).then_some(()))
+    }
+
+    fn to_assess<'a>(&self, binding: &'a Binding, answer: &'a BindingAnswer) -> Option<ToAssess<'a>> {
+        Some(ToAssess {
+            action: FraudAction::DeviceVerification,
+            person: &binding.person_id,
+            device: binding.id.bound_device(),
+            device_data: answer.device_data.as_ref()?,
+        })
+    }
+
+    async fn accept(
+        &self,
+        service: &Service,
+        binding: &Binding,
+        answer: &BindingAnswer,
+        (): (),
+        attempt: &mut AuditScope<'_>,
+    ) -> Result<Settled<()>, NotDone> {
+        let device_limit = i64::from(service.policy.device_limit);
+        if binding.bound_devices >= device_limit {
+            return self.close(service, binding, Refusal::DeviceLimit, attempt).await;
+        }
+        let acceptance = Acceptance {
+            id: binding.id,
+            person_id: binding.person_id.clone(),
+            fingerprint: answer.signature.fingerprint(),
+            at: service.clock.now(),
+            device_limit,
+            rules: service.policy.challenge_rules(ChallengeKind::Binding),
+        };
+        let accepted = service.store.accept_binding(attempt.partner, &acceptance, &attempt.done(&())).await?;
+        if let Some(number) = binding.number.as_ref().filter(|_| accepted != Accepted::Overtaken) {
+            service.count_used(attempt.partner, number, binding.created_at);
+        }
+        match accepted {
+            Accepted::Bound => {
+                tracing::info!(target: "audit", { device.id = %binding.id, key.id = %binding.key_id }, "device bound");
+                Ok(Settled::Done(()))
+            }
+            Accepted::KeyTaken => self.close(service, binding, Refusal::KeyTaken, attempt).await,
+            Accepted::Overtaken => Ok(Settled::Overtaken),
+        }
+    }
+
+    async fn count_wrong(
+        &self,
+        service: &Service,
+        binding: &Binding,
+        attempt: &AuditScope<'_>,
+    ) -> Result<Settled<()>, NotDone> {
+        let rules = service.policy.challenge_rules(ChallengeKind::Binding);
+        let wrong = WrongSignature { id: binding.id, at: service.clock.now(), rules };
+        let (refusal, cap) = (Refusal::WrongSignature, rules.wrong_answers_cap);
+        Ok(match service.store.count_wrong_signature(attempt.partner, &wrong, &attempt.refused(&refusal)).await? {
+            Written::Done(wrong) => {
+                tracing::info!(target: "audit", { challenge.id = %binding.id, wrong, left = cap - wrong }, "wrong signature");
+                Settled::Refused(refusal)
+            }
+            Written::Overtaken => Settled::Overtaken,
+        })
+    }
+
+    async fn close(
+        &self,
+        service: &Service,
+        binding: &Binding,
+        refusal: Refusal,
+        attempt: &AuditScope<'_>,
+    ) -> Result<Settled<()>, NotDone> {
+        let record = attempt.refused(&refusal);
+        service.store.close_binding(attempt.partner, binding.id, service.clock.now(), None, &record).await?;
+        Ok(Settled::Refused(refusal))
+    }
+}
