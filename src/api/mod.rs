@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post, put};
+use axum::routing::{get, post};
 use tokio_util::task::TaskTracker;
 
 pub use self::admission::Admission;
@@ -114,11 +114,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/mfa/devices", post(devices::bind).get(devices::list))
         .route("/v1/mfa/devices/{id}", get(devices::show).delete(devices::delete))
         .route("/v1/mfa/devices/{id}/keys", post(devices::keys::add).get(devices::keys::list))
-        .route("/v1/mfa/devices/{id}/keys/{key_id}", get(devices::keys::show))
-        .route(
-            "/v1/mfa/challenges/signatures/{id}",
-            put(challenges::signatures::verify).get(challenges::signatures::show),
-        );
+        .route("/v1/mfa/devices/{id}/keys/{key_id}", get(devices::keys::show));
     let numbers = Router::new()
         .route(
             "/v1/persons/{person_id}/mobile_number",
@@ -129,6 +125,7 @@ pub fn router(app: App) -> Router {
     // The token first: it may have to wait for the identity provider, and must not hold a place meanwhile.
     let api = devices
         .merge(numbers)
+        .merge(challenges::routes())
         .route_layer(from_fn_with_state(app.clone(), admission::around))
         .route_layer(from_fn_with_state(app.clone(), caller::around));
     let tokens =

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
-use crate::domain::challenges::ChallengeId;
+use crate::domain::challenges::{ChallengeId, ChallengeKind};
 use crate::domain::id::{DeviceId, KeyId};
 use crate::domain::person::PersonId;
 use crate::service::Refusal;
@@ -28,9 +28,9 @@ impl PathIds {
         KeyId::parse(self.text("key_id")).ok_or(Refusal::KeyNotFound)
     }
 
-    /// The challenge of `/challenges/signatures/{id}`.
-    pub(super) fn challenge(&self) -> Result<ChallengeId, Refusal> {
-        ChallengeId::parse(self.text("id")).ok_or(Refusal::ChallengeNotOpen)
+    /// The challenge of `/challenges/.../{id}`, of the kind that the route is for.
+    pub(super) fn challenge(&self, kind: ChallengeKind) -> Result<ChallengeId, Refusal> {
+        ChallengeId::parse(self.text("id")).ok_or(Refusal::ChallengeNotOpen(kind))
     }
 
     /// The person of `/persons/{person_id}`.

@@ -109,8 +109,9 @@ pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
         R::Malformed(faults) => faults.into(),
         R::DeviceNotFound => ApiError::new(E::NotFound, format!("device \"{}\" not found", path.shown("id"))),
         R::KeyNotFound => ApiError::new(E::NotFound, format!("key \"{}\" not found", path.shown("key_id"))),
-        R::ChallengeNotOpen => {
-            ApiError::new(E::NotFound, format!("signature challenge \"{}\" not found", path.shown("id")))
+        R::ChallengeNotOpen(kind) => {
+            let (kind, id) = (kind.wire_name(), path.shown("id"));
+            ApiError::new(E::NotFound, format!("{kind} challenge \"{id}\" not found"))
         }
         R::NumberNotFound => {
             let person = path.shown("person_id");

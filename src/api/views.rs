@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use crate::domain::challenges::{ChallengeId, ChallengeLife};
+use crate::domain::challenges::{ChallengeId, ChallengeKind, ChallengeLife};
 use crate::domain::devices::key::{DeviceKey, KEY_TYPE};
 use crate::domain::devices::{Device, DeviceName, DeviceWithKeys};
 use crate::service::Challenge;
@@ -27,7 +27,7 @@ impl From<Challenge> for BindingView {
         Self {
             id: challenge.id.to_string(),
             key_id: challenge.key_id.to_string(),
-            challenge: ChallengeView::new(challenge.id, challenge.life),
+            challenge: ChallengeView::new(ChallengeKind::Binding, challenge.id, challenge.life),
         }
     }
 }
@@ -43,10 +43,10 @@ pub(super) struct ChallengeView {
 }
 
 impl ChallengeView {
-    pub(super) fn new(id: ChallengeId, life: ChallengeLife) -> Self {
+    pub(super) fn new(kind: ChallengeKind, id: ChallengeId, life: ChallengeLife) -> Self {
         Self {
             id: id.to_string(),
-            kind: "signature",
+            kind: kind.wire_name(),
             created_at: instant(life.created_at),
             expires_at: instant(life.expires_at),
         }

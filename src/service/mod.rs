@@ -24,8 +24,7 @@ use chrono::TimeDelta;
 pub use audit::checkpoints::AuditCheckpoints;
 pub use audit::export::AuditExport;
 pub use audit::verification::{AuditVerdict, AuditVerification};
-pub use challenges::binding::{BindDevice, BindingAnswer, Challenge};
-pub use challenges::one_time_codes::OneTimeCodes;
+pub use challenges::*;
 pub use clients::{ClientCredentialsError, ClientRegistry, NewSecret, SandboxClient};
 pub use devices::counts::COUNTING_INTERVAL;
 pub use devices::keys::{AddKey, KeyAdded};
@@ -37,7 +36,6 @@ pub use refusal::{NotDone, Refusal};
 pub use sms::conversion::{Conversion, ConversionBook, ConversionEntry, SETTLING_INTERVAL};
 
 use crate::clock::Clock;
-use crate::domain::challenges::{ChallengeKind, ChallengeRules};
 use crate::domain::failure_budget::{CoolingOff, FailureBudget, FailureRun};
 use crate::domain::numbers::country::Countries;
 use crate::domain::sms::conversion::ConversionRule;
@@ -98,17 +96,6 @@ pub struct Service {
     pub policy: Policy,
     /// How many codes are used.
     pub conversion: Conversion,
-}
-
-impl Policy {
-    /// What challenges of a kind are judged by.
-    fn challenge_rules(&self, kind: ChallengeKind) -> ChallengeRules {
-        match kind {
-            ChallengeKind::Binding | ChallengeKind::Number => {
-                ChallengeRules { wrong_answers_cap: i64::from(self.wrong_signatures_cap), budget: self.failure_budget }
-            }
-        }
-    }
 }
 
 impl Service {

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::challenges::ChallengeKind;
 use crate::domain::failure_budget::CoolingOff;
 use crate::domain::invalid::Faults;
 use crate::domain::numbers::country::CountryNotServed;
@@ -48,7 +49,7 @@ pub enum Refusal {
     /// No such challenge, or it was met, expired, superseded or closed.
     #[serde(skip)]
     #[error("the challenge is not open")]
-    ChallengeNotOpen,
+    ChallengeNotOpen(ChallengeKind),
     /// The person has no number, or not this one.
     #[serde(skip)]
     #[error("the person has no such mobile number")]
@@ -126,7 +127,7 @@ impl Refusal {
             Self::KeyTaken => "key_taken",
             Self::Malformed(_) => "malformed",
             Self::DeviceNotFound | Self::KeyNotFound | Self::NumberNotFound => "not_found",
-            Self::ChallengeNotOpen => "not_open",
+            Self::ChallengeNotOpen(_) => "not_open",
             Self::NoVerifiedNumber => "no_verified_number",
             Self::NumberExists => "exists",
             Self::MayNotAssert => "may_not_assert",
@@ -216,7 +217,7 @@ mod tests {
     fn a_refusal_that_changes_nothing_cannot_be_kept() {
         let refusals = [
             Refusal::Malformed(vec![Invalid::value("field", "is required")]),
-            Refusal::ChallengeNotOpen,
+            Refusal::ChallengeNotOpen(ChallengeKind::Binding),
             Refusal::CoolingOff { retry_after: 1 },
             Refusal::StillRunning { retry_after: 1 },
         ];

@@ -33,11 +33,7 @@ mod written;
 
 pub use audit::record::{AuditRecord, AuditRecords};
 pub use audit::trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent, WAITING_COUNTED};
-pub use challenges::binding::{BindingProspects, Bindings};
-pub use challenges::binding_outcomes::{Accepted, BindingOutcomes, PastBinding};
-pub use challenges::number::{
-    NumberChallenge, NumberChallenges, NumberProspects, SentCode, TokenAttempt, TokenChallenge,
-};
+pub use challenges::*;
 pub use clients::{Client, ClientSecret, Clients, SecretHash};
 pub use connect::database_url::{DatabaseUrl, Transport};
 pub use connect::{DatabaseSettings, PoolUse, Pooler, connect};
@@ -62,14 +58,12 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 /// The whole store.
 #[async_trait::async_trait]
 pub trait Store:
-    Bindings
-    + BindingOutcomes
+    Challenges
     + Devices
     + DeviceLists
     + DeviceCounts
     + Keys
     + MobileNumbers
-    + NumberChallenges
     + Clients
     + Failures
     + IdempotentRequests

@@ -1,9 +1,10 @@
-//! /v1/mfa/challenges/signatures (contract sections 4.4 and 4.5).
+//! /v1/mfa/challenges/signatures: the challenges of devices to be bound.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use axum::routing::put;
+use axum::{Json, Router};
 
 use crate::api::App;
 use crate::api::answer::answer;
@@ -13,29 +14,33 @@ use crate::api::idempotency::Once;
 use crate::api::path::PathIds;
 use crate::api::views::ChallengeView;
 use crate::crypto::DerSignature;
-
+use crate::domain::challenges::ChallengeKind;
 use crate::domain::invalid::Faults;
 use crate::service::BindingAnswer;
 
+/// What its challenges are.
+const KIND: ChallengeKind = ChallengeKind::Binding;
+
+/// Its routes.
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/v1/mfa/challenges/signatures/{id}", put(verify).get(show))
+}
+
 /// Shows a challenge while it is open.
-pub(in crate::api) async fn show(
-    State(app): State<App>,
-    Authenticated(caller): Authenticated,
-    path: PathIds,
-) -> Response {
-    let challenge = async { app.service.challenge(&caller, path.challenge()?).await };
-    answer(challenge.await, &path, |challenge| Json(ChallengeView::new(challenge.id, challenge.life)))
+async fn show(State(app): State<App>, Authenticated(caller): Authenticated, path: PathIds) -> Response {
+    let challenge = async { app.service.challenge(&caller, path.challenge(KIND)?).await };
+    answer(challenge.await, &path, |challenge| Json(ChallengeView::new(KIND, challenge.id, challenge.life)))
 }
 
 /// Verifies possession of the device key and binds the device.
-pub(in crate::api) async fn verify(
+async fn verify(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
     Once { repeatable, body }: Once,
 ) -> Response {
     let given = body.read(binding_answer);
-    let verified = async |run| app.service.verify_binding(&caller, path.challenge()?, given, run).await;
+    let verified = async |run| app.service.verify_binding(&caller, path.challenge(KIND)?, given, run).await;
     let verified = app.service.once(&caller, repeatable, verified).await;
     answer(verified, &path, |()| StatusCode::NO_CONTENT)
 }

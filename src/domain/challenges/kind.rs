@@ -10,11 +10,20 @@ pub enum ChallengeKind {
 }
 
 impl ChallengeKind {
-    /// In a word, for metrics and logs.
+    /// In a word, for the metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Binding => "binding",
+            Self::Number => "number",
+        }
+    }
+
+    /// What the API calls it.
+    #[must_use]
+    pub const fn wire_name(self) -> &'static str {
+        match self {
+            Self::Binding => "signature",
             Self::Number => "number",
         }
     }

@@ -79,7 +79,8 @@ impl Service {
 
     /// An open challenge, for a client that lost the answer to its POST.
     pub async fn challenge(&self, caller: &Caller, id: ChallengeId) -> Result<Challenge, NotDone> {
-        let open = self.open_binding(caller, id).await?.ok_or(Refusal::ChallengeNotOpen)?.challenge;
+        let open =
+            self.open_binding(caller, id).await?.ok_or(Refusal::ChallengeNotOpen(ChallengeKind::Binding))?.challenge;
         Ok(Challenge { id, key_id: open.key_id, life: open.life() })
     }
 
@@ -232,7 +233,7 @@ impl Answering for Answered<'_> {
             }
             service.about(attempt, &past.person_id);
         }
-        Err(Refusal::ChallengeNotOpen.into())
+        Err(Refusal::ChallengeNotOpen(ChallengeKind::Binding).into())
     }
 
     fn verify(&self, service: &Service, binding: &Binding, answer: &BindingAnswer) -> Result<Option<()>, NotDone> {

@@ -2,7 +2,24 @@
 //! its own.
 
 pub(in crate::service) mod answer;
-pub(in crate::service) mod binding;
+mod binding;
 mod number;
-pub(in crate::service) mod one_time_codes;
+mod one_time_codes;
 mod send_code;
+
+pub use binding::{BindDevice, BindingAnswer, Challenge};
+pub use one_time_codes::OneTimeCodes;
+
+use crate::domain::challenges::{ChallengeKind, ChallengeRules};
+use crate::service::Policy;
+
+impl Policy {
+    /// What challenges of a kind are judged by.
+    fn challenge_rules(&self, kind: ChallengeKind) -> ChallengeRules {
+        match kind {
+            ChallengeKind::Binding | ChallengeKind::Number => {
+                ChallengeRules { wrong_answers_cap: i64::from(self.wrong_signatures_cap), budget: self.failure_budget }
+            }
+        }
+    }
+}

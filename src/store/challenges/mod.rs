@@ -4,3 +4,12 @@ pub(in crate::store) mod binding;
 pub(in crate::store) mod binding_outcomes;
 pub(in crate::store) mod number;
 mod one_statement;
+
+pub use binding::{BindingProspects, Bindings};
+pub use binding_outcomes::{Accepted, BindingOutcomes, PastBinding};
+pub use number::{NumberChallenge, NumberChallenges, NumberProspects, SentCode, TokenAttempt, TokenChallenge};
+
+/// The ports of all kinds.
+pub trait Challenges: Bindings + BindingOutcomes + NumberChallenges {}
+
+impl<S: Bindings + BindingOutcomes + NumberChallenges> Challenges for S {}
