@@ -136,7 +136,7 @@ pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
         R::KeyTaken => ApiError::new(E::KeyAlreadyRegistered, "the key belongs to a bound device; generate a new one"),
         // Does not say whether the code or the key was wrong: the service cannot tell (and RTS article 4(3)(a) forbids it).
         R::WrongSignature => ApiError::new(E::InvalidTan, "the signature is wrong"),
-        R::WrongToken => ApiError::new(E::InvalidTan, "the token is wrong or expired"),
+        R::WrongCode => ApiError::new(E::InvalidTan, "the token is wrong or expired"),
         R::Declined => ApiError::new(E::UnauthorizedAction, "the device was declined"),
         R::SmsNotTaken(error) => {
             let detail = "the SMS could not be sent; nothing of this attempt remains, please try again";

@@ -22,9 +22,9 @@ pub enum Refusal {
     /// The signature was not made by the key over what it should sign. Costs an attempt.
     #[error("the signature is wrong")]
     WrongSignature,
-    /// The token is not the one that was sent, or no token is open.
-    #[error("the token is wrong")]
-    WrongToken,
+    /// What was typed is not the code that was sent, or no code is open.
+    #[error("the code is wrong")]
+    WrongCode,
     /// The fraud check said no.
     #[error("the fraud check declined the device")]
     Declined,
@@ -121,7 +121,7 @@ impl Refusal {
     #[must_use]
     pub fn outcome(&self) -> &'static str {
         match self {
-            Self::WrongSignature | Self::WrongToken => "wrong",
+            Self::WrongSignature | Self::WrongCode => "wrong",
             Self::Declined => "declined",
             Self::DeviceLimit => "device_limit",
             Self::KeyTaken => "key_taken",
@@ -200,7 +200,7 @@ mod tests {
     fn the_refusals_that_are_kept_have_stable_names() {
         let kept = [
             (Refusal::WrongSignature, "wrong_signature"),
-            (Refusal::WrongToken, "wrong_token"),
+            (Refusal::WrongCode, "wrong_code"),
             (Refusal::Declined, "declined"),
             (Refusal::DeviceLimit, "device_limit"),
             (Refusal::KeyTaken, "key_taken"),

@@ -110,10 +110,10 @@ impl AuditScope<'_> {
     }
 
     /// What is written down when nothing remains of what the attempt did, so that a repetition runs anew.
-    pub(in crate::service) fn undone(&self, outcome: &'static str) -> AuditRecord {
+    pub(in crate::service) fn undone(&self, refusal: &Refusal) -> AuditRecord {
         // The assessment stands in the record of what is undone.
         let kept = self.run.clone().map(|run| KeptOutcome { run, outcome: None });
-        AuditRecord { event: self.fresh_event().with_outcome(outcome), fraud: None, kept }
+        AuditRecord { event: self.fresh_event().with_outcome(refusal.outcome()), fraud: None, kept }
     }
 
     /// What is kept for repetitions; nothing for a request without a key.

@@ -14,7 +14,7 @@ use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::challenges::answer::{Answering, Standing};
 use crate::service::challenges::send_code::{NewCode, Prospects, Sending, Wording};
 use crate::service::{NotDone, Refusal, Service};
-use crate::store::{AuditRecord, NumberRecord, SentCode, TokenAttempt, TokenChallenge, Written};
+use crate::store::{AuditRecord, CodeAnswer, NumberCode, NumberRecord, SentCode, Written};
 
 impl Service {
     /// Sends a code to the number. An older code ends with this.
@@ -31,18 +31,18 @@ impl Service {
         self.send_code(&Asked { person, number, language }, attempt).await
     }
 
-    /// Marks the number as verified if the token is the code that was sent to it.
+    /// Marks the number as verified if the code is the one that was sent to it.
     pub async fn confirm_mobile_number(
         &self,
         caller: &Caller,
         person: &PersonId,
         number: &MobileNumber,
-        token: Otp,
+        code: Otp,
         run: Option<Run>,
     ) -> Result<NumberRecord, NotDone> {
         let mut attempt = self.audit_scope(caller, AuditAction::NumberConfirmed, run);
         self.about(&mut attempt, person);
-        self.answer(&Answered { person, number }, Ok(token), attempt).await
+        self.answer(&Answered { person, number }, Ok(code), attempt).await
     }
 }
 
@@ -97,9 +97,9 @@ impl Sending for Asked<'_> {
         attempt: &AuditScope<'_>,
     ) -> Result<Written, NotDone> {
         let NewCode { id, otp_version, life, number } = code;
-        let challenge = TokenChallenge { id: *id, otp_version: *otp_version, expires_at: life.expires_at };
+        let challenge = NumberCode { id: *id, otp_version: *otp_version, expires_at: life.expires_at };
         let (partner, person) = (attempt.partner, self.person);
-        Ok(service.store.open_token_challenge(partner, person, number, challenge, spend, record).await?)
+        Ok(service.store.open_number_code(partner, person, number, challenge, spend, record).await?)
     }
 
     async fn take_back(
@@ -110,7 +110,7 @@ impl Sending for Asked<'_> {
         record: &AuditRecord,
         attempt: &AuditScope<'_>,
     ) -> Result<(), NotDone> {
-        Ok(service.store.close_token_challenge(attempt.partner, self.person, code.id, spend, record).await?)
+        Ok(service.store.close_number_code(attempt.partner, self.person, code.id, spend, record).await?)
     }
 
     fn log(&self, sent: &NumberRecord) {
@@ -151,22 +151,22 @@ impl Answering for Answered<'_> {
     async fn over(
         &self,
         _service: &Service,
-        _token: Option<&Otp>,
+        _typed: Option<&Otp>,
         _attempt: &mut AuditScope<'_>,
     ) -> Result<Settled<NumberRecord>, NotDone> {
-        // As if the token were wrong: see `docs/decisions/0014-confirming-without-an-open-code-is-403.md`.
-        Err(Refusal::WrongToken.into())
+        // As if the code were wrong: see `docs/decisions/0014-confirming-without-an-open-code-is-403.md`.
+        Err(Refusal::WrongCode.into())
     }
 
-    fn verify(&self, service: &Service, (_, code): &Self::Challenge, token: &Otp) -> Result<Option<()>, NotDone> {
-        Ok(service.codes.code(code.otp_version, code.id)?.matches(token).then_some(()))
+    fn verify(&self, service: &Service, (_, code): &Self::Challenge, typed: &Otp) -> Result<Option<()>, NotDone> {
+        Ok(service.codes.code(code.otp_version, code.id)?.matches(typed).then_some(()))
     }
 
     async fn accept(
         &self,
         service: &Service,
         (found, code): &Self::Challenge,
-        _token: &Otp,
+        _typed: &Otp,
         (): (),
         attempt: &mut AuditScope<'_>,
     ) -> Result<Settled<NumberRecord>, NotDone> {
@@ -189,9 +189,9 @@ impl Answering for Answered<'_> {
         (found, code): &Self::Challenge,
         attempt: &AuditScope<'_>,
     ) -> Result<Settled<NumberRecord>, NotDone> {
-        let refusal = Refusal::WrongToken;
+        let refusal = Refusal::WrongCode;
         let (tried, record) = (service.tried(code), attempt.refused(&refusal));
-        Ok(match service.store.count_wrong_token(attempt.partner, self.person, &tried, &record).await? {
+        Ok(match service.store.count_wrong_code(attempt.partner, self.person, &tried, &record).await? {
             Written::Done(wrong) => {
                 tracing::info!(target: "audit", { number.id = %found.id, wrong }, "wrong token");
                 Settled::Refused(refusal)
@@ -202,8 +202,8 @@ impl Answering for Answered<'_> {
 }
 
 impl Service {
-    fn tried(&self, code: &SentCode) -> TokenAttempt {
+    fn tried(&self, code: &SentCode) -> CodeAnswer {
         let rules = self.policy.challenge_rules(ChallengeKind::Number);
-        TokenAttempt { id: code.id, at: self.clock.now(), rules }
+        CodeAnswer { id: code.id, at: self.clock.now(), rules }
     }
 }

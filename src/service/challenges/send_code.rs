@@ -134,9 +134,9 @@ impl Service {
                 continue;
             }
             if let Err(error) = self.hand_over(message).await {
-                let record = attempt.undone("sms_not_taken");
-                kind.take_back(self, &code, spend, &record, attempt).await?;
-                return Ok(Settled::Refused(Refusal::SmsNotTaken(error)));
+                let refusal = Refusal::SmsNotTaken(error);
+                kind.take_back(self, &code, spend, &attempt.undone(&refusal), attempt).await?;
+                return Ok(Settled::Refused(refusal));
             }
             self.count_sent(attempt.partner, &code.number, life.created_at);
             kind.log(&sent);

@@ -3,12 +3,12 @@
 pub(in crate::service) mod counts;
 pub(in crate::service) mod keys;
 
-use crate::domain::audit::{AuditAction, AuditSubject};
+use crate::domain::audit::AuditAction;
 use crate::domain::clients::Caller;
 use crate::domain::devices::key::DeviceKey;
 use crate::domain::devices::{Device, DeviceWithKeys};
 use crate::domain::id::{DeviceId, KeyId};
-use crate::service::audit::scope::event;
+use crate::service::audit::scope::Settled;
 use crate::service::{Failure, NotDone, Refusal, Service};
 use crate::store::{DeleteOutcome, DevicePage, DeviceQuery};
 
@@ -35,19 +35,20 @@ impl Service {
 
     /// Deletes a device with all its keys, at once on every replica.
     pub async fn delete_device(&self, caller: &Caller, id: DeviceId) -> Result<(), NotDone> {
-        let now = self.clock.now();
-        let mut deletion = event(&caller.client_id, AuditAction::DeviceDeleted, now, self.entropy.bytes());
-        deletion.object_id = Some(id.uuid());
-        let salt = self.entropy.bytes();
-        match self.store.delete_device(&caller.partner, id, now, &deletion.clone().into(), salt).await? {
+        let mut attempt = self.audit_scope(caller, AuditAction::DeviceDeleted, None);
+        attempt.on(id.uuid());
+        let (now, salt) = (self.clock.now(), self.entropy.bytes());
+        let deleted = match self.store.delete_device(attempt.partner, id, now, &attempt.done(&()), salt).await? {
             DeleteOutcome::Deleted => {
                 tracing::info!(target: "audit", { device.id = %id }, "device deleted");
-                return Ok(());
+                Ok(Settled::Done(()))
             }
-            DeleteOutcome::DeletedBefore(person) => deletion.subject = Some(AuditSubject::new(person, salt)),
-            DeleteOutcome::NotFound => {}
-        }
-        self.store.record(&caller.partner, &deletion.with_outcome("not_found").into()).await?;
-        Err(Refusal::DeviceNotFound.into())
+            DeleteOutcome::DeletedBefore(person) => {
+                self.about(&mut attempt, &person);
+                Err(Refusal::DeviceNotFound.into())
+            }
+            DeleteOutcome::NotFound => Err(Refusal::DeviceNotFound.into()),
+        };
+        self.end(&attempt, deleted).await
     }
 }

@@ -7,7 +7,7 @@ mod one_statement;
 
 pub use binding::{BindingProspects, Bindings};
 pub use binding_outcomes::{Accepted, BindingOutcomes, PastBinding};
-pub use number::{NumberChallenge, NumberChallenges, NumberProspects, SentCode, TokenAttempt, TokenChallenge};
+pub use number::{CodeAnswer, NumberChallenge, NumberChallenges, NumberCode, NumberProspects, SentCode};
 
 /// The ports of all kinds.
 pub trait Challenges: Bindings + BindingOutcomes + NumberChallenges {}

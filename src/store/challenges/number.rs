@@ -1,8 +1,7 @@
 //! Codes that confirm a mobile number: opened, looked up, failed, met.
 //!
 //! A person has one code for their number, in a row of `challenge`: sending another takes the row over, and with the number
-//! it goes. A wrong token counts against the code and against the person in one commit.
-//!
+//! it goes. A wrong answer counts against the code and against the person in one commit.
 //! Number, code, message, person is the order of the locks, as in all writes.
 
 use chrono::{DateTime, Utc};
@@ -49,7 +48,7 @@ pub(in crate::store) use open_number_code;
 
 /// A code that is about to be sent.
 #[derive(Clone, Copy, Debug)]
-pub struct TokenChallenge {
+pub struct NumberCode {
     /// What the code is derived from.
     pub id: ChallengeId,
     /// Which secret it is derived under.
@@ -69,9 +68,9 @@ pub struct SentCode {
     pub state: ChallengeState,
 }
 
-/// A token that somebody typed, held against the open code.
+/// What a person typed for a code.
 #[derive(Clone, Copy, Debug)]
-pub struct TokenAttempt {
+pub struct CodeAnswer {
     /// The code that it was meant for.
     pub id: ChallengeId,
     /// Now.
@@ -114,18 +113,18 @@ pub trait NumberChallenges {
     ) -> Result<Option<NumberProspects>>;
 
     /// Makes this the number's only open code and spends its message. Overtaken when the number is gone or a limit reached.
-    async fn open_token_challenge(
+    async fn open_number_code(
         &self,
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
-        challenge: TokenChallenge,
+        challenge: NumberCode,
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<Written>;
 
     /// Ends an open code, and takes back its message if nobody took it.
-    async fn close_token_challenge(
+    async fn close_number_code(
         &self,
         partner: &PartnerId,
         person: &PersonId,
@@ -142,13 +141,13 @@ pub trait NumberChallenges {
         number: &MobileNumber,
     ) -> Result<Option<NumberChallenge>>;
 
-    /// Counts a wrong token against the open code and against the person. Gives how many the code has had. Overtaken when the
+    /// Counts a wrong answer against the open code and against the person. Gives how many the code has had. Overtaken when the
     /// code is not open (any more) or the person has to wait.
-    async fn count_wrong_token(
+    async fn count_wrong_code(
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        attempt: &TokenAttempt,
+        attempt: &CodeAnswer,
         record: &AuditRecord,
     ) -> Result<Written<i64>>;
 
@@ -158,7 +157,7 @@ pub trait NumberChallenges {
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        attempt: &TokenAttempt,
+        attempt: &CodeAnswer,
         record: &AuditRecord,
     ) -> Result<Written>;
 }
@@ -196,12 +195,12 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         }))
     }
 
-    async fn open_token_challenge(
+    async fn open_number_code(
         &self,
         partner: &PartnerId,
         person: &PersonId,
         number: &MobileNumber,
-        challenge: TokenChallenge,
+        challenge: NumberCode,
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<Written> {
@@ -215,14 +214,13 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
             .bind(challenge.expires_at)
             .fetch_all(&mut *transaction)
             .await?;
-        let may_send = match sms {
-            Some(spend) if !opened.is_empty() => {
-                let message = (challenge.id.uuid(), number, person);
-                spend_sms::<DB>(&mut transaction, partner, message, spend).await?
-            }
-            _ => true,
+        let message = (challenge.id.uuid(), number, person);
+        let goes_on = match sms {
+            _ if opened.is_empty() => false,
+            Some(spend) => spend_sms::<DB>(&mut transaction, partner, message, spend).await?,
+            None => true,
         };
-        if opened.is_empty() || !may_send {
+        if !goes_on {
             transaction.rollback().await?;
             return Ok(Written::Overtaken);
         }
@@ -231,7 +229,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         Ok(Written::Done(()))
     }
 
-    async fn close_token_challenge(
+    async fn close_number_code(
         &self,
         partner: &PartnerId,
         person: &PersonId,
@@ -288,11 +286,11 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         self.row(query).await?.map(|row| number_challenge::<DB>(&row)).transpose()
     }
 
-    async fn count_wrong_token(
+    async fn count_wrong_code(
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        attempt: &TokenAttempt,
+        attempt: &CodeAnswer,
         record: &AuditRecord,
     ) -> Result<Written<i64>> {
         let mut transaction = self.begin().await?;
@@ -314,17 +312,14 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         .bind(attempt.rules.wrong_answers_cap)
         .fetch_all(&mut *transaction)
         .await?;
-        let Some(row) = counted.first() else {
+        let wrong = counted.first().map(|row| column::<DB, i64>(row, "wrong_answers")).transpose()?;
+        // Nothing counts during a pause that another failure began meanwhile.
+        let spent = spend::<DB>(partner, person, attempt.at, &attempt.rules.budget);
+        let spent = spent.fetch_all(&mut *transaction).await?;
+        let Some(wrong) = wrong.filter(|_| !spent.is_empty()) else {
             transaction.rollback().await?;
             return Ok(Written::Overtaken);
         };
-        let wrong = column::<DB, i64>(row, "wrong_answers")?;
-        // Nothing counts during a pause that another failure began meanwhile.
-        let spent = spend::<DB>(partner, person, attempt.at, &attempt.rules.budget);
-        if spent.fetch_all(&mut *transaction).await?.is_empty() {
-            transaction.rollback().await?;
-            return Ok(Written::Overtaken);
-        }
         write_down::<DB>(&mut transaction, partner, record).await?;
         transaction.commit().await?;
         Ok(Written::Done(wrong))
@@ -334,7 +329,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         &self,
         partner: &PartnerId,
         person: &PersonId,
-        attempt: &TokenAttempt,
+        attempt: &CodeAnswer,
         record: &AuditRecord,
     ) -> Result<Written> {
         let mut transaction = self.begin().await?;

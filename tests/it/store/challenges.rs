@@ -10,7 +10,7 @@ use device_management::domain::challenges::{
 use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::NumberId;
 use device_management::domain::person::PersonId;
-use device_management::store::{Accepted, NumberVerification, TokenAttempt, TokenChallenge};
+use device_management::store::{Accepted, CodeAnswer, NumberCode, NumberVerification};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -137,14 +137,14 @@ async fn a_number_code_is_settled_by_the_statements_exactly_while_it_is_judged_o
         let found = it.number_challenge(&acme(), &person_id, &number()).await.unwrap().expect("the number is there");
         let code = found.code.map(|code| code.state);
         assert_eq!(code, Some(state).filter(|state| state.closed_at.is_none()));
-        let right = TokenAttempt { id, at: now(), rules };
+        let right = CodeAnswer { id, at: now(), rules };
         let confirmed = it.confirm_mobile_number(&acme(), &person_id, &right, &record()).await.unwrap();
         let expected = if is_open { DONE } else { OVERTAKEN };
         assert_eq!(confirmed, expected, "{judgement:?}: {state:?} under {rules:?}");
 
         let (person_id, id) = it.send_code_in(&state, 2 * case + 1).await;
-        let wrong = TokenAttempt { id, at: now(), rules };
-        let counted = it.count_wrong_token(&acme(), &person_id, &wrong, &record()).await.unwrap();
+        let wrong = CodeAnswer { id, at: now(), rules };
+        let counted = it.count_wrong_code(&acme(), &person_id, &wrong, &record()).await.unwrap();
         let expected = if is_open { Written::Done(state.wrong_answers + 1) } else { Written::Overtaken };
         assert_eq!(counted, expected, "{judgement:?}: {state:?} under {rules:?}");
     }
@@ -181,17 +181,17 @@ impl TestStore {
                 .unwrap()
         );
         let id = ChallengeId::from(fresh_id());
-        let code = TokenChallenge { id, otp_version: 1, expires_at: state.expires_at };
-        assert_eq!(self.open_token_challenge(&acme(), &person_id, &number, code, None, &record()).await.unwrap(), DONE);
+        let code = NumberCode { id, otp_version: 1, expires_at: state.expires_at };
+        assert_eq!(self.open_number_code(&acme(), &person_id, &number, code, None, &record()).await.unwrap(), DONE);
         for _ in 0..state.wrong_answers {
-            let wrong = TokenAttempt { id, at: state.expires_at - LIFE, rules: ANY_NUMBER };
+            let wrong = CodeAnswer { id, at: state.expires_at - LIFE, rules: ANY_NUMBER };
             assert!(matches!(
-                self.count_wrong_token(&acme(), &person_id, &wrong, &record()).await.unwrap(),
+                self.count_wrong_code(&acme(), &person_id, &wrong, &record()).await.unwrap(),
                 Written::Done(_)
             ));
         }
         if state.closed_at.is_some() {
-            self.close_token_challenge(&acme(), &person_id, id, None, &record()).await.unwrap();
+            self.close_number_code(&acme(), &person_id, id, None, &record()).await.unwrap();
         }
         self.fail_as(&person_id, state.failures).await;
         (person_id, id)

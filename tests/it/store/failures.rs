@@ -5,7 +5,7 @@ use device_management::domain::challenges::{Acceptance, ChallengeId, ChallengeRu
 use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::NumberId;
-use device_management::store::{Accepted, AddedKey, NewKey, NumberVerification, TokenAttempt, TokenChallenge};
+use device_management::store::{Accepted, AddedKey, CodeAnswer, NewKey, NumberCode, NumberVerification};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -24,7 +24,7 @@ in_every_form![counts_pauses_and_forgiveness_are_those_of_the_pure_rule];
 enum Try {
     WrongSignatureForKey,
     WrongSignatureForDevice,
-    WrongToken,
+    WrongCode,
     RightSignatureForKey,
     RightSignatureForDevice,
     RightToken,
@@ -35,7 +35,7 @@ fn tries() -> impl Strategy<Value = Try> {
     prop_oneof![
         3 => Just(Try::WrongSignatureForKey),
         3 => Just(Try::WrongSignatureForDevice),
-        3 => Just(Try::WrongToken),
+        3 => Just(Try::WrongCode),
         1 => Just(Try::RightSignatureForKey),
         1 => Just(Try::RightSignatureForDevice),
         1 => Just(Try::RightToken),
@@ -103,9 +103,9 @@ impl Counted<'_> {
                 let counted = it.count_wrong_signature(&acme(), &wrong, &record()).await.unwrap();
                 assert_eq!(counted, outcome(1), "{at}");
             }
-            Try::WrongToken => {
+            Try::WrongCode => {
                 let token = self.open_token(at).await;
-                let counted = it.count_wrong_token(&acme(), &ada, &token, &record()).await.unwrap();
+                let counted = it.count_wrong_code(&acme(), &ada, &token, &record()).await.unwrap();
                 assert_eq!(counted, outcome(1), "{at}");
             }
             Try::RightSignatureForKey => {
@@ -136,7 +136,7 @@ impl Counted<'_> {
             }
         }
         self.expected = match step {
-            Try::WrongSignatureForKey | Try::WrongSignatureForDevice | Try::WrongToken => {
+            Try::WrongSignatureForKey | Try::WrongSignatureForDevice | Try::WrongCode => {
                 budget.after_failure(self.expected, at)
             }
             _ if is_paused => self.expected,
@@ -148,11 +148,11 @@ impl Counted<'_> {
         ChallengeRules { wrong_answers_cap: 3, budget: self.budget }
     }
 
-    async fn open_token(&self, at: DateTime<Utc>) -> TokenAttempt {
+    async fn open_token(&self, at: DateTime<Utc>) -> CodeAnswer {
         let id = ChallengeId::from(fresh_id());
-        let code = TokenChallenge { id, otp_version: 1, expires_at: at + TimeDelta::minutes(5) };
+        let code = NumberCode { id, otp_version: 1, expires_at: at + TimeDelta::minutes(5) };
         let ada = person("ada");
-        assert_eq!(self.it.open_token_challenge(&acme(), &ada, &number(), code, None, &record()).await.unwrap(), DONE);
-        TokenAttempt { id, at, rules: self.rules() }
+        assert_eq!(self.it.open_number_code(&acme(), &ada, &number(), code, None, &record()).await.unwrap(), DONE);
+        CodeAnswer { id, at, rules: self.rules() }
     }
 }

@@ -4,9 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use device_management::domain::challenges::{Acceptance, ChallengeId, ChallengeLife, NewBinding};
 use device_management::domain::clients::Permissions;
 use device_management::domain::id::{DeviceId, NumberId};
-use device_management::store::{
-    Client, DeviceQuery, NumberVerification, PageStart, Position, TokenChallenge, Tombstones,
-};
+use device_management::store::{Client, DeviceQuery, NumberCode, NumberVerification, PageStart, Position, Tombstones};
 
 use super::{
     CAP, DONE, OVERTAKEN, TestStore, Written, acceptance, acme, binding, fresh_id, number, person, record, token,
@@ -75,15 +73,15 @@ async fn a_code_ends_between_any_two_instants(it: TestStore) {
     it.create_mobile_number(&acme(), &ada, (id, &number()), pending, instants()[0], &record()).await.unwrap();
     for pair in instants().windows(2) {
         let id = ChallengeId::from(fresh_id());
-        let code = TokenChallenge { id, otp_version: 1, expires_at: pair[1] };
-        assert_eq!(it.open_token_challenge(&acme(), &ada, &number(), code, None, &record()).await.unwrap(), DONE);
+        let code = NumberCode { id, otp_version: 1, expires_at: pair[1] };
+        assert_eq!(it.open_number_code(&acme(), &ada, &number(), code, None, &record()).await.unwrap(), DONE);
         assert_eq!(
-            it.count_wrong_token(&acme(), &ada, &token(id, pair[0], CAP), &record()).await.unwrap(),
+            it.count_wrong_code(&acme(), &ada, &token(id, pair[0], CAP), &record()).await.unwrap(),
             Written::Done(1),
             "{pair:?}"
         );
         assert_eq!(
-            it.count_wrong_token(&acme(), &ada, &token(id, pair[1], CAP), &record()).await.unwrap(),
+            it.count_wrong_code(&acme(), &ada, &token(id, pair[1], CAP), &record()).await.unwrap(),
             Written::Overtaken,
             "{pair:?}"
         );

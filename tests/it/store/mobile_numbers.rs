@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use device_management::domain::challenges::{ChallengeId, Judgement, judge};
 use device_management::domain::id::NumberId;
 use device_management::domain::person::{PartnerId, PersonId};
-use device_management::store::{NumberVerification, TokenChallenge};
+use device_management::store::{NumberCode, NumberVerification};
 use uuid::Uuid;
 
 use super::{
@@ -52,14 +52,11 @@ async fn who_asserted_a_number_is_recorded(it: TestStore) {
 async fn a_code_is_opened_for_the_persons_own_number(it: TestStore) {
     let ada = person("ada");
     let id = pending(&it, &acme(), &ada).await;
-    assert_eq!(it.open_token_challenge(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap(), DONE);
+    assert_eq!(it.open_number_code(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap(), DONE);
     for (partner, person, number) in
         [(globex(), &ada, number()), (acme(), &person("bob"), number()), (acme(), &ada, other_number())]
     {
-        assert_eq!(
-            it.open_token_challenge(&partner, person, &number, code(2), None, &record()).await.unwrap(),
-            OVERTAKEN
-        );
+        assert_eq!(it.open_number_code(&partner, person, &number, code(2), None, &record()).await.unwrap(), OVERTAKEN);
         assert!(it.number_prospects(&partner, person, &number).await.unwrap().is_none());
         assert!(it.number_challenge(&partner, person, &number).await.unwrap().is_none());
     }
@@ -78,7 +75,7 @@ async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: T
     assert_eq!(open_code(&it, end - TimeDelta::microseconds(1), CAP).await, Some(code(1).id));
     assert_eq!(open_code(&it, end, CAP).await, None);
     let wrong = async |partner, seed, at| {
-        it.count_wrong_token(&partner, &ada, &token(code(seed).id, at, CAP), &record()).await.unwrap()
+        it.count_wrong_code(&partner, &ada, &token(code(seed).id, at, CAP), &record()).await.unwrap()
     };
     assert_eq!(wrong(acme(), 1, end).await, Written::Overtaken);
     assert_eq!(wrong(acme(), 2, now()).await, Written::Overtaken);
@@ -90,11 +87,11 @@ async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: T
 
     // The next code has all its attempts, and closing needs the right one.
     open(&it, 2).await;
-    it.close_token_challenge(&acme(), &ada, code(1).id, None, &record()).await.unwrap();
-    it.close_token_challenge(&globex(), &ada, code(2).id, None, &record()).await.unwrap();
+    it.close_number_code(&acme(), &ada, code(1).id, None, &record()).await.unwrap();
+    it.close_number_code(&globex(), &ada, code(2).id, None, &record()).await.unwrap();
     assert_eq!(open_code(&it, now(), CAP).await, Some(code(2).id));
     assert_eq!(wrong(acme(), 2, now()).await, Written::Done(1));
-    it.close_token_challenge(&acme(), &ada, code(2).id, None, &record()).await.unwrap();
+    it.close_number_code(&acme(), &ada, code(2).id, None, &record()).await.unwrap();
     assert_eq!(open_code(&it, now(), CAP).await, None);
     assert_eq!(wrong(acme(), 2, now()).await, Written::Overtaken);
 }
@@ -121,7 +118,7 @@ async fn a_code_confirms_its_number_once(it: TestStore) {
 async fn a_verified_number_stays_verified_since_the_first_time(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
-    assert_eq!(it.open_token_challenge(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap(), DONE);
+    assert_eq!(it.open_number_code(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap(), DONE);
     let later = now() + TimeDelta::minutes(1);
     assert_eq!(it.confirm_mobile_number(&acme(), &ada, &token(code(1).id, later, CAP), &record()).await.unwrap(), DONE);
     let since = "select count(*) from mobile_number where verified_at = created_at";
@@ -163,15 +160,15 @@ async fn pending(it: &TestStore, partner: &PartnerId, person: &PersonId) -> Numb
 }
 
 /// A code that is open for five minutes.
-fn code(seed: u128) -> TokenChallenge {
+fn code(seed: u128) -> NumberCode {
     let id = ChallengeId::from(Uuid::from_u128(seed));
-    TokenChallenge { id, otp_version: 3, expires_at: now() + TimeDelta::minutes(5) }
+    NumberCode { id, otp_version: 3, expires_at: now() + TimeDelta::minutes(5) }
 }
 
 /// Opens a code for Ada's number.
 async fn open(it: &TestStore, seed: u128) {
     let ada = person("ada");
-    assert_eq!(it.open_token_challenge(&acme(), &ada, &number(), code(seed), None, &record()).await.unwrap(), DONE);
+    assert_eq!(it.open_number_code(&acme(), &ada, &number(), code(seed), None, &record()).await.unwrap(), DONE);
 }
 
 /// The open code of Ada's number.

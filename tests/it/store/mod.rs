@@ -39,7 +39,7 @@ use device_management::domain::id::{DeviceId, KeyId, NumberId};
 use device_management::domain::numbers::MobileNumber;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{
-    Accepted, AuditRecord, DatabaseSettings, DatabaseUrl, NumberVerification, Store, TokenAttempt, Written, connect,
+    Accepted, AuditRecord, CodeAnswer, DatabaseSettings, DatabaseUrl, NumberVerification, Store, Written, connect,
 };
 use uuid::Uuid;
 
@@ -198,8 +198,8 @@ fn counted(wrong: Option<i64>) -> Written<i64> {
 }
 
 /// A token that somebody typed.
-fn token(id: ChallengeId, at: DateTime<Utc>, cap: i64) -> TokenAttempt {
-    TokenAttempt { id, at, rules: rules(cap) }
+fn token(id: ChallengeId, at: DateTime<Utc>, cap: i64) -> CodeAnswer {
+    CodeAnswer { id, at, rules: rules(cap) }
 }
 
 /// The right answer to an attempt, a second after it began.
