@@ -1,5 +1,5 @@
 //! What the store needs of a database engine, written once: the types that it binds and reads, how a write begins, and
-//! how a binding is opened, which each engine does in its own way.
+//! the statements that need words of its own.
 //!
 //! Rust takes a bound for granted only when it is on the trait itself or on its associated types. `Implies` turns a bound
 //! on any other type (`Uuid: Type<Self>`) into one on an associated type, so that `impl<DB: Dialect>` is all that the
@@ -9,12 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Type};
 use uuid::Uuid;
 
-use crate::domain::challenges::NewBinding;
-use crate::domain::person::PartnerId;
-use crate::domain::sms::limits::SmsSpend;
-use crate::store::pool::Pool;
 use crate::store::statement::Call;
-use crate::store::{AuditRecord, Result};
 
 /// `T` under another name.
 pub(super) trait Is<T> {
@@ -42,7 +37,6 @@ where
 }
 
 /// A database that the store runs on.
-#[async_trait::async_trait]
 pub(super) trait Dialect:
     Database
     + Implies<i64, Itself: Column<Self>>
@@ -73,6 +67,9 @@ pub(super) trait Dialect:
     /// A write that shows that there can be others. `None` where a database that takes none is of use.
     const PROVE_WRITABLE: Option<&'static str>;
 
+    /// The statement that holds a person's verified number: see `hold_verified_number!`.
+    const HOLD_VERIFIED_NUMBER: &'static str;
+
     /// The statement that opens a code for a number: see `open_number_code!`.
     const OPEN_NUMBER_CODE: &'static str;
 
@@ -81,15 +78,4 @@ pub(super) trait Dialect:
 
     /// The statement that reads and holds the last message for a person: see `last_sms_for_person!`.
     const LAST_SMS_FOR_PERSON: &'static str;
-
-    /// Makes this attempt the person's only open one, spends the message and writes the record down, in one commit. False,
-    /// and no attempt opened, when the person has no verified number (any more), or not this one, when a limit stands
-    /// against the message by now, or when the claim is lost.
-    async fn open_binding(
-        writer: &Pool<Self>,
-        partner: &PartnerId,
-        binding: &NewBinding,
-        sms: Option<&SmsSpend>,
-        record: &AuditRecord,
-    ) -> Result<bool>;
 }

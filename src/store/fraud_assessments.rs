@@ -29,12 +29,8 @@ impl<DB: Dialect> Statement<DB> for InsertAssessment<'_> {
             .bind(fraud.score)
             .bind(fraud.provider_id.clone())
             .bind(fraud.latency_ms)
-            .bind(yes_or_no(fraud.allowed).to_owned())
+            // SQLite's strict tables have no boolean.
+            .bind(if fraud.allowed { "yes" } else { "no" }.to_owned())
             .bind(fraud.assessed_at)
     }
-}
-
-/// SQLite's strict tables have no boolean.
-pub(super) fn yes_or_no(fact: bool) -> &'static str {
-    if fact { "yes" } else { "no" }
 }

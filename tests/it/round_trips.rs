@@ -62,8 +62,10 @@ async fn on_distributed_tables_bindings_are_written_by_plain_statements() {
     for (person, phone) in [("ada", Phone::new(1)), ("bob", Phone::new(2))] {
         acme.verified_person(person).await;
         app.advance(TimeDelta::seconds(1));
-        let asked = acme.ask_for_device(person, &phone).await;
         wire.round_trips();
+        let asked = acme.ask_for_device(person, &phone).await;
+        // One read, then: begin, the number, the person's row, the event, commit. Messages are not limited here.
+        assert_eq!(wire.round_trips(), 1 + 5, "POST a binding");
         acme.answer(&asked.id, &phone.sign("wrong")).await.assert_status(403);
         // One read, then: begin, the count, the event, commit.
         assert_eq!(wire.round_trips(), 1 + 4, "PUT a wrong signature");

@@ -46,14 +46,14 @@ impl<DB: Dialect> Statement<DB> for InsertEvent<'_> {
 }
 
 /// The columns of an event's subject.
-pub(in crate::store) struct SubjectColumns<'a> {
-    pub(in crate::store) id: Option<&'a str>,
-    pub(in crate::store) salt: Option<&'a [u8]>,
-    pub(in crate::store) digest: Option<&'a [u8]>,
+struct SubjectColumns<'a> {
+    id: Option<&'a str>,
+    salt: Option<&'a [u8]>,
+    digest: Option<&'a [u8]>,
 }
 
 impl<'a> SubjectColumns<'a> {
-    pub(in crate::store) fn of(event: &'a AuditEvent) -> Self {
+    fn of(event: &'a AuditEvent) -> Self {
         let subject = event.subject.as_ref();
         let known = subject.and_then(|subject| subject.known.as_ref());
         Self {

@@ -3,16 +3,13 @@
 //! All of it is in the commit of the change or none of it is. A request that changed nothing because it was refused is
 //! written down alone.
 
-use sqlx::query::Query;
-use sqlx::{Encode, Type};
-
 use crate::domain::audit::AuditEvent;
 use crate::domain::fraud::FraudRecord;
 use crate::domain::idempotency::KeptOutcome;
 use crate::domain::person::PartnerId;
-use crate::store::audit::events::{InsertEvent, SubjectColumns};
+use crate::store::audit::events::InsertEvent;
 use crate::store::dialect::Dialect;
-use crate::store::fraud_assessments::{InsertAssessment, yes_or_no};
+use crate::store::fraud_assessments::InsertAssessment;
 use crate::store::pool::Transaction;
 use crate::store::sql_store::SqlStore;
 use crate::store::statement::{Batch, Bound, Statement};
@@ -124,45 +121,4 @@ impl<DB: Dialect> Statement<DB> for KeepOutcome<'_> {
             .bind(outcome.clone())
             .bind(run.request_id.clone())
     }
-}
-
-/// Binds a record to $1 to $23 of a statement that writes it down together with its change.
-pub(in crate::store) fn bind_record<'q, DB: Dialect>(
-    query: Query<'q, DB, DB::Arguments>,
-    partner: &'q PartnerId,
-    record: &'q AuditRecord,
-) -> Query<'q, DB, DB::Arguments>
-where
-    &'q str: Encode<'q, DB> + Type<DB>,
-    Option<&'q str>: Encode<'q, DB> + Type<DB>,
-    Option<&'q [u8]>: Encode<'q, DB> + Type<DB>,
-{
-    let event = &record.event;
-    let subject = SubjectColumns::of(event);
-    let fraud = record.fraud.as_ref();
-    let kept = record.kept.as_ref();
-    query
-        .bind(partner.as_str())
-        .bind(event.id)
-        .bind(event.client_id.as_str())
-        .bind(event.action.as_ref())
-        .bind(event.outcome.as_ref())
-        .bind(subject.id)
-        .bind(subject.salt)
-        .bind(subject.digest)
-        .bind(event.object_id)
-        .bind(event.key_id)
-        .bind(event.at)
-        .bind(fraud.map(|fraud| fraud.id))
-        .bind(fraud.map(|fraud| fraud.action))
-        .bind(fraud.map(|fraud| fraud.state))
-        .bind(fraud.and_then(|fraud| fraud.score))
-        .bind(fraud.and_then(|fraud| fraud.provider_id.as_deref()))
-        .bind(fraud.map(|fraud| fraud.latency_ms))
-        .bind(fraud.map(|fraud| yes_or_no(fraud.allowed)))
-        .bind(fraud.map(|fraud| fraud.assessed_at))
-        .bind(kept.map(|kept| kept.run.claim_id))
-        .bind(kept.map(|kept| &kept.run.scope[..]))
-        .bind(kept.and_then(|kept| kept.outcome.as_deref()))
-        .bind(kept.map(|kept| kept.run.request_id.as_str()))
 }

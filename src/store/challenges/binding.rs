@@ -13,13 +13,14 @@ use crate::domain::failure_budget::FailureRun;
 use crate::domain::numbers::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
 use crate::domain::sms::limits::{SmsSpend, SmsUse};
-use crate::store::audit::record::write_down;
+use crate::store::audit::record::{commit_with_record, write_down};
 use crate::store::dialect::Dialect;
 use crate::store::persons::failures::failure_run;
 use crate::store::rows::{column, person_id, public_key, purpose};
-use crate::store::sms::usage::{sms_use, sms_use_columns, take_back_sms};
+use crate::store::sms::usage::{charge_partner, count_sms, sms_use, sms_use_columns, take_back_sms};
 use crate::store::sql_store::SqlStore;
-use crate::store::statement::{Bound, Statement};
+use crate::store::statement::{Batch, Bound, Statement};
+use crate::store::write_form::WriteForm;
 use crate::store::{AuditRecord, Result, StoreError, Written};
 
 /// What decides whether a person with a verified number may ask for another device.
@@ -123,7 +124,11 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<Written> {
-        Ok(Written::if_true(DB::open_binding(self.writer(), partner, binding, sms, record).await?))
+        let opened = match self.write_form().of(record) {
+            WriteForm::OneStatement => self.open_in_one_statement(partner, binding, sms, record).await,
+            WriteForm::Transaction => self.open_in_transaction(partner, binding, sms, record).await,
+        };
+        Ok(Written::if_true(opened?))
     }
 
     async fn binding(&self, partner: &PartnerId, id: ChallengeId) -> Result<Option<Binding>> {
@@ -157,6 +162,112 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
         .await?;
         write_down::<DB>(&mut transaction, partner, record).await?;
         Ok(transaction.commit().await?)
+    }
+}
+
+/// The form that says what the write does.
+impl<DB: Dialect> SqlStore<DB> {
+    async fn open_in_transaction(
+        &self,
+        partner: &PartnerId,
+        binding: &NewBinding,
+        sms: Option<&SmsSpend>,
+        record: &AuditRecord,
+    ) -> Result<bool> {
+        let (mut transaction, held) = self.begin_and(HoldVerifiedNumber { partner, binding }).await?;
+        let mut goes_on = !held.is_empty();
+        if let Some(sms) = sms.filter(|_| goes_on) {
+            let message = (binding.id.uuid(), &binding.number, &binding.person_id);
+            goes_on = count_sms(&mut transaction, partner, message, sms).await?;
+        }
+        let mut rest = Batch::new();
+        match sms {
+            // The partner's row is taken last: all its requests want it.
+            Some(sms) if goes_on => {
+                transaction.rows(OpenBinding { partner, binding }).await?;
+                goes_on = charge_partner(&mut transaction, partner, sms).await?;
+            }
+            _ => rest.add(OpenBinding { partner, binding })?,
+        }
+        if !goes_on {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        commit_with_record(transaction, rest, partner, record).await?;
+        Ok(true)
+    }
+}
+
+/// The statement that finds a person's number, if it is still this one and verified. What keeps it from being deleted before
+/// the attempt is there to be closed with it is the engine's own.
+macro_rules! hold_verified_number {
+    ($held:literal) => {
+        concat!(
+            "select number_id
+               from mobile_number
+              where partner_id = $1
+                and person_id = $2
+                and number = $3
+                and verified_at is not null
+             ",
+            $held
+        )
+    };
+}
+pub(in crate::store) use hold_verified_number;
+
+struct HoldVerifiedNumber<'a> {
+    partner: &'a PartnerId,
+    binding: &'a NewBinding,
+}
+
+impl<DB: Dialect> Statement<DB> for HoldVerifiedNumber<'_> {
+    const SQL: &'static str = DB::HOLD_VERIFIED_NUMBER;
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        query
+            .bind(self.partner.as_str().to_owned())
+            .bind(self.binding.person_id.as_str().to_owned())
+            .bind(self.binding.number.as_e164().to_owned())
+    }
+}
+
+/// Makes an attempt the person's newest, in the place of the one before.
+struct OpenBinding<'a> {
+    partner: &'a PartnerId,
+    binding: &'a NewBinding,
+}
+
+impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
+    const SQL: &'static str = "insert into person
+             ( partner_id, person_id, binding_id, binding_key_id, binding_key, binding_key_purpose
+             , binding_device_name, binding_otp_version, binding_created_at, binding_expires_at )
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         on conflict (partner_id, person_id) do update
+            set binding_id = excluded.binding_id
+              , binding_key_id = excluded.binding_key_id
+              , binding_key = excluded.binding_key
+              , binding_key_purpose = excluded.binding_key_purpose
+              , binding_device_name = excluded.binding_device_name
+              , binding_otp_version = excluded.binding_otp_version
+              , binding_created_at = excluded.binding_created_at
+              , binding_expires_at = excluded.binding_expires_at
+              , binding_wrong_signatures = 0
+              , binding_closed_at = null";
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        let binding = self.binding;
+        query
+            .bind(self.partner.as_str().to_owned())
+            .bind(binding.person_id.as_str().to_owned())
+            .bind(binding.id.uuid())
+            .bind(binding.key_id.uuid())
+            .bind(binding.public_key.as_bytes().to_vec())
+            .bind(binding.key_purpose.as_str().to_owned())
+            .bind(binding.name.as_ref().map(|name| name.as_str().to_owned()))
+            .bind(i64::from(binding.otp_version))
+            .bind(binding.life.created_at)
+            .bind(binding.life.expires_at)
     }
 }
 

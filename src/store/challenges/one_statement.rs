@@ -1,22 +1,37 @@
 //! The hot writes as one statement each, for plain Postgres: one round trip and one commit.
 //!
-//! What each does is said by its form in a transaction (`binding_outcomes`), and the model test holds both together. All parts
+//! What each does is said by its form in a transaction (`binding`, `binding_outcomes`), and the model test holds both together. All parts
 //! of such a statement see the same snapshot, and the write to the person's row decides for all of them: when it finds its
 //! conditions broken, also after having waited for another transaction, the rest has nothing to insert.
 //!
 //! The record comes first: $1 to $12 are the event's, $13 to $16 those of the outcome that is kept. None has a part for a
 //! fraud assessment: see [`WriteForm`](crate::store::write_form::WriteForm).
 
-use crate::domain::challenges::{Acceptance, WrongSignature};
+use crate::domain::challenges::{Acceptance, NewBinding, WrongSignature};
 use crate::domain::person::PartnerId;
+use crate::domain::sms::limits::SmsSpend;
 use crate::store::audit::events::InsertEvent;
 use crate::store::dialect::Dialect;
 use crate::store::rows::column;
 use crate::store::sql_store::SqlStore;
 use crate::store::statement::{Bound, Statement};
-use crate::store::{Accepted, AuditRecord, Result};
+use crate::store::{Accepted, AuditRecord, Result, StoreError};
 
 impl<DB: Dialect> SqlStore<DB> {
+    pub(super) async fn open_in_one_statement(
+        &self,
+        partner: &PartnerId,
+        binding: &NewBinding,
+        sms: Option<&SmsSpend>,
+        record: &AuditRecord,
+    ) -> Result<bool> {
+        match self.write(OpenBinding { partner, binding, sms, record }.query()).await {
+            Ok(opened) => Ok(opened.is_some()),
+            Err(error) if is_overtaken(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) async fn accept_in_one_statement(
         &self,
         partner: &PartnerId,
@@ -38,6 +53,15 @@ impl<DB: Dialect> SqlStore<DB> {
     }
 }
 
+/// Whether a statement was undone because one of its parts found its conditions broken: it says so by a cast that fails.
+fn is_overtaken(error: &StoreError) -> bool {
+    const INVALID_TEXT_REPRESENTATION: &str = "22P02";
+    error.database_error().is_some_and(|error| {
+        error.code().is_some_and(|code| code == INVALID_TEXT_REPRESENTATION)
+            && error.message().contains("overtaken by another request: nothing was changed")
+    })
+}
+
 fn bind_record<DB: Dialect>(query: Bound<DB>, partner: &PartnerId, record: &AuditRecord) -> Bound<DB> {
     let kept = record.kept.as_ref();
     InsertEvent { partner, event: &record.event }
@@ -46,6 +70,135 @@ fn bind_record<DB: Dialect>(query: Bound<DB>, partner: &PartnerId, record: &Audi
         .bind(kept.map(|kept| kept.run.claim_id))
         .bind(kept.and_then(|kept| kept.outcome.clone()))
         .bind(kept.map(|kept| kept.run.request_id.clone()))
+}
+
+/// The lock on the number keeps it from being deleted before the attempt is there to be closed with it. The partner's row is
+/// taken last. If the partner is at its rate, Postgres would commit the parts that matched; so the statement ends with an error
+/// then, which undoes all of it, and which Postgres logs.
+struct OpenBinding<'a> {
+    partner: &'a PartnerId,
+    binding: &'a NewBinding,
+    sms: Option<&'a SmsSpend>,
+    record: &'a AuditRecord,
+}
+
+impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
+    const SQL: &'static str = "with claim as (
+             select claim_id
+               from idempotent_request
+              where partner_id = $1
+                and scope = $13
+                and claim_id = $14
+                for update
+         ), number as (
+             select partner_id, person_id
+               from mobile_number
+              where partner_id = $1
+                and person_id = $17
+                and number = $18
+                and verified_at is not null
+                and ($14 is null or exists (select 1 from claim))
+                for key share
+         ), last_to_number as (
+             select number_turn, sent_at
+               from sms_sent
+              where partner_id = $1
+                and number = $18
+                and $27 is not null
+                and exists (select from number)
+              order by number_turn desc
+              limit 1
+                for key share skip locked
+         ), last_for_person as (
+             select person_turn, sent_at
+               from sms_sent
+              where partner_id = $1
+                and person_id = $17
+                and $27 is not null
+                and exists (select from number)
+              order by person_turn desc
+              limit 1
+                for key share skip locked
+         ), counted as (
+             insert into sms_sent (partner_id, message_id, number, number_turn, person_id, person_turn, sent_at)
+             select partner_id, $19, $18, $31 + 1, $17, $33 + 1, $27
+               from number
+              where $27 is not null
+                and coalesce((select number_turn from last_to_number), 0) = $31
+                and coalesce((select sent_at from last_to_number), 0) = $32
+                and coalesce((select person_turn from last_for_person), 0) = $33
+                and coalesce((select sent_at from last_for_person), 0) = $34
+             on conflict do nothing
+             returning partner_id
+         ), opened as (
+             insert into person
+                 ( partner_id, person_id, binding_id, binding_key_id, binding_key, binding_key_purpose
+                 , binding_device_name, binding_otp_version, binding_created_at, binding_expires_at )
+             select partner_id, person_id, $19, $20, $21, $22, $23, $24, $25, $26
+               from number
+              where $27 is null
+                 or exists (select from counted)
+             on conflict (partner_id, person_id) do update
+                set binding_id = excluded.binding_id
+                  , binding_key_id = excluded.binding_key_id
+                  , binding_key = excluded.binding_key
+                  , binding_key_purpose = excluded.binding_key_purpose
+                  , binding_device_name = excluded.binding_device_name
+                  , binding_otp_version = excluded.binding_otp_version
+                  , binding_created_at = excluded.binding_created_at
+                  , binding_expires_at = excluded.binding_expires_at
+                  , binding_wrong_signatures = 0
+                  , binding_closed_at = null
+             returning partner_id
+         ), rate as (
+             insert into sms_partner_rate as rate (partner_id, ahead_to)
+             select partner_id, $27 + $28
+               from counted
+             on conflict (partner_id) do update
+                set ahead_to = case when rate.ahead_to > $27 and rate.ahead_to < $30 then rate.ahead_to else $27 end + $28
+              where case when rate.ahead_to > $27 and rate.ahead_to < $30 then rate.ahead_to else $27 end + $28 - $27 <= $29
+             returning partner_id
+         ), event as (
+             insert into audit_pending
+                 ( partner_id, event_id, client_id, action, outcome, person_id, person_salt, person_digest
+                 , object_id, key_id, occurred_at, country )
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+               from opened
+         ), kept as (
+             update idempotent_request
+                set outcome = $15
+                  , request_id = $16
+               from opened
+              where idempotent_request.partner_id = $1
+                and scope = $13
+                and claim_id = $14
+         )
+         select cast(case when $27 is null or exists (select from rate) then '1'
+                          else 'overtaken by another request: nothing was changed' end as bigint) as opened
+           from opened";
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        let Self { partner, binding, sms, record } = self;
+        bind_record(query, partner, record)
+            .bind(binding.person_id.as_str().to_owned())
+            .bind(binding.number.as_e164().to_owned())
+            .bind(binding.id.uuid())
+            .bind(binding.key_id.uuid())
+            .bind(binding.public_key.as_bytes().to_vec())
+            .bind(binding.key_purpose.as_str().to_owned())
+            .bind(binding.name.as_ref().map(|name| name.as_str().to_owned()))
+            .bind(i64::from(binding.otp_version))
+            .bind(binding.life.created_at)
+            .bind(binding.life.expires_at)
+            .bind(sms.map(|sms| sms.at.timestamp_micros()))
+            .bind(sms.map(|sms| sms.interval))
+            .bind(sms.map(|sms| sms.horizon))
+            .bind(sms.map(SmsSpend::too_far_ahead))
+            .bind(sms.map(|sms| sms.last_to_number.turn))
+            .bind(sms.map(|sms| sms.last_to_number.sent_at))
+            .bind(sms.map(|sms| sms.last_for_person.turn))
+            .bind(sms.map(|sms| sms.last_for_person.sent_at))
+    }
 }
 
 struct AcceptBinding<'a> {

@@ -13,6 +13,7 @@ use crate::domain::sms::limits::{SmsHistory, SmsSpend, SmsTurn, SmsUse};
 use crate::store::dialect::Dialect;
 use crate::store::pool::Transaction;
 use crate::store::rows::column;
+use crate::store::statement::{Bound, Statement};
 use crate::store::{Result, StoreError};
 
 /// The columns that [`sms_use`] reads, of a statement whose number is `n`, and which has the partner as $1 and the person as
@@ -73,30 +74,6 @@ macro_rules! last_sms_for_person {
 }
 pub(in crate::store) use last_sms_for_person;
 
-/// How far ahead of its rate the partner in this column is: an instant that lies further ahead than a partner can get was
-/// made by a wrong clock, or while limits were only watched, and counts for nothing. Takes the column, now, and the
-/// instant from which on it is too far.
-macro_rules! ahead_of_rate {
-    ($ahead_to:literal, $now:literal, $too_far:literal) => {
-        concat!(
-            "case when ",
-            $ahead_to,
-            " > ",
-            $now,
-            " and ",
-            $ahead_to,
-            " < ",
-            $too_far,
-            " then ",
-            $ahead_to,
-            " else ",
-            $now,
-            " end"
-        )
-    };
-}
-pub(in crate::store) use ahead_of_rate;
-
 /// Reads [`sms_use_columns`].
 pub(in crate::store) fn sms_use<DB: Dialect>(row: &DB::Row) -> Result<SmsUse> {
     let history = |name: &'static str| {
@@ -116,12 +93,23 @@ fn sms_turn(word: &str) -> Option<SmsTurn> {
     Some(SmsTurn { turn: turn.parse().ok()?, sent_at: sent_at.parse().ok()? })
 }
 
-/// Counts a message. False when a limit stands against it by now, or another message was counted since the limits were
-/// read; then the transaction is to be rolled back.
+/// Counts a message and charges the partner for it. False when a limit stands against it by now, or another message was
+/// counted since the limits were read; then the transaction is to be rolled back.
 ///
 /// To be called after the number's own row is held and before the person's is: number, challenge, message, person, partner is
 /// the order of these locks everywhere.
 pub(in crate::store) async fn spend_sms<DB: Dialect>(
+    transaction: &mut Transaction<DB>,
+    partner: &PartnerId,
+    (message, number, person): (Uuid, &MobileNumber, &PersonId),
+    spend: &SmsSpend,
+) -> Result<bool> {
+    Ok(count_sms(transaction, partner, (message, number, person), spend).await?
+        && charge_partner(transaction, partner, spend).await?)
+}
+
+/// Counts a message. False when another message was counted since the limits were read.
+pub(in crate::store) async fn count_sms<DB: Dialect>(
     transaction: &mut Transaction<DB>,
     partner: &PartnerId,
     (message, number, person): (Uuid, &MobileNumber, &PersonId),
@@ -156,27 +144,41 @@ pub(in crate::store) async fn spend_sms<DB: Dialect>(
     .bind(person.as_str().to_owned())
     .bind(spend.last_for_person.turn + 1)
     .bind(spend.at.timestamp_micros());
-    if counted.fetch_all(&mut **transaction).await?.is_empty() {
-        return Ok(false);
-    }
-    let at_rate = sqlx::query(concat!(
-        "insert into sms_partner_rate (partner_id, ahead_to)
+    Ok(!counted.fetch_all(&mut **transaction).await?.is_empty())
+}
+
+/// Charges the partner's rate for a message. False when the partner is at its rate by now.
+pub(in crate::store) async fn charge_partner<DB: Dialect>(
+    transaction: &mut Transaction<DB>,
+    partner: &PartnerId,
+    spend: &SmsSpend,
+) -> Result<bool> {
+    Ok(!transaction.rows(ChargePartner { partner, spend }).await?.is_empty())
+}
+
+/// An instant that lies further ahead than a partner can get was made by a wrong clock, or while limits were only watched, and
+/// counts for nothing.
+struct ChargePartner<'a> {
+    partner: &'a PartnerId,
+    spend: &'a SmsSpend,
+}
+
+impl<DB: Dialect> Statement<DB> for ChargePartner<'_> {
+    const SQL: &'static str = "insert into sms_partner_rate as rate (partner_id, ahead_to)
          values ($1, $2 + $3)
          on conflict (partner_id) do update
-            set ahead_to = ",
-        ahead_of_rate!("sms_partner_rate.ahead_to", "$2", "$5"),
-        " + $3
-          where ",
-        ahead_of_rate!("sms_partner_rate.ahead_to", "$2", "$5"),
-        " + $3 - $2 <= $4
-         returning partner_id"
-    ))
-    .bind(partner.as_str().to_owned())
-    .bind(spend.at.timestamp_micros())
-    .bind(spend.interval)
-    .bind(spend.horizon)
-    .bind(spend.too_far_ahead());
-    Ok(!at_rate.fetch_all(&mut **transaction).await?.is_empty())
+            set ahead_to = case when rate.ahead_to > $2 and rate.ahead_to < $5 then rate.ahead_to else $2 end + $3
+          where case when rate.ahead_to > $2 and rate.ahead_to < $5 then rate.ahead_to else $2 end + $3 - $2 <= $4
+         returning partner_id";
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        query
+            .bind(self.partner.as_str().to_owned())
+            .bind(self.spend.at.timestamp_micros())
+            .bind(self.spend.interval)
+            .bind(self.spend.horizon)
+            .bind(self.spend.too_far_ahead())
+    }
 }
 
 /// Takes back a message that no provider took: it counts for nothing, and keeps its turns, so that no request that has read
