@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::person::{PartnerId, PersonId};
+use crate::domain::challenges::ChallengeKind;
 use crate::domain::numbers::country::Country;
 
 /// A SHA-256 digest.
@@ -21,23 +22,33 @@ pub const OPERATOR: &str = "operator";
 /// The outcome of what was done as asked. Every other word says why it was refused.
 pub const ACCEPTED: &str = "accepted";
 
-/// Makes the enum of actions, the list of them and their names, so that none of the three can lack one.
+/// Makes the enum of actions, the list of them and their names, so that none of the three can lack one. Those of challenges
+/// are named by the kinds.
 macro_rules! actions {
     [$($(#[$doc:meta])+ $action:ident = $name:literal,)+] => {
         /// What was attempted.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum AuditAction {
+            /// A client asked for a challenge.
+            ChallengeAsked(ChallengeKind),
+            /// A client passed on an answer to a challenge.
+            ChallengeAnswered(ChallengeKind),
             $($(#[$doc])+ $action,)+
         }
 
         impl AuditAction {
             /// Every action.
-            pub const ALL: &'static [Self] = &[$(Self::$action,)+];
+            pub fn all() -> impl Iterator<Item = Self> {
+                let of_kind = |kind| [Self::ChallengeAsked(kind), Self::ChallengeAnswered(kind)];
+                ChallengeKind::ALL.into_iter().flat_map(of_kind).chain([$(Self::$action,)+])
+            }
 
             /// Its name in the trail.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
+                    Self::ChallengeAsked(kind) => kind.asked(),
+                    Self::ChallengeAnswered(kind) => kind.answered(),
                     $(Self::$action => $name,)+
                 }
             }
@@ -46,10 +57,6 @@ macro_rules! actions {
 }
 
 actions![
-    /// A client asked for a device.
-    BindingAsked = "binding.asked",
-    /// A client answered a signature challenge.
-    BindingAnswered = "binding.answered",
     /// A client wished to add a key to a device.
     KeyAdded = "key.added",
     /// A client deleted a device.
@@ -58,10 +65,6 @@ actions![
     NumberCreated = "number.created",
     /// A client vouched for a person's number.
     NumberAsserted = "number.asserted",
-    /// A client asked for a code to confirm a number.
-    NumberCodeAsked = "number.code_asked",
-    /// A client passed on the code that a person typed.
-    NumberConfirmed = "number.confirmed",
     /// A client took a person's number away.
     NumberDeleted = "number.deleted",
     /// The operator made a client.
@@ -189,7 +192,7 @@ mod tests {
         AuditEvent {
             id: Uuid::from_u128(7),
             client_id: "client".to_owned(),
-            action: AuditAction::BindingAsked.as_str().into(),
+            action: AuditAction::ChallengeAsked(ChallengeKind::Binding).as_str().into(),
             outcome: ACCEPTED.into(),
             subject: Some(AuditSubject::new(PersonId::parse("ada").unwrap(), [1; 16])),
             object_id: Some(Uuid::from_u128(8)),

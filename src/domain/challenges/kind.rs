@@ -10,12 +10,33 @@ pub enum ChallengeKind {
 }
 
 impl ChallengeKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Binding, Self::Number];
+
     /// In a word, for the metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Binding => "binding",
             Self::Number => "number",
+        }
+    }
+
+    /// What asking for one is called in the audit trail.
+    #[must_use]
+    pub const fn asked(self) -> &'static str {
+        match self {
+            Self::Binding => "binding.asked",
+            Self::Number => "number.code_asked",
+        }
+    }
+
+    /// What answering one is called in the audit trail.
+    #[must_use]
+    pub const fn answered(self) -> &'static str {
+        match self {
+            Self::Binding => "binding.answered",
+            Self::Number => "number.confirmed",
         }
     }
 

@@ -70,7 +70,7 @@ impl Service {
         let now = self.clock.now();
         let (id, life) = self.challenge_from(now);
         let key_id = KeyId::mint(now, self.entropy.bytes());
-        let mut attempt = self.audit_scope(caller, AuditAction::BindingAsked, run);
+        let mut attempt = self.audit_scope(caller, AuditAction::ChallengeAsked(ChallengeKind::Binding), run);
         self.about(&mut attempt, &wish.person_id);
         attempt.on(id.uuid());
         attempt.with_key(key_id);
@@ -92,7 +92,7 @@ impl Service {
         answer: Result<BindingAnswer, Faults>,
         run: Option<Run>,
     ) -> Result<(), NotDone> {
-        let mut attempt = self.audit_scope(caller, AuditAction::BindingAnswered, run);
+        let mut attempt = self.audit_scope(caller, AuditAction::ChallengeAnswered(ChallengeKind::Binding), run);
         attempt.on(id.uuid());
         self.answer(&Answered { caller, id }, answer, attempt).await
     }

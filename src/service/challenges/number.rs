@@ -26,7 +26,7 @@ impl Service {
         language: Option<Language>,
         run: Option<Run>,
     ) -> Result<NumberRecord, NotDone> {
-        let mut attempt = self.audit_scope(caller, AuditAction::NumberCodeAsked, run);
+        let mut attempt = self.audit_scope(caller, AuditAction::ChallengeAsked(ChallengeKind::Number), run);
         self.about(&mut attempt, person);
         self.send_code(&Asked { person, number, language }, attempt).await
     }
@@ -40,7 +40,7 @@ impl Service {
         code: Otp,
         run: Option<Run>,
     ) -> Result<NumberRecord, NotDone> {
-        let mut attempt = self.audit_scope(caller, AuditAction::NumberConfirmed, run);
+        let mut attempt = self.audit_scope(caller, AuditAction::ChallengeAnswered(ChallengeKind::Number), run);
         self.about(&mut attempt, person);
         self.answer(&Answered { person, number }, Ok(code), attempt).await
     }

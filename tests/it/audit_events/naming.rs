@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use device_management::domain::audit::{ACCEPTED, AuditAction};
+use device_management::domain::challenges::ChallengeKind;
 use device_management::domain::clients::Permissions;
 use device_management::domain::numbers::country::Country;
 use device_management::domain::person::{PartnerId, PersonId};
@@ -38,17 +39,17 @@ use Names::{Always, Never, WhereItIsThere};
 /// Person, object and country of an event. A new action does not compile until it says what its events name.
 fn names(action: AuditAction, outcome: &str) -> [Names; 3] {
     match action {
-        AuditAction::BindingAsked => [Always, Always, Never],
-        AuditAction::BindingAnswered | AuditAction::KeyAdded | AuditAction::DeviceDeleted => {
+        AuditAction::ChallengeAsked(ChallengeKind::Binding) => [Always, Always, Never],
+        AuditAction::ChallengeAnswered(ChallengeKind::Binding) | AuditAction::KeyAdded | AuditAction::DeviceDeleted => {
             [WhereItIsThere, Always, Never]
         }
         // Refused without a number that it would be about.
         AuditAction::NumberCreated | AuditAction::NumberAsserted => {
             [Always, if matches!(outcome, ACCEPTED | "exists") { Always } else { Never }, Never]
         }
-        AuditAction::NumberCodeAsked | AuditAction::NumberConfirmed | AuditAction::NumberDeleted => {
-            [Always, if outcome == "not_found" { Never } else { Always }, Never]
-        }
+        AuditAction::ChallengeAsked(ChallengeKind::Number)
+        | AuditAction::ChallengeAnswered(ChallengeKind::Number)
+        | AuditAction::NumberDeleted => [Always, if outcome == "not_found" { Never } else { Always }, Never],
         // Of an erased person the object is the id that stands in their place.
         AuditAction::ClientCreated
         | AuditAction::ClientRotated
@@ -74,9 +75,8 @@ pub(super) async fn assert_named(app: &TestApp) {
     for row in sql::texts(app.database.url(), &query).await {
         let words: Vec<&str> = row.split(' ').collect();
         let [action, outcome, found @ ..] = &words[..] else { panic!("{row}") };
-        let action = AuditAction::ALL.iter().find(|known| known.as_str() == *action).expect("a known action");
-        for ((name, expected), found) in ["person", "object", "country"].iter().zip(names(*action, outcome)).zip(found)
-        {
+        let action = AuditAction::all().find(|known| known.as_str() == *action).expect("a known action");
+        for ((name, expected), found) in ["person", "object", "country"].iter().zip(names(action, outcome)).zip(found) {
             let is_as_expected = match expected {
                 Always => *found == "yes",
                 Never => *found == "no",
@@ -140,7 +140,7 @@ async fn each_action_names_person_and_object(app: TestApp) {
     // Last: it takes the person out of the events.
     operator.erase("ada").await;
     seen.extend(new_events(&app).await);
-    let all: BTreeSet<String> = AuditAction::ALL.iter().map(|action| format!("{} accepted", action.as_str())).collect();
+    let all: BTreeSet<String> = AuditAction::all().map(|action| format!("{} accepted", action.as_str())).collect();
     assert_eq!(seen, all);
 }
 

@@ -30,7 +30,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use device_management::crypto::PublicKey;
 use device_management::domain::audit::{ACCEPTED, AuditAction, AuditEvent, AuditSubject};
 use device_management::domain::challenges::{
-    Acceptance, ChallengeId, ChallengeLife, ChallengeRules, Judgement, NewBinding, WrongSignature, judge,
+    Acceptance, ChallengeId, ChallengeKind, ChallengeLife, ChallengeRules, Judgement, NewBinding, WrongSignature, judge,
 };
 use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::failure_budget::FailureBudget;
@@ -219,7 +219,7 @@ fn record() -> AuditRecord {
     AuditRecord::from(AuditEvent {
         id: fresh_id(),
         client_id: "client".to_owned(),
-        action: AuditAction::BindingAsked.as_str().into(),
+        action: AuditAction::ChallengeAsked(ChallengeKind::Binding).as_str().into(),
         outcome: ACCEPTED.into(),
         subject: None,
         object_id: None,
