@@ -2,7 +2,7 @@
 //!
 //! Each kind is one statement of its own that looks for the oldest. Nothing that is alive is touched: the instant at which
 //! something ends is in the condition. What has an id of its own is found by the instant in that id (RFC 9562 section 5.7), so
-//! that no index on when it ends has to be written to by requests. See `docs/decisions/0026-keys-and-indexes.md`.
+//! that no index on when it ends has to be written to by requests. See `docs/decisions/0029-keys-and-indexes.md`.
 //!
 //! The size of a batch is written out in the statements: of a parameter Postgres would assume that it is a tenth of the
 //! table, and read all of the table to find them.
