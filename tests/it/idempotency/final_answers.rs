@@ -192,20 +192,22 @@ async fn failures(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
     assert!(!plan.mend(), "it broke");
     freed.again(refused, "service_unavailable", acme, call, &good).await;
 
-    // A database that makes every change come to nothing, as if another request of the person had always been faster.
+    // A database in which no message takes its turn, as if another request of the person had always been faster.
     let (overtake, let_be) = match app.database.engine() {
         Engine::Sqlite => (
-            "create trigger overtaken before insert on person begin select raise(ignore); end",
+            "create trigger overtaken before insert on sms_sent begin select raise(ignore); end",
             "drop trigger overtaken",
         ),
         Engine::Postgres | Engine::Distributed => (
             "create function overtaken() returns trigger language plpgsql as 'begin return null; end';
-             create trigger overtaken before insert on person for each row execute function overtaken()",
-            "drop trigger overtaken on person",
+             create trigger overtaken before insert on sms_sent for each row execute function overtaken()",
+            "drop trigger overtaken on sms_sent",
         ),
     };
+    app.advance(TimeDelta::minutes(1));
+    let limited = acme.through(app.replica(&[("SMS_LIMITS", "enforce")]).await);
     sql::execute(url, overtake).await;
-    let refused = send(acme, "conflict", "POST", DEVICES, &good).await;
+    let refused = send(&limited, "conflict", "POST", DEVICES, &good).await;
     assert_eq!(refused.headers["retry-after"], "1");
     sql::execute(url, let_be).await;
     freed.again(refused, "conflict", acme, call, &good).await;
