@@ -63,8 +63,8 @@ def fill(postgres, devices, already=0):
             f"""
             insert into person (partner_id, person_id, bound_devices)
             select {partner_sql()}, {person_sql()}, 1 from {number_sql(first, last)} order by 1, 2;
-            insert into device (device_id, partner_id, state, person_id, name, created_at, bound_at, binding_fingerprint, live_keys)
-            select {uuid_sql(0)}, {partner_sql()}, 'live', {person_sql()}, 'A phone like any other'
+            insert into device (device_id, partner_id, person_id, name, created_at, bound_at, binding_fingerprint, live_keys)
+            select {uuid_sql(0)}, {partner_sql()}, {person_sql()}, 'A phone like any other'
                  , now() - interval '1 day', now() - interval '1 day', {random_bytes("n")}, 1
               from {number_sql(first, last)};
             insert into device_key (key_id, device_id, partner_id, public_key, purpose, created_at, used_at)

@@ -95,12 +95,11 @@ create unique index challenge_number_code on challenge (partner_id, person_id) w
 
 -- Bound devices and the tombstones of deleted ones. A pending device is not here: nothing can find it by mistake.
 --
--- The state stands before the id in both indexes. So a page of live devices does not read through tombstones, however many
--- there are, and a device that is bound costs two index entries and not one more for each kind of list. A lookup by id names
--- both states.
+-- A request finds a device by its id. In the indexes of the lists the state stands before the id, so that a page of live
+-- devices does not read through tombstones, however many there are.
 create table device (
     partner_id          text    not null,
-    state               text    not null, -- `live` or `deleted`
+    state               text    not null default 'live', -- or `deleted`
     device_id           blob    not null, -- made when the registration began, so lists in its order are in that of time
     person_id           text    not null,
     name                text,
@@ -109,9 +108,10 @@ create table device (
     binding_fingerprint blob    not null, -- of the accepted signature, to know a repeat
     live_keys           integer not null check (live_keys >= 0),
     deleted_at          text,
-    primary key (partner_id, state, device_id)
+    primary key (partner_id, device_id)
 ) strict;
 
+create index device_of_partner on device (partner_id, state, device_id);
 create index device_of_person on device (partner_id, person_id, state, device_id);
 
 -- How many devices a partner has that has too many to be counted for each list. Counted in the background.
@@ -144,7 +144,7 @@ create table fraud_assessment (
     assessment_id blob    not null, -- made when the device was assessed
     partner_id    text    not null,
     person_id     text    not null,
-    device_id     blob    not null, -- the device, or device to be
+    object_id     blob    not null, -- what was assessed: the device, or device to be
     action        text    not null,
     state         text    not null, -- approve, review, decline, or why there is no verdict
     score         real,

@@ -1,20 +1,19 @@
-//! What a fraud check said and what we did about it, as it is recorded: never the payload that was assessed.
+//! What a fraud check said and what followed: never the payload that was assessed.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::id::DeviceId;
 use super::person::PersonId;
 
-/// One assessment, as the record keeps it (contract section 6).
+/// One fraud assessment.
 #[derive(Clone, Debug)]
-pub struct FraudRecord {
+pub struct FraudAssessment {
     /// The id that we gave the provider as `transaction_id`.
     pub id: Uuid,
     /// The person that was assessed.
     pub person_id: PersonId,
-    /// The device, or device to be, that it was about.
-    pub device_id: DeviceId,
+    /// What it was about: the device, or device to be.
+    pub object_id: Uuid,
     /// `device_binding`, `device_verification` or `device_key_creation`.
     pub action: &'static str,
     /// `approve`, `review`, `decline`, or in a word why there is no verdict, such as `timeout`.

@@ -1,8 +1,10 @@
 //! Asks the fraud check and turns its answer into a record.
 
+use uuid::Uuid;
+
 use crate::domain::devices::device_data::DeviceData;
-use crate::domain::fraud::FraudRecord;
-use crate::domain::id::{DeviceId, uuid_v7};
+use crate::domain::fraud::FraudAssessment;
+use crate::domain::id::uuid_v7;
 use crate::domain::person::PersonId;
 use crate::fraud::policy::Decision;
 use crate::fraud::{FraudAction, FraudQuery};
@@ -13,8 +15,8 @@ use crate::service::audit::scope::AuditScope;
 pub(super) struct ToAssess<'a> {
     pub(super) action: FraudAction,
     pub(super) person: &'a PersonId,
-    /// The device, or device to be.
-    pub(super) device: DeviceId,
+    /// What is assessed: the device, or device to be.
+    pub(super) object: Uuid,
     pub(super) device_data: &'a DeviceData,
 }
 
@@ -31,8 +33,8 @@ impl Service {
     }
 
     /// `None` when nothing was assessed: there is no provider, or nothing that it understands.
-    async fn assess(&self, question: ToAssess<'_>) -> Option<FraudRecord> {
-        let ToAssess { action, person, device, device_data } = question;
+    async fn assess(&self, question: ToAssess<'_>) -> Option<FraudAssessment> {
+        let ToAssess { action, person, object, device_data } = question;
         let device_data = device_data.expose();
         let assessed_at = self.clock.now();
         let id = uuid_v7(assessed_at, self.entropy.bytes());
@@ -41,12 +43,12 @@ impl Service {
         let state = judgement.state();
         let allowed = judgement.decision == Decision::Allow;
         let action = action.as_str();
-        tracing::info!(target: "audit", { fraud.action = action, fraud.state = state, device.id = %device, allowed }, "device assessed");
+        tracing::info!(target: "audit", { fraud.action = action, fraud.state = state, device.id = %object, allowed }, "device assessed");
         let assessment = judgement.outcome.ok();
-        Some(FraudRecord {
+        Some(FraudAssessment {
             id,
             person_id: person.clone(),
-            device_id: device,
+            object_id: object,
             action,
             state,
             score: assessment.as_ref().and_then(|assessment| assessment.score),

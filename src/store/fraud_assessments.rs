@@ -1,6 +1,6 @@
 //! The record of fraud checks. It has no method of its own: an assessment is written down with whatever followed from it.
 
-use crate::domain::fraud::FraudRecord;
+use crate::domain::fraud::FraudAssessment;
 use crate::domain::person::PartnerId;
 use crate::store::dialect::Dialect;
 use crate::store::statement::{Bound, Statement};
@@ -8,12 +8,12 @@ use crate::store::statement::{Bound, Statement};
 /// Writes down what a fraud check said, within the transaction of what followed from it.
 pub(super) struct InsertAssessment<'a> {
     pub(super) partner: &'a PartnerId,
-    pub(super) fraud: &'a FraudRecord,
+    pub(super) fraud: &'a FraudAssessment,
 }
 
 impl<DB: Dialect> Statement<DB> for InsertAssessment<'_> {
     const SQL: &'static str = "insert into fraud_assessment
-             ( assessment_id, partner_id, person_id, device_id, action, state, score, provider_id, latency_ms
+             ( assessment_id, partner_id, person_id, object_id, action, state, score, provider_id, latency_ms
              , allowed, assessed_at )
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
@@ -23,7 +23,7 @@ impl<DB: Dialect> Statement<DB> for InsertAssessment<'_> {
             .bind(fraud.id)
             .bind(self.partner.as_str().to_owned())
             .bind(fraud.person_id.as_str().to_owned())
-            .bind(fraud.device_id.uuid())
+            .bind(fraud.object_id)
             .bind(fraud.action.to_owned())
             .bind(fraud.state.to_owned())
             .bind(fraud.score)

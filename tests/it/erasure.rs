@@ -77,7 +77,7 @@ async fn leave_traces(app: &TestApp, id: &str, number: u8) {
     let [one, other] = [0, 100].map(|more| write.uuid(Uuid::from_bytes([number + more; 16])));
     let bytes = write.bytes(&[number; 32]);
     let statements = format!(
-        "insert into fraud_assessment (assessment_id, partner_id, person_id, device_id, action, state, provider_id
+        "insert into fraud_assessment (assessment_id, partner_id, person_id, object_id, action, state, provider_id
                                      , latency_ms, allowed, assessed_at)
          values ({one}, 'acme', '{id}', {one}, 'device_verification', 'approve', 'seon-{number}', 1, 'yes', {at});
          insert into idempotent_request (scope, claim_id, digest, partner_id, person_id, claimed_at, lease_until, outcome)
@@ -278,7 +278,7 @@ async fn leave_many(app: &TestApp, events: usize, assessments: usize) {
         })
         .collect();
     let insertion = format!(
-        "insert into fraud_assessment (assessment_id, partner_id, person_id, device_id, action, state, latency_ms
+        "insert into fraud_assessment (assessment_id, partner_id, person_id, object_id, action, state, latency_ms
                                      , allowed, assessed_at) values {}",
         rows.join(", ")
     );

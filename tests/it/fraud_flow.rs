@@ -315,9 +315,9 @@ async fn bind(app: &TestApp, client: &TestClient, device_data: &str) -> String {
 async fn recorded(app: &TestApp) -> Vec<String> {
     // Ids are bytes on one database and UUIDs on the other; both become plain hexadecimal.
     let (url, id) = match app.database.engine() {
-        crate::harness::Engine::Sqlite => (app.database.url(), "lower(hex(device_id))"),
+        crate::harness::Engine::Sqlite => (app.database.url(), "lower(hex(object_id))"),
         crate::harness::Engine::Postgres | crate::harness::Engine::Distributed => {
-            (app.database.url(), "replace(cast(device_id as text), '-', '')")
+            (app.database.url(), "replace(cast(object_id as text), '-', '')")
         }
     };
     let query = format!(

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::audit::{ACCEPTED, AuditAction, AuditEvent, AuditSubject};
 use crate::domain::clients::Caller;
-use crate::domain::fraud::FraudRecord;
+use crate::domain::fraud::FraudAssessment;
 use crate::domain::id::{KeyId, uuid_v7};
 use crate::domain::idempotency::{KeptOutcome, Run};
 use crate::domain::person::{PartnerId, PersonId};
@@ -20,7 +20,7 @@ use crate::store::AuditRecord;
 pub(in crate::service) struct AuditScope<'a> {
     pub(in crate::service) partner: &'a PartnerId,
     event: AuditEvent,
-    fraud: Option<FraudRecord>,
+    fraud: Option<FraudAssessment>,
     run: Option<Run>,
 }
 
@@ -95,7 +95,7 @@ impl AuditScope<'_> {
     }
 
     /// What the fraud check said, if it was asked and said something.
-    pub(in crate::service) fn assessment(&mut self) -> &mut Option<FraudRecord> {
+    pub(in crate::service) fn assessment(&mut self) -> &mut Option<FraudAssessment> {
         &mut self.fraud
     }
 

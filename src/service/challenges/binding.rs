@@ -133,7 +133,7 @@ impl Sending for Asked {
         Some(ToAssess {
             action: FraudAction::DeviceBinding,
             person: &self.wish.person_id,
-            device: self.challenge.id.bound_device(),
+            object: self.challenge.id.uuid(),
             device_data: self.wish.device_data.as_ref()?,
         })
     }
@@ -245,7 +245,7 @@ impl Answering for Answered<'_> {
         Some(ToAssess {
             action: FraudAction::DeviceVerification,
             person: &binding.person_id,
-            device: binding.id.bound_device(),
+            object: binding.id.uuid(),
             device_data: answer.device_data.as_ref()?,
         })
     }

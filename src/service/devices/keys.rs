@@ -107,7 +107,7 @@ impl Answering for Vouched {
         Some(ToAssess {
             action: FraudAction::DeviceKeyCreation,
             person: &found.device.person_id,
-            device: self.0,
+            object: self.0.uuid(),
             device_data: wish.device_data.as_ref()?,
         })
     }

@@ -4,7 +4,7 @@
 //! written down alone.
 
 use crate::domain::audit::AuditEvent;
-use crate::domain::fraud::FraudRecord;
+use crate::domain::fraud::FraudAssessment;
 use crate::domain::idempotency::KeptOutcome;
 use crate::domain::person::PartnerId;
 use crate::store::audit::events::InsertEvent;
@@ -21,7 +21,7 @@ pub struct AuditRecord {
     /// What happened.
     pub event: AuditEvent,
     /// What the fraud check said, when it was asked.
-    pub fraud: Option<FraudRecord>,
+    pub fraud: Option<FraudAssessment>,
     /// The outcome, when the request came with an idempotency key.
     pub kept: Option<KeptOutcome>,
 }

@@ -112,7 +112,6 @@ impl<DB: Dialect> BindingOutcomes for SqlStore<DB> {
                                and state = 'live' then 1 else 0 end as bigint) as repeated
                from device
               where partner_id = $2
-                and state in ('live', 'deleted')
                 and device_id = $1
              union all
              select person_id, 0

@@ -82,7 +82,6 @@ impl<DB: Dialect> Keys for SqlStore<DB> {
                                     and k.device_id = d.device_id
                                     and cast(k.deleted_at as text) is null
               where d.partner_id = $2
-                and d.state in ('live', 'deleted')
                 and d.device_id = $1
               order by k.created_at, k.key_id",
         )

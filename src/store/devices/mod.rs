@@ -52,7 +52,6 @@ impl<DB: Dialect> Devices for SqlStore<DB> {
             "select device_id, person_id, name, created_at, deleted_at
                from device
               where partner_id = $2
-                and state in ('live', 'deleted')
                 and device_id = $1",
         )
         .bind(id.uuid())

@@ -49,7 +49,7 @@ const FILLING: &str = "
       from device;
 
     insert into fraud_assessment
-        (assessment_id, partner_id, person_id, device_id, action, state, latency_ms, allowed, assessed_at)
+        (assessment_id, partner_id, person_id, object_id, action, state, latency_ms, allowed, assessed_at)
     select device_id, partner_id, person_id, device_id, 'device_binding', 'approve', 1, 'yes', created_at
       from device;
 

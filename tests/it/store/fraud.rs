@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use device_management::domain::challenges::Acceptance;
 use device_management::domain::devices::key::KeyPurpose;
-use device_management::domain::fraud::FraudRecord;
+use device_management::domain::fraud::FraudAssessment;
 use device_management::store::{Accepted, AddedKey, NewKey};
 
 use super::{
@@ -22,7 +22,7 @@ in_every_form![
 async fn an_assessment_is_recorded_as_it_was(it: TestStore) {
     let ada = person("ada");
     let full = assessment(&binding(&ada, 1));
-    let bare = FraudRecord {
+    let bare = FraudAssessment {
         score: None,
         provider_id: None,
         allowed: false,

@@ -34,7 +34,7 @@ use device_management::domain::challenges::{
 };
 use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::failure_budget::FailureBudget;
-use device_management::domain::fraud::FraudRecord;
+use device_management::domain::fraud::FraudAssessment;
 use device_management::domain::id::{DeviceId, KeyId, NumberId};
 use device_management::domain::numbers::MobileNumber;
 use device_management::domain::person::{PartnerId, PersonId};
@@ -230,19 +230,19 @@ fn record() -> AuditRecord {
 }
 
 /// The same with an assessment.
-fn assessed(fraud: FraudRecord) -> AuditRecord {
+fn assessed(fraud: FraudAssessment) -> AuditRecord {
     let mut record = record();
     record.event.subject = Some(AuditSubject::new(fraud.person_id.clone(), [7; 16]));
-    record.event.object_id = Some(fraud.device_id.uuid());
+    record.event.object_id = Some(fraud.object_id);
     AuditRecord { fraud: Some(fraud), ..record }
 }
 
 /// An assessment of the attempt's device.
-fn assessment(binding: &NewBinding) -> FraudRecord {
-    FraudRecord {
+fn assessment(binding: &NewBinding) -> FraudAssessment {
+    FraudAssessment {
         id: fresh_id(),
         person_id: binding.person_id.clone(),
-        device_id: binding.id.bound_device(),
+        object_id: binding.id.uuid(),
         action: "device_verification",
         state: "approve",
         score: Some(12.5),
