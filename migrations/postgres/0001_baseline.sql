@@ -223,7 +223,7 @@ create table sms_conversion (
     primary key (partner_id, country, sent_in_minute)
 );
 
--- Judgements look at the newest minutes of everybody, housekeeping at the oldest.
+-- Judgements look at the newest minutes of all partners, housekeeping at the oldest.
 create index sms_conversion_minute on sms_conversion (sent_in_minute);
 
 -- From when on codes count again, after an operator had a look.
@@ -288,7 +288,7 @@ create table audit_seal (
 -- `audit export --since` finds its first batch by this.
 create index audit_seal_age on audit_seal (partner_id, sealed_at, seal);
 
--- The end of each partner's chain; whoever seals or erases holds this row.
+-- The end of each partner's chain. A sealer and an erasure hold this row while they work.
 create table audit_chain (
     partner_id text   not null primary key,
     seals      bigint not null,

@@ -1,4 +1,4 @@
-//! `/v1/persons/{person_id}/mobile_number` (contract section 5).
+//! `/v1/persons/{person_id}/mobile_number`.
 
 use axum::Json;
 use axum::extract::State;

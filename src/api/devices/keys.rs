@@ -1,4 +1,4 @@
-//! /v1/mfa/devices/{id}/keys (contract section 4.6).
+//! `/v1/mfa/devices/{id}/keys`.
 
 use axum::Json;
 use axum::extract::State;

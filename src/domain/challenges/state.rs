@@ -5,7 +5,7 @@
 //! open --superseded, declined--> closed  open --wrong answers up to the cap--> no attempts left
 //! ```
 //!
-//! Nothing leads back to open. Beside that, failures pause whoever they count against: then nothing is verified, and a
+//! Nothing leads back to open. Beside that, failures pause the person they count against: then nothing is verified, and a
 //! challenge that is still open after the pause goes on.
 
 use chrono::{DateTime, Utc};

@@ -134,7 +134,7 @@ impl AuditScope<'_> {
     }
 }
 
-/// An event that went well so far and is about nobody in particular yet.
+/// An event with the outcome `accepted` and without a subject yet.
 pub(in crate::service) fn event(
     client_id: &str,
     action: AuditAction,

@@ -62,7 +62,7 @@ pub trait Bindings {
     /// The attempt with this id, open or not. `None` once a newer one has superseded it.
     async fn binding(&self, partner: &PartnerId, id: ChallengeId) -> Result<Option<Binding>>;
 
-    /// Closes an attempt that can no longer succeed, and takes back its message if nobody took it. Without effect on an
+    /// Closes an attempt that can no longer succeed, and takes back its message if no provider took it. Without effect on an
     /// attempt that is closed already, but for the record.
     async fn close_binding(
         &self,

@@ -123,7 +123,7 @@ pub trait NumberChallenges {
         record: &AuditRecord,
     ) -> Result<Written>;
 
-    /// Ends an open code, and takes back its message if nobody took it.
+    /// Ends an open code, and takes back its message if no provider took it.
     async fn close_number_code(
         &self,
         partner: &PartnerId,

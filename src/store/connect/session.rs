@@ -39,7 +39,7 @@ const PINNED: [(&str, &str); 17] = [
     ("bytea_output", "hex"),
     // With `off` statements fail where the operator uses row security.
     ("row_security", "on"),
-    // A statement has one plan, whoever asks. Otherwise the first five executions on each connection are planned for their
+    // A statement has one plan for all partners. Otherwise the first five executions on each connection are planned for their
     // parameters, and go by what the statistics say of a partner that they may not know.
     ("plan_cache_mode", "force_generic_plan"),
     // With `log`, Postgres sends statements and what they were called with; sqlx would log them.
