@@ -12,7 +12,7 @@ use device_management::domain::clients::{Caller, Permissions};
 use device_management::domain::id::uuid_v7;
 use device_management::domain::person::PartnerId;
 use device_management::entropy::Entropy;
-use device_management::sms::{Accepted, Sms, SmsError, SmsSender};
+use device_management::sms::{HandedOver, Sms, SmsError, SmsSender};
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 use secrecy::ExposeSecret;
@@ -113,7 +113,7 @@ impl Entropy for Standstill {
 
 #[async_trait::async_trait]
 impl SmsSender for Standstill {
-    async fn send(&self, _sms: &Sms) -> Result<Accepted, SmsError> {
-        Ok(Accepted { provider: "nobody", provider_message_id: None })
+    async fn send(&self, _sms: &Sms) -> Result<HandedOver, SmsError> {
+        Ok(HandedOver { provider: "nobody", provider_message_id: None })
     }
 }

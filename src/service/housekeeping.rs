@@ -78,7 +78,7 @@ impl Policy {
     /// What of this kind ended before this instant is needed no more. `None` keeps all of it.
     fn useless_before(&self, litter: ExpiredRows, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match litter {
-            ExpiredRows::Attempts | ExpiredRows::Codes => Some(now - self.retention.challenges),
+            ExpiredRows::Bindings | ExpiredRows::Codes => Some(now - self.retention.challenges),
             ExpiredRows::Answers => Some(now - ANSWERS_KEPT_FOR),
             ExpiredRows::Messages => Some(now - WINDOW_MAX),
             ExpiredRows::Secrets => Some(now),

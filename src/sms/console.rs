@@ -7,7 +7,7 @@
 
 use async_trait::async_trait;
 
-use super::{Accepted, Sms, SmsError, SmsSender};
+use super::{HandedOver, Sms, SmsError, SmsSender};
 
 /// Where the lines stand; `RUST_LOG=sms.console=info` shows nothing else.
 pub const TARGET: &str = "sms.console";
@@ -23,9 +23,9 @@ impl Console {
 
 #[async_trait]
 impl SmsSender for Console {
-    async fn send(&self, sms: &Sms) -> Result<Accepted, SmsError> {
+    async fn send(&self, sms: &Sms) -> Result<HandedOver, SmsError> {
         let line = sms.text.expose().replace('\n', "\\n");
         tracing::info!(target: TARGET, reference = %sms.reference, "SMS to {}: {line}", sms.to);
-        Ok(Accepted { provider: Self::NAME, provider_message_id: None })
+        Ok(HandedOver { provider: Self::NAME, provider_message_id: None })
     }
 }

@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use crate::outbound::HttpUrl;
 use crate::sms::answer::{no_answer, refused};
-use crate::sms::{Accepted, Sms, SmsError, SmsSender};
+use crate::sms::{HandedOver, Sms, SmsError, SmsSender};
 
 /// `sha256=` and the HMAC-SHA256 of the raw body in lower-case hex (RFC 2104, FIPS 180-4).
 const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
@@ -103,7 +103,7 @@ impl Gateway {
 
 #[async_trait]
 impl SmsSender for Gateway {
-    async fn send(&self, sms: &Sms) -> Result<Accepted, SmsError> {
+    async fn send(&self, sms: &Sms) -> Result<HandedOver, SmsError> {
         let reference = sms.reference.hyphenated().to_string();
         let body = Body { to: sms.to.as_e164(), text: sms.text.expose(), reference: &reference };
         let body = serde_json::to_vec(&body).expect("three strings are always JSON");
@@ -112,7 +112,7 @@ impl SmsSender for Gateway {
         let request = request.header(CONTENT_TYPE, "application/json").header(name, value).body(body);
         let response = request.send().await.map_err(no_answer)?;
         if response.status().is_success() {
-            return Ok(Accepted { provider: Self::NAME, provider_message_id: None });
+            return Ok(HandedOver { provider: Self::NAME, provider_message_id: None });
         }
         Err(refused(response.status(), response.headers()))
     }

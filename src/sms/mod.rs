@@ -74,7 +74,7 @@ pub struct Sms {
 
 /// A provider took the message; whether the phone gets it is the network's business.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct HandedOver {
     /// The provider that took it.
     pub provider: &'static str,
     /// The provider's own id of the message, where it has one.
@@ -87,5 +87,5 @@ pub trait SmsSender: Send + Sync {
     /// Hands the message over once.
     ///
     /// Dropping the future may leave the message sent: whoever sets a deadline treats it as [`SmsError::Uncertain`].
-    async fn send(&self, sms: &Sms) -> Result<Accepted, SmsError>;
+    async fn send(&self, sms: &Sms) -> Result<HandedOver, SmsError>;
 }

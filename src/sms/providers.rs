@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 
 use super::circuit::{Circuit, CircuitSettings, Permit};
-use super::{Accepted, Fault, Sms, SmsError, SmsSender};
+use super::{Fault, HandedOver, Sms, SmsError, SmsSender};
 
 /// How the providers are tried.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl Providers {
         Ok(Self { list: list.into_iter().map(with_circuit).collect(), settings })
     }
 
-    async fn attempt(&self, provider: &Provider, permit: Permit<'_>, sms: &Sms) -> Result<Accepted, SmsError> {
+    async fn attempt(&self, provider: &Provider, permit: Permit<'_>, sms: &Sms) -> Result<HandedOver, SmsError> {
         let started = Instant::now();
         let result = timeout(self.settings.attempt_deadline, provider.sender.send(sms)).await;
         let result = result.unwrap_or(Err(SmsError::Uncertain(Fault::Deadline)));
@@ -92,7 +92,7 @@ impl Providers {
 impl SmsSender for Providers {
     /// The error is the last one of those who were asked, except that doubt stays: once a provider may have taken the
     /// message, a later refusal does not make it untaken.
-    async fn send(&self, sms: &Sms) -> Result<Accepted, SmsError> {
+    async fn send(&self, sms: &Sms) -> Result<HandedOver, SmsError> {
         let mut doubt = None;
         let mut last = None;
         for (provider, circuit) in &self.list {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{no_answer, refused, retry_after};
 use super::error::Fault;
 use super::twilio_errors::{Blame, blame};
-use super::{Accepted, Sms, SmsError, SmsSender};
+use super::{HandedOver, Sms, SmsError, SmsSender};
 use crate::outbound::{BodyError, HttpUrl, read_up_to};
 
 /// The largest answer that is read; a message resource has about one thousand bytes.
@@ -93,7 +93,7 @@ impl Twilio {
 
 #[async_trait]
 impl SmsSender for Twilio {
-    async fn send(&self, sms: &Sms) -> Result<Accepted, SmsError> {
+    async fn send(&self, sms: &Sms) -> Result<HandedOver, SmsError> {
         let request = self.client.post(self.messages.clone());
         let request =
             request.basic_auth(&self.account_sid, Some(self.auth_token.expose_secret())).form(&self.form(sms));
@@ -102,7 +102,7 @@ impl SmsSender for Twilio {
         let body = read_up_to(ANSWER_MAX, response).await;
         if status.is_success() {
             let sid = message_sid(status, body)?;
-            return Ok(Accepted { provider: Self::NAME, provider_message_id: Some(sid) });
+            return Ok(HandedOver { provider: Self::NAME, provider_message_id: Some(sid) });
         }
         // Without a readable error number the status alone decides: it was already complete.
         let refusal = body.ok().and_then(|body| serde_json::from_slice::<Refusal>(&body).ok());

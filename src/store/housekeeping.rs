@@ -22,12 +22,12 @@ pub const SWEEP_BATCH: usize = 500;
 /// A kind of thing that becomes useless with time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExpiredRows {
-    /// Attempts to bind a device that have expired: the key and the name of a device that was never bound, or that has both
+    /// Bindings that have expired: the key and the name of a device that was never bound, or that has both
     /// in a row of its own by now.
-    Attempts,
+    Bindings,
     /// Codes for numbers that have expired.
     Codes,
-    /// Answers kept for idempotency keys.
+    /// Outcomes kept for idempotency keys.
     Answers,
     /// Messages that no window reaches any more.
     Messages,
@@ -42,7 +42,7 @@ pub enum ExpiredRows {
 impl ExpiredRows {
     /// Every kind.
     pub const ALL: [Self; 7] = [
-        Self::Attempts,
+        Self::Bindings,
         Self::Codes,
         Self::Answers,
         Self::Messages,
@@ -55,7 +55,7 @@ impl ExpiredRows {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Attempts => "attempts",
+            Self::Bindings => "bindings",
             Self::Codes => "codes",
             Self::Answers => "answers",
             Self::Messages => "messages",
@@ -67,12 +67,12 @@ impl ExpiredRows {
 
     /// Whether its statement takes the youngest id that is of interest as $2.
     fn is_found_by_id(self) -> bool {
-        matches!(self, Self::Attempts | Self::Codes | Self::Messages | Self::Assessments)
+        matches!(self, Self::Bindings | Self::Codes | Self::Messages | Self::Assessments)
     }
 
     fn statement(self) -> &'static str {
         match self {
-            Self::Attempts => {
+            Self::Bindings => {
                 "update person
                     set binding_id = null
                       , binding_key_id = null

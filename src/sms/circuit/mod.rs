@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Accepted, Fault, SmsError};
+use super::{Fault, HandedOver, SmsError};
 
 /// The longest that a provider's own wish keeps messages away from it. A wish may concern one number, and an hour would
 /// keep codes from everybody.
@@ -143,7 +143,7 @@ impl State {
 
 impl Permit<'_> {
     /// Tells how the hand-over ended.
-    pub(super) fn settle(self, result: &Result<Accepted, SmsError>, now: Instant) {
+    pub(super) fn settle(self, result: &Result<HandedOver, SmsError>, now: Instant) {
         let circuit = self.circuit;
         let mut state = circuit.state();
         if let Err(SmsError::Throttled { retry_after: Some(pause), .. }) = result {
@@ -174,7 +174,7 @@ impl Drop for Permit<'_> {
 
 /// Whether a provider failed. One that refuses a message, takes no more for now, or does not reach this one number is there
 /// and answers: a country that our account has not enabled must not keep codes from all others.
-fn is_failure(result: &Result<Accepted, SmsError>) -> bool {
+fn is_failure(result: &Result<HandedOver, SmsError>) -> bool {
     match result {
         Ok(_) | Err(SmsError::Rejected(_) | SmsError::Throttled { .. } | SmsError::Unavailable(Fault::Code { .. })) => {
             false

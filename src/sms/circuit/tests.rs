@@ -7,41 +7,41 @@ use super::*;
 const COOL_OFF: Duration = Duration::from_secs(10);
 const ALMOST: Duration = Duration::from_nanos(9_999_999_999);
 const SECOND: Duration = Duration::from_secs(1);
-const ACCEPTED: Result<Accepted, SmsError> = Ok(Accepted { provider: "it", provider_message_id: None });
+const ACCEPTED: Result<HandedOver, SmsError> = Ok(HandedOver { provider: "it", provider_message_id: None });
 
 fn circuit(failures: u32) -> Circuit {
     Circuit::new("it", CircuitSettings { failures, cool_off: COOL_OFF })
 }
 
-fn unavailable() -> Result<Accepted, SmsError> {
+fn unavailable() -> Result<HandedOver, SmsError> {
     Err(SmsError::Unavailable(Fault::Status { status: 503 }))
 }
 
-fn uncertain() -> Result<Accepted, SmsError> {
+fn uncertain() -> Result<HandedOver, SmsError> {
     Err(SmsError::Uncertain(Fault::Deadline))
 }
 
-fn rejected() -> Result<Accepted, SmsError> {
+fn rejected() -> Result<HandedOver, SmsError> {
     Err(SmsError::Rejected(Fault::Status { status: 400 }))
 }
 
 /// As Twilio's 21408: the country is not enabled for our account.
-fn out_of_reach() -> Result<Accepted, SmsError> {
+fn out_of_reach() -> Result<HandedOver, SmsError> {
     Err(SmsError::Unavailable(Fault::Code { status: 400, code: 21408 }))
 }
 
 /// As Twilio's 20003: our credentials are refused.
-fn misconfigured() -> Result<Accepted, SmsError> {
+fn misconfigured() -> Result<HandedOver, SmsError> {
     Err(SmsError::Unavailable(Fault::Misconfigured { status: 401, code: Some(20003) }))
 }
 
-fn throttled(retry_after: Option<Duration>) -> Result<Accepted, SmsError> {
+fn throttled(retry_after: Option<Duration>) -> Result<HandedOver, SmsError> {
     Err(SmsError::Throttled { retry_after, fault: Fault::Status { status: 429 } })
 }
 
 /// One hand-over after the other; each must be let through.
 #[track_caller]
-fn end<const N: usize>(circuit: &Circuit, results: [Result<Accepted, SmsError>; N], now: Instant) {
+fn end<const N: usize>(circuit: &Circuit, results: [Result<HandedOver, SmsError>; N], now: Instant) {
     for result in results {
         circuit.permit(now).expect("the circuit lets through").settle(&result, now);
     }

@@ -6,7 +6,7 @@ use axum::Router;
 use chrono::{DateTime, Utc};
 use device_management::api;
 use device_management::clock::Clock;
-use device_management::sms::{Accepted, Sms, SmsError, SmsSender};
+use device_management::sms::{HandedOver, Sms, SmsError, SmsSender};
 
 use super::TestApp;
 use super::surroundings::RepeatableEntropy;
@@ -51,7 +51,7 @@ impl Clock for Panics {
 
 #[async_trait::async_trait]
 impl SmsSender for Panics {
-    async fn send(&self, _sms: &Sms) -> Result<Accepted, SmsError> {
+    async fn send(&self, _sms: &Sms) -> Result<HandedOver, SmsError> {
         panic!("{PANIC}");
     }
 }
@@ -60,7 +60,7 @@ struct Hangs;
 
 #[async_trait::async_trait]
 impl SmsSender for Hangs {
-    async fn send(&self, _sms: &Sms) -> Result<Accepted, SmsError> {
+    async fn send(&self, _sms: &Sms) -> Result<HandedOver, SmsError> {
         std::future::pending().await
     }
 }

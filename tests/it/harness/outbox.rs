@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use device_management::sms::{Accepted, Fault, Sms, SmsError, SmsSender};
+use device_management::sms::{Fault, HandedOver, Sms, SmsError, SmsSender};
 use tokio::sync::Notify;
 
 /// What the sender does with the next messages.
@@ -82,7 +82,7 @@ impl Outbox {
 
 #[async_trait::async_trait]
 impl SmsSender for Outbox {
-    async fn send(&self, sms: &Sms) -> Result<Accepted, SmsError> {
+    async fn send(&self, sms: &Sms) -> Result<HandedOver, SmsError> {
         let held = self.held.lock().unwrap().take();
         if let Some(hold) = held {
             hold.reached.notify_one();
@@ -94,7 +94,7 @@ impl SmsSender for Outbox {
             self.messages.lock().unwrap().push(message);
         }
         match network {
-            Network::Works => Ok(Accepted { provider: "outbox", provider_message_id: None }),
+            Network::Works => Ok(HandedOver { provider: "outbox", provider_message_id: None }),
             Network::Rejects => Err(SmsError::Rejected(Fault::Status { status: 400 })),
             Network::IsDown => Err(SmsError::Unavailable(Fault::Status { status: 503 })),
             Network::LosesItsAnswer => Err(SmsError::Uncertain(Fault::Deadline)),

@@ -3,7 +3,7 @@
 use aws_lc_rs::hmac;
 use device_management::outbound::{self, HttpUrl};
 use device_management::sms::gateway::{Gateway, GatewayAuth, GatewaySettings};
-use device_management::sms::{Accepted, Fault, SmsError, SmsSender};
+use device_management::sms::{Fault, HandedOver, SmsError, SmsSender};
 use serde_json::{Value, json};
 use std::time::Duration;
 use wiremock::matchers::method;
@@ -30,12 +30,12 @@ async fn gateway(response: ResponseTemplate) -> MockServer {
     server
 }
 
-async fn answer(response: ResponseTemplate) -> Result<Accepted, SmsError> {
+async fn answer(response: ResponseTemplate) -> Result<HandedOver, SmsError> {
     let server = gateway(response).await;
     adapter(&server.uri(), bearer()).send(&sms()).await
 }
 
-async fn rude(manners: Manners) -> Result<Accepted, SmsError> {
+async fn rude(manners: Manners) -> Result<HandedOver, SmsError> {
     let server = RudeServer::start(manners).await;
     adapter(&server.url(), bearer()).send(&sms()).await
 }
@@ -76,7 +76,7 @@ async fn the_signature_is_the_hmac_of_the_very_body() {
 async fn any_success_means_taken_whatever_the_body_says() {
     for status in [200, 201, 202, 204] {
         let accepted = answer(ResponseTemplate::new(status).set_body_string("<oops>")).await.unwrap();
-        assert_eq!(accepted, Accepted { provider: "webhook", provider_message_id: None });
+        assert_eq!(accepted, HandedOver { provider: "webhook", provider_message_id: None });
     }
     rude(Manners::Drip(200)).await.unwrap();
     rude(Manners::Flood(200, 10 << 20)).await.unwrap();

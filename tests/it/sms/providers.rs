@@ -2,7 +2,7 @@
 
 use device_management::sms::circuit::CircuitSettings;
 use device_management::sms::providers::{AfterUncertain, Providers, ProvidersSettings};
-use device_management::sms::{Accepted, SmsError, SmsSender};
+use device_management::sms::{HandedOver, SmsError, SmsSender};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::scripted::{Does, Scripted};
@@ -13,7 +13,7 @@ use crate::harness::log::Log;
 const NEVER: CircuitSettings = CircuitSettings { failures: 0, cool_off: IMPATIENCE };
 
 /// Sends one message through providers that do as told; the outcome, and how often each was asked.
-async fn send(script: [Does; 3], after_uncertain: AfterUncertain) -> (Result<Accepted, SmsError>, [usize; 3]) {
+async fn send(script: [Does; 3], after_uncertain: AfterUncertain) -> (Result<HandedOver, SmsError>, [usize; 3]) {
     let mut names = ["first", "second", "third"].into_iter();
     let scripted = script.map(|does| Scripted::new(names.next().unwrap(), does));
     let list = scripted.iter().map(Scripted::provider).collect();
@@ -23,7 +23,7 @@ async fn send(script: [Does; 3], after_uncertain: AfterUncertain) -> (Result<Acc
 }
 
 #[track_caller]
-fn check(found: &(Result<Accepted, SmsError>, [usize; 3]), outcome: &str, asked: [usize; 3]) {
+fn check(found: &(Result<HandedOver, SmsError>, [usize; 3]), outcome: &str, asked: [usize; 3]) {
     let word = match &found.0 {
         Ok(accepted) => accepted.provider,
         Err(error) => error.outcome(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use device_management::sms::providers::Provider;
-use device_management::sms::{Accepted, Fault, Sms, SmsError, SmsSender};
+use device_management::sms::{Fault, HandedOver, Sms, SmsError, SmsSender};
 use tokio::sync::Notify;
 
 /// What a scripted provider does.
@@ -55,12 +55,12 @@ impl Scripted {
 
 #[async_trait]
 impl SmsSender for Scripted {
-    async fn send(&self, _sms: &Sms) -> Result<Accepted, SmsError> {
+    async fn send(&self, _sms: &Sms) -> Result<HandedOver, SmsError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let fault = |status| Fault::Status { status };
         let does = *self.does.lock().unwrap();
         match does {
-            Does::Accept => Ok(Accepted { provider: self.name, provider_message_id: None }),
+            Does::Accept => Ok(HandedOver { provider: self.name, provider_message_id: None }),
             Does::Reject => Err(SmsError::Rejected(fault(400))),
             Does::Throttle => Err(SmsError::Throttled { retry_after: None, fault: fault(429) }),
             Does::ThrottleFor(pause) => Err(SmsError::Throttled { retry_after: Some(pause), fault: fault(429) }),

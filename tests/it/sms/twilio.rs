@@ -9,7 +9,7 @@ use device_management::sms::circuit::CircuitSettings;
 use device_management::sms::providers::{AfterUncertain, Provider, Providers, ProvidersSettings};
 use device_management::sms::twilio::{Twilio, TwilioSender, TwilioSettings};
 use device_management::sms::twilio_errors::{Blame, Numbers, TABLE};
-use device_management::sms::{Accepted, Fault, SmsError, SmsSender};
+use device_management::sms::{Fault, HandedOver, SmsError, SmsSender};
 use serde_json::json;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -35,12 +35,12 @@ async fn account(response: ResponseTemplate) -> MockServer {
     server
 }
 
-async fn answer(response: ResponseTemplate) -> Result<Accepted, SmsError> {
+async fn answer(response: ResponseTemplate) -> Result<HandedOver, SmsError> {
     let server = account(response).await;
     twilio(&server.uri()).send(&sms()).await
 }
 
-async fn rude(manners: Manners) -> Result<Accepted, SmsError> {
+async fn rude(manners: Manners) -> Result<HandedOver, SmsError> {
     let server = RudeServer::start(manners).await;
     twilio(&server.url()).send(&sms()).await
 }
@@ -94,7 +94,7 @@ async fn a_messaging_service_takes_the_place_of_the_sender() {
 #[tokio::test]
 async fn a_created_message_is_accepted_under_its_sid() {
     let accepted = answer(created()).await.unwrap();
-    assert_eq!(accepted, Accepted { provider: "twilio", provider_message_id: Some("SM42".to_owned()) });
+    assert_eq!(accepted, HandedOver { provider: "twilio", provider_message_id: Some("SM42".to_owned()) });
 }
 
 #[tokio::test]
