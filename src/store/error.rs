@@ -49,6 +49,11 @@ pub enum StoreError {
     /// The database lacks what the service relies on; each with what to do about it.
     #[error("the database cannot be used:\n  {}", .0.join("\n  "))]
     Unfit(Vec<String>),
+    /// The database was migrated by another build, whose migrations this one does not have.
+    #[error(
+        "the schema is that of another build: use the build that made it, or a newer one, or begin with an empty database"
+    )]
+    OtherSchema(#[source] MigrateError),
     /// A migration failed.
     #[error("migration failed")]
     Migration(#[from] MigrateError),

@@ -64,9 +64,9 @@ async fn pending<'a, C: Migrate>(connection: &mut C, migrations: &'a Migrator) -
     let applied = connection.list_applied_migrations(APPLIED).await?;
     for row in &applied {
         match migrations.iter().find(|migration| migration.version == row.version) {
-            None => return Err(MigrateError::VersionMissing(row.version).into()),
+            None => return Err(StoreError::OtherSchema(MigrateError::VersionMissing(row.version))),
             Some(known) if known.checksum != row.checksum => {
-                return Err(MigrateError::VersionMismatch(row.version).into());
+                return Err(StoreError::OtherSchema(MigrateError::VersionMismatch(row.version)));
             }
             Some(_) => {}
         }

@@ -3,3 +3,4 @@
 
 mod lint;
 mod locks;
+mod other_builds;
