@@ -114,6 +114,6 @@ impl Entropy for Standstill {
 #[async_trait::async_trait]
 impl SmsSender for Standstill {
     async fn send(&self, _sms: &Sms) -> Result<HandedOver, SmsError> {
-        Ok(HandedOver { provider: "nobody", provider_message_id: None })
+        Ok(HandedOver { provider: "standstill", provider_message_id: None })
     }
 }

@@ -203,7 +203,7 @@ async fn the_operator_leaves_an_event_for_each_command(app: TestApp) {
     }
     assert!(operator.clients().rotate(&client, TimeDelta::zero()).await.unwrap().is_none());
     // In no partner's trail: there is no partner.
-    assert!(!operator.clients().revoke("nobody").await.unwrap());
+    assert!(!operator.clients().revoke("unknown-client").await.unwrap());
     operator.resume().await;
     let query =
         "select partner_id || ' ' || client_id || ' ' || action || ' ' || outcome || ' ' || coalesce(country, '-')

@@ -60,7 +60,7 @@ async fn a_request_looks_into_no_partition_of_others() {
 /// and the list of all devices.
 pub(crate) async fn walk_with_repetitions(app: &TestApp, number: u32) {
     let partner = app.partner();
-    let person = format!("somebody-else-{number}");
+    let person = format!("another-person-{number}");
     let [phone, second] = [0, 1].map(|seed| Phone::new(1000 + 2 * number + seed));
     // Twice each: the first runs, the other gets its answer.
     let twice = async |method: &str, path: &str, body: &Value, status: u16| {
@@ -131,7 +131,7 @@ async fn work_in_the_background(app: &TestApp, number: u32) {
     }
     store.keep_device_count(&acme(), 0, 0).await.unwrap();
 
-    let [erased, pseudonym] = ["somebody-else", "nobody"].map(|name| person(&format!("{name}-{number}")));
+    let [erased, pseudonym] = ["another-person", "erased-person"].map(|name| person(&format!("{name}-{number}")));
     let step = store.erase_step(&acme(), &erased, &pseudonym, &record().event, now()).await.unwrap().unwrap();
     assert!(!step.goes_on);
     let found = step.erased;
