@@ -1,4 +1,4 @@
-//! Reads a JSON object field by field and collects every fault on the way (contract sections 1 and 2).
+//! Reads a JSON object field by field and collects every fault on the way (docs/api-design.md#conventions and #errors).
 //!
 //! `null` means absent, unknown fields are ignored, and white space at the ends of a string is a fault. No fault repeats
 //! the value that it is about.

@@ -1,4 +1,4 @@
-//! /healthz and /readyz (contract section 10).
+//! /healthz and /readyz (docs/api-design.md#operator-interfaces).
 
 use std::time::Duration;
 

@@ -80,7 +80,7 @@ impl Deref for App {
     }
 }
 
-/// Bounds of a request (contract section 7).
+/// Bounds of a request (docs/api-design.md#limits).
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
     /// The largest body, in bytes.

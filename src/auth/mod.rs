@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::domain::audit::OPERATOR;
 use crate::domain::clients::Caller;
 
-/// The one scope there is (contract section 1.1).
+/// The one scope there is (docs/api-design.md#access-tokens).
 pub const SCOPE: &str = "partners";
 
 /// Why a token opens nothing.

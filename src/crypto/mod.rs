@@ -2,7 +2,7 @@
 //!
 //! Public keys and signatures are parsed once, at the edge, into types that cannot hold a malformed value; one-time codes
 //! are derived, never stored. Nothing here performs I/O, reads a clock or draws randomness, and no type shows its
-//! bytes through `Debug` or `Display`. Contract section 3 decides what is accepted.
+//! bytes through `Debug` or `Display`. docs/api-design.md#cryptography decides what is accepted.
 
 mod otp;
 mod public_key;

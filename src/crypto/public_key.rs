@@ -78,7 +78,7 @@ impl PublicKey {
 
     /// Whether `signature` is this key's over the SHA-256 digest of `message`.
     ///
-    /// The digest is taken here, once: callers pass the message itself (contract section 3).
+    /// The digest is taken here, once: callers pass the message itself (docs/api-design.md#cryptography).
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &DerSignature) -> bool {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.0).verify(message, signature.as_der()).is_ok()

@@ -9,7 +9,7 @@ use std::fmt;
 use p256::ecdsa::Signature;
 use sha2::{Digest, Sha256};
 
-/// The longest text that is read at all, in characters (contract section 3).
+/// The longest text that is read at all, in characters (docs/api-design.md#cryptography).
 const MAX_CHARACTERS: usize = 2048;
 
 /// A well-formed signature with r and s in [1, n-1]; whether it is right is for a key to say.
@@ -68,7 +68,8 @@ impl DerSignature {
 
     /// SHA-256 over `r || min(s, n-s)`, 32 bytes each: the same for a signature and its high-s twin.
     ///
-    /// Recognises the repeat of a signature that was accepted (contract section 4.5) without keeping the signature. It discloses
+    /// Recognises the repeat of a signature that was accepted (docs/api-design.md#answer-a-signature-challenge) without
+    /// keeping the signature. It discloses
     /// nothing of the message that was signed, since r and s are not known to whoever reads it.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
@@ -76,7 +77,7 @@ impl DerSignature {
     }
 }
 
-/// Says that there is a signature and nothing about it: it gives away the code that was signed (contract section 3).
+/// Says that there is a signature and nothing about it: it gives away the code that was signed (docs/api-design.md#cryptography).
 impl fmt::Debug for DerSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DerSignature").finish_non_exhaustive()

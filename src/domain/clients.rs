@@ -5,7 +5,7 @@ use crate::domain::person::PartnerId;
 /// Something that not every client may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Permission {
-    /// May say that a mobile number is verified, because the partner verified it itself (contract section 5).
+    /// May say that a mobile number is verified, because the partner verified it itself (docs/api-design.md#mobile-numbers).
     AssertNumbers,
 }
 

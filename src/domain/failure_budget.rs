@@ -1,4 +1,4 @@
-//! How often a person may fail before everything pauses (contract section 7).
+//! How often a person may fail before everything pauses (docs/api-design.md#limits).
 //!
 //! Wrong signatures for devices and keys and wrong number tokens count together. A new challenge does not reset the count,
 //! success does. After the pause the person starts afresh.

@@ -1,7 +1,7 @@
 //! Ids that we mint: UUIDs, a distinct type for each kind of thing, so that a key's id is never taken for a device's.
 //!
 //! They are `UUIDv7` (RFC 9562 section 5.7): rows made together lie together in the index, and the random 74 bits keep them
-//! unguessable. Written lower-case with hyphens; read in two spellings, each in either case (contract section 1).
+//! unguessable. Written lower-case with hyphens; read in two spellings, each in either case (docs/api-design.md#conventions).
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

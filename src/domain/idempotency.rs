@@ -1,4 +1,4 @@
-//! Requests that may be sent twice and must take effect once (contract section 1.2).
+//! Requests that may be sent twice and must take effect once (docs/api-design.md#idempotency-keys).
 //!
 //! What is kept of a request are digests, and of what became of it the outcome of the use case: neither holds an OTP, a
 //! signature, a token or `device_data`.

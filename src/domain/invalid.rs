@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// The kind of a fault: it decides the `code` of the error (contract section 2).
+/// The kind of a fault: it decides the `code` of the error (docs/api-design.md#errors).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// The body is not JSON, or not an object.

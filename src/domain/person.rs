@@ -30,10 +30,10 @@ impl fmt::Display for PartnerId {
     }
 }
 
-/// The longest `person_id` (contract section 1).
+/// The longest `person_id` (docs/api-design.md#conventions).
 pub const PERSON_ID_MAX: usize = 64;
 
-/// A person, named by an opaque string of the partner's: 1 to 64 visible ASCII characters (contract section 1).
+/// A person, named by an opaque string of the partner's: 1 to 64 visible ASCII characters (docs/api-design.md#conventions).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PersonId(String);
 

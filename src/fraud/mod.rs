@@ -35,7 +35,7 @@ pub enum FraudAction {
 }
 
 impl FraudAction {
-    /// The word on the wire, in the database and in metrics (contract section 6).
+    /// The word on the wire, in the database and in metrics (docs/api-design.md#fraud-check).
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

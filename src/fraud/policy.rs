@@ -1,6 +1,6 @@
 //! What an assessment means for the person who waits.
 //!
-//! Pure: a table of what the operator set and what came back (contract section 6). Review never stops anyone: nobody
+//! Pure: a table of what the operator set and what came back (docs/api-design.md#fraud-check). Review never stops anyone: nobody
 //! waits at the other end to look at it within a request.
 
 use super::{Assessment, FraudError, FraudState};

@@ -47,7 +47,7 @@ use crate::fraud::checker::FraudChecker;
 use crate::sms::{SmsSender, SmsTemplate};
 use crate::store::Store;
 
-/// The rules that the operator may set (contract section 7).
+/// The rules that the operator may set (docs/api-design.md#limits).
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// Bound devices per person.

@@ -2,7 +2,7 @@
 //!
 //! The port is [`SmsSender`]; its adapters are `console`, `webhook` and `twilio`, and [`providers`] tries several in
 //! order. The rule that shapes everything here: a message is never handed over a second time when the first hand-over
-//! may have worked (contract section 8), so a failure always says whether it may have.
+//! may have worked (docs/api-design.md#text-messages), so a failure always says whether it may have.
 
 mod answer;
 pub mod circuit;

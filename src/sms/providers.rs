@@ -29,7 +29,7 @@ pub struct ProvidersSettings {
 /// What follows when a provider may have taken the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AfterUncertain {
-    /// Nothing: two messages with one code are worse than a wait (contract section 8).
+    /// Nothing: two messages with one code are worse than a wait (docs/api-design.md#text-messages).
     #[default]
     Stop,
     /// The next provider, at the risk of a second message.

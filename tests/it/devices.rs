@@ -1,4 +1,4 @@
-//! Devices as a partner lists, reads and deletes them (contract sections 4.2 and 4.3).
+//! Devices as a partner lists, reads and deletes them (docs/api-design.md#list-devices and #read-and-delete-a-device).
 
 use std::collections::HashMap;
 

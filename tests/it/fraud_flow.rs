@@ -1,4 +1,4 @@
-//! The fraud check within the flows that it may stop (contract section 6): SEON is a double, everything else is real.
+//! The fraud check within the flows that it may stop (docs/api-design.md#fraud-check): SEON is a double, everything else is real.
 
 use std::time::Duration;
 

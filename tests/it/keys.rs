@@ -1,4 +1,4 @@
-//! The keys of a device: vouched for, listed, used (contract section 4.6).
+//! The keys of a device: vouched for, listed, used (docs/api-design.md#keys).
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Limits for SMS per number, person and partner (contract section 7).
+//! Limits for SMS per number, person and partner (docs/api-design.md#limits).
 
 use chrono::TimeDelta;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The `Idempotency-Key` header (contract section 1.2): 1 to 255 visible ASCII characters never stand in the way of a good
+//! The `Idempotency-Key` header (docs/api-design.md#idempotency-keys): 1 to 255 visible ASCII characters never stand in the way of a good
 //! request, however often they come with it, and anything else is refused.
 
 use axum::body::Body;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Edge, Verdict};
 
-/// The largest body (contract section 7).
+/// The largest body (docs/api-design.md#limits).
 const BYTES_MAX: usize = 524_288;
 
 /// Tries a body. It is taken when at least one operation found nothing wrong with it.

@@ -1,13 +1,13 @@
 //! Signatures, as hexadecimal text and as raw DER.
 //!
 //! What is taken is exactly what a strict reading of ITU-T X.690 by other means takes: the encoding of two numbers in
-//! [1, n-1] that encode to the same bytes again (contract section 3).
+//! [1, n-1] that encode to the same bytes again (docs/api-design.md#cryptography).
 
 use device_management::crypto::{DerSignature, InvalidSignature};
 
 use super::Verdict;
 
-/// The longest text (contract section 3).
+/// The longest text (docs/api-design.md#cryptography).
 const CHARACTERS_MAX: usize = 2048;
 
 /// The order of P-256 (SEC 2 section 2.4.2).

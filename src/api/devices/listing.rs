@@ -1,4 +1,4 @@
-//! The query and the headers of lists (contract section 4.2).
+//! The query and the headers of lists (docs/api-design.md#list-devices).
 //!
 //! Brackets may come raw or percent-encoded. Unknown parameters are ignored; a known one may come once. `next` and `prev`
 //! carry a cursor, so that following them costs the same on each page, and no device is skipped or seen twice when others

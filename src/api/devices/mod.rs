@@ -1,4 +1,4 @@
-//! /v1/mfa/devices (contract sections 4.1 to 4.3).
+//! /v1/mfa/devices (docs/api-design.md#devices).
 
 mod cursor;
 pub(in crate::api) mod keys;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// The longest payload, in bytes: 256 KiB (contract section 4.1).
+/// The longest payload, in bytes: 256 KiB (docs/api-design.md#bind-a-device).
 pub const DEVICE_DATA_MAX: usize = 256 * 1024;
 
 /// An opaque payload of 1 byte to 256 KiB. Never decoded, stored or shown.

@@ -38,7 +38,7 @@ impl KeyPurpose {
     }
 }
 
-/// The only key type there is: ECDSA on P-256 (contract section 3).
+/// The only key type there is: ECDSA on P-256 (docs/api-design.md#cryptography).
 pub const KEY_TYPE: &str = "ecdsa-p256";
 
 /// A live key of a bound device.

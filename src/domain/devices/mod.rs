@@ -1,7 +1,7 @@
 //! A bound device.
 //!
 //! A device exists from the moment its challenge is met; before that there is only a pending binding, which no query for
-//! devices can see (contract section 4).
+//! devices can see (docs/api-design.md#devices).
 
 pub mod device_data;
 pub mod key;
@@ -12,7 +12,7 @@ use crate::domain::devices::key::DeviceKey;
 use crate::domain::id::DeviceId;
 use crate::domain::person::PersonId;
 
-/// The longest device name, in characters (contract section 4.1).
+/// The longest device name, in characters (docs/api-design.md#bind-a-device).
 pub const DEVICE_NAME_MAX: usize = 255;
 
 /// What the person calls the device: 1 to 255 characters, none of them a control character.

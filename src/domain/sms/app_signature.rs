@@ -8,7 +8,7 @@ use std::fmt;
 /// Characters of an app hash; Google fixes the length.
 const LENGTH: usize = 11;
 
-/// An app hash: eleven characters of `A-Z a-z 0-9 + / -` (contract section 4.1).
+/// An app hash: eleven characters of `A-Z a-z 0-9 + / -` (docs/api-design.md#bind-a-device).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppSignature(String);
 

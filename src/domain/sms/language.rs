@@ -3,7 +3,7 @@
 //! A closed list: every text of the service exists in each of them, and a code that is not listed is refused, never
 //! replaced by a near one.
 
-/// A language of contract section 4.1.
+/// A language of docs/api-design.md#bind-a-device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Language {
     /// German, the default of the contract.
@@ -19,7 +19,7 @@ impl Language {
     /// Every language, for tables and for tests that must cover all of them.
     pub const ALL: [Self; 3] = [Self::De, Self::En, Self::Fr];
 
-    /// Reads the code as it stands on the wire; case matters (contract section 1).
+    /// Reads the code as it stands on the wire; case matters (docs/api-design.md#conventions).
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|language| language.as_str() == code)

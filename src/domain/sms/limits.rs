@@ -1,4 +1,4 @@
-//! How many codes may be sent to a number, for a person and by a partner (contract section 7).
+//! How many codes may be sent to a number, for a person and by a partner (docs/api-design.md#limits).
 //!
 //! Pure arithmetic over what was sent of late. Numbers and persons have windows, counted exactly; a partner has a rate with
 //! a burst. A message is counted only if no other was counted since the limits were read, so no limit can be passed by

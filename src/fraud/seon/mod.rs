@@ -79,7 +79,7 @@ impl Seon {
 #[async_trait]
 impl FraudCheck for Seon {
     async fn assess(&self, query: &FraudQuery<'_>) -> Result<Option<Assessment>, FraudError> {
-        // What answers a challenge may be any string of the client's (contract section 6).
+        // What answers a challenge may be any string of the client's (docs/api-design.md#fraud-check).
         if query.action == FraudAction::DeviceVerification && !has_seon_shape(query.device_data) {
             return Ok(None);
         }

@@ -6,7 +6,7 @@ use crate::service::Failure;
 
 /// The source of codes.
 pub enum OneTimeCodes {
-    /// Derived from the challenge's id under a secret that lives outside the database (contract section 3).
+    /// Derived from the challenge's id under a secret that lives outside the database (docs/api-design.md#cryptography).
     Derived(OtpSecrets),
     /// The same for every challenge. Sandbox only.
     Fixed(String),

@@ -1,4 +1,4 @@
-//! Binding a device: asking for it (contract section 4.1), looking at its challenge (4.4) and answering it (4.5).
+//! Binding a device: asking for it, reading its challenge and answering it (docs/api-design.md#devices).
 
 mod answering;
 mod asking;

@@ -1,4 +1,4 @@
-//! What production refuses to start with (contract section 9).
+//! What production refuses to start with (docs/api-design.md#sandbox-and-production).
 
 use device_management::config::{CodeSettings, Mode};
 use device_management::sms::ProviderSettings;

@@ -1,4 +1,4 @@
-//! Requests that are sent twice with one `Idempotency-Key` (contract section 1.2): one effect, one SMS, one answer.
+//! Requests that are sent twice with one `Idempotency-Key` (docs/api-design.md#idempotency-keys): one effect, one SMS, one answer.
 
 mod final_answers;
 mod kept_outcomes;

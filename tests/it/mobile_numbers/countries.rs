@@ -1,4 +1,4 @@
-//! Codes go to the countries that the operator names (contract section 7).
+//! Codes go to the countries that the operator names (docs/api-design.md#limits).
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! A person's mobile number (contract section 5).
+//! A person's mobile number (docs/api-design.md#mobile-numbers).
 
 mod confirming;
 mod countries;

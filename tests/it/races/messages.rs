@@ -1,4 +1,4 @@
-//! One person asks for codes everywhere at once: each window lets as many messages out as allowed (contract section 7).
+//! One person asks for codes everywhere at once: each window lets as many messages out as allowed (docs/api-design.md#limits).
 
 use chrono::TimeDelta;
 use serde_json::json;

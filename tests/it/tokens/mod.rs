@@ -1,4 +1,4 @@
-//! Access tokens: how clients get them, which are believed, and what they open (contract section 1.1).
+//! Access tokens: how clients get them, which are believed, and what they open (docs/api-design.md#access-tokens).
 
 mod bearer;
 mod client_credentials;
