@@ -1,4 +1,4 @@
-//! Every relative link leads to a file, and its fragment to a heading of that file.
+//! Relative links in the documents: the target file exists, and a fragment is a heading of that file.
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -36,7 +36,7 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
     line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next())
 }
 
-/// A path relative to the folder of a file.
+/// Resolves a path relative to the folder of a file.
 fn beside(file: &Path, relative: &str) -> PathBuf {
     let mut path = file.parent().expect("a file is in a folder").to_path_buf();
     for component in Path::new(relative).components() {
@@ -49,8 +49,8 @@ fn beside(file: &Path, relative: &str) -> PathBuf {
     path
 }
 
-/// The fragments of a document's headings, as the usual forges make them: lower case, punctuation left out, a hyphen for
-/// each blank.
+/// The anchors of a document's headings as GitHub and GitLab derive them: lower case, punctuation removed, a hyphen for
+/// each space.
 fn anchors(document: &Document) -> Vec<String> {
     let headings = document.prose().filter_map(|(_, line)| line.strip_prefix('#'));
     let texts = headings.filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));

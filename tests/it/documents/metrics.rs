@@ -1,4 +1,4 @@
-//! The table of metrics in `docs/operations.md` is the service's own, and the service has no metric beside it.
+//! The table of metrics in `docs/operations.md` equals `telemetry::METRICS`, and the service records no other metric.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ fn words(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// A text without what stands in parentheses: the values of labels.
+/// A text without its parentheses, which hold the values of labels.
 fn without_parentheses(text: &str) -> String {
     let mut depth = 0;
     text.chars()

@@ -1,4 +1,4 @@
-//! What the documents state as facts and a program can check: links, names of settings, tests, files and metrics, and the
+//! Facts in the documents that a program can check: links, names of settings, tests, files and metrics, and the
 //! directions of imports.
 
 mod links;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// A document of the project.
 struct Document {
-    /// Relative to the project.
+    /// Relative to the root of the repository.
     path: PathBuf,
     text: String,
 }
@@ -21,7 +21,7 @@ impl Document {
         Self { path: path.into(), text }
     }
 
-    /// The lines outside of fenced blocks, with their numbers.
+    /// The lines outside fenced code blocks, with their line numbers.
     fn prose(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut fenced = false;
         self.text.lines().enumerate().filter_map(move |(index, line)| {
@@ -31,7 +31,7 @@ impl Document {
         })
     }
 
-    /// The words in backticks outside of fenced blocks, with the numbers of their lines.
+    /// The words in backticks outside fenced code blocks, with their line numbers.
     fn quoted(&self) -> Vec<(usize, &str)> {
         let words = |line| str::split(line, '`').skip(1).step_by(2);
         self.prose().flat_map(|(number, line)| words(line).map(move |word| (number, word))).collect()
@@ -42,7 +42,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every document: the Markdown files at the top, in `benches` and below `docs`.
+/// Every document: the Markdown files in the root folder, in `benches`, in `docs` and in `docs/decisions`.
 fn documents() -> Vec<Document> {
     let mut documents = Vec::new();
     for folder in ["", "benches", "docs", "docs/decisions"] {

@@ -1,4 +1,4 @@
-//! Names in documents exist: settings, tests, files, and the parts of the library with their imports.
+//! Names in the documents exist: settings, tests, files, and the modules of the library with their imports.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,17 +8,17 @@ use device_management::config::{Config, Environment};
 use super::{Document, documents, root};
 use crate::architecture::may_name;
 
-/// Words that look like settings and are none: a variable of the tests, one of the allocator's build, and placeholders.
+/// Words that look like settings and are not: a variable of the tests, one of the allocator's build, and placeholders.
 const NO_SETTINGS: [&str; 4] = ["TEST_DATABASE_URL", "CONFIG_FILE", "JEMALLOC_SYS_WITH_LG_PAGE", "NAME_FILE"];
 
-/// The names of all settings. Of a secret the name with `_FILE` is one, too.
+/// The names of all settings, each also with the suffix `_FILE` that secrets may have.
 fn settings() -> BTreeSet<String> {
     let config = Config::load(&Environment::default(), None).expect("the defaults can be used");
     let names = config.shown.iter().map(|shown| shown.name);
     names.flat_map(|name| [name.to_owned(), format!("{name}_FILE")]).collect()
 }
 
-/// Whether a word has the form of a setting's name: `LIKE_THIS`, perhaps with a value behind it.
+/// The setting's name in a word of the form `LIKE_THIS` or `LIKE_THIS=value`.
 fn setting_like(word: &str) -> Option<&str> {
     let name = word.split('=').next()?;
     let letters = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_' || b == b'*');
@@ -70,7 +70,7 @@ fn every_test_that_a_document_names_exists() {
             let first = word.split("::").next().unwrap_or_default();
             let is_path =
                 word.contains("::") && word.bytes().all(|b| b.is_ascii_lowercase() || b"_:0123456789".contains(&b));
-            // The parts of the library have names, too, and unit tests are not in this binary.
+            // A path may also name a module of the library, and unit tests are not in this binary.
             let is_ours = modules.contains(first) && !root().join("src").join(first).exists();
             if !is_path || !is_ours && !is_test(&tests, word) {
                 continue;
@@ -85,7 +85,7 @@ fn every_test_that_a_document_names_exists() {
     assert!(seen > 50, "only {seen} names found: the walk has lost its way");
 }
 
-/// Whether a name is a test or a module of tests. Both databases run a test in modules of their own, which names leave out.
+/// Whether a name is a test or a module of tests. Documents leave out the module that names the database.
 fn is_test(tests: &BTreeSet<String>, name: &str) -> bool {
     tests.iter().any(|test| test == name || test.starts_with(&format!("{name}::")))
 }
@@ -111,7 +111,7 @@ fn every_file_that_a_document_names_exists() {
                 continue;
             }
             seen += 1;
-            // A pattern is followed as far as it is a path.
+            // Of a pattern, only the part before the first wildcard is checked.
             if !root().join(path.split(['{', '*', '<']).next().unwrap_or(path)).exists() {
                 wrong.push(format!("{}:{line}: {path}", document.path.display()));
             }
