@@ -1,7 +1,7 @@
-//! What the audit trail says of one change or refused attempt, and the digest that its chain is made of.
+//! Audit events and the SHA-256 digests that the hash chain is built from.
 //!
-//! An event holds ids, never what they stand for: no number, name, key, code or signature. The person's id is covered by a
-//! salted digest of its own, so that it can be erased and the chain still holds.
+//! An event holds ids only: no number, name, key, code or signature. It covers the person's id by a separate salted
+//! digest, so the id can be erased and the chain still verifies.
 
 use std::borrow::Cow;
 
@@ -16,22 +16,22 @@ use crate::domain::numbers::country::Country;
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];
 
-/// The `client_id` of what the operator does on the command line.
+/// The `client_id` of the operator's actions on the command line.
 pub const OPERATOR: &str = "operator";
 
-/// The outcome of what was done as asked. Every other word says why it was refused.
+/// The outcome of success. Every other outcome is the reason of a refusal.
 pub const ACCEPTED: &str = "accepted";
 
-/// Makes the enum of actions, the list of them and their names, so that none of the three can lack one. Those of challenges
-/// are named by the kinds.
+/// Generates the enum of actions, the list of them and their names from one table. The actions on challenges are named
+/// by [`ChallengeKind`].
 macro_rules! actions {
     [$($(#[$doc:meta])+ $action:ident = $name:literal,)+] => {
-        /// What was attempted.
+        /// The action that a client or the operator attempted.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum AuditAction {
-            /// A client asked for a challenge.
+            /// A client requested a challenge.
             ChallengeAsked(ChallengeKind),
-            /// A client passed on an answer to a challenge.
+            /// A client sent an answer to a challenge.
             ChallengeAnswered(ChallengeKind),
             $($(#[$doc])+ $action,)+
         }
@@ -57,34 +57,34 @@ macro_rules! actions {
 }
 
 actions![
-    /// A client wished to add a key to a device.
+    /// A client asked to add a key to a device.
     KeyAdded = "key.added",
     /// A client deleted a device.
     DeviceDeleted = "device.deleted",
-    /// A client gave a person a number.
+    /// A client stored a number for a person.
     NumberCreated = "number.created",
-    /// A client vouched for a person's number.
+    /// A client asserted that a person's number is verified.
     NumberAsserted = "number.asserted",
-    /// A client took a person's number away.
+    /// A client deleted a person's number.
     NumberDeleted = "number.deleted",
-    /// The operator made a client.
+    /// The operator created a client.
     ClientCreated = "client.created",
-    /// The operator gave a client a new secret.
+    /// The operator rotated a client's secret.
     ClientRotated = "client.rotated",
-    /// The operator withdrew a client.
+    /// The operator revoked a client.
     ClientRevoked = "client.revoked",
     /// The operator erased a person.
     PersonErased = "person.erased",
-    /// The operator had sending to a country go on.
+    /// The operator resumed sending SMS to a country.
     SmsResumed = "sms.resumed",
 ];
 
-/// Whom an event is about. Id and salt can be erased; the digest stays.
+/// The person that an event is about. Id and salt can be erased; the digest stays.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditSubject {
-    /// The partner's id of the person, and random bytes that keep the digest from being guessed; `None` once erased.
+    /// The partner's id of the person, and a random salt against guessing the digest; `None` once erased.
     pub known: Option<(PersonId, [u8; 16])>,
-    /// The digest of both.
+    /// SHA-256 over salt and id.
     pub digest: Hash,
 }
 
@@ -96,7 +96,7 @@ impl AuditSubject {
         Self { known: Some((person, salt)), digest }
     }
 
-    /// Whether the id, if it is still there, is the one that was recorded.
+    /// Whether the id matches the digest. True for an erased subject.
     #[must_use]
     pub fn is_genuine(&self) -> bool {
         self.known.as_ref().is_none_or(|(person, salt)| digest_of_person(person, *salt) == self.digest)
@@ -114,18 +114,17 @@ pub struct AuditEvent {
     pub id: Uuid,
     /// The client that asked, or [`OPERATOR`].
     pub client_id: String,
-    /// What was attempted: an [`AuditAction`]'s name.
+    /// The name of an [`AuditAction`].
     pub action: Cow<'static, str>,
-    /// [`ACCEPTED`], or why it was refused.
+    /// [`ACCEPTED`], or the reason of the refusal.
     pub outcome: Cow<'static, str>,
-    /// Whom it is about, when that is known.
+    /// The person, when known.
     pub subject: Option<AuditSubject>,
-    /// The device, its challenge, the number or the client that it is about; of an erased person the random id that stands
-    /// in their place.
+    /// The device, its challenge, the number or the client; for an erasure, the random id that replaces the person's.
     pub object_id: Option<Uuid>,
-    /// The key that it is about.
+    /// The key.
     pub key_id: Option<Uuid>,
-    /// The country that it is about.
+    /// The country.
     pub country: Option<Country>,
     /// When.
     pub at: DateTime<Utc>,
@@ -138,8 +137,8 @@ impl AuditEvent {
         Self { outcome: Cow::Borrowed(outcome), ..self }
     }
 
-    /// What the chain holds of it: SHA-256 over its fields in a fixed order, each behind its length, so that no two events
-    /// have the same bytes.
+    /// SHA-256 over the fields in a fixed order, each prefixed by its length, so that no two events hash the same
+    /// bytes.
     #[must_use]
     pub fn digest(&self, partner: &PartnerId) -> Hash {
         let mut fields = Fields(Sha256::new());
@@ -152,7 +151,7 @@ impl AuditEvent {
         fields.add(self.object_id.as_ref().map(|id| &id.as_bytes()[..]));
         fields.add(self.key_id.as_ref().map(|id| &id.as_bytes()[..]));
         fields.add(Some(&self.at.timestamp_micros().to_be_bytes()));
-        // Behind all the others, and only when it is there: events from before this field keep their digests.
+        // Last, and only when present: events from before this field existed keep their digests.
         if let Some(country) = &self.country {
             fields.add(Some(country.as_str().as_bytes()));
         }
@@ -164,7 +163,7 @@ struct Fields(Sha256);
 
 impl Fields {
     fn add(&mut self, field: Option<&[u8]>) {
-        // No field is as long as the mark of one that is not there.
+        // `u32::MAX` marks an absent field; no present field has that length.
         let length = field.map_or(u32::MAX, |bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX - 1));
         self.0.update(length.to_be_bytes());
         self.0.update(field.unwrap_or_default());
@@ -181,7 +180,7 @@ pub fn seal(previous: Hash, number: i64, digests: impl IntoIterator<Item = Hash>
     hash.finalize().into()
 }
 
-/// What the first batch of a partner follows.
+/// The previous hash of a partner's first batch.
 pub const GENESIS: Hash = [0; 32];
 
 #[cfg(test)]
@@ -206,14 +205,14 @@ mod tests {
     fn every_field_changes_the_digest() {
         let acme = PartnerId::parse("acme").unwrap();
         let original = event().digest(&acme);
-        let somebody = AuditSubject::new(PersonId::parse("bob").unwrap(), [1; 16]);
+        let other_person = AuditSubject::new(PersonId::parse("bob").unwrap(), [1; 16]);
         let changed = [
             AuditEvent { id: Uuid::from_u128(9), ..event() },
             AuditEvent { client_id: "other".to_owned(), ..event() },
             AuditEvent { action: "binding.answered".into(), ..event() },
             event().with_outcome("cooling_off"),
             AuditEvent { subject: None, ..event() },
-            AuditEvent { subject: Some(somebody), ..event() },
+            AuditEvent { subject: Some(other_person), ..event() },
             AuditEvent { object_id: None, ..event() },
             AuditEvent { object_id: None, key_id: event().object_id, ..event() },
             AuditEvent { country: Country::parse("DE"), ..event() },
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_cannot_lend_bytes_to_its_neighbour() {
+    fn moving_bytes_between_neighbouring_fields_changes_the_digest() {
         let acme = PartnerId::parse("acme").unwrap();
         let one = AuditEvent { client_id: "ab".to_owned(), action: "c".into(), ..event() };
         let two = AuditEvent { client_id: "a".to_owned(), action: "bc".into(), ..event() };
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn erasing_the_person_leaves_the_digest() {
+    fn erasing_the_person_keeps_the_digest() {
         let acme = PartnerId::parse("acme").unwrap();
         let mut erased = event();
         erased.subject.as_mut().unwrap().known = None;
@@ -243,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn another_person_in_its_place_shows() {
+    fn a_replaced_person_id_is_not_genuine() {
         let mut forged = event().subject.unwrap();
         forged.known = Some((PersonId::parse("bob").unwrap(), [1; 16]));
         assert!(!forged.is_genuine());
     }
 
     #[test]
-    fn a_seal_depends_on_everything_before_it_and_on_the_order() {
+    fn a_seal_depends_on_the_previous_hash_the_number_and_the_order_of_events() {
         let (a, b) = ([1; 32], [2; 32]);
         let original = seal(GENESIS, 1, [a, b]);
         for other in [seal(a, 1, [a, b]), seal(GENESIS, 2, [a, b]), seal(GENESIS, 1, [b, a]), seal(GENESIS, 1, [a])] {

@@ -1,19 +1,19 @@
-//! Who calls: a client of a partner, and what it may do.
+//! API clients of a partner and their permissions.
 
 use crate::domain::person::PartnerId;
 
-/// Something that not every client may do.
+/// A right that a client may be granted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Permission {
-    /// May say that a mobile number is verified, because the partner verified it itself (docs/api-design.md#mobile-numbers).
+    /// May mark a mobile number as verified because the partner verified it itself (docs/api-design.md#mobile-numbers).
     AssertNumbers,
 }
 
 impl Permission {
-    /// Every permission, in the order in which they are listed.
+    /// Every permission, in display order.
     pub const ALL: [Self; 1] = [Self::AssertNumbers];
 
-    /// `None` for a name that is no permission.
+    /// `None` for an unknown name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|permission| permission.as_str() == text)
@@ -33,13 +33,13 @@ impl Permission {
 pub struct Permissions(Vec<Permission>);
 
 impl Permissions {
-    /// Everything.
+    /// Every permission.
     #[must_use]
     pub fn all() -> Self {
         Self(Permission::ALL.to_vec())
     }
 
-    /// Reads a list separated by spaces; names that we do not know grant nothing.
+    /// Reads a list separated by spaces. Unknown names are ignored.
     #[must_use]
     pub fn from_words(words: &str) -> Self {
         Self(words.split_ascii_whitespace().filter_map(Permission::parse).collect())
@@ -51,7 +51,7 @@ impl Permissions {
         self.0.iter().map(|permission| permission.as_str()).collect::<Vec<_>>().join(" ")
     }
 
-    /// Whether this one is among them.
+    /// Whether the client has this permission.
     #[must_use]
     pub fn allow(&self, permission: Permission) -> bool {
         self.0.contains(&permission)
@@ -64,13 +64,13 @@ impl FromIterator<Permission> for Permissions {
     }
 }
 
-/// A client that has shown who it is.
+/// An authenticated client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Caller {
-    /// The tenant in whose name it acts: everything it stores and sees is this partner's.
+    /// Its tenant: it reads and writes only this partner's data.
     pub partner: PartnerId,
-    /// The client itself, for the record.
+    /// Its id, for the audit trail and the log.
     pub client_id: String,
-    /// What else it may do.
+    /// Its permissions.
     pub permissions: Permissions,
 }

@@ -1,15 +1,15 @@
-//! Instants in the database that a clock which was wrong has written.
+//! A bound against timestamps in the database that a replica with a wrong clock has written.
 //!
-//! The clock of the replica that answers decides, and other replicas read what it wrote. A clock that was days ahead leaves
-//! instants that nothing would reach for days. So whatever lasts for a limited time has a latest end, seen from now: an
-//! instant beyond it counts as if it were over. See `docs/operations.md`, Clocks.
+//! Replicas use their own clocks and read each other's timestamps. A clock that ran days ahead leaves leases and pauses
+//! that would last for days. So everything of limited duration has a latest plausible end: a timestamp beyond it counts
+//! as expired. See `docs/operations.md`, Clocks.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How far the clocks of two replicas may be apart before one of them counts as wrong.
+/// The clock skew between two replicas above which one of the clocks counts as wrong.
 pub const SKEW_MAX: TimeDelta = TimeDelta::minutes(1);
 
-/// The latest instant at which something can end that lasts this long and has begun by now.
+/// The latest plausible end of something that has started and lasts at most `longest`.
 #[must_use]
 pub fn latest_end(now: DateTime<Utc>, longest: TimeDelta) -> DateTime<Utc> {
     now + longest + SKEW_MAX

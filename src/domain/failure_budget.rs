@@ -1,25 +1,26 @@
-//! How often a person may fail before everything pauses (docs/api-design.md#limits).
+//! The failure budget of a person: how many wrong answers are allowed before a pause (docs/api-design.md#limits).
 //!
-//! Wrong signatures for devices and keys and wrong number tokens count together. A new challenge does not reset the count,
-//! success does. After the pause the person starts afresh.
+//! Wrong signatures for devices and keys and wrong number tokens count together. Success resets the count, a new
+//! challenge does not. After the pause the count starts at zero.
 //!
-//! Pure: the statements of `store::persons::failures` and `store::challenges::binding_outcomes` do the same, and a test holds them against these functions.
+//! No I/O: the statements of `store::persons::failures` and `store::challenges::binding_outcomes` implement the same
+//! rule, and a test compares them with these functions.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The operator's rule. `cool_down` is at least `window`, and `cap` at least one: then no span of `window` has more than
+/// The operator's rule. `cool_down` is at least `window`, and `cap` at least one, so no span of `window` has more than
 /// `cap` failures without a success among them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FailureBudget {
-    /// So many failures in a row, and nothing more is verified.
+    /// Failures in a row that start a pause.
     pub cap: i64,
-    /// A failure continues the row if it comes less than this after the one before it.
+    /// Consecutive failures of one row are less than this apart.
     pub window: TimeDelta,
-    /// For how long after the last of them nothing is verified.
+    /// The length of the pause after the last failure.
     pub cool_down: TimeDelta,
 }
 
-/// The failures of a person since the last success or the last break.
+/// The failures of a person in a row: since the last success or the last gap of `window`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FailureRun {
     /// How many.
@@ -29,20 +30,20 @@ pub struct FailureRun {
 }
 
 impl FailureBudget {
-    /// A failure after this instant is continued by one that comes now.
+    /// A failure now continues the row if the previous one was after this instant.
     #[must_use]
     pub fn continued_since(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         now - self.window
     }
 
-    /// A full run whose last failure lies between these two instants, both excluded, pauses the person now. One that is
-    /// further ahead was counted by a clock that was wrong, and pauses no one.
+    /// A full run pauses the person now if its last failure lies between these two instants, both excluded. One further
+    /// in the future was written by a wrong clock and does not pause.
     #[must_use]
     pub fn pausing_between(&self, now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
         (now - self.cool_down, now + self.cool_down)
     }
 
-    /// The pause that a person is in now.
+    /// The pause that is in effect now.
     #[must_use]
     pub fn pause(&self, run: FailureRun, now: DateTime<Utc>) -> Option<CoolingOff> {
         let (after, before) = self.pausing_between(now);
@@ -50,7 +51,7 @@ impl FailureBudget {
         Some(CoolingOff { until: last + self.cool_down })
     }
 
-    /// The run with another failure. During a pause nothing is verified, so nothing fails.
+    /// The run with one more failure. Unchanged during a pause, when no answer is verified.
     #[must_use]
     pub fn after_failure(&self, run: FailureRun, now: DateTime<Utc>) -> FailureRun {
         if self.pause(run, now).is_some() {
@@ -61,15 +62,15 @@ impl FailureBudget {
     }
 }
 
-/// A person whose budget is spent.
+/// The pause of a person whose failure budget is exhausted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CoolingOff {
-    /// The first instant at which something is verified again.
+    /// The first instant at which answers are verified again.
     pub until: DateTime<Utc>,
 }
 
 impl CoolingOff {
-    /// For how many seconds to wait, rounded up, at least one.
+    /// The remaining wait in seconds, rounded up, at least one.
     #[must_use]
     pub fn retry_after_seconds(&self, now: DateTime<Utc>) -> u64 {
         let millis = (self.until - now).num_milliseconds().max(1);
@@ -103,7 +104,7 @@ mod tests {
         })
     }
 
-    /// Gaps between tries: thick around the window and the end of the pause, where the rule changes its mind.
+    /// Gaps between answers, dense around the window and the end of the pause, the boundaries of the rule.
     fn gaps() -> impl Strategy<Value = Vec<(u8, i64)>> {
         vec((0_u8..4, -2_000_000_i64..=2_000_000), 1..80)
     }
@@ -122,7 +123,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
         #[test]
-        fn no_span_of_the_window_has_more_failures_than_the_cap(budget in budgets(), gaps in gaps()) {
+        fn no_window_has_more_failures_than_the_cap(budget in budgets(), gaps in gaps()) {
             let (mut run, mut now, mut counted) = (FailureRun::default(), start(), Vec::new());
             for step in gaps {
                 now += gap(&budget, step);
@@ -153,7 +154,7 @@ mod tests {
         }
 
         #[test]
-        fn a_clock_that_was_ahead_pauses_for_no_more_than_twice_the_cool_down(
+        fn a_failure_counted_by_a_clock_that_runs_ahead_pauses_for_at_most_twice_the_cool_down(
             budget in budgets(),
             ahead in 0_i64..100_000_000,
         ) {

@@ -1,4 +1,4 @@
-//! What a fraud check said and what followed: never the payload that was assessed.
+//! The result of a fraud check, without the payload that was assessed.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,24 +8,24 @@ use super::person::PersonId;
 /// One fraud assessment.
 #[derive(Clone, Debug)]
 pub struct FraudAssessment {
-    /// The id that we gave the provider as `transaction_id`.
+    /// The id sent to the provider as `transaction_id`.
     pub id: Uuid,
-    /// The person that was assessed.
+    /// The assessed person.
     pub person_id: PersonId,
-    /// What it was about: the device, or device to be.
+    /// The device or pending device.
     pub object_id: Uuid,
     /// `device_binding`, `device_verification` or `device_key_creation`.
     pub action: &'static str,
-    /// `approve`, `review`, `decline`, or in a word why there is no verdict, such as `timeout`.
+    /// `approve`, `review`, `decline`, or the reason why there is no verdict, such as `timeout`.
     pub state: &'static str,
-    /// The provider's score, when it gave one.
+    /// The provider's score, if any.
     pub score: Option<f64>,
-    /// The provider's own id of the assessment.
+    /// The provider's id of the assessment.
     pub provider_id: Option<String>,
-    /// How long the provider took.
+    /// Latency of the provider, in milliseconds.
     pub latency_ms: i64,
-    /// Whether the request went on.
+    /// Whether the request was allowed to proceed.
     pub allowed: bool,
-    /// When we asked.
+    /// When the provider was called.
     pub assessed_at: DateTime<Utc>,
 }

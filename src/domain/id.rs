@@ -1,12 +1,14 @@
-//! Ids that we mint: UUIDs, a distinct type for each kind of thing, so that a key's id is never taken for a device's.
+//! Ids that the service mints: UUIDs with a distinct type per entity, so that a key's id is never passed for a
+//! device's.
 //!
-//! They are `UUIDv7` (RFC 9562 section 5.7): rows made together lie together in the index, and the random 74 bits keep them
-//! unguessable. Written lower-case with hyphens; read in two spellings, each in either case (docs/api-design.md#conventions).
+//! They are `UUIDv7` (RFC 9562 section 5.7): ids minted together are adjacent in an index, and 74 random bits make them
+//! unguessable. Written lower-case with hyphens; read with or without hyphens, in either case
+//! (docs/api-design.md#conventions).
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// Makes a type of ids.
+/// Defines an id type.
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -14,7 +16,7 @@ macro_rules! id {
         pub struct $name(::uuid::Uuid);
 
         impl $name {
-            /// Mints an id from the current instant and randomness.
+            /// Mints an id from the current time and randomness.
             #[must_use]
             pub fn mint(now: ::chrono::DateTime<::chrono::Utc>, random: [u8; 10]) -> Self {
                 Self($crate::domain::id::uuid_v7(now, random))
@@ -26,7 +28,7 @@ macro_rules! id {
                 $crate::domain::id::read_uuid(text).map(Self)
             }
 
-            /// When it was minted, to the millisecond. `None` for an id that is not ours.
+            /// When it was minted, to the millisecond. `None` for a UUID without a timestamp.
             #[must_use]
             pub fn minted_at(self) -> Option<::chrono::DateTime<::chrono::Utc>> {
                 let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
@@ -80,7 +82,8 @@ id! {
     /// A person's mobile number.
     NumberId
 }
-/// The crate also reads UUIDs in braces and as URNs (RFC 9562 section 4), which are longer: no client was ever told of them.
+/// Reads the two documented spellings. The `uuid` crate also reads braces and URNs (RFC 9562 section 4); both are
+/// longer.
 pub(in crate::domain) fn read_uuid(text: &str) -> Option<Uuid> {
     const PLAIN: usize = 32;
     const HYPHENATED: usize = 36;
@@ -107,14 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_uuid_names_no_device() {
+    fn a_text_that_is_not_a_uuid_is_no_device_id() {
         for text in ["", "1", "6642d15e-8f6b-4d28-9186-cdd61d80032", "6642d15e-8f6b-4d28-9186-cdd61d80032g", "é"] {
             assert_eq!(DeviceId::parse(text), None, "{text:?}");
         }
     }
 
     #[test]
-    fn an_id_knows_when_it_was_minted() {
+    fn an_id_contains_the_time_at_which_it_was_minted() {
         let at = DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap();
         let minted = DeviceId::mint(at, [7; 10]).minted_at().unwrap();
         assert_eq!(minted.timestamp_micros(), 1_700_000_000_123_000);
@@ -122,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_of_a_uuid_name_no_device() {
+    fn other_spellings_of_a_uuid_are_no_device_id() {
         for text in [
             "{6642d15e-8f6b-4d28-9186-cdd61d80032a}",
             "{6642d15e8f6b4d289186cdd61d80032a}",

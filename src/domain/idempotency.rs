@@ -1,7 +1,7 @@
-//! Requests that may be sent twice and must take effect once (docs/api-design.md#idempotency-keys).
+//! Idempotency keys: a request that is sent twice takes effect once (docs/api-design.md#idempotency-keys).
 //!
-//! What is kept of a request are digests, and of what became of it the outcome of the use case: neither holds an OTP, a
-//! signature, a token or `device_data`.
+//! The service stores digests of the request and the outcome of the use case. Neither contains an OTP, a signature, a
+//! token or `device_data`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::person::{PartnerId, PersonId};
 
-/// The longest key.
+/// The longest idempotency key, in bytes.
 pub const KEY_MAX: usize = 255;
 
-/// What makes two requests the same one: SHA-256 over partner, client, method, path and key, each behind its length. The
-/// partner too, because an identity provider may know one client by the same name at two of them.
+/// Identifies a request: SHA-256 over partner, client, method, path and key, each prefixed by its length. The partner
+/// is included because an external identity provider may use one client id for two partners.
 #[must_use]
 pub fn scope(partner: &PartnerId, client_id: &str, method: &str, path: &str, key: &str) -> [u8; 32] {
     let mut digest = Sha256::new();
@@ -24,32 +24,33 @@ pub fn scope(partner: &PartnerId, client_id: &str, method: &str, path: &str, key
     digest.finalize().into()
 }
 
-/// For how long an outcome is told again.
+/// How long a stored outcome is returned to repetitions.
 pub const ANSWERS_KEPT_FOR: TimeDelta = TimeDelta::hours(24);
 
-/// For how long a request without an answer keeps others with its key waiting. Longer than any request takes; after it, a
-/// process that died half way is no longer waited for.
+/// How long an unfinished request blocks others with the same key. Longer than any request takes, so it only ends
+/// claims of processes that crashed.
 pub const LEASE: TimeDelta = TimeDelta::seconds(60);
 
 /// One run of a request with an idempotency key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Run {
-    /// Digest of partner, client, method, path and key: what makes two requests the same one.
+    /// See [`scope`].
     pub scope: [u8; 32],
-    /// The claim of this run: the row of the scope names the run that may take effect.
+    /// The claim of this run: the row of the scope holds the claim that may take effect.
     pub claim_id: Uuid,
-    /// The id of its request, which the errors of its outcome name.
+    /// The id of its request, for `errors[].id` of its outcome.
     pub request_id: String,
 }
 
-/// A run that is about to begin.
+/// The input of the write that claims a key.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The run.
     pub run: Run,
-    /// Keyed digests of the body under each secret in force, the current one first: what must then be the same too.
+    /// Keyed digests of the body under each secret in force, the current one first. A repetition must have the same
+    /// body.
     pub digests: Vec<[u8; 32]>,
-    /// Whose client it is.
+    /// The partner of the client.
     pub partner: PartnerId,
     /// The person in the path, if there is one.
     pub person: Option<PersonId>,
@@ -57,17 +58,17 @@ pub struct Claim {
     pub at: DateTime<Utc>,
 }
 
-/// What the commit of the work does for the run that it belongs to.
+/// The outcome that the commit of a use case stores for its run.
 #[derive(Clone, Debug)]
 pub struct KeptOutcome {
-    /// The run. When its claim is no longer in force, the work must not take effect.
+    /// The run. If its claim is no longer in force, the commit must be rolled back.
     pub run: Run,
-    /// The outcome of the use case as JSON, for every repetition from now on; `None` when the work came to nothing and a
-    /// repetition should run anew.
+    /// The outcome of the use case as JSON, returned to every repetition; `None` frees the key, so that a repetition
+    /// runs again.
     pub outcome: Option<String>,
 }
 
-/// What was kept of a run.
+/// The stored outcome of an earlier run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PastOutcome {
     /// The outcome of the use case as JSON.
@@ -76,19 +77,19 @@ pub struct PastOutcome {
     pub request_id: String,
 }
 
-/// What became of a claim.
+/// The result of claiming a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Claimed {
     /// The request may run.
     Yes,
-    /// It ran before; this is what became of it.
+    /// It ran before, with this outcome.
     Before(PastOutcome),
-    /// It runs right now, or its process died a moment ago.
+    /// It is still running, or its process crashed less than [`LEASE`] ago.
     Running {
-        /// When it is no longer waited for.
+        /// When the claim expires.
         until: DateTime<Utc>,
     },
-    /// The key was used for another body.
+    /// The key was used with a different body.
     OtherRequest,
 }
 
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_of_two_partners_repeats_no_request_of_the_other() {
+    fn the_same_client_id_at_two_partners_has_different_scopes() {
         let of = |partner| scope(&PartnerId::parse(partner).unwrap(), "a-client", "POST", "/v1/mfa/devices", "a-key");
         assert_eq!(of("acme"), of("acme"));
         assert_ne!(of("acme"), of("globex"));

@@ -1,7 +1,7 @@
-//! What the service talks about: persons, devices, keys, challenges, numbers.
+//! Domain types: persons, devices, keys, challenges, numbers.
 //!
-//! Pure values that cannot be wrong once they exist. No I/O, no clock, no randomness: whoever needs the time or an id
-//! passes it in.
+//! Values are validated when constructed. No I/O, no clock, no randomness: the caller passes in the time and random
+//! bytes.
 
 pub mod audit;
 pub mod challenges;

@@ -1,15 +1,15 @@
-//! Whose devices these are: the partner (tenant) and the partner's person.
+//! The partner (tenant) and the partner's person.
 
 use std::fmt;
 
-/// A partner: the bank or fintech that a client belongs to. Everything is stored under one and visible to it alone.
+/// A partner: the bank or fintech that a client belongs to. All data belongs to one partner and is visible only to it.
 ///
 /// 1 to 64 characters of `a-z 0-9 - _`, chosen by the operator when the first client is created.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PartnerId(String);
 
 impl PartnerId {
-    /// `None` when the text is not a partner's name.
+    /// `None` when the text breaks this rule.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=64).contains(&text.len())
@@ -33,19 +33,20 @@ impl fmt::Display for PartnerId {
 /// The longest `person_id` (docs/api-design.md#conventions).
 pub const PERSON_ID_MAX: usize = 64;
 
-/// A person, named by an opaque string of the partner's: 1 to 64 visible ASCII characters (docs/api-design.md#conventions).
+/// A person, identified by the partner's opaque string: 1 to 64 visible ASCII characters
+/// (docs/api-design.md#conventions).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PersonId(String);
 
 impl PersonId {
-    /// `None` when the text breaks the rule.
+    /// `None` when the text breaks this rule.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=PERSON_ID_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// The partner's own string.
+    /// The partner's string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partner_is_a_short_lower_case_name() {
+    fn a_partner_id_is_1_to_64_lower_case_characters() {
         assert!(PartnerId::parse("acme-bank_2").is_some());
         for text in ["", "Acme", "a b", "a/b", &"x".repeat(65)] {
             assert_eq!(PartnerId::parse(text), None, "{text:?}");

@@ -1,4 +1,4 @@
-//! The challenge of a device to be bound: opened with a code by SMS, met by a signature over it.
+//! The challenge of a pending device: opened by sending a code by SMS, answered with a signature over that code.
 
 use chrono::{DateTime, Utc};
 
@@ -10,86 +10,86 @@ use crate::domain::id::KeyId;
 use crate::domain::numbers::MobileNumber;
 use crate::domain::person::PersonId;
 
-/// An attempt to bind a device, not yet stored.
+/// A binding that is not stored yet.
 #[derive(Clone, Debug)]
 pub struct NewBinding {
-    /// The challenge, and the device to be.
+    /// The id of the challenge and of the pending device.
     pub id: ChallengeId,
-    /// For whom.
+    /// The owner of the device.
     pub person_id: PersonId,
-    /// Where the code goes.
+    /// The recipient of the code.
     pub number: MobileNumber,
     /// The id that the device's first key will have.
     pub key_id: KeyId,
-    /// The key.
-    pub public_key: PublicKey,
-    /// What it may sign for once bound.
-    pub key_purpose: KeyPurpose,
-    /// What the person calls the device.
-    pub name: Option<DeviceName>,
-    /// Which secret the code is derived under.
-    pub otp_version: u32,
-    /// When the challenge begins and ends.
-    pub life: ChallengeLife,
-}
-
-/// The newest attempt of a person to bind a device, as it is stored. Whether it is still open says its state.
-#[derive(Clone, Debug)]
-pub struct Binding {
-    /// The challenge, and the device to be.
-    pub id: ChallengeId,
-    /// For whom.
-    pub person_id: PersonId,
-    /// The id that the device's first key will have.
-    pub key_id: KeyId,
-    /// The key that must have signed.
+    /// The phone's key.
     pub public_key: PublicKey,
     /// What the key may sign for once bound.
     pub key_purpose: KeyPurpose,
-    /// Which secret the code was derived under.
+    /// The person's name for the device.
+    pub name: Option<DeviceName>,
+    /// The version of the secret that the code is derived from.
     pub otp_version: u32,
-    /// When it was asked for.
+    /// Start and expiry of the challenge.
+    pub life: ChallengeLife,
+}
+
+/// A person's newest binding as stored, open or over: see [`state`](Self::state).
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// The id of the challenge and of the pending device.
+    pub id: ChallengeId,
+    /// The owner of the device.
+    pub person_id: PersonId,
+    /// The id that the device's first key will have.
+    pub key_id: KeyId,
+    /// The key that the answer has to be signed with.
+    pub public_key: PublicKey,
+    /// What the key may sign for once bound.
+    pub key_purpose: KeyPurpose,
+    /// The version of the secret that the code was derived from.
+    pub otp_version: u32,
+    /// When it was requested.
     pub created_at: DateTime<Utc>,
-    /// What decides whether it can be met.
+    /// Decides whether it can be answered.
     pub state: ChallengeState,
-    /// How many devices the person has by now.
+    /// The person's bound devices at the time of the read.
     pub bound_devices: i64,
-    /// Where the code went; nothing but a number that was deleted meanwhile is missing.
+    /// The recipient of the code; `None` only when the number was deleted since.
     pub number: Option<MobileNumber>,
 }
 
 impl Binding {
-    /// When the challenge began and when it ends.
+    /// Start and expiry of the challenge.
     #[must_use]
     pub fn life(&self) -> ChallengeLife {
         ChallengeLife { created_at: self.created_at, expires_at: self.state.expires_at }
     }
 }
 
-/// A right signature that is about to take effect.
+/// The input of the write that binds the device after a right signature.
 #[derive(Clone, Debug)]
 pub struct Acceptance {
-    /// The challenge that it meets.
+    /// The answered challenge.
     pub id: ChallengeId,
-    /// For whom.
+    /// The owner of the device.
     pub person_id: PersonId,
-    /// Of the signature, to know a repeat.
+    /// The fingerprint of the signature, to recognise a repeated answer.
     pub fingerprint: [u8; 32],
     /// Now.
     pub at: DateTime<Utc>,
-    /// Bound devices per person.
+    /// Maximum of bound devices per person.
     pub device_limit: i64,
-    /// What the challenge was judged by.
+    /// The rules that the challenge was judged by.
     pub rules: ChallengeRules,
 }
 
-/// A wrong signature that is about to be counted.
+/// The input of the write that counts a wrong signature.
 #[derive(Clone, Copy, Debug)]
 pub struct WrongSignature {
-    /// The challenge that it was meant for.
+    /// The answered challenge.
     pub id: ChallengeId,
     /// Now.
     pub at: DateTime<Utc>,
-    /// What the challenge was judged by.
+    /// The rules that the challenge was judged by.
     pub rules: ChallengeRules,
 }

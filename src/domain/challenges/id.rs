@@ -1,15 +1,15 @@
-//! The ids of challenges, of whatever kind.
+//! The ids of challenges of every kind.
 
 use crate::domain::id::{DeviceId, id};
 
 id! {
-    /// A challenge: what its code is derived from, and what its answer names.
+    /// The id of a challenge. Its code is derived from it, and the answer names it.
     ChallengeId
 }
 
 impl ChallengeId {
-    /// The device that a binding's challenge makes when it is met. Clients store one id and use it as the other, so
-    /// the device takes over the challenge's.
+    /// The id of the device that a right answer to a binding creates. It equals the challenge's id because clients
+    /// store one and use it as the other.
     #[must_use]
     pub fn bound_device(self) -> DeviceId {
         self.uuid().into()

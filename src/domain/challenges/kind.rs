@@ -1,11 +1,11 @@
 //! The kinds of challenges.
 
-/// What a challenge is for. Another kind is another variant, and its place in each `match` over them.
+/// The purpose of a challenge.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ChallengeKind {
-    /// A device to be bound: the phone signs a code that was sent by SMS.
+    /// Binds a device: the phone signs a code that was sent by SMS.
     Binding,
-    /// A mobile number to be confirmed: the person types a code that was sent to it.
+    /// Confirms a mobile number: the person types a code that was sent to it.
     Number,
 }
 
@@ -13,7 +13,7 @@ impl ChallengeKind {
     /// Every kind.
     pub const ALL: [Self; 2] = [Self::Binding, Self::Number];
 
-    /// In a word, for the metrics.
+    /// The name in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -22,7 +22,7 @@ impl ChallengeKind {
         }
     }
 
-    /// What asking for one is called in the audit trail.
+    /// The audit action of requesting a challenge of this kind.
     #[must_use]
     pub const fn asked(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl ChallengeKind {
         }
     }
 
-    /// What answering one is called in the audit trail.
+    /// The audit action of answering a challenge of this kind.
     #[must_use]
     pub const fn answered(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl ChallengeKind {
         }
     }
 
-    /// What the API calls it.
+    /// The name in the API.
     #[must_use]
     pub const fn wire_name(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
-//! Challenges: what a person is asked to prove, for how long, and when the matter is settled.
+//! Challenges: their kinds, lifetimes and state machine. No I/O.
 //!
-//! Pure. [`judge`] is the state machine of every kind. The statements that settle an answer repeat its conditions in their
-//! `where` clauses, and `tests/it/store/challenges.rs` holds both against each other.
+//! [`judge`] is the state machine of every kind. The SQL statements that settle an answer repeat its conditions in
+//! their `where` clauses; `tests/it/store/challenges.rs` tests that both agree.
 
 mod binding;
 mod id;
@@ -16,21 +16,21 @@ pub use id::ChallengeId;
 pub use kind::ChallengeKind;
 pub use state::{ChallengeRules, ChallengeState, Judgement, Over, judge};
 
-/// A repeat of the very same signature within this time of success is answered like the first: clients retry a PUT whose
-/// answer they lost.
+/// The same signature, sent again within this time after it bound the device, succeeds again: clients retry a PUT whose
+/// response they did not receive.
 pub const REPEAT_WINDOW: TimeDelta = TimeDelta::minutes(1);
 
-/// When a challenge was made and when it ends.
+/// Start and expiry of a challenge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ChallengeLife {
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: DateTime<Utc>,
     /// The first instant at which it is no longer open.
     pub expires_at: DateTime<Utc>,
 }
 
 impl ChallengeLife {
-    /// A life that starts now.
+    /// A lifetime of this length that starts now.
     #[must_use]
     pub fn starting(now: DateTime<Utc>, length: TimeDelta) -> Self {
         Self { created_at: now, expires_at: now + length }

@@ -1,62 +1,62 @@
-//! Whether a challenge can be met now, the same for every kind.
+//! The state machine of a challenge, the same for every kind.
 //!
 //! ```text
 //! open --right answer--> closed          open --expires_at--> expired
 //! open --superseded, declined--> closed  open --wrong answers up to the cap--> no attempts left
 //! ```
 //!
-//! Nothing leads back to open. Beside that, failures pause the person they count against: then nothing is verified, and a
-//! challenge that is still open after the pause goes on.
+//! No transition leads back to open. Failures also pause the person: during the pause no answer is verified, and a
+//! challenge that is still open after it can be answered again.
 
 use chrono::{DateTime, Utc};
 
 use crate::domain::failure_budget::{CoolingOff, FailureBudget, FailureRun};
 
-/// What the database knows of a challenge that decides whether it can be met.
+/// The stored fields that decide the state of a challenge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChallengeState {
-    /// When it was met, superseded by a newer one, or closed; `None` before that.
+    /// When it was answered right, superseded by a newer one, or closed; `None` before that.
     pub closed_at: Option<DateTime<Utc>>,
     /// The first instant at which it is no longer open.
     pub expires_at: DateTime<Utc>,
-    /// Wrong answers that it has had.
+    /// Wrong answers so far.
     pub wrong_answers: i64,
-    /// The failures of late of whom its wrong answers count against.
+    /// The recent failures of its person.
     pub failures: FailureRun,
 }
 
 /// The operator's rules for one kind of challenge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChallengeRules {
-    /// So many wrong answers, and the challenge is over.
+    /// The challenge is over after this many wrong answers.
     pub wrong_answers_cap: i64,
-    /// Failures over all challenges together.
+    /// The failure budget of the person, over all challenges.
     pub budget: FailureBudget,
 }
 
-/// What a challenge is at one instant.
+/// The state of a challenge at one instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Judgement {
-    /// It can be met.
+    /// It can be answered.
     Open,
-    /// It can be met after the pause. Nothing is verified until then.
+    /// It can be answered after the pause. No answer is verified until then.
     CoolingOff(CoolingOff),
-    /// It can never be met again.
+    /// It can never be answered again.
     Over(Over),
 }
 
-/// Why a challenge can never be met again.
+/// Why a challenge is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Over {
-    /// It was met, superseded, or closed.
+    /// It was answered right, superseded, or closed.
     Closed,
-    /// Its time is up.
+    /// It has expired.
     Expired,
-    /// It has had as many wrong answers as allowed.
+    /// The cap on wrong answers is reached.
     NoAttemptsLeft,
 }
 
-/// What the challenge is now. That it is over comes before a pause: waiting would not help.
+/// The state of the challenge now. `Over` takes precedence over `CoolingOff`: waiting would not help.
 #[must_use]
 pub fn judge(state: &ChallengeState, now: DateTime<Utc>, rules: &ChallengeRules) -> Judgement {
     if state.closed_at.is_some() {
@@ -81,7 +81,7 @@ mod tests {
         DateTime::from_timestamp(1_700_000_000, 0).unwrap()
     }
 
-    /// Around now, thick where a rule changes its mind.
+    /// Instants around now, dense at the boundaries of the rules.
     fn instants() -> impl Strategy<Value = DateTime<Utc>> {
         prop_oneof![-2_i64..=2, -4_000_000_000_i64..=4_000_000_000]
             .prop_map(|micros| now() + TimeDelta::microseconds(micros))
@@ -113,7 +113,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_is_over_stays_over_whatever_happens_later(
+        fn a_challenge_that_is_over_stays_over(
             state in states(), rules in rules(), later in 0_i64..4_000_000_000, more in 0_i64..4, run in states(),
         ) {
             if let Judgement::Over(_) = judge(&state, now(), &rules) {
@@ -125,7 +125,7 @@ mod tests {
         }
 
         #[test]
-        fn an_open_challenge_takes_as_many_wrong_answers_as_are_left_of_its_cap_and_its_budget(
+        fn an_open_challenge_accepts_answers_until_its_cap_or_the_failure_budget_is_reached(
             state in states(), rules in rules(),
         ) {
             let state = ChallengeState { expires_at: state.expires_at.max(now() + TimeDelta::microseconds(1)), ..state };
@@ -148,7 +148,7 @@ mod tests {
         }
 
         #[test]
-        fn a_pause_ends_when_it_says_and_the_challenge_goes_on_if_it_has_time_left(
+        fn after_the_pause_a_challenge_is_open_again_unless_it_has_expired(
             state in states(), rules in rules(),
         ) {
             if let Judgement::CoolingOff(CoolingOff { until }) = judge(&state, now(), &rules) {
@@ -161,7 +161,7 @@ mod tests {
         }
 
         #[test]
-        fn a_challenge_is_open_before_its_last_instant_and_over_at_it(state in states(), rules in rules()) {
+        fn a_challenge_is_open_until_just_before_its_expiry(state in states(), rules in rules()) {
             let fresh = ChallengeState { closed_at: None, wrong_answers: 0, failures: FailureRun::default(), ..state };
             let last = state.expires_at - TimeDelta::microseconds(1);
             prop_assert_eq!(judge(&fresh, last, &rules), Judgement::Open);

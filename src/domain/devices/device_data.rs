@@ -1,4 +1,4 @@
-//! What a fingerprinting library on the phone gathered: opaque, passed to the fraud check and then forgotten.
+//! The opaque payload of a fingerprinting library on the phone: passed to the fraud check, never stored.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl DeviceData {
         (1..=DEVICE_DATA_MAX).contains(&text.len()).then(|| Self(Zeroizing::new(text)))
     }
 
-    /// The payload, for the fraud check. Never for a log.
+    /// The payload, for the fraud check. Must not be logged.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! The public keys of a device. Key material goes in and is verified against; it is never given back.
+//! The public keys of a device. The service verifies signatures with them and never returns them to a client.
 
 use chrono::{DateTime, Utc};
 
@@ -7,18 +7,18 @@ use crate::domain::id::KeyId;
 
 /// What a key may sign for (seed: `key_purpose`).
 ///
-/// `Restricted` keys usually sit behind biometry and are vouched for by an unrestricted one.
+/// `Restricted` keys are usually protected by biometrics and vouched for by an unrestricted one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum KeyPurpose {
     /// The default.
     #[default]
     Unrestricted,
-    /// Guarded further by the phone.
+    /// The phone protects the key further.
     Restricted,
 }
 
 impl KeyPurpose {
-    /// `None` for anything but the two names on the wire.
+    /// `None` for any other text than the two names in the API.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -28,7 +28,7 @@ impl KeyPurpose {
         }
     }
 
-    /// The name on the wire and in the database.
+    /// The name in the API and in the database.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl KeyPurpose {
     }
 }
 
-/// The only key type there is: ECDSA on P-256 (docs/api-design.md#cryptography).
+/// The only key type: ECDSA on P-256 (docs/api-design.md#cryptography).
 pub const KEY_TYPE: &str = "ecdsa-p256";
 
 /// A live key of a bound device.
@@ -48,8 +48,8 @@ pub struct DeviceKey {
     pub id: KeyId,
     /// What it may sign for.
     pub purpose: KeyPurpose,
-    /// The key itself, to verify with; has no printable form.
+    /// The key itself. It has no printable form.
     pub public_key: PublicKey,
-    /// When it last signed something that we accepted, binding included.
+    /// When the service last accepted a signature by it, binding included.
     pub used_at: Option<DateTime<Utc>>,
 }

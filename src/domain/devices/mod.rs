@@ -1,7 +1,7 @@
-//! A bound device.
+//! Bound devices.
 //!
-//! A device exists from the moment its challenge is met; before that there is only a pending binding, which no query for
-//! devices can see (docs/api-design.md#devices).
+//! A device exists from the moment its challenge is answered right. Before that there is only a pending binding, which
+//! no query for devices returns (docs/api-design.md#devices).
 
 pub mod device_data;
 pub mod key;
@@ -15,19 +15,19 @@ use crate::domain::person::PersonId;
 /// The longest device name, in characters (docs/api-design.md#bind-a-device).
 pub const DEVICE_NAME_MAX: usize = 255;
 
-/// What the person calls the device: 1 to 255 characters, none of them a control character.
+/// The person's name for a device: 1 to 255 characters, none of them a control character.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeviceName(String);
 
 impl DeviceName {
-    /// `None` when the text is empty, too long or has control characters (which no log, terminal or database likes).
+    /// `None` when the text is empty, too long or has control characters (unsafe in logs, terminals and databases).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=DEVICE_NAME_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// A name that was valid when it was stored.
+    /// Restores a stored name without validation.
     #[must_use]
     pub fn from_stored(text: String) -> Self {
         Self(text)
@@ -40,22 +40,22 @@ impl DeviceName {
     }
 }
 
-/// A device that was bound, and perhaps deleted since.
+/// A bound device, or the tombstone of a deleted one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Device {
     /// Also the id of the challenge that bound it.
     pub id: DeviceId,
-    /// Who owns it.
+    /// Its owner.
     pub person_id: PersonId,
-    /// What they call it.
+    /// The owner's name for it.
     pub name: Option<DeviceName>,
-    /// When its registration began; equals the challenge's `created_at`.
+    /// When the binding was requested; equals the challenge's `created_at`.
     pub created_at: DateTime<Utc>,
-    /// Set on tombstones: nothing can be signed with this device any more.
+    /// Set on tombstones: the device cannot sign any more.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
-/// A device together with the keys that can sign for it: none once it is deleted.
+/// A device with its live keys; a deleted one has none.
 #[derive(Clone, Debug)]
 pub struct DeviceWithKeys {
     /// The device.
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_counted_in_characters_not_bytes() {
+    fn the_length_of_a_name_is_counted_in_characters() {
         assert!(DeviceName::parse(&"é".repeat(255)).is_some());
         assert!(DeviceName::parse(&"é".repeat(256)).is_none());
     }

@@ -1,8 +1,8 @@
-//! The country that a number belongs to, and the countries that are served.
+//! The country of a number, and the countries to which the service sends SMS.
 //!
-//! Which country a number is of is the knowledge of `numbering_plan`: a calling code is not enough, since +44 is also
-//! Jersey, +1 half of the Caribbean and +7 Kazakhstan. Where two countries share their mobile numbers altogether, the plans
-//! name the larger one: Finland for Åland, Norway for Svalbard, Italy for the Vatican.
+//! `numbering_plan` determines the country: a country code is not enough, since +44 is also Jersey, +1 half of the
+//! Caribbean and +7 Kazakhstan. Where two countries share one mobile range, the plans name the larger one: Finland for
+//! Åland, Norway for Svalbard, Italy for the Vatican.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,11 +15,11 @@ use crate::domain::numbers::numbering_plan::{Dialled, is_country};
 pub struct Country([u8; 2]);
 
 impl Country {
-    /// Where satellite and other networks are that belong to no country, and numbers that no plan knows any more. ISO 3166
-    /// leaves this code to its users.
+    /// Satellite and other networks without a country, and stored numbers that are no longer in any plan. ISO 3166
+    /// reserves this code for private use.
     pub const NONE: Self = Self(*b"ZZ");
 
-    /// Reads a code that has a numbering plan; `None` for any other text. Case matters.
+    /// Reads the upper-case code of a country with a numbering plan; `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let code: [u8; 2] = text.as_bytes().try_into().ok()?;
@@ -51,31 +51,31 @@ impl fmt::Debug for Country {
     }
 }
 
-/// The countries to whose numbers codes are sent.
+/// The countries to which codes are sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Countries {
-    /// All of them, and networks that belong to none.
+    /// All countries, and networks without a country.
     Any,
-    /// These.
+    /// Only these.
     Only(BTreeSet<Country>),
 }
 
-/// A number is of a country that is not served.
+/// The number belongs to a country to which no SMS are sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum CountryNotServed {
-    /// This one.
+    /// This country.
     #[error("is of the country {0}, to which no SMS are sent")]
     Country(Country),
-    /// It is of a network without a country.
+    /// A network without a country.
     #[error("is of a network that belongs to no country, and to which no SMS are sent")]
     None,
 }
 
 impl Countries {
-    /// Whether codes may go to this number.
+    /// Whether codes may be sent to this number.
     ///
     /// # Errors
-    /// When its country is not among them.
+    /// When its country is not one of these.
     pub fn admit(&self, number: &MobileNumber) -> Result<(), CountryNotServed> {
         let Self::Only(countries) = self else { return Ok(()) };
         match number.country() {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn countries_that_share_a_calling_code_are_told_apart() {
+    fn countries_that_share_a_country_code_are_distinguished() {
         for (number, country) in [
             ("+447400123456", "GB"),
             ("+447781123456", "GG"),
@@ -119,24 +119,24 @@ mod tests {
     }
 
     #[test]
-    fn a_calling_code_of_one_country_names_it() {
+    fn a_country_code_of_a_single_country_determines_the_country() {
         for (number, country) in [("+4915123456789", "DE"), ("+423660234567", "LI"), ("+38344123456", "XK")] {
             assert_eq!(country_of(number), country, "{number}");
         }
     }
 
     #[test]
-    fn a_leading_zero_that_belongs_to_the_number_does_not_hide_its_country() {
+    fn a_number_with_a_significant_leading_zero_has_a_country() {
         assert_eq!(country_of("+2250712345678"), "CI");
     }
 
     #[test]
-    fn satellite_networks_belong_to_no_country() {
+    fn satellite_networks_have_no_country() {
         assert_eq!(country_of("+881612345678"), "ZZ");
     }
 
     #[test]
-    fn a_stored_number_that_no_plan_knows_any_more_stays_with_its_calling_code() {
+    fn a_stored_number_outside_every_plan_has_the_main_country_of_its_country_code() {
         let country = |e164: &str| MobileNumber::from_stored(e164.to_owned()).country().to_string();
         assert_eq!(country("+440000000000"), "GB");
         assert_eq!(country("+490"), "DE");

@@ -1,9 +1,8 @@
-//! A phone number that can receive an SMS.
+//! Mobile numbers in E.164 form.
 //!
-//! Which numbers exist, and which of them are mobile, is the knowledge of `numbering_plan`. This module decides what people
-//! may type around the digits and asks it about nothing but `+` and digits. What is stored is what was typed, without the
-//! separators: a number is refused rather than mended. A number is personal: `Debug` and `Display` show a mask, and
-//! [`MobileNumber::as_e164`] is the one way to the digits.
+//! This module removes the separators that people type and passes `+` and digits to `numbering_plan`, which decides
+//! whether a number exists and is mobile. An invalid number is refused, never corrected. A number is personal data:
+//! `Debug` and `Display` are masked, and only [`MobileNumber::as_e164`] gives the digits.
 
 pub mod country;
 mod numbering_plan;
@@ -13,49 +12,50 @@ use std::fmt;
 use crate::domain::numbers::country::Country;
 use crate::domain::numbers::numbering_plan::{Dialled, Kind, has_national_prefix};
 
-/// Longer input is refused unread. The longest number has 15 digits; the rest is room for what people put between them.
+/// The longest input, in bytes. The longest number has 15 digits; the rest is for separators.
 const INPUT_MAX: usize = 64;
 
-/// What may stand between the digits (`openapi.yaml`, `MobileNumberText`).
+/// Characters that are removed between the digits (`openapi.yaml`, `MobileNumberText`).
 const SEPARATORS: [char; 7] = [' ', '-', '_', '/', '.', '(', ')'];
 
-/// A valid number of a mobile network in E.164 form, `+4915123456789`.
+/// A valid mobile number in E.164 form, `+4915123456789`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct MobileNumber(String);
 
-/// Why a text is not a mobile number, in words for the partner's developer. It never repeats the number.
+/// Why a text is not a mobile number, as an error message for the partner's developer. Never contains the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMobileNumber {
-    /// The text is longer than any way to write a number.
+    /// The text is too long.
     #[error("must be at most {INPUT_MAX} characters long")]
     TooLong,
     /// The text does not start with `+`, so its country is unknown.
     #[error("must start with + and a country code")]
     NoCountryCode,
-    /// The text holds something else than ASCII digits and separators: letters, an extension, digits or blanks of other
-    /// scripts.
+    /// The text contains other characters than ASCII digits and separators: letters, an extension, digits or spaces of
+    /// other scripts.
     #[error("may contain only the digits 0 to 9, ASCII spaces and - _ / . ( ) after the +")]
     UnexpectedCharacter,
-    /// The country code is followed by a prefix that is dialled only inside the country.
+    /// The country code is followed by a national (trunk) prefix.
     #[error("must be the international form: leave out the prefix that is dialled only inside the country")]
     NationalPrefix,
-    /// No network has this number.
+    /// The number is not in any numbering plan.
     #[error("is not a valid phone number")]
     NotANumber,
-    /// The number exists but cannot receive an SMS.
+    /// The number is in a plan, but is not mobile.
     #[error("is not a mobile number")]
     NotMobile,
 }
 
 impl MobileNumber {
-    /// Reads a number as people write it, country code included: `+49 151 23456789` is `+4915123456789`.
+    /// Reads a number with its country code and separators: `+49 151 23456789` is `+4915123456789`.
     ///
-    /// The national number counts as a whole, leading zeros included (`openapi.yaml`, `MobileNumberText`): in Italy they tell a fixed line
-    /// from a mobile number, in Ivory Coast they belong to one, and in `+49 (0)151 ...` they make it none.
+    /// Leading zeros of the national number are significant (`openapi.yaml`, `MobileNumberText`): in Italy they
+    /// distinguish fixed lines from mobile numbers, in Ivory Coast they are part of a mobile number, and `+49 (0)151
+    /// ...` is invalid.
     ///
     /// # Errors
     ///
-    /// When no mobile network has such a number.
+    /// When the text is not a mobile number.
     pub fn parse(text: &str) -> Result<Self, InvalidMobileNumber> {
         if text.len() > INPUT_MAX {
             return Err(InvalidMobileNumber::TooLong);
@@ -73,28 +73,27 @@ impl MobileNumber {
         }
     }
 
-    /// Takes back what [`Self::as_e164`] gave to the database.
-    ///
-    /// Not checked again: numbering plans change, and a number that was valid when it was stored stays readable.
+    /// Restores a stored number without validation: numbering plans change, and a number that was valid when it was
+    /// stored must stay readable.
     #[must_use]
     pub fn from_stored(e164: String) -> Self {
         Self(e164)
     }
 
-    /// The number in clear, for the SMS provider, the database and the partner who owns it. Never for a log.
+    /// The unmasked number, for the SMS provider, the database and its partner. Must not be logged.
     #[must_use]
     pub fn as_e164(&self) -> &str {
         &self.0
     }
 
-    /// The country whose network it is of.
+    /// The country of its network.
     #[must_use]
     pub fn country(&self) -> Country {
         Country::of_e164(&self.0)
     }
 }
 
-/// `+49*******01`: enough to recognise one's own number. The stars do not tell its length.
+/// `+49*******01`: enough for a person to recognise their number. The count of stars is fixed, so the length is hidden.
 impl fmt::Display for MobileNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |range: std::ops::Range<usize>| self.0.get(range).unwrap_or_default();
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_between_the_digits_is_dropped() {
+    fn separators_between_the_digits_are_removed() {
         for text in [
             "+4915123456789",
             "+49 151 23456789",
@@ -159,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn countries_that_do_not_tell_mobile_from_fixed_are_accepted() {
+    fn numbers_of_plans_that_do_not_distinguish_mobile_from_fixed_are_accepted() {
         check("+1 650-253-0000", Ok("+16502530000"));
         check("+1 613 782 7274", Ok("+16137827274"));
     }
 
     #[test]
-    fn a_leading_zero_that_belongs_to_the_number_stays() {
+    fn a_significant_leading_zero_is_kept() {
         check("+225 07 12 34 56 78", Ok("+2250712345678"));
         check("+229 01 95 12 34 56", Ok("+2290195123456"));
         check("+242 06 123 4567", Ok("+242061234567"));
@@ -179,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn an_italian_fixed_line_is_not_a_mobile_number_that_begins_after_its_zero() {
+    fn the_leading_zero_of_an_italian_fixed_line_is_not_dropped() {
         check("+39 0331 123456", Err(InvalidMobileNumber::NotMobile));
         check("+39 035 1234567", Err(InvalidMobileNumber::NotMobile));
         check("+39 331 123456", Ok("+39331123456"));
     }
 
     #[test]
-    fn a_number_with_digits_too_many_or_too_few_is_refused() {
+    fn a_number_with_too_many_or_too_few_digits_is_refused() {
         for text in ["+31 6 12345678 90", "+31 6 1234567", "+354 611 123456", "+423 730 123456", "+45 20 12 34 5"] {
             check(text, Err(InvalidMobileNumber::NotANumber));
         }
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_is_dialled_only_inside_the_country_is_refused() {
+    fn a_national_prefix_is_refused() {
         for text in [
             "+43 006641234567",
             "+43 0664 1234567",
@@ -214,12 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn new_ranges_of_a_plan_are_accepted() {
+    fn recently_assigned_ranges_are_accepted() {
         check("+46 78 123 45 67", Ok("+46781234567"));
     }
 
     #[test]
-    fn numbers_that_cost_more_than_a_message_are_refused() {
+    fn premium_rate_and_shared_cost_numbers_are_refused() {
         for number in [
             "+49 900 1234567",   // premium rate
             "+43 900 123456",    // premium rate
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_prove_no_possession_of_a_phone_are_refused() {
+    fn numbers_that_do_not_prove_possession_of_a_phone_are_refused() {
         check("+44 70 0012 3456", Err(InvalidMobileNumber::NotMobile)); // personal, forwards anywhere
         check("+33 9 39 01 23 45", Err(InvalidMobileNumber::NotMobile)); // voice over IP
         check("+49 164 12345", Err(InvalidMobileNumber::NotMobile)); // pager
@@ -287,21 +286,21 @@ mod tests {
     }
 
     #[test]
-    fn a_zero_does_not_stand_before_the_country_code() {
+    fn a_zero_before_the_country_code_is_refused() {
         for text in ["+0049151234567", "+04915123456789", "+0", "+00"] {
             check(text, Err(InvalidMobileNumber::NotANumber));
         }
     }
 
     #[test]
-    fn a_number_that_no_network_has_is_refused() {
+    fn a_number_outside_every_plan_is_refused() {
         for text in ["+", "+1", "+4915", "+999151234567", "+491512345678901234", "+0049151234567"] {
             check(text, Err(InvalidMobileNumber::NotANumber));
         }
     }
 
     #[test]
-    fn input_beyond_the_bound_is_refused_unread() {
+    fn input_over_the_length_limit_is_refused() {
         check(&format!("+49151{}23456789", " ".repeat(64)), Err(InvalidMobileNumber::TooLong));
     }
 
@@ -313,18 +312,18 @@ mod tests {
     }
 
     #[test]
-    fn the_mask_does_not_give_away_a_short_number() {
+    fn the_mask_hides_a_short_number_completely() {
         assert_eq!(MobileNumber::from_stored("+49151".to_owned()).to_string(), "*******");
     }
 
     proptest! {
         #[test]
-        fn reading_any_text_never_panics(text in any::<String>()) {
+        fn parsing_never_panics(text in any::<String>()) {
             let _ = MobileNumber::parse(&text);
         }
 
         #[test]
-        fn what_is_accepted_is_e164_and_reads_back_as_itself(text in "\\+[1-9][0-9]{1,17}") {
+        fn an_accepted_number_is_e164_and_round_trips(text in "\\+[1-9][0-9]{1,17}") {
             if let Ok(number) = MobileNumber::parse(&text) {
                 let e164 = number.as_e164();
                 prop_assert!(e164.len() <= 16 && e164[1..].bytes().all(|b| b.is_ascii_digit()));

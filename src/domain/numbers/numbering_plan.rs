@@ -1,42 +1,42 @@
-//! The numbering plans of the world, as Google's libphonenumber describes them.
+//! National numbering plans, from Google's libphonenumber.
 //!
-//! The one place that names the port `rlibphonenumber`. A number is taken apart exactly as it is written: no prefix is
-//! dropped, no zero, and nothing is added, so what a plan says is about the digits that are stored. The library's own
-//! `parse` does drop prefixes and is only asked for the wording of a refusal. Pure; the first question loads the plans.
+//! The only module that uses the port `rlibphonenumber`. It reads a number exactly as written: no prefix or zero is
+//! dropped or added, so the plan is applied to the digits that are stored. The library's `parse` does drop prefixes and
+//! is only used to choose the error message. No I/O; the first call loads the plans.
 
 use rlibphonenumber::{PHONE_NUMBER_UTIL as PLANS, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region};
 
-/// Digits of a number with its country code, E.164 section 6.1.
+/// Maximum of digits, country code included (E.164 section 6.1).
 const DIGITS_MAX: usize = 15;
 
-/// A number with its country code recognised.
+/// A number with a known country code.
 pub(in crate::domain) struct Dialled(PhoneNumber);
 
-/// What a number is according to its plan.
+/// The type of a number according to its plan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::domain) enum Kind {
-    /// A mobile network's, or of a plan that does not tell mobile from fixed lines (North America and a few others).
+    /// Mobile, or of a plan that does not distinguish mobile from fixed lines (North America and a few others).
     Mobile,
-    /// Another kind: fixed line, premium rate, pager, voice over IP, a personal (forwarding) number.
+    /// Fixed line, premium rate, pager, voice over IP, personal (forwarding) number.
     Other,
-    /// No plan has this number.
+    /// Not in any plan.
     Unknown,
 }
 
 impl Dialled {
-    /// Reads `+` and ASCII digits, and nothing else; `None` when no country code is recognised or the length is impossible.
+    /// Reads `+` and ASCII digits only; `None` for an unknown country code or an impossible length.
     pub(in crate::domain) fn read(e164: &str) -> Option<Self> {
         let digits = e164.strip_prefix('+')?;
         if digits.len() > DIGITS_MAX || !digits.bytes().all(|b| b.is_ascii_digit()) || digits.starts_with('0') {
             return None;
         }
-        // No country code begins another one, and none has more than three digits (E.164 section 6.2.1).
+        // No country code is a prefix of another, and none has more than three digits (E.164 section 6.2.1).
         let (country_code, national) = (1..=3).find_map(|length| {
             let (code, national) = digits.split_at_checked(length)?;
             let code = code.parse().ok()?;
             PLANS.get_region_for_country_code(code).map(|_| (code, national))
         })?;
-        // The library keeps leading zeros apart from the value. The last digit is always part of the value.
+        // The library stores leading zeros separately from the value. The last digit is always part of the value.
         let zeros = national.bytes().take(national.len().saturating_sub(1)).take_while(|b| *b == b'0').count();
         Some(Self(PhoneNumber {
             country_code,
@@ -63,23 +63,22 @@ impl Dialled {
         }
     }
 
-    /// The ISO 3166-1 alpha-2 code of the country; `None` for a network that belongs to none. A number that a newer plan
-    /// does not tell apart any more counts for the main country of its code.
+    /// The ISO 3166-1 alpha-2 code of the country; `None` for a network without one. A number that the current plan
+    /// does not assign to a country counts for the main country of its country code.
     pub(in crate::domain) fn country(&self) -> Option<[u8; 2]> {
         let own = PLANS.get_region_for_number(&self.0);
         let region = own.or_else(|| PLANS.get_region_for_country_code(self.0.country_code))?;
-        // Networks without a country are in the region "001", which is the only one with three characters.
+        // Networks without a country have the region "001", the only one of three characters.
         region.as_region_str().as_bytes().try_into().ok()
     }
 }
 
-/// Whether a country of this code has a numbering plan.
+/// Whether this is the code of a country with a numbering plan.
 pub(in crate::domain) fn is_country(code: &str) -> bool {
     Region::from_code(code).is_ok_and(|region| PLANS.get_country_code_for_region(region).is_some())
 }
 
-/// Whether these are the digits of a mobile number with a prefix too many, one that is dialled only inside the country:
-/// the zero of `+43 0664 ...`.
+/// Whether this is a mobile number with an extra national (trunk) prefix: the zero of `+43 0664 ...`.
 pub(in crate::domain) fn has_national_prefix(e164: &str) -> bool {
     PLANS.parse(e164, None).is_ok_and(|number| {
         let meant = PLANS.format(&number, PhoneNumberFormat::E164);

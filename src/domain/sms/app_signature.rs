@@ -1,11 +1,11 @@
-//! The hash by which Android hands an SMS to one app (SMS Retriever).
+//! The app hash of Android's SMS Retriever API, by which Android delivers an SMS to one app.
 //!
-//! The app computes it from its package name and signing certificate: eleven characters of Base64. It says where a text
-//! may go, not who sent the request, and is no secret.
+//! The app computes it from its package name and signing certificate: eleven characters of Base64. It is public and
+//! does not authenticate the sender of a request.
 
 use std::fmt;
 
-/// Characters of an app hash; Google fixes the length.
+/// Length of an app hash, fixed by Google.
 const LENGTH: usize = 11;
 
 /// An app hash: eleven characters of `A-Z a-z 0-9 + / -` (docs/api-design.md#bind-a-device).
@@ -18,7 +18,7 @@ pub struct AppSignature(String);
 pub struct InvalidAppSignature;
 
 impl AppSignature {
-    /// Reads an app hash; nothing is trimmed or changed.
+    /// Reads an app hash without trimming.
     ///
     /// # Errors
     ///
@@ -47,14 +47,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eleven_characters_of_the_alphabet_are_an_app_hash() {
+    fn eleven_characters_of_base64_are_an_app_hash() {
         for text in ["e2e-e2e-e2e", "FA+9qCX9VSu", "abc/DEF+012"] {
             assert_eq!(AppSignature::parse(text).unwrap().as_str(), text);
         }
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn another_length_or_character_is_refused() {
         for text in ["", "e2e-e2e-e2", "e2e-e2e-e2e2", "e2e_e2e_e2e", "e2e e2e e2e", "e2e-e2e-e2\n", "äääääa"] {
             assert_eq!(AppSignature::parse(text), Err(InvalidAppSignature), "{text:?}");
         }

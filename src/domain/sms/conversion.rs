@@ -1,8 +1,8 @@
-//! How many of the codes that were sent are used, per partner and country.
+//! SMS conversion, the share of sent codes that are used, per partner and country: the rule against SMS pumping.
 //!
-//! Whoever earns from messages to certain numbers asks for codes that nobody will ever enter. So where far fewer codes are
-//! used than sent, no more are sent. A code counts in the minute in which it was sent, and a minute is judged only when none
-//! of its codes can be used any more: a burst of honest requests is not held against anybody.
+//! A fraudster who earns from SMS traffic requests codes that are never entered. So the service stops sending where
+//! conversion is too low. A code counts in the minute in which it was sent, and a minute is evaluated only when all its
+//! codes have expired, so a burst of legitimate requests does not lower the conversion.
 
 use std::ops::Range;
 
@@ -13,35 +13,35 @@ use crate::domain::person::PartnerId;
 
 const MINUTE: TimeDelta = TimeDelta::minutes(1);
 
-/// For how long after a code's last moment its use may still be on its way into the database, from whichever replica.
+/// Allowance for replicas to write the use of a code to the database after the code has expired.
 const SETTLING: TimeDelta = TimeDelta::minutes(1);
 
-/// Where a partner's codes go. One partner's traffic is never held against another's.
+/// One partner's traffic to one country. Partners are evaluated separately.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Destination {
-    /// Whose persons.
+    /// The partner.
     pub partner: PartnerId,
-    /// Of which country.
+    /// The country of the numbers.
     pub country: Country,
 }
 
-/// How many codes went to a destination, and how many of those were used.
+/// Sent and used codes of a destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
-    /// Messages that a provider took, or may have taken.
+    /// Messages that a provider accepted, or may have accepted.
     pub sent: i64,
-    /// Codes among them that were answered with.
+    /// Codes among them that were used in a right answer.
     pub used: i64,
 }
 
 impl Tally {
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self { sent: self.sent + other.sent, used: self.used + other.used }
     }
 
-    /// How many of a hundred were used, rounded down. `None` when none was sent.
+    /// The conversion in percent, rounded down. `None` when none was sent.
     #[must_use]
     pub fn percent(self) -> Option<i64> {
         (self.used * 100).checked_div(self.sent)
@@ -51,36 +51,36 @@ impl Tally {
 /// The operator's rule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConversionRule {
-    /// Over how long codes are counted.
+    /// The time over which codes are counted.
     pub window: TimeDelta,
-    /// Fewer than this are no evidence.
+    /// With fewer codes than this, sending never stops.
     pub min_sent: i64,
-    /// Of a hundred codes, so many must be used. With 0 nothing is judged.
+    /// The minimum conversion in percent. 0 disables the rule.
     pub min_percent: i64,
 }
 
 impl ConversionRule {
-    /// The minutes that are judged at this moment, by their beginnings.
+    /// The starts of the minutes that are evaluated now.
     #[must_use]
     pub fn judged(&self, now: DateTime<Utc>, code_life: TimeDelta) -> Range<DateTime<Utc>> {
         let until = minute_of(now - code_life - SETTLING);
         until - self.window..until
     }
 
-    /// Whether far fewer codes are used than sent.
+    /// Whether the conversion is too low.
     #[must_use]
     pub fn condemns(&self, tally: Tally) -> bool {
         tally.sent >= self.min_sent && tally.used * 100 < tally.sent * self.min_percent
     }
 
-    /// When the last code that was sent in this minute is no longer held against anybody.
+    /// When this minute leaves the evaluated window.
     #[must_use]
     pub fn forgotten_at(&self, minute: DateTime<Utc>, code_life: TimeDelta) -> DateTime<Utc> {
         minute + MINUTE + code_life + SETTLING + self.window
     }
 }
 
-/// The minute of an instant, by its beginning.
+/// The start of the minute of an instant.
 #[must_use]
 pub fn minute_of(at: DateTime<Utc>) -> DateTime<Utc> {
     at.duration_trunc(MINUTE).unwrap_or(at)
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_is_judged_once_all_its_codes_have_expired_and_settled() {
+    fn a_minute_is_evaluated_once_all_its_codes_have_expired_and_settled() {
         let life = TimeDelta::minutes(5);
         let minute = at("2022-03-18T14:50:00Z");
         // A code of its last microsecond expires at 14:55:59.999999.
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_is_forgotten_when_the_window_has_moved_on() {
+    fn a_minute_is_no_longer_evaluated_after_the_window() {
         let life = TimeDelta::minutes(5);
         let minute = at("2022-03-18T14:50:00Z");
         let end = RULE.forgotten_at(minute, life);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn few_codes_are_no_evidence_and_enough_use_is_no_abuse() {
+    fn sending_stops_only_with_enough_codes_and_too_low_a_conversion() {
         let condemned = |sent, used| RULE.condemns(Tally { sent, used });
         assert!(condemned(100, 0) && condemned(100, 9) && condemned(1000, 99));
         assert!(!condemned(99, 0) && !condemned(100, 10) && !condemned(1000, 100) && !condemned(0, 0));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_told_in_whole_percent() {
+    fn conversion_is_rounded_down_to_whole_percent() {
         assert_eq!(Tally { sent: 300, used: 29 }.percent(), Some(9));
         assert_eq!(Tally::default().percent(), None);
     }

@@ -1,13 +1,13 @@
-//! Whether limits hold, or are only watched.
+//! Whether SMS limits are enforced.
 
-/// What a limit does about a request beyond it.
+/// What happens to a request over a limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Enforcement {
     /// The request is refused.
     Enforce,
-    /// The request goes on; log and metrics tell that it would have been refused.
+    /// The request proceeds; log and metrics record that it would have been refused.
     DryRun,
-    /// The limit is not looked at.
+    /// The limit is not checked.
     Off,
 }
 

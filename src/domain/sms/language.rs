@@ -1,12 +1,12 @@
-//! The languages in which a person can be written to.
+//! The languages of SMS texts.
 //!
-//! A closed list: every text of the service exists in each of them, and a code that is not listed is refused, never
-//! replaced by a near one.
+//! A closed list: every text exists in each language, and another code is refused, without fallback to a related
+//! language.
 
 /// A language of docs/api-design.md#bind-a-device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Language {
-    /// German, the default of the contract.
+    /// German, the default.
     #[default]
     De,
     /// English.
@@ -16,10 +16,10 @@ pub enum Language {
 }
 
 impl Language {
-    /// Every language, for tables and for tests that must cover all of them.
+    /// Every language.
     pub const ALL: [Self; 3] = [Self::De, Self::En, Self::Fr];
 
-    /// Reads the code as it stands on the wire; case matters (docs/api-design.md#conventions).
+    /// Reads a code of the API; case-sensitive (docs/api-design.md#conventions).
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|language| language.as_str() == code)
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_reads_back_as_its_language() {
+    fn every_language_round_trips_through_its_code() {
         for language in Language::ALL {
             assert_eq!(Language::parse(language.as_str()), Some(language));
         }

@@ -1,32 +1,32 @@
-//! How many codes may be sent to a number, for a person and by a partner (docs/api-design.md#limits).
+//! Rate limits of SMS per number, person and partner (docs/api-design.md#limits).
 //!
-//! Pure arithmetic over what was sent of late. Numbers and persons have windows, counted exactly; a partner has a rate with
-//! a burst. A message is counted only if no other was counted since the limits were read, so no limit can be passed by
-//! sending in parallel.
+//! Numbers and persons have sliding windows with exact counts; a partner has a rate with a burst (GCRA). No I/O: the
+//! store counts a message only if no other was counted since the limits were read (compare-and-set), so parallel
+//! requests cannot exceed a limit.
 
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// At most so many within any span of such a length.
+/// A sliding window: at most `count` messages in any span of `length`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Window {
     count: usize,
     length: TimeDelta,
 }
 
-/// Several windows, all of which must have room. Written `1/30s,5/10m,60/1h`.
+/// Several windows, all of which must have room. Format: `1/30s,5/10m,60/1h`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SmsWindows(Vec<Window>);
 
-/// The longest window: what is older is forgotten.
+/// The longest window. Older messages are removed.
 pub const WINDOW_MAX: TimeDelta = TimeDelta::days(1);
 
-/// The largest count of a window. Twice as many messages are read, so that a thousand may have been taken back.
+/// The largest count of a window. The store reads twice as many messages, so up to a thousand may have been taken back.
 const COUNT_MAX: usize = 1000;
 
 impl SmsWindows {
-    /// For how long to wait until all windows have room; `None` when they have it now.
+    /// The wait until all windows have room; `None` when they have room now.
     fn wait(&self, history: &SmsHistory, now: DateTime<Utc>) -> Option<TimeDelta> {
         self.0.iter().filter_map(|window| window.wait(history, now)).max()
     }
@@ -34,9 +34,9 @@ impl SmsWindows {
 
 impl Window {
     fn wait(self, history: &SmsHistory, now: DateTime<Utc>) -> Option<TimeDelta> {
-        // What lies further ahead than the window is long was counted by a wrong clock.
+        // A message further in the future than the length of the window was counted by a wrong clock.
         let counted = history.sent.partition_point(|sent| *sent < now + self.length);
-        // The one that has to leave the window before another fits in.
+        // The message that has to leave the window before another fits.
         let nth_newest = counted.checked_sub(self.count)?;
         let leaves_at = history.sent[nth_newest] + self.length;
         (leaves_at > now).then(|| leaves_at - now)
@@ -47,7 +47,7 @@ impl FromStr for SmsWindows {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // Rust reads a number with a plus sign.
+        // Rust's integer parser accepts a leading plus sign.
         let text = Some(text).filter(|text| !text.contains('+')).unwrap_or_default();
         let windows = text.split(',').map(|word| window(word.trim())).collect::<Option<Vec<_>>>();
         windows.map(Self).ok_or("must look like 1/30s,5/10m,60/1h: counts from 1 to 1000 in up to 24h")
@@ -70,17 +70,17 @@ fn window(text: &str) -> Option<Window> {
     Some(Window { count, length })
 }
 
-/// A rate with room for a burst.
+/// A rate limit with a burst.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PartnerRate {
-    /// Messages per second, in the long run.
+    /// Messages per second, on average.
     pub per_second: u32,
-    /// Messages at once, after a rest.
+    /// Messages that may be sent immediately after a pause.
     pub burst: u32,
 }
 
 impl PartnerRate {
-    /// The time that one message takes at this rate, in microseconds.
+    /// The emission interval of this rate, in microseconds.
     fn interval(self) -> i64 {
         1_000_000 / i64::from(self.per_second.max(1))
     }
@@ -99,16 +99,16 @@ impl PartnerRate {
     }
 }
 
-/// One of the messages to a number, or for a person.
+/// One message in the history of a number or a person.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SmsTurn {
-    /// The place of the message among those to the number, or for the person: 1, 2, 3 and so on.
+    /// The sequence number of the message within that history, from 1.
     pub turn: i64,
-    /// When it was sent, in microseconds since 1970. 0 when no provider took it.
+    /// When it was sent, in microseconds since 1970. 0 when no provider accepted it.
     pub sent_at: i64,
 }
 
-/// What was sent to a number or for a person.
+/// The recent messages to a number or for a person.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SmsHistory {
     /// When each message was sent, oldest first.
@@ -117,7 +117,7 @@ pub struct SmsHistory {
 }
 
 impl SmsHistory {
-    /// Of these messages, in whatever order. `None` when one of them was sent at an instant that is none.
+    /// From messages in any order. `None` when a `sent_at` is out of range.
     #[must_use]
     pub fn of(messages: &[SmsTurn]) -> Option<Self> {
         let taken = messages.iter().filter(|message| message.sent_at != 0);
@@ -129,14 +129,14 @@ impl SmsHistory {
     }
 }
 
-/// What was sent so far, as far as a message to one number for one person by one partner is concerned.
+/// The usage that counts against the limits of one message.
 #[derive(Clone, Debug, Default)]
 pub struct SmsUse {
-    /// To the number.
+    /// Messages to the number.
     pub number: SmsHistory,
-    /// For the person.
+    /// Messages for the person.
     pub person: SmsHistory,
-    /// How far ahead of its rate the partner is, in microseconds since 1970.
+    /// The partner's theoretical arrival time (GCRA), in microseconds since 1970.
     pub partner_ahead_to: i64,
 }
 
@@ -151,7 +151,7 @@ pub struct SmsLimits {
     pub per_partner: PartnerRate,
 }
 
-/// What a message costs. It is counted only if it is the first since the limits were read.
+/// The input of the write that counts a message. It is counted only if it is the first since the limits were read.
 #[derive(Clone, Copy, Debug)]
 pub struct SmsSpend {
     /// Now.
@@ -160,31 +160,31 @@ pub struct SmsSpend {
     pub last_to_number: SmsTurn,
     /// The last message for the person when the limits were read; turn 0 when there was none.
     pub last_for_person: SmsTurn,
-    /// The time that the message takes at the partner's rate, in microseconds.
+    /// The emission interval of the partner's rate, in microseconds.
     pub interval: i64,
-    /// How far ahead of its rate the partner may be, in microseconds.
+    /// How far the partner's theoretical arrival time may lie in the future, in microseconds.
     pub horizon: i64,
 }
 
 impl SmsSpend {
-    /// From this instant on, in microseconds since 1970, a partner cannot be ahead of its rate by messages of late.
+    /// A theoretical arrival time from this instant on, in microseconds since 1970, was written by a wrong clock.
     #[must_use]
     pub fn too_far_ahead(&self) -> i64 {
         too_far_ahead(self.horizon, self.at)
     }
 }
 
-/// Twice as far as allowed: half of it for replicas whose clocks differ.
+/// Twice the horizon: the second half allows for clock skew between replicas.
 fn too_far_ahead(horizon: i64, now: DateTime<Utc>) -> i64 {
     now.timestamp_micros().saturating_add(horizon.saturating_mul(2))
 }
 
-/// A limit that is reached.
+/// A limit that was reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SmsLimitReached {
     /// `number`, `person` or `partner`.
     pub limit: &'static str,
-    /// For how long to wait.
+    /// The wait until the limit has room.
     pub wait: TimeDelta,
 }
 
@@ -197,7 +197,7 @@ impl SmsLimitReached {
 }
 
 impl SmsLimits {
-    /// The limit that keeps a message from being sent now.
+    /// The limit with the longest wait, if any is reached.
     #[must_use]
     pub fn reached(&self, used: &SmsUse, now: DateTime<Utc>) -> Option<SmsLimitReached> {
         let number = ("number", self.per_number.wait(&used.number, now));
@@ -207,7 +207,7 @@ impl SmsLimits {
         reached.max_by_key(|(_, wait)| *wait).map(|(limit, wait)| SmsLimitReached { limit, wait })
     }
 
-    /// What a message costs.
+    /// The input of the write that counts a message.
     #[must_use]
     pub fn spend(&self, used: &SmsUse, now: DateTime<Utc>) -> SmsSpend {
         SmsSpend {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_no_provider_took_keeps_its_turn_and_counts_for_nothing() {
+    fn a_message_that_no_provider_accepted_keeps_its_sequence_number_and_is_not_counted() {
         let taken_back = SmsTurn { turn: 2, sent_at: 0 };
         let history = SmsHistory::of(&[taken_back, SmsTurn { turn: 1, sent_at: now().timestamp_micros() }]).unwrap();
         assert_eq!(history.last, taken_back);
@@ -256,12 +256,12 @@ mod tests {
         assert_eq!(limits.wait(&history(&[29]), now()), Some(TimeDelta::seconds(1)));
         assert_eq!(limits.wait(&history(&[599, 300, 31]), now()), Some(TimeDelta::seconds(1)));
         assert_eq!(limits.wait(&history(&[600, 300, 31]), now()), None);
-        // The longest wait of all windows.
+        // The longest wait of all windows decides.
         assert_eq!(limits.wait(&history(&[400, 300, 10]), now()), Some(TimeDelta::seconds(200)));
     }
 
     #[test]
-    fn a_message_far_in_the_future_was_counted_by_a_wrong_clock_and_keeps_no_other_back() {
+    fn a_message_counted_far_in_the_future_by_a_wrong_clock_blocks_no_other() {
         let limits = windows("1/30s,3/10m");
         assert_eq!(limits.wait(&history(&[-30]), now()), None);
         assert_eq!(limits.wait(&history(&[-29]), now()), Some(TimeDelta::seconds(59)));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partner_may_burst_and_then_goes_on_at_its_rate() {
+    fn a_partner_may_send_a_burst_and_then_sends_at_its_rate() {
         let rate = PartnerRate { per_second: 10, burst: 3 };
         let mut ahead_to = 0;
         let mut sent_within = |at: DateTime<Utc>| {
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partner_that_a_wrong_clock_put_far_ahead_may_send() {
+    fn an_arrival_time_far_in_the_future_from_a_wrong_clock_does_not_block_the_partner() {
         let rate = PartnerRate { per_second: 10, burst: 3 };
         let ahead_by = |millis| (now() + TimeDelta::milliseconds(millis)).timestamp_micros();
         assert_eq!(rate.wait(ahead_by(599), now()), Some(TimeDelta::milliseconds(399)));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_read_as_they_are_written() {
+    fn windows_are_parsed_from_counts_and_lengths() {
         for wrong in [
             "", "1", "0/30s", "1/30", "1/0s", "1/25h", "1001/1h", "1/30d", "1/-5s", "+1/30s", "1/+30s", "a/1s", "1/1s,",
         ] {

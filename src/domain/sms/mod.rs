@@ -1,4 +1,4 @@
-//! SMS as the rules see them: how many may be sent, in which language, and how many of their codes are used.
+//! The rules of SMS: rate limits, conversion, enforcement, language and the app hash.
 
 pub mod app_signature;
 pub mod conversion;
