@@ -1,4 +1,4 @@
-//! Clients and the hashes of their secrets. A secret itself is never here.
+//! Clients and the hashes of their secrets. Secrets themselves are not stored.
 
 use chrono::{DateTime, Utc};
 
@@ -13,20 +13,20 @@ use crate::store::dialect::Dialect;
 /// SHA-256 of a client's secret.
 pub type SecretHash = [u8; 32];
 
-/// A client as the operator sees it.
+/// A client.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// What it sends as user name.
+    /// The client id, sent as the Basic user name.
     pub id: String,
-    /// Whose it is.
+    /// The partner it belongs to.
     pub partner: PartnerId,
-    /// What the operator calls it.
+    /// Name given by the operator.
     pub name: Option<String>,
-    /// What it may do.
+    /// Its permissions.
     pub permissions: Permissions,
-    /// Since when it exists.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Since when it gets no token any more.
+    /// When it was revoked. A revoked client gets no more tokens.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
@@ -42,17 +42,17 @@ pub struct ClientSecret {
 /// Clients.
 #[macro_rules_attribute::apply(port)]
 pub trait Clients {
-    /// A client with the secrets that are valid now; no revoked client has any.
+    /// A client with its currently valid secrets. A revoked client has none.
     async fn client_with_secrets(&self, id: &str, now: DateTime<Utc>) -> Result<Option<(Client, Vec<ClientSecret>)>>;
 
-    /// A page of clients, oldest first: those behind this instant and id, and not more than `limit`.
+    /// A page of at most `limit` clients, oldest first, after this instant and id.
     async fn clients(&self, after: Option<(DateTime<Utc>, &str)>, limit: i64) -> Result<Vec<Client>>;
 
     /// Adds a client with its first secret.
     async fn create_client(&self, client: &Client, secret: SecretHash, record: &AuditRecord) -> Result<()>;
 
-    /// Gives a client a new secret; the one before it is accepted until `overlap_until`, older ones no more. False when
-    /// there is no such client or it is revoked.
+    /// Adds a secret to a client. Its predecessor is accepted until `overlap_until`; older secrets are deleted. False
+    /// when the client does not exist or is revoked.
     async fn rotate_client_secret(
         &self,
         id: &str,
@@ -62,7 +62,7 @@ pub trait Clients {
         record: &AuditRecord,
     ) -> Result<bool>;
 
-    /// Stops a client from getting tokens. False when there is no such client or it is revoked already.
+    /// Revokes a client: it gets no more tokens. False when the client does not exist or is already revoked.
     async fn revoke_client(&self, id: &str, now: DateTime<Utc>, record: &AuditRecord) -> Result<bool>;
 }
 
@@ -135,7 +135,7 @@ impl<DB: Dialect> Clients for SqlStore<DB> {
         record: &AuditRecord,
     ) -> Result<bool> {
         let mut transaction = self.begin().await?;
-        // The client's row puts rotations in an order.
+        // Locking the client's row serializes concurrent rotations.
         let client = sqlx::query(
             "update client
                 set revoked_at = null

@@ -1,9 +1,9 @@
-//! What the store needs of a database engine, written once: the types that it binds and reads, how a write begins, and
-//! the statements that need words of its own.
+//! Everything that differs between Postgres and SQLite: the types that are bound and read, how a write transaction
+//! begins, and the statements whose text differs.
 //!
-//! Rust takes a bound for granted only when it is on the trait itself or on its associated types. `Implies` turns a bound
-//! on any other type (`Uuid: Type<Self>`) into one on an associated type, so that `impl<DB: Dialect>` is all that the
-//! statements need to say. See `docs/decisions/0003-one-generic-store.md`.
+//! Rust infers a bound from a trait only if it is on the trait itself or on its associated types. `Implies` turns a
+//! bound on any other type (`Uuid: Type<Self>`) into one on an associated type, so that `impl<DB: Dialect>` is the only
+//! bound that the statements need. See `docs/decisions/0003-one-generic-store.md`.
 
 use chrono::{DateTime, Utc};
 use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Type};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::store::statement::Call;
 
-/// `T` under another name.
+/// An alias of `T`.
 pub(super) trait Is<T> {
     /// `T` itself.
     type Itself;
@@ -20,11 +20,11 @@ impl<S: ?Sized, T> Is<T> for S {
     type Itself = T;
 }
 
-/// As a supertrait with a bound on `Itself`, makes that bound on `T` known wherever the trait is.
+/// As a supertrait with a bound on `Itself`, implies that bound on `T` wherever the trait is in scope.
 pub(super) trait Implies<T>: Is<T, Itself = T> {}
 impl<S: ?Sized, T> Implies<T> for S {}
 
-/// A type that can be bound to a parameter and read from a column of `DB`.
+/// A type that can be bound as a parameter and read from a column of `DB`.
 pub(super) trait Column<DB: Database>:
     Type<DB> + for<'q> Encode<'q, DB> + for<'r> Decode<'r, DB> + Send + Sync
 {
@@ -36,7 +36,7 @@ where
 {
 }
 
-/// A database that the store runs on.
+/// A database engine that the store supports.
 pub(super) trait Dialect:
     Database
     + Implies<i64, Itself: Column<Self>>
@@ -55,27 +55,28 @@ pub(super) trait Dialect:
     + Implies<&'static str, Itself: ColumnIndex<<Self as Database>::Row>>
     + for<'c> Implies<&'c mut <Self as Database>::Connection, Itself: Executor<'c, Database = Self>>
 {
-    /// What one call of the driver takes.
+    /// Whether one call of the driver takes one statement or several.
     const CALL: Call;
 
-    /// How a transaction that will write begins.
+    /// Begins a write transaction.
     const BEGIN_WRITE: &'static str;
 
-    /// How a transaction begins whose reads follow an index, however few rows the database expects.
+    /// Begins a read transaction that makes the planner use an index, regardless of its row estimates.
     const BEGIN_IN_ORDER: &'static str;
 
-    /// A write that shows that there can be others. `None` where a database that takes none is of use.
+    /// A write that proves that the database is writable. `None` where the service stays useful on a read-only
+    /// database.
     const PROVE_WRITABLE: Option<&'static str>;
 
-    /// The statement that holds a person's verified number: see `hold_verified_number!`.
+    /// Selects and locks a person's verified number: see `hold_verified_number!`.
     const HOLD_VERIFIED_NUMBER: &'static str;
 
-    /// The statement that opens a code for a number: see `open_number_code!`.
+    /// Inserts a code for a number: see `open_number_code!`.
     const OPEN_NUMBER_CODE: &'static str;
 
-    /// The statement that reads and holds the last message to a number: see `last_sms_to_number!`.
+    /// Selects and locks the last message to a number: see `last_sms_to_number!`.
     const LAST_SMS_TO_NUMBER: &'static str;
 
-    /// The statement that reads and holds the last message for a person: see `last_sms_for_person!`.
+    /// Selects and locks the last message for a person: see `last_sms_for_person!`.
     const LAST_SMS_FOR_PERSON: &'static str;
 }

@@ -1,6 +1,6 @@
-//! Why the store could not answer. Absence and lost races are not here: they are part of each method's answer.
+//! Failures of the store. Absence and lost races are not errors: they are part of each method's result.
 //!
-//! Texts name statements' causes as the database gives them in its message, never the values that were bound.
+//! Error texts carry the database's message, never the bound values.
 
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
@@ -8,51 +8,49 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::result_codes::{Fault, of_postgres, of_sqlite};
 
-/// A failure of the store itself.
+/// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database is away, overloaded, shutting down, refuses the login or cannot be written. Nothing is known to be wrong
-    /// with the request: the caller may come again.
+    /// The database is unreachable, overloaded, shutting down, refuses the login or is not writable. The request may be
+    /// retried.
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
-    /// A row holds something that our types call impossible.
+    /// A row holds a value that the domain types do not allow.
     #[error("the database holds an impossible {column}")]
     Corrupt {
         /// The column that holds it.
         column: &'static str,
     },
-    /// Anything else that the database refuses: our fault.
+    /// Any other error of the database: a bug of this service, or a damaged schema.
     #[error("the database refused a statement")]
     Driver(#[source] sqlx::Error),
-    /// Another run of the same request has taken over: this one must not take effect.
+    /// Another run with the same idempotency key has taken over the claim. This run must not take effect.
     #[error("another request with the same idempotency key has taken over")]
     ClaimLost,
     /// The database lacks a migration of this build.
     #[error("migrations are missing: run `device-management migrate`")]
     NotMigrated,
-    /// Something between us and the database mixes sessions.
+    /// A pooler between the service and Postgres switches sessions between transactions.
     #[error("a setting of the session does not hold: set DATABASE_POOLER=transaction if there is a pooler in between")]
     SessionNotKept(#[source] Option<sqlx::Error>),
-    /// What a migration needs was held by another session until the time for waiting was over.
+    /// A migration timed out waiting for a lock.
     #[error(
-        "gave up after {seconds} s of waiting for {what}, held by {holders}: end what holds it, or let it finish, and start \
-         again; MIGRATE_LOCK_TIMEOUT_SECONDS is how long it is waited for"
+        "gave up after {seconds} s waiting for {what}, held by {holders}: end the sessions that hold it, or let them finish, \
+         and start again; MIGRATE_LOCK_TIMEOUT_SECONDS sets the timeout"
     )]
     LockNotFree {
-        /// What was waited for.
+        /// The lock that was waited for.
         what: String,
         /// The sessions that hold it, by process id and name.
         holders: String,
-        /// For how long.
+        /// The timeout.
         seconds: u64,
     },
-    /// The database lacks what the service relies on; each with what to do about it.
+    /// The database does not meet the service's requirements: one text for each, with its remedy.
     #[error("the database cannot be used:\n  {}", .0.join("\n  "))]
     Unfit(Vec<String>),
-    /// The database was migrated by another build, whose migrations this one does not have.
-    #[error(
-        "the schema is that of another build: use the build that made it, or a newer one, or begin with an empty database"
-    )]
+    /// The database has migrations of another build that this build does not know.
+    #[error("the schema was migrated by another build: use that build or a newer one, or begin with an empty database")]
     OtherSchema(#[source] MigrateError),
     /// A migration failed.
     #[error("migration failed")]
@@ -60,7 +58,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call may succeed a moment later.
+    /// Whether a retry of the same call may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
@@ -68,7 +66,7 @@ impl StoreError {
 }
 
 impl StoreError {
-    /// What the database itself said.
+    /// The error as the database reported it.
     pub(super) fn database_error(&self) -> Option<&dyn DatabaseError> {
         match self {
             Self::Unavailable(error)
@@ -87,10 +85,10 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether a key was refused because another device of the partner has it. Postgres names the index, or that of a part of
-/// the table, which is called after it; SQLite names its columns.
+/// Whether the error is a unique violation of a device's public key. Postgres names the index, or that of a partition,
+/// which has the same prefix; SQLite names the columns.
 ///
-/// Citus names the index in the message alone, and for an `insert` inside `with` it has a code for every error.
+/// Citus names the index only in the message, and reports an `insert` inside `with` under a generic code.
 pub(super) fn is_key_taken(error: &StoreError) -> bool {
     const OF_CITUS: &str = "XX000";
     error.database_error().is_some_and(|error| {
@@ -104,7 +102,7 @@ pub(super) fn is_key_taken(error: &StoreError) -> bool {
     })
 }
 
-/// Whether the database could not do what it was asked, rather than would not.
+/// Whether the error is a database that is unavailable, rather than a statement that is wrong.
 pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
     use sqlx::Error;
     match error {
@@ -122,31 +120,31 @@ pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
 fn fault_of(refusal: &dyn DatabaseError) -> Fault {
     let code = refusal.code().unwrap_or_default();
     if let Some(refusal) = refusal.try_downcast_ref::<PgDatabaseError>() {
-        // The session is over, or did not begin: whatever the reason, it is not the statement.
+        // The session has ended or never began: whatever the code, the statement is not the cause.
         let is_over = matches!(refusal.severity(), PgSeverity::Fatal | PgSeverity::Panic);
         return if is_over { Fault::Unavailable } else { of_postgres(&code) };
     }
     code.parse().map_or(Fault::Ours, of_sqlite)
 }
 
-/// Whether a statement that was prepared does not fit any more, and had no effect: its result would have another type than
-/// when it was prepared, or the session does not know it.
+/// Whether a prepared statement is stale, and had no effect: its result type has changed since it was prepared, or the
+/// session does not know it.
 pub(super) fn is_stale_plan(error: &sqlx::Error) -> bool {
     let refusal = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     refusal.is_some_and(|refusal| match refusal.code() {
-        // Many other things are not supported either; the message is in the server's language.
+        // 0A000 has many other causes, and the message is localized.
         "0A000" => refusal.routine() == Some("RevalidateCachedQuery"),
         code => code == "26000",
     })
 }
 
-/// Whether the server, or a pooler before it, took the connection and then refused the role.
+/// Whether the server, or a pooler in front of it, accepted the connection and rejected the role.
 pub(super) fn is_login_refused(error: &sqlx::Error) -> bool {
     let refusal = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     refusal.is_some_and(|refusal| refusal.code().starts_with("28") || refusal.code() == "08P01")
 }
 
-/// Whether a table is not there.
+/// Whether a table does not exist.
 pub(super) fn is_table_missing(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|refusal| match refusal.try_downcast_ref::<PgDatabaseError>() {
         Some(refusal) => refusal.code() == "42P01",
@@ -154,7 +152,7 @@ pub(super) fn is_table_missing(error: &sqlx::Error) -> bool {
     })
 }
 
-/// Whether SQLite found the file locked by another process, which passes.
+/// Whether SQLite found the file locked by another process, which is transient.
 pub(super) fn is_busy(refusal: &dyn DatabaseError) -> bool {
     refusal.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| [5, 6].contains(&(code & 0xff)))
 }
@@ -168,7 +166,7 @@ mod tests {
 
     use super::*;
 
-    /// What a database says, with the parts that it may leave out.
+    /// A database error with its optional parts.
     #[derive(Debug, thiserror::Error)]
     #[error("{message}")]
     struct Refused {
@@ -209,7 +207,7 @@ mod tests {
 
     fn is_taken(code: &'static str, constraint: Option<&'static str>, message: &'static str) -> bool {
         let refused = || sqlx::Error::Database(Box::new(Refused { code, constraint, message }));
-        // Whether it counts as the database's failure or as ours makes no difference.
+        // The classification does not matter.
         let verdicts = [StoreError::Driver(refused()), StoreError::Unavailable(refused())].map(|it| is_key_taken(&it));
         assert_eq!(verdicts[0], verdicts[1]);
         verdicts[0]
@@ -219,7 +217,7 @@ mod tests {
     const TAKEN_IN_A_SHARD: &str = "duplicate key value violates unique constraint \"device_key_taken_102121\"";
 
     #[test]
-    fn a_taken_key_is_known_by_the_constraint_or_by_the_message() {
+    fn a_taken_key_is_recognised_by_constraint_or_message() {
         assert!(is_taken("23505", Some("device_key_taken"), TAKEN));
         assert!(is_taken("23505", Some("device_key_taken"), "doppelter Schl\u{fc}sselwert"));
         assert!(is_taken("23505", Some("device_key_taken_3"), TAKEN));
@@ -229,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn other_refusals_are_no_taken_key() {
+    fn other_errors_are_not_a_taken_key() {
         for (code, constraint, message) in [
             ("23505", Some("device_pkey"), "duplicate key value violates unique constraint \"device_pkey\""),
             ("23505", None, "duplicate key value violates unique constraint \"device_pkey_102008\""),

@@ -1,11 +1,12 @@
-//! The record of fraud checks. It has no method of its own: an assessment is written down with whatever followed from it.
+//! Fraud assessments. There is no port: an assessment is inserted as part of the
+//! [`AuditRecord`](crate::store::AuditRecord) of the write that followed it.
 
 use crate::domain::fraud::FraudAssessment;
 use crate::domain::person::PartnerId;
 use crate::store::dialect::Dialect;
 use crate::store::statement::{Bound, Statement};
 
-/// Writes down what a fraud check said, within the transaction of what followed from it.
+/// Inserts a fraud assessment in the transaction of the write that followed it.
 pub(super) struct InsertAssessment<'a> {
     pub(super) partner: &'a PartnerId,
     pub(super) fraud: &'a FraudAssessment,
@@ -29,7 +30,7 @@ impl<DB: Dialect> Statement<DB> for InsertAssessment<'_> {
             .bind(fraud.score)
             .bind(fraud.provider_id.clone())
             .bind(fraud.latency_ms)
-            // SQLite's strict tables have no boolean.
+            // SQLite's strict tables have no boolean type.
             .bind(if fraud.allowed { "yes" } else { "no" }.to_owned())
             .bind(fraud.assessed_at)
     }

@@ -1,11 +1,11 @@
-//! What is no longer needed: removed in small batches, so that no request waits for it.
+//! Housekeeping: deletes rows that have ended, in small batches, so that no request waits for its locks.
 //!
-//! Each kind is one statement of its own that looks for the oldest. Nothing that is alive is touched: the instant at which
-//! something ends is in the condition. What has an id of its own is found by the instant in that id (RFC 9562 section 5.7), so
-//! that no index on when it ends has to be written to by requests. See `docs/decisions/0029-keys-and-indexes.md`.
+//! Each kind of row has one statement, which takes the oldest rows first. Its condition contains the instant at which a
+//! row ends, so no live row is deleted. Rows that are keyed by a UUID are found by the instant in that id (RFC 9562
+//! section 5.7), so that requests maintain no index on the end. See `docs/decisions/0029-keys-and-indexes.md`.
 //!
-//! The size of a batch is written out in the statements: of a parameter Postgres would assume that it is a tenth of the
-//! table, and read all of the table to find them.
+//! The batch size is a literal: for a `limit` parameter the Postgres planner assumes a tenth of the rows, and then
+//! scans the whole table.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -16,24 +16,23 @@ use crate::domain::clock_skew::SKEW_MAX;
 use crate::domain::id::uuid_v7;
 use crate::store::dialect::Dialect;
 
-/// Rows in one commit.
+/// Maximum number of rows in one transaction.
 pub const SWEEP_BATCH: usize = 500;
 
-/// A kind of thing that becomes useless with time.
+/// A kind of row that housekeeping deletes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExpiredRows {
-    /// Bindings that have expired: the key and the name of a device that was never bound, or that has both
-    /// in a row of its own by now.
+    /// Expired bindings: the key and name of a device that was never bound, or that by now has both in its own row.
     Bindings,
-    /// Codes for numbers that have expired.
+    /// Expired codes for numbers.
     Codes,
     /// Outcomes kept for idempotency keys.
     Answers,
-    /// Messages that no window reaches any more.
+    /// Messages older than every SMS limit's window.
     Messages,
-    /// Secrets of clients that are no longer accepted.
+    /// Client secrets that are no longer accepted.
     Secrets,
-    /// Counts of codes sent and used, of minutes that are no longer judged.
+    /// Counts of codes sent and used, of minutes that the conversion check no longer reads.
     Conversion,
     /// Fraud assessments.
     Assessments,
@@ -51,7 +50,7 @@ impl ExpiredRows {
         Self::Assessments,
     ];
 
-    /// Its name in metrics.
+    /// The value of the metrics label `kind`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -65,7 +64,7 @@ impl ExpiredRows {
         }
     }
 
-    /// Whether its statement takes the youngest id that is of interest as $2.
+    /// Whether its statement takes the upper bound for ids as $2.
     fn is_found_by_id(self) -> bool {
         matches!(self, Self::Bindings | Self::Codes | Self::Messages | Self::Assessments)
     }
@@ -161,15 +160,17 @@ impl ExpiredRows {
 /// Housekeeping.
 #[macro_rules_attribute::apply(port)]
 pub trait Housekeeping {
-    /// Takes a task's lease, or prolongs it. `longest` is its longest life on the clock of any replica. False while another
-    /// holder has it: a lease that ends later than that from now is a wrong clock's, and counts as over.
+    /// Takes or renews a task's lease. `longest` is the maximum lease duration on any replica's clock. False while
+    /// another holder has it. A lease that ends later than `longest` from now was written by a wrong clock and counts
+    /// as over.
     async fn take_lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>, longest: TimeDelta) -> Result<bool>;
 
-    /// Ends a lease that the holder has.
+    /// Releases the holder's lease.
     async fn end_lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>) -> Result<()>;
 
-    /// Removes what ended before this moment, the oldest first and not more than [`SWEEP_BATCH`]. Gives how much that was.
-    async fn sweep(&self, litter: ExpiredRows, before: DateTime<Utc>) -> Result<usize>;
+    /// Deletes rows of this kind that ended before this instant, the oldest first, at most [`SWEEP_BATCH`]. Returns
+    /// their number.
+    async fn sweep(&self, kind: ExpiredRows, before: DateTime<Utc>) -> Result<usize>;
 }
 
 #[async_trait::async_trait]
@@ -188,7 +189,7 @@ impl<DB: Dialect> Housekeeping for SqlStore<DB> {
         )
         .bind(task.to_owned())
         .bind(holder)
-        // Shorter by what the clock of another replica may be behind ours.
+        // Shortened by the maximum clock skew between replicas.
         .bind(now + longest - SKEW_MAX)
         .bind(now)
         .bind(now + longest);
@@ -204,16 +205,16 @@ impl<DB: Dialect> Housekeeping for SqlStore<DB> {
         Ok(())
     }
 
-    async fn sweep(&self, litter: ExpiredRows, before: DateTime<Utc>) -> Result<usize> {
+    async fn sweep(&self, kind: ExpiredRows, before: DateTime<Utc>) -> Result<usize> {
         let mut transaction = self.begin().await?;
-        // What ended before that moment was made in its millisecond at the latest.
-        let youngest = uuid_v7(before, [u8::MAX; 10]);
-        let query = sqlx::query(litter.statement());
-        let query = match litter {
+        // A row that ended before that instant was created no later than in its millisecond.
+        let id_bound = uuid_v7(before, [u8::MAX; 10]);
+        let query = sqlx::query(kind.statement());
+        let query = match kind {
             ExpiredRows::Messages => query.bind(before.timestamp_micros()),
             _ => query.bind(before),
         };
-        let query = if litter.is_found_by_id() { query.bind(youngest) } else { query };
+        let query = if kind.is_found_by_id() { query.bind(id_bound) } else { query };
         let swept = query.fetch_all(&mut *transaction).await?.len();
         transaction.commit().await?;
         Ok(swept)

@@ -1,8 +1,8 @@
-//! Requests that came with an idempotency key: claimed before they run, their outcome kept in the commit of their work.
+//! Requests with an idempotency key: claimed before they run; the outcome is stored in the transaction of their work.
 //!
-//! Of several requests with one key one has the claim. It is lost when the lease is over and another takes over, and then
-//! its work must not take effect any more: every write that keeps an outcome checks the claim. A run that ends without a
-//! kept outcome leaves the key free, for any request.
+//! Of concurrent requests with one key exactly one holds the claim. When its lease expires another request may take the
+//! claim over; the first one's work must then not take effect, so every write that stores an outcome checks the claim.
+//! A run that ends without a stored outcome frees the key for any request.
 
 use chrono::{DateTime, Utc};
 
@@ -16,23 +16,23 @@ use crate::store::sql_store::SqlStore;
 use crate::store::statement::Statement;
 use crate::store::{Result, StoreError};
 
-/// How often a claim is tried anew when the row that was in its way has vanished.
+/// Maximum number of attempts to claim, when the conflicting row vanishes between the insert and the read.
 const TRIES: usize = 3;
 
 /// Requests with an idempotency key.
 #[macro_rules_attribute::apply(port)]
 pub trait IdempotentRequests {
-    /// Lets one request with this key run, and tells the others why not.
+    /// Claims the key for one request, and returns the reason if another request holds it.
     async fn claim_request(&self, claim: &Claim) -> Result<Claimed>;
 
-    /// Keeps the outcome of a run whose work was done before, by another request.
+    /// Stores the outcome of a run whose work another request has already done.
     ///
     /// # Errors
     /// `ClaimLost` when another run of the same request has taken over.
     async fn keep_outcome(&self, partner: &PartnerId, kept: &KeptOutcome) -> Result<()>;
 
-    /// Ends a run. The outcome that its work has kept is the one for every repetition from now on; without one the key is
-    /// free. Without effect when the claim is lost.
+    /// Ends a run. Every repetition gets the outcome that its work stored; without one the key is free. No effect when
+    /// the claim is lost.
     async fn end_request(&self, partner: &PartnerId, run: &Run, now: DateTime<Utc>) -> Result<()>;
 }
 
@@ -72,8 +72,9 @@ impl<DB: Dialect> IdempotentRequests for SqlStore<DB> {
 }
 
 impl<DB: Dialect> SqlStore<DB> {
-    /// Takes a key which is new, forgotten or free again, or whose run died without an outcome of the same request: its lease
-    /// is over, or ends later than a right clock can have written. Gives whether the key was this request's to take.
+    /// Claims a key that is new, expired or free, or whose previous run of the same request ended without an outcome
+    /// because its lease expired (or ends later than a correct clock can have written). Returns whether the claim
+    /// succeeded.
     async fn try_claim(&self, claim: &Claim) -> Result<bool> {
         let current = claim.digests.first().map(|digest| digest.to_vec()).unwrap_or_default();
         let previous = claim.digests.last().map(|digest| digest.to_vec()).unwrap_or_default();
@@ -122,7 +123,7 @@ impl<DB: Dialect> SqlStore<DB> {
         let past = past_outcome::<DB>(&row)?;
         let is_finished = column::<DB, Option<DateTime<Utc>>>(&row, "finished_at")?.is_some();
         if is_finished && past.is_none() {
-            // Free again since the attempt to take it: try anew.
+            // Freed since the insert: retry.
             return Ok(None);
         }
         let digest = column::<DB, Vec<u8>>(&row, "digest")?;
@@ -133,7 +134,7 @@ impl<DB: Dialect> SqlStore<DB> {
         let is_over = is_finished || until <= claim.at || until > latest_end(claim.at, LEASE);
         Ok(match past {
             Some(past) if is_over => Some(Claimed::Before(past)),
-            // Its lease ended since the attempt to take it: try anew.
+            // Its lease expired since the insert: retry.
             None if is_over => None,
             _ => Some(Claimed::Running { until }),
         })

@@ -1,8 +1,8 @@
-//! Where everything is kept: Postgres in production, SQLite so that it just runs.
+//! The database: Postgres in production; SQLite for development without a server.
 //!
-//! The methods are shaped by the use cases, not by the tables: each is one read, or one write that is atomic and durable
-//! when it returns. Races are settled here, by conditions in the statements; nothing above this module locks or retries.
-//! Every method takes the partner: another partner's rows do not exist for it.
+//! Each method serves one use case and is either one read, or one write that is atomic, and durable when it returns.
+//! Races are resolved here by conditions in the statements; no caller locks or retries. Every method takes the partner
+//! and sees only that partner's rows.
 
 #[macro_use]
 mod port;
@@ -52,7 +52,7 @@ pub use port::{Call, Intercept};
 pub use sms::conversion::{ConversionSum, SentMinute, SmsConversion};
 pub use written::Written;
 
-/// What every method of the store returns.
+/// The result of every method of the store.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// The whole store.
@@ -75,12 +75,12 @@ pub trait Store:
     + Send
     + Sync
 {
-    /// Answers when the database does, every migration of this build is applied, and SQLite can be written.
+    /// Readiness check: the database answers, every migration of this build is applied, and SQLite is writable.
     async fn ready(&self) -> Result<()>;
 
-    /// How the connections are used right now, for the metrics.
+    /// Current use of the connection pool, for metrics.
     fn pool_use(&self) -> PoolUse;
 
-    /// Closes the connections, after the last request.
+    /// Closes the connections. To be called after the last request.
     async fn close(&self);
 }

@@ -1,4 +1,4 @@
-//! Mobile numbers, one per person. The codes that confirm them are in `challenges::number`.
+//! Mobile numbers, at most one per person. `challenges::number` has the codes that confirm them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -21,7 +21,7 @@ pub struct NumberRecord {
     /// The number.
     #[serde(serialize_with = "in_clear", deserialize_with = "from_stored")]
     pub number: MobileNumber,
-    /// Whether the person, or the partner, has shown that it is theirs.
+    /// Whether a code has confirmed it or a client has asserted it.
     pub verified: bool,
 }
 
@@ -33,12 +33,12 @@ fn from_stored<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Resul
     String::deserialize(deserializer).map(MobileNumber::from_stored)
 }
 
-/// How a new number comes to be trusted.
+/// How a new number is verified.
 #[derive(Clone, Copy, Debug)]
 pub enum NumberVerification<'a> {
-    /// By a code, later.
+    /// By a code.
     Pending,
-    /// By the word of this client, now.
+    /// By assertion of this client: verified on creation.
     AssertedBy(&'a str),
 }
 
@@ -48,7 +48,7 @@ pub trait MobileNumbers {
     /// The person's number.
     async fn mobile_number(&self, partner: &PartnerId, person: &PersonId) -> Result<Option<NumberRecord>>;
 
-    /// Gives the person a number. False when they have one already.
+    /// Stores the person's number. False when they already have one.
     async fn create_mobile_number(
         &self,
         partner: &PartnerId,
@@ -59,8 +59,8 @@ pub trait MobileNumbers {
         record: &AuditRecord,
     ) -> Result<bool>;
 
-    /// Removes the person's number, if it is this one, and closes their open challenges with it. The recorded event gets
-    /// the number's id.
+    /// Deletes the person's number (if `number` is given, only that one) and closes their open challenges. Sets the
+    /// recorded event's `object_id` to the number's id.
     async fn delete_mobile_number(
         &self,
         partner: &PartnerId,
@@ -118,7 +118,7 @@ impl<DB: Dialect> MobileNumbers for SqlStore<DB> {
             transaction.rollback().await?;
             return Ok(false);
         }
-        // The row that every attempt and every failure of the person is settled in.
+        // The row that holds the person's binding and failures.
         sqlx::query("insert into person (partner_id, person_id) values ($1, $2) on conflict do nothing")
             .bind(partner.as_str().to_owned())
             .bind(person.as_str().to_owned())
@@ -180,7 +180,7 @@ impl<DB: Dialect> MobileNumbers for SqlStore<DB> {
     }
 }
 
-/// Reads a number's row.
+/// Reads a row of `mobile_number`.
 pub(super) fn number_record<DB: Dialect>(row: &DB::Row) -> Result<NumberRecord> {
     Ok(NumberRecord {
         id: column::<DB, Uuid>(row, "number_id")?.into(),

@@ -1,8 +1,8 @@
-//! How a port of the store is declared: one trait of [`Store`], for one kind of data.
+//! Declares a port of the store: one trait of [`Store`] for one kind of data.
 //!
-//! A method of a port is declared once, in its trait. A double of the store (in the tests and the benchmarks) repeats none
-//! of them: it implements [`Intercept`] and [`Store`], and each port passes its calls to [`Intercept::intercept`]. No part of
-//! the service implements [`Intercept`], so its binary contains nothing of this. See
+//! A port's method is declared once, in its trait. A double of the store (in tests and benchmarks) implements only
+//! [`Intercept`] and [`Store`]: each port forwards its calls to [`Intercept::intercept`]. No part of the service
+//! implements [`Intercept`], so the binary contains no such code. See
 //! `docs/decisions/0026-doubles-intercept-the-store.md`.
 
 use std::any::Any;
@@ -10,20 +10,20 @@ use std::pin::Pin;
 
 use super::{Result, Store};
 
-/// A call that was made on a store and that has not ended.
+/// A call on a store, in progress.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// Takes the calls of all ports in one method. A type that implements it has every port.
+/// Handles the calls of all ports in one method. A type that implements it has every port.
 pub trait Intercept: Send + Sync {
-    /// Answers one call, whose method returns a `Result<T>`. `make` makes the same call on another store.
+    /// Handles one call, of a method that returns `Result<T>`. `make` makes the same call on another store.
     fn intercept<'a, T: Any + Send>(
         &'a self,
         make: impl FnOnce(&'a dyn Store) -> Call<'a, T> + Send,
     ) -> impl Future<Output = Result<T>> + Send;
 }
 
-/// Declares a port, as `#[macro_rules_attribute::apply(port)]` on a trait: makes its methods async behind `dyn`, and gives
-/// the port to each [`Intercept`].
+/// Declares a port, as `#[macro_rules_attribute::apply(port)]` on a trait: makes its methods async and
+/// `dyn`-compatible, and implements the port for each [`Intercept`].
 macro_rules! port {
     ($($declaration:tt)*) => {
         #[async_trait::async_trait]

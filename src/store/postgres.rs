@@ -1,4 +1,4 @@
-//! What Postgres says in its own way.
+//! The [`Dialect`] of Postgres.
 
 use sqlx::Postgres;
 
@@ -13,17 +13,19 @@ impl Dialect for Postgres {
 
     const BEGIN_WRITE: &'static str = "begin";
 
-    // Of a partner that its statistics do not know it would sort all rows to find the first ones.
+    // For a partner that the planner's statistics do not contain it would sort all rows to find the first ones.
     const BEGIN_IN_ORDER: &'static str = "begin; set local enable_sort = off; set local enable_bitmapscan = off";
 
-    // While a primary is away, reads go on from a standby, and no replica can do better.
+    // While the primary is down, a standby still serves reads, and no replica can write: readiness must not fail on all
+    // of them.
     const PROVE_WRITABLE: Option<&'static str> = None;
 
     const HOLD_VERIFIED_NUMBER: &'static str = hold_verified_number!("for key share");
     const OPEN_NUMBER_CODE: &'static str = open_number_code!("for key share");
 
-    // The lock keeps an erasure and housekeeping from removing the row. A row that one of them has is passed over and not waited
-    // for: then it is not the last one any more, and no deadlock comes of two such rows.
+    // The lock prevents erasure and housekeeping from deleting the row. A row that one of them has locked is skipped
+    // instead of waited for: it is about to be deleted and thus no longer the last one, and skipping avoids a deadlock
+    // between two such rows.
     const LAST_SMS_TO_NUMBER: &'static str = last_sms_to_number!("for key share skip locked");
     const LAST_SMS_FOR_PERSON: &'static str = last_sms_for_person!("for key share skip locked");
 }

@@ -1,4 +1,4 @@
-//! Turns columns back into the types of the domain. What does not fit is `StoreError::Corrupt`, which names the column.
+//! Converts columns to domain types. A value that does not convert is `StoreError::Corrupt`, which names the column.
 
 use sqlx::Row;
 

@@ -1,4 +1,4 @@
-//! The store on any SQL engine that fits: the pools and what every statement goes through.
+//! The store, generic over the engine: its pools, and the functions that run statements on them.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::store::write_form::WriteForm;
 
 /// The store on the engine `DB`.
 ///
-/// Two pools, because SQLite has one writer at a time: a pool of one makes writers queue fairly instead of polling for the
-/// lock. On Postgres both are the same pool.
+/// Two pools, because SQLite has one writer at a time: with a write pool of one connection, writers queue fairly
+/// instead of polling for the lock. On Postgres both fields are the same pool.
 pub(super) struct SqlStore<DB: Dialect> {
     reader: Arc<Pool<DB>>,
     writer: Arc<Pool<DB>>,
@@ -29,7 +29,7 @@ impl<DB: Dialect> SqlStore<DB> {
         &self.writer
     }
 
-    /// How the hot writes are sent.
+    /// The form of the hot writes.
     pub(super) fn write_form(&self) -> WriteForm {
         self.write_form
     }
@@ -44,25 +44,25 @@ impl<DB: Dialect> SqlStore<DB> {
         Ok(self.reader.all(query).await?)
     }
 
-    /// Runs one statement in its own commit and gives the row that it returned.
+    /// Runs one statement in its own transaction and returns its row.
     ///
-    /// Reads to the end rather than to the first row: SQLite commits when the statement is finished, not when it has
-    /// yielded what it returns, and nobody may hear of a write that is not durable yet.
+    /// Fetches all rows instead of stopping at the first: SQLite commits when the statement is finished, not when it
+    /// has yielded its row, and no caller may see a write that is not durable yet.
     pub(super) async fn write(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Option<DB::Row>> {
         Ok(self.writer.all(query).await?.pop())
     }
 
-    /// Begins a transaction that will write. Dropped without commit, it is rolled back.
+    /// Begins a write transaction. Dropped without commit, it is rolled back.
     pub(super) async fn begin(&self) -> Result<Transaction<DB>> {
         Ok(self.writer.begin_with(DB::BEGIN_WRITE).await?)
     }
 
-    /// Begins a transaction with a statement that decides whether it goes on, and gives the rows that it returned.
+    /// Begins a write transaction with its first statement and returns that statement's rows.
     pub(super) async fn begin_and(&self, statement: impl Statement<DB>) -> Result<(Transaction<DB>, Vec<DB::Row>)> {
         Ok(self.writer.begin_and(statement).await?)
     }
 
-    /// Reads at most one row, along an index: see [`Dialect::BEGIN_IN_ORDER`].
+    /// Reads at most one row by an index: see [`Dialect::BEGIN_IN_ORDER`].
     pub(super) async fn row_in_order(&self, query: Query<'_, DB, DB::Arguments>) -> Result<Option<DB::Row>> {
         let mut transaction = self.reader.begin_with(DB::BEGIN_IN_ORDER).await?;
         let row = query.fetch_all(&mut *transaction).await?.pop();

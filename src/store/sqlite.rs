@@ -1,7 +1,7 @@
-//! What SQLite says in its own way. There is one writer at a time.
+//! The [`Dialect`] of SQLite. There is one writer at a time.
 //!
-//! A statement costs no round trip, but each time that the driver is asked for something two threads wake each other, which
-//! takes as long as the statement does. So one call takes several statements.
+//! A statement costs no network round trip, but each call of the driver costs two thread wake-ups, which take as long
+//! as the statement itself. So one call takes several statements.
 
 use sqlx::Sqlite;
 
@@ -11,8 +11,7 @@ use crate::store::dialect::Dialect;
 use crate::store::sms::usage::{last_sms_for_person, last_sms_to_number};
 use crate::store::statement::Call;
 
-/// Writes something that nothing reads, and makes it last: a file that cannot be written, or a disk that is full, is met by
-/// nothing less.
+/// Commits a write of an unused value. No cheaper statement detects a read-only file or a full disk.
 pub(super) const PROVE_WRITABLE: &str = "begin immediate; pragma user_version = 0; commit";
 
 impl Dialect for Sqlite {
@@ -20,12 +19,12 @@ impl Dialect for Sqlite {
 
     const BEGIN_WRITE: &'static str = "begin immediate";
 
-    // It follows an index that fits in any case.
+    // SQLite always uses a suitable index.
     const BEGIN_IN_ORDER: &'static str = "begin";
 
     const PROVE_WRITABLE: Option<&'static str> = Some(PROVE_WRITABLE);
 
-    // Nothing has to be held against another writer.
+    // With one writer no row needs a lock.
     const HOLD_VERIFIED_NUMBER: &'static str = hold_verified_number!("");
     const OPEN_NUMBER_CODE: &'static str = open_number_code!("");
     const LAST_SMS_TO_NUMBER: &'static str = last_sms_to_number!("");

@@ -1,7 +1,7 @@
-//! A statement with its parameters by name, and several statements in one call of the driver.
+//! Statements with named parameters, and batches of several statements in one call of the driver.
 //!
-//! A statement is a struct with a field for each thing that it is asked with. Its text stands whole beside the function that
-//! binds the fields, so the number of a parameter and its meaning meet in one place.
+//! A statement is a struct with one field per input. Its SQL stands next to the function that binds the fields, so that
+//! a parameter's number and meaning are in one place.
 
 use std::borrow::Cow;
 
@@ -10,18 +10,18 @@ use sqlx::{Arguments, Database, Execute, SqlSafeStr, SqlStr};
 
 use crate::store::dialect::Dialect;
 
-/// A statement that is ready to be run, or on its way to it.
+/// A query with its bound parameters.
 pub(super) type Bound<DB> = Query<'static, DB, <DB as Database>::Arguments>;
 
 /// One statement with its parameters.
 pub(super) trait Statement<DB: Dialect>: Send {
-    /// The whole text. Its parameters are `$1`, `$2` and so on, and no `$` stands for anything else.
+    /// The SQL. Its parameters are `$1`, `$2` and so on; `$` has no other use in it.
     const SQL: &'static str;
 
     /// Binds the parameters in the order of their numbers.
     fn bind(self, query: Bound<DB>) -> Bound<DB>;
 
-    /// The statement as a query of its own.
+    /// The statement as a query.
     fn query(self) -> Bound<DB>
     where
         Self: Sized,
@@ -30,16 +30,16 @@ pub(super) trait Statement<DB: Dialect>: Send {
     }
 }
 
-/// What one call of the driver takes.
+/// Whether one call of the driver takes one statement or several.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Call {
     /// One statement.
     Statement,
-    /// A text of several, which are run one after the other up to the first that fails.
+    /// Several statements, executed in order up to the first that fails.
     Text,
 }
 
-/// Statements that follow from what was decided before: the outcome of each is not looked at, unless it is an error.
+/// Statements whose results are ignored unless one fails.
 pub(super) struct Batch<DB: Dialect> {
     calls: Vec<(Cow<'static, str>, DB::Arguments)>,
 }
@@ -49,12 +49,12 @@ impl<DB: Dialect> Batch<DB> {
         Self { calls: Vec::new() }
     }
 
-    /// Adds a statement behind the others.
+    /// Appends a statement.
     pub(super) fn add<S: Statement<DB>>(&mut self, statement: S) -> sqlx::Result<()> {
         let before = if DB::CALL == Call::Text { self.calls.pop() } else { None };
         let (text, arguments) = match before {
             Some((text, arguments)) => {
-                let own = counted_on(S::SQL, arguments.len());
+                let own = renumbered(S::SQL, arguments.len());
                 (Cow::Owned(format!("{text};\n{own}")), arguments)
             }
             None => (Cow::Borrowed(S::SQL), DB::Arguments::default()),
@@ -64,7 +64,7 @@ impl<DB: Dialect> Batch<DB> {
         Ok(())
     }
 
-    /// The calls of the driver that it takes. The last of them commits where a call takes several statements.
+    /// The driver calls for this batch. Where a call takes several statements, the last one also commits.
     pub(super) fn into_calls(mut self) -> Vec<Bound<DB>> {
         if let (Call::Text, Some((text, _))) = (DB::CALL, self.calls.last_mut()) {
             text.to_mut().push_str(";\ncommit");
@@ -73,21 +73,21 @@ impl<DB: Dialect> Batch<DB> {
     }
 }
 
-/// The beginning of a transaction and its first statement, where a call of the driver takes both.
+/// Begins a transaction with its first statement, in one call.
 pub(super) fn begin_and<DB: Dialect, S: Statement<DB>>(statement: S) -> sqlx::Result<Bound<DB>> {
     let arguments = statement.query().take_arguments().map_err(sqlx::Error::Encode)?;
     let text = Cow::Owned(format!("{};\n{}", DB::BEGIN_WRITE, S::SQL));
     Ok(sqlx::query_with(safe(text), arguments.unwrap_or_default()))
 }
 
-#[expect(clippy::disallowed_types, reason = "made of the texts of statements, which are constants")]
+#[expect(clippy::disallowed_types, reason = "built only from the texts of statements, which are constants")]
 fn safe(text: Cow<'static, str>) -> SqlStr {
     use sqlx::AssertSqlSafe;
     AssertSqlSafe(text).into_sql_str()
 }
 
-/// The text with `before` added to the number of each parameter.
-fn counted_on(text: &str, before: usize) -> String {
+/// Renumbers the parameters of a statement: adds `before` to each number.
+fn renumbered(text: &str, before: usize) -> String {
     let mut parts = text.split('$');
     let mut counted = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -142,8 +142,8 @@ mod tests {
     }
 
     #[test]
-    fn numbers_with_more_than_one_digit_are_counted_on_too() {
-        assert_eq!(counted_on("$1, $12 and $9", 3), "$4, $15 and $12");
-        assert_eq!(counted_on("nothing", 3), "nothing");
+    fn parameter_numbers_of_several_digits_are_renumbered() {
+        assert_eq!(renumbered("$1, $12 and $9", 3), "$4, $15 and $12");
+        assert_eq!(renumbered("nothing", 3), "nothing");
     }
 }

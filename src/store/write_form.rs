@@ -1,4 +1,4 @@
-//! How the three hot writes are sent: opening a binding, accepting one, counting a wrong signature. See
+//! The form of the three hot writes: opening a binding, accepting one, counting a wrong signature. See
 //! `docs/decisions/0028-two-forms-of-the-hot-writes.md`.
 
 use sqlx::{PgConnection, Postgres};
@@ -6,21 +6,21 @@ use sqlx::{PgConnection, Postgres};
 use crate::store::rows::column;
 use crate::store::{AuditRecord, Result};
 
-/// How a hot write is sent. What it does is the same.
+/// How a hot write is sent. Both forms have the same effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum WriteForm {
-    /// Plain statements in a short transaction: the form that says what the write does.
+    /// Plain statements in a short transaction. The reference form.
     Transaction,
-    /// All of them as parts of one statement, which saves Postgres round trips.
+    /// One statement with a CTE for each, which saves round trips to Postgres.
     OneStatement,
 }
 
 impl WriteForm {
-    /// The form for a Postgres database. Where Citus has distributed the tables, inserts within a `with` would run as
-    /// sub-plans on every worker, so that a write would need all of them up.
+    /// The form for a Postgres database. On tables that Citus has distributed, inserts in CTEs run as subplans on every
+    /// worker, so that a write would need every worker to be up.
     pub(super) async fn on(connection: &mut PgConnection) -> Result<Self> {
-        // Citus lists the tables that it looks after in its own catalogue. Without Citus there is no such table, and no
-        // statement may name it.
+        // Citus lists its tables in its own catalog. Without Citus that catalog does not exist, and a statement that
+        // names it fails.
         let there = sqlx::raw_sql("select (to_regclass('pg_dist_partition') is not null)::text as is_citus");
         let there = there.fetch_one(&mut *connection).await?;
         if column::<Postgres, String>(&there, "is_citus")? != "true" {
@@ -37,8 +37,8 @@ impl WriteForm {
         Ok(Self::Transaction)
     }
 
-    /// The form of a write with this record. One statement has no part for a fraud assessment: the parts that a request does
-    /// not use cost Postgres too, and a request that waited for SEON does not notice a few round trips.
+    /// The form of a write with this record. The single statement inserts no fraud assessment: an unused CTE costs
+    /// Postgres time, and a few round trips are negligible for a request that waited for SEON.
     pub(super) fn of(self, record: &AuditRecord) -> Self {
         if record.fraud.is_some() { Self::Transaction } else { self }
     }

@@ -1,24 +1,24 @@
-//! What becomes of a write that repeats in its conditions what was read before it.
+//! The result of a write whose conditions repeat an earlier read.
 
-/// What became of a conditional write.
+/// The result of a conditional write.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Written<T = ()> {
-    /// Everything is committed, with the record.
+    /// Committed, with the record.
     Done(T),
-    /// Another request has come in between: a condition does not hold any more, and nothing was changed.
+    /// Nothing was changed: a concurrent request has invalidated a condition.
     Overtaken,
 }
 
 impl<T> Written<T> {
-    /// Done if there is something to show for it.
+    /// `Done` if the write returned a row.
     pub(super) fn if_some(found: Option<T>) -> Self {
         found.map_or(Self::Overtaken, Self::Done)
     }
 }
 
 impl Written {
-    /// Done if it is true.
+    /// `Done` if true.
     pub(super) fn if_true(done: bool) -> Self {
         if done { Self::Done(()) } else { Self::Overtaken }
     }

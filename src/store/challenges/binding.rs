@@ -1,8 +1,8 @@
-//! Pending bindings: asked about, opened, looked up, closed. How they are met or failed is in `binding_outcomes`.
+//! Pending bindings: create, read, close. `binding_outcomes` has accepted and wrong answers.
 //!
-//! A person's row holds the newest attempt, and every change of it repeats its preconditions in the `where` clause. However
-//! many requests run at once, one wrong signature counts once, one right signature binds once, and neither the cap nor
-//! the device limit can be passed. See `docs/decisions/0004-one-row-settles-a-person.md`.
+//! A person's row holds their newest binding, and every update repeats its preconditions in the `where` clause. Under
+//! any concurrency, one wrong signature counts once, one right signature binds once, and neither the failure cap nor
+//! the device limit can be exceeded. See `docs/decisions/0004-one-row-settles-a-person.md`.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -23,25 +23,25 @@ use crate::store::statement::{Batch, Bound, Statement};
 use crate::store::write_form::WriteForm;
 use crate::store::{AuditRecord, Result, StoreError, Written};
 
-/// What decides whether a person with a verified number may ask for another device.
+/// The data that decides whether a person with a verified number may request another device.
 #[derive(Clone, Debug)]
 pub struct BindingProspects {
-    /// Where the code would go.
+    /// The number that the code would be sent to.
     pub number: MobileNumber,
-    /// How many devices are bound now.
+    /// Number of bound devices.
     pub bound_devices: i64,
     /// Whether a bound device of the partner already has this key.
     pub key_is_taken: bool,
-    /// The person's failures of late.
+    /// The person's recent failures.
     pub failures: FailureRun,
-    /// What was sent of late.
+    /// Recent messages to the number, for the person and for the partner.
     pub sms: SmsUse,
 }
 
 /// Pending bindings.
 #[macro_rules_attribute::apply(port)]
 pub trait Bindings {
-    /// What there is to know before asking for a device. `None` when the person has no verified number.
+    /// Reads the preconditions of a new binding. `None` when the person has no verified number.
     async fn binding_prospects(
         &self,
         partner: &PartnerId,
@@ -49,8 +49,8 @@ pub trait Bindings {
         key: &PublicKey,
     ) -> Result<Option<BindingProspects>>;
 
-    /// Makes this attempt the person's only open one, an older one is superseded, and spends its message. Overtaken when the
-    /// number is gone, a limit reached, or the claim of the request lost.
+    /// Makes this the person's only open binding (an older one is superseded) and counts its message against the SMS
+    /// limits. Overtaken when the number is deleted, a limit is reached, or the request's idempotency claim is lost.
     async fn open_binding(
         &self,
         partner: &PartnerId,
@@ -59,11 +59,11 @@ pub trait Bindings {
         record: &AuditRecord,
     ) -> Result<Written>;
 
-    /// The attempt with this id, open or not. `None` once a newer one has superseded it.
+    /// The binding with this id, open or not. `None` once a newer one has superseded it.
     async fn binding(&self, partner: &PartnerId, id: ChallengeId) -> Result<Option<Binding>>;
 
-    /// Closes an attempt that can no longer succeed, and takes back its message if no provider took it. Without effect on an
-    /// attempt that is closed already, but for the record.
+    /// Closes a binding that can no longer succeed, and refunds its message if no provider accepted it. If the binding
+    /// is already closed, only the record is written.
     async fn close_binding(
         &self,
         partner: &PartnerId,
@@ -165,7 +165,7 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
     }
 }
 
-/// The form that says what the write does.
+/// The write as a transaction of plain statements: the reference for `one_statement`.
 impl<DB: Dialect> SqlStore<DB> {
     async fn open_in_transaction(
         &self,
@@ -175,21 +175,21 @@ impl<DB: Dialect> SqlStore<DB> {
         record: &AuditRecord,
     ) -> Result<bool> {
         let (mut transaction, held) = self.begin_and(HoldVerifiedNumber { partner, binding }).await?;
-        let mut goes_on = !held.is_empty();
-        if let Some(sms) = sms.filter(|_| goes_on) {
+        let mut proceeds = !held.is_empty();
+        if let Some(sms) = sms.filter(|_| proceeds) {
             let message = (binding.id.uuid(), &binding.number, &binding.person_id);
-            goes_on = count_sms(&mut transaction, partner, message, sms).await?;
+            proceeds = count_sms(&mut transaction, partner, message, sms).await?;
         }
         let mut rest = Batch::new();
         match sms {
-            // The partner's row is taken last: all its requests want it.
-            Some(sms) if goes_on => {
+            // The partner's row is locked last, because every request of the partner contends for it.
+            Some(sms) if proceeds => {
                 transaction.rows(OpenBinding { partner, binding }).await?;
-                goes_on = charge_partner(&mut transaction, partner, sms).await?;
+                proceeds = charge_partner(&mut transaction, partner, sms).await?;
             }
             _ => rest.add(OpenBinding { partner, binding })?,
         }
-        if !goes_on {
+        if !proceeds {
             transaction.rollback().await?;
             return Ok(false);
         }
@@ -198,8 +198,8 @@ impl<DB: Dialect> SqlStore<DB> {
     }
 }
 
-/// The statement that finds a person's number, if it is still this one and verified. What keeps it from being deleted before
-/// the attempt is there to be closed with it is the engine's own.
+/// Selects a person's number if it is unchanged and verified. The dialect adds the row lock that prevents its deletion
+/// before the binding exists: deleting a number also closes its binding.
 macro_rules! hold_verified_number {
     ($held:literal) => {
         concat!(
@@ -232,7 +232,7 @@ impl<DB: Dialect> Statement<DB> for HoldVerifiedNumber<'_> {
     }
 }
 
-/// Makes an attempt the person's newest, in the place of the one before.
+/// Stores a binding as the person's newest; it replaces the previous one.
 struct OpenBinding<'a> {
     partner: &'a PartnerId,
     binding: &'a NewBinding,
@@ -271,7 +271,7 @@ impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
     }
 }
 
-/// Finds the newest attempt of a person by its id.
+/// Selects a person's newest binding by id.
 struct FindBinding<'a> {
     partner: &'a PartnerId,
     id: ChallengeId,

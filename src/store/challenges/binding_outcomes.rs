@@ -1,6 +1,6 @@
-//! Outcomes of answers to challenges: accepted, wrong, or the repeat of an accepted one.
+//! Outcomes of answers to bindings: accepted, wrong, or the repetition of an accepted one.
 //!
-//! Each takes effect only if the person's row still allows it: see `bindings`.
+//! Each write takes effect only if the person's row still allows it: see `binding`.
 
 use chrono::{DateTime, Utc};
 
@@ -15,31 +15,32 @@ use crate::store::statement::{Batch, Bound, Statement};
 use crate::store::write_form::WriteForm;
 use crate::store::{AuditRecord, Result, Written};
 
-/// What became of an acceptance.
+/// The result of accepting an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Accepted {
     /// The device is bound.
     Bound,
-    /// Something has come in between, and nothing was changed: the challenge was met, expired, superseded or closed, the
-    /// person has to wait or has as many devices as allowed, or the claim of the request is lost.
+    /// Nothing was changed, because another request was first: the challenge was answered, expired, superseded or
+    /// closed, the person is cooling off or at the device limit, or the request's idempotency claim is lost.
     Overtaken,
-    /// A bound device already has the key; nothing was changed.
+    /// Nothing was changed, because a bound device already has this key.
     KeyTaken,
 }
 
-/// A challenge that is not open any more.
+/// A challenge that is over.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PastBinding {
-    /// Whose it was.
+    /// The person whose challenge it was.
     pub person_id: PersonId,
-    /// Whether this very signature bound the device within the last minute, and the device is still there.
+    /// Whether the same signature bound the device within [`REPEAT_WINDOW`], and the device is still bound.
     pub is_repeat: bool,
 }
 
-/// Outcomes of answers to challenges.
+/// Outcomes of answers to bindings.
 #[macro_rules_attribute::apply(port)]
 pub trait BindingOutcomes {
-    /// Counts a wrong signature against the open attempt and against the person. Gives how many the challenge has had.
+    /// Counts a wrong signature against the open binding and the person. Returns the binding's number of wrong
+    /// signatures.
     async fn count_wrong_signature(
         &self,
         partner: &PartnerId,
@@ -47,7 +48,7 @@ pub trait BindingOutcomes {
         record: &AuditRecord,
     ) -> Result<Written<i64>>;
 
-    /// Binds the device, unless something has come in between.
+    /// Binds the device, if the preconditions still hold.
     async fn accept_binding(
         &self,
         partner: &PartnerId,
@@ -55,8 +56,7 @@ pub trait BindingOutcomes {
         record: &AuditRecord,
     ) -> Result<Accepted>;
 
-    /// What is known of a challenge that is not open: `None` when there is nothing. Without a fingerprint nothing is a
-    /// repeat.
+    /// Reads a challenge that is over. `None` when it is unknown. Without a fingerprint, `is_repeat` is false.
     async fn past_binding(
         &self,
         partner: &PartnerId,
@@ -104,7 +104,8 @@ impl<DB: Dialect> BindingOutcomes for SqlStore<DB> {
         fingerprint: Option<[u8; 32]>,
         now: DateTime<Utc>,
     ) -> Result<Option<PastBinding>> {
-        // A challenge that was met has a device. The others stay with the person until housekeeping or a newer one comes.
+        // An answered binding has become a device. Any other stays in the person's row until housekeeping or a newer
+        // binding overwrites it.
         let query = sqlx::query(
             "select person_id
                   , cast(case when binding_fingerprint = $3
@@ -133,7 +134,7 @@ impl<DB: Dialect> BindingOutcomes for SqlStore<DB> {
     }
 }
 
-/// The form that says what each write does.
+/// The writes as transactions of plain statements: the reference for `one_statement`.
 impl<DB: Dialect> SqlStore<DB> {
     async fn count_in_transaction(
         &self,
@@ -170,7 +171,7 @@ impl<DB: Dialect> SqlStore<DB> {
     }
 }
 
-/// Meets an open binding, while everything still holds that its answer was judged by.
+/// Accepts the answer to an open binding, if every condition that the answer was judged by still holds.
 struct MeetBinding<'a> {
     partner: &'a PartnerId,
     acceptance: &'a Acceptance,
@@ -208,7 +209,7 @@ impl<DB: Dialect> Statement<DB> for MeetBinding<'_> {
     }
 }
 
-/// Makes the device of the attempt that was just met.
+/// Inserts the device of the binding that was just answered.
 struct InsertBoundDevice<'a> {
     partner: &'a PartnerId,
     acceptance: &'a Acceptance,
@@ -231,7 +232,7 @@ impl<DB: Dialect> Statement<DB> for InsertBoundDevice<'_> {
     }
 }
 
-/// Makes the key of that device.
+/// Inserts that device's key.
 struct InsertFirstKey<'a> {
     partner: &'a PartnerId,
     acceptance: &'a Acceptance,
@@ -253,7 +254,7 @@ impl<DB: Dialect> Statement<DB> for InsertFirstKey<'_> {
     }
 }
 
-/// Counts a wrong signature against an open binding and against its person.
+/// Counts a wrong signature against an open binding and its person.
 struct CountWrongSignature<'a> {
     partner: &'a PartnerId,
     wrong: &'a WrongSignature,

@@ -1,4 +1,4 @@
-//! Challenges: opened, looked up, answered and closed. One file for each kind.
+//! Challenges: create, read, answer, close. One file for each kind.
 
 pub(in crate::store) mod binding;
 pub(in crate::store) mod binding_outcomes;

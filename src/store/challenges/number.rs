@@ -1,8 +1,8 @@
-//! Codes that confirm a mobile number: opened, looked up, failed, met.
+//! Codes that confirm a mobile number: create, read, count wrong answers, confirm, close.
 //!
-//! A person has one code for their number, in a row of `challenge`: sending another takes the row over, and with the number
-//! it goes. A wrong answer counts against the code and against the person in one commit.
-//! Number, code, message, person is the order of the locks, as in all writes.
+//! A person has at most one code, in a row of `challenge`. Sending another overwrites the row; deleting the number
+//! deletes it. A wrong answer counts against the code and the person in one commit. To avoid deadlocks every write
+//! locks number, code, message, person, in this order.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -21,8 +21,8 @@ use crate::store::sms::usage::{sms_use, sms_use_columns, spend_sms, take_back_sm
 use crate::store::sql_store::SqlStore;
 use crate::store::{AuditRecord, Result, StoreError, Written};
 
-/// The statement that makes a code the person's only one. What holds the number until the commit, so that it is not deleted
-/// before the code is there to go with it, is the engine's own.
+/// Stores a code as the person's only one. The dialect adds the row lock that prevents the number's deletion before
+/// commit: deleting a number also deletes its code.
 macro_rules! open_number_code {
     ($held:literal) => {
         concat!(
@@ -46,65 +46,65 @@ macro_rules! open_number_code {
 }
 pub(in crate::store) use open_number_code;
 
-/// A code that is about to be sent.
+/// A code to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct NumberCode {
-    /// What the code is derived from.
+    /// The id that the code is derived from.
     pub id: ChallengeId,
-    /// Which secret it is derived under.
+    /// Version of the secret that it is derived with.
     pub otp_version: u32,
     /// The first instant at which it is no longer accepted.
     pub expires_at: DateTime<Utc>,
 }
 
-/// The code that was sent last, open or not.
+/// The most recently sent code, open or not.
 #[derive(Clone, Copy, Debug)]
 pub struct SentCode {
-    /// What the code is derived from.
+    /// The id that the code is derived from.
     pub id: ChallengeId,
-    /// Which secret it is derived under.
+    /// Version of the secret that it is derived with.
     pub otp_version: u32,
-    /// What decides whether it can be confirmed.
+    /// Whether it is open, cooling off or over.
     pub state: ChallengeState,
 }
 
-/// What a person typed for a code.
+/// A person's answer to a code.
 #[derive(Clone, Copy, Debug)]
 pub struct CodeAnswer {
-    /// The code that it was meant for.
+    /// The code that it answers.
     pub id: ChallengeId,
     /// Now.
     pub at: DateTime<Utc>,
-    /// What the code was judged by.
+    /// The rules that the answer was judged by.
     pub rules: ChallengeRules,
 }
 
-/// A number together with the code that was sent to it last, if there is one.
+/// A number with the most recently sent code, if there is one.
 #[derive(Clone, Debug)]
 pub struct NumberChallenge {
     /// The number.
     pub record: NumberRecord,
     /// `None` when no code was sent, or the last one was used or closed.
     pub code: Option<SentCode>,
-    /// The person's failures of late.
+    /// The person's recent failures.
     pub failures: FailureRun,
 }
 
-/// What decides whether a code may be sent to a number.
+/// The data that decides whether a code may be sent to a number.
 #[derive(Clone, Debug)]
 pub struct NumberProspects {
     /// The number.
     pub record: NumberRecord,
-    /// The person's failures of late.
+    /// The person's recent failures.
     pub failures: FailureRun,
-    /// What was sent of late.
+    /// Recent messages to the number, for the person and for the partner.
     pub sms: SmsUse,
 }
 
 /// Codes that confirm a mobile number.
 #[macro_rules_attribute::apply(port)]
 pub trait NumberChallenges {
-    /// What there is to know before sending a code. `None` when the number is not this person's.
+    /// Reads the preconditions of a new code. `None` when the person does not have this number.
     async fn number_prospects(
         &self,
         partner: &PartnerId,
@@ -112,7 +112,8 @@ pub trait NumberChallenges {
         number: &MobileNumber,
     ) -> Result<Option<NumberProspects>>;
 
-    /// Makes this the number's only open code and spends its message. Overtaken when the number is gone or a limit reached.
+    /// Makes this the number's only open code and counts its message against the SMS limits. Overtaken when the number
+    /// is deleted or a limit is reached.
     async fn open_number_code(
         &self,
         partner: &PartnerId,
@@ -123,7 +124,7 @@ pub trait NumberChallenges {
         record: &AuditRecord,
     ) -> Result<Written>;
 
-    /// Ends an open code, and takes back its message if no provider took it.
+    /// Closes an open code, and refunds its message if no provider accepted it.
     async fn close_number_code(
         &self,
         partner: &PartnerId,
@@ -133,7 +134,7 @@ pub trait NumberChallenges {
         record: &AuditRecord,
     ) -> Result<()>;
 
-    /// The number with its code. `None` when the number is not this person's.
+    /// Reads the number with its code. `None` when the person does not have this number.
     async fn number_challenge(
         &self,
         partner: &PartnerId,
@@ -141,8 +142,8 @@ pub trait NumberChallenges {
         number: &MobileNumber,
     ) -> Result<Option<NumberChallenge>>;
 
-    /// Counts a wrong answer against the open code and against the person. Gives how many the code has had. Overtaken when the
-    /// code is not open (any more) or the person has to wait.
+    /// Counts a wrong answer against the open code and the person. Returns the code's number of wrong answers.
+    /// Overtaken when the code is not open (any more) or the person is cooling off.
     async fn count_wrong_code(
         &self,
         partner: &PartnerId,
@@ -151,8 +152,8 @@ pub trait NumberChallenges {
         record: &AuditRecord,
     ) -> Result<Written<i64>>;
 
-    /// Uses the open code up, marks the number as verified and forgives the person's failures. Overtaken when the code is not
-    /// open (any more) or the person has to wait.
+    /// Consumes the open code, marks the number as verified and resets the person's failures. Overtaken when the code
+    /// is not open (any more) or the person is cooling off.
     async fn confirm_mobile_number(
         &self,
         partner: &PartnerId,
@@ -215,12 +216,12 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
             .fetch_all(&mut *transaction)
             .await?;
         let message = (challenge.id.uuid(), number, person);
-        let goes_on = match sms {
+        let proceeds = match sms {
             _ if opened.is_empty() => false,
             Some(spend) => spend_sms::<DB>(&mut transaction, partner, message, spend).await?,
             None => true,
         };
-        if !goes_on {
+        if !proceeds {
             transaction.rollback().await?;
             return Ok(Written::Overtaken);
         }
@@ -313,7 +314,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         .fetch_all(&mut *transaction)
         .await?;
         let wrong = counted.first().map(|row| column::<DB, i64>(row, "wrong_answers")).transpose()?;
-        // Nothing counts during a pause that another failure began meanwhile.
+        // No failure counts during a pause that a concurrent failure has begun.
         let spent = spend::<DB>(partner, person, attempt.at, &attempt.rules.budget);
         let spent = spent.fetch_all(&mut *transaction).await?;
         let Some(wrong) = wrong.filter(|_| !spent.is_empty()) else {
@@ -333,7 +334,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         record: &AuditRecord,
     ) -> Result<Written> {
         let mut transaction = self.begin().await?;
-        // Taken back below if the code is not open.
+        // Rolled back below if the code is not open.
         let verified = sqlx::query(
             "update mobile_number
                 set verified_at = coalesce(verified_at, $3)
@@ -346,7 +347,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         .bind(attempt.at)
         .fetch_all(&mut *transaction)
         .await?;
-        let met = sqlx::query(
+        let answered = sqlx::query(
             "delete from challenge
               where partner_id = $1
                 and person_id = $2
@@ -363,10 +364,10 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         .bind(attempt.rules.wrong_answers_cap)
         .fetch_all(&mut *transaction)
         .await?;
-        // A pause that another failure began meanwhile is not overtaken.
+        // A right answer does not end a pause that a concurrent failure has begun.
         let forgiven =
             forgive::<DB>(partner, person, attempt.at, &attempt.rules.budget).fetch_all(&mut *transaction).await?;
-        if [verified, met, forgiven].iter().any(Vec::is_empty) {
+        if [verified, answered, forgiven].iter().any(Vec::is_empty) {
             transaction.rollback().await?;
             return Ok(Written::Overtaken);
         }

@@ -1,11 +1,12 @@
-//! The hot writes as one statement each, for plain Postgres: one round trip and one commit.
+//! The hot writes (open a binding, accept it, count a wrong signature) as one statement each, for Postgres without
+//! Citus: one round trip and one commit.
 //!
-//! What each does is said by its form in a transaction (`binding`, `binding_outcomes`), and the model test holds both together. All parts
-//! of such a statement see the same snapshot, and the write to the person's row decides for all of them: when it finds its
-//! conditions broken, also after having waited for another transaction, the rest has nothing to insert.
+//! The reference for each is its transaction form in `binding` or `binding_outcomes`; the model test compares the two.
+//! All CTEs of such a statement share one snapshot. The update of the person's row decides: if its conditions do not
+//! hold, also after a wait for a concurrent transaction, it returns no row and the other CTEs insert nothing.
 //!
-//! The record comes first: $1 to $12 are the event's, $13 to $16 those of the outcome that is kept. None has a part for a
-//! fraud assessment: see [`WriteForm`](crate::store::write_form::WriteForm).
+//! Parameters: $1 to $12 are the audit event, $13 to $16 the outcome for the idempotency key, the others follow. No
+//! statement inserts a fraud assessment: see [`WriteForm`](crate::store::write_form::WriteForm).
 
 use crate::domain::challenges::{Acceptance, NewBinding, WrongSignature};
 use crate::domain::person::PartnerId;
@@ -38,8 +39,8 @@ impl<DB: Dialect> SqlStore<DB> {
         acceptance: &Acceptance,
         record: &AuditRecord,
     ) -> Result<Accepted> {
-        let met = self.write(AcceptBinding { partner, acceptance, record }.query()).await?;
-        Ok(if met.is_some() { Accepted::Bound } else { Accepted::Overtaken })
+        let accepted = self.write(AcceptBinding { partner, acceptance, record }.query()).await?;
+        Ok(if accepted.is_some() { Accepted::Bound } else { Accepted::Overtaken })
     }
 
     pub(super) async fn count_in_one_statement(
@@ -53,7 +54,8 @@ impl<DB: Dialect> SqlStore<DB> {
     }
 }
 
-/// Whether a statement was undone because one of its parts found its conditions broken: it says so by a cast that fails.
+/// Whether a statement was rolled back because a condition of one of its CTEs did not hold. It signals this by a cast
+/// that fails.
 fn is_overtaken(error: &StoreError) -> bool {
     const INVALID_TEXT_REPRESENTATION: &str = "22P02";
     error.database_error().is_some_and(|error| {
@@ -72,9 +74,9 @@ fn bind_record<DB: Dialect>(query: Bound<DB>, partner: &PartnerId, record: &Audi
         .bind(kept.map(|kept| kept.run.request_id.clone()))
 }
 
-/// The lock on the number keeps it from being deleted before the attempt is there to be closed with it. The partner's row is
-/// taken last. If the partner is at its rate, Postgres would commit the parts that matched; so the statement ends with an error
-/// then, which undoes all of it, and which Postgres logs.
+/// The lock on the number prevents its deletion before the binding exists: deleting a number also closes its binding.
+/// The partner's row is locked last. If the partner's SMS rate is exceeded, Postgres would still commit the other CTEs;
+/// a failing cast therefore rolls back the statement. Postgres logs that error.
 struct OpenBinding<'a> {
     partner: &'a PartnerId,
     binding: &'a NewBinding,
