@@ -198,9 +198,9 @@ impl<S: Send + Sync + 'static> Run<S> {
         match &turn {
             Err(failure) if !self.failing => {
                 let cause: &(dyn Error + 'static) = failure;
-                tracing::warn!(task, cause, "background work fails; it goes on trying");
+                tracing::warn!(task, cause, "background task failed, will retry");
             }
-            Ok(Turn::Done) if self.failing => tracing::info!(task, "background work succeeds again"),
+            Ok(Turn::Done) if self.failing => tracing::info!(task, "background task recovered"),
             _ => {}
         }
         // A turn that another replica has says nothing about this one.

@@ -1,4 +1,4 @@
-//! `audit`: holds the audit trail against itself, and writes it out.
+//! `audit`: verifies and exports the audit trail.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,18 +17,18 @@ use crate::store::{SealedEvent, Store, WAITING_COUNTED};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum AuditCommand {
-    /// Compute every partner's chain anew and say what does not hold; the lines printed are worth keeping elsewhere
+    /// Recompute every partner's hash chain and report mismatches; keep the printed checkpoints elsewhere
     Verify {
-        /// Lines that were printed earlier: each must still be in its chain
+        /// File with checkpoints printed earlier: each must still be in its chain
         #[arg(long, value_name = "FILE")]
         kept: Option<PathBuf>,
     },
     /// Write sealed events as JSON lines, in the order of each chain
     Export {
-        /// Batches sealed since then, which hold everything that happened since then
+        /// Export the batches sealed since this time; they contain every event since then
         #[arg(long, value_name = "RFC3339")]
         since: DateTime<Utc>,
-        /// Of this partner only
+        /// Export only this partner
         #[arg(long)]
         partner: Option<String>,
     },
@@ -54,7 +54,7 @@ fn read_kept(file: &Path) -> anyhow::Result<AuditCheckpoints> {
     AuditCheckpoints::parse(&text).map_err(|line| anyhow!("{name}, line {line}: not a line that `audit verify` prints"))
 }
 
-/// A chain that does not hold gets no line: nobody should keep its head.
+/// Prints no checkpoint for a chain that fails verification: its head must not be kept.
 async fn verify(store: &dyn Store, kept: &AuditCheckpoints) -> anyhow::Result<()> {
     say(AuditCheckpoints::HEADER)?;
     let mut broken = 0;
@@ -72,8 +72,8 @@ async fn verify(store: &dyn Store, kept: &AuditCheckpoints) -> anyhow::Result<()
     }
     match broken {
         0 => Ok(()),
-        1 => bail!("the audit trail of 1 partner does not hold"),
-        more => bail!("the audit trails of {more} partners do not hold"),
+        1 => bail!("verification failed for the audit trail of 1 partner"),
+        more => bail!("verification failed for the audit trails of {more} partners"),
     }
 }
 
@@ -87,7 +87,7 @@ struct Line<'a> {
     client_id: &'a str,
     action: &'a str,
     outcome: &'a str,
-    /// `null` when the event is about nobody, or about somebody who was erased.
+    /// `null` when the event has no person, or the person was erased.
     person_id: Option<&'a str>,
     object_id: Option<String>,
     key_id: Option<String>,
@@ -129,15 +129,15 @@ async fn export(store: &dyn Store, since: DateTime<Utc>, only: Option<&str>) -> 
     Ok(())
 }
 
-/// A mistyped name must not pass for a quiet partner.
+/// An unknown partner is an error: a mistyped name must not look like an empty trail.
 async fn partner_with_trail(store: &dyn Store, name: &str) -> anyhow::Result<PartnerId> {
-    let nobody = || anyhow!("there is no audit trail of a partner {name}");
-    let partner = PartnerId::parse(name).ok_or_else(nobody)?;
+    let unknown = || anyhow!("there is no audit trail of a partner {name}");
+    let partner = PartnerId::parse(name).ok_or_else(unknown)?;
     let chain = store.audit_chain(&partner).await?;
-    if chain.seals > 0 || chain.waiting > 0 { Ok(partner) } else { Err(nobody()) }
+    if chain.seals > 0 || chain.waiting > 0 { Ok(partner) } else { Err(unknown()) }
 }
 
-/// Gives how many events of the partner are not in the export because they are not sealed.
+/// Returns how many of the partner's events are not exported because they are not sealed yet.
 async fn export_partner(store: &dyn Store, since: DateTime<Utc>, partner: &PartnerId) -> anyhow::Result<i64> {
     let mut export = AuditExport::since(store, partner, since).await?;
     let mut output = io::BufWriter::new(io::stdout());
@@ -157,6 +157,6 @@ async fn export_partner(store: &dyn Store, since: DateTime<Utc>, partner: &Partn
 }
 
 fn complain(sentence: impl std::fmt::Display) {
-    // Whoever closed standard error does not want to know.
+    // Standard error may be closed.
     let _ = writeln!(io::stderr(), "{sentence}");
 }

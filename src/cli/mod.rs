@@ -1,4 +1,4 @@
-//! The command line: `serve` unless told otherwise. Data goes to standard output, logs and problems to standard error.
+//! The command line; the default command is `serve`. Data goes to standard output, logs and errors to standard error.
 
 mod audit;
 mod person;
@@ -33,11 +33,11 @@ use crate::service::{ClientRegistry, ConversionBook, ConversionEntry, NewSecret}
 use crate::store::{self, DatabaseUrl, Pooler, Store};
 use crate::telemetry;
 
-/// Binds phones to persons and proves later which device signed.
+/// Binds phones to persons and later verifies which device signed.
 #[derive(Parser, Debug)]
 #[command(version, about)]
 pub struct Cli {
-    /// A TOML file with settings; the environment overrides it
+    /// TOML file with settings; environment variables override it
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -48,9 +48,9 @@ pub struct Cli {
 enum Command {
     /// Serve the API (the default)
     Serve,
-    /// Bring the database's tables up to date
+    /// Apply pending database migrations
     Migrate,
-    /// Make, list and withdraw clients
+    /// Create, list, rotate and revoke clients
     #[command(subcommand)]
     Client(ClientCommand),
     /// Verify or export the audit trail
@@ -59,41 +59,41 @@ enum Command {
     /// Erase a person
     #[command(subcommand)]
     Person(PersonCommand),
-    /// Look after the sending of SMS
+    /// Show SMS conversion and resume stopped sending
     #[command(subcommand)]
     Sms(SmsCommand),
-    /// Check or show the configuration
+    /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Ask the running service whether it is ready; for container health checks
+    /// Query the running service's readiness; for container health checks
     Healthcheck,
 }
 
 #[derive(Subcommand, Debug)]
 enum ClientCommand {
-    /// Make a client; its secret is shown once
+    /// Create a client; its secret is shown once
     Create {
-        /// The partner whose data it sees: 1 to 64 of a-z 0-9 - _
+        /// The partner (tenant) whose data the client can access: 1 to 64 of a-z 0-9 - _
         #[arg(long)]
         partner: String,
-        /// What you call it
+        /// A display name
         #[arg(long)]
         name: Option<String>,
-        /// What else it may do: numbers:assert
+        /// An additional permission: numbers:assert
         #[arg(long = "permission", value_name = "PERMISSION")]
         permissions: Vec<String>,
     },
     /// List all clients
     List,
-    /// Give a client a new secret; the one before it goes on working for a while
+    /// Give a client a new secret; the previous one stays valid for a while
     Rotate {
         /// The client's id
         id: String,
-        /// For how many hours the secret before it goes on working
+        /// For how many hours the previous secret stays valid
         #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=720))]
         overlap_hours: u16,
     },
-    /// Stop a client from getting tokens; those that it has end by themselves
+    /// Revoke a client: it gets no new tokens; its existing tokens stay valid until they expire
     Revoke {
         /// The client's id
         id: String,
@@ -102,14 +102,14 @@ enum ClientCommand {
 
 #[derive(Subcommand, Debug)]
 enum SmsCommand {
-    /// Show how many of the codes sent of late were used, and where sending is stopped for that
+    /// Show how many recently sent codes were used, and where sending is stopped because too few were
     Status,
-    /// Have codes sent before now count no more, so that sending goes on
+    /// Reset the conversion count, so that sending resumes
     Resume {
-        /// For which partner
+        /// The partner
         #[arg(long)]
         partner: String,
-        /// To which country, as an ISO 3166 code like DE
+        /// The country of the numbers, as an ISO 3166 code like DE
         #[arg(long)]
         country: String,
     },
@@ -117,18 +117,18 @@ enum SmsCommand {
 
 #[derive(Subcommand, Debug)]
 enum ConfigCommand {
-    /// Say whether the service would start
+    /// Check whether the service would start with this configuration
     Check,
-    /// Show every setting; secrets only as set or not
+    /// Print every setting; secrets only as set or not
     Print,
 }
 
-/// Runs the command. The exit code is 2 for a configuration that cannot be used, 1 for any other failure.
+/// Runs the command. The exit code is 2 for an invalid configuration, 1 for any other failure.
 pub async fn run(cli: Cli) -> ExitCode {
     let config = match Config::load(&environment(), cli.config.as_deref()) {
         Ok(config) => config,
         Err(problems) => {
-            let _ = writeln!(io::stderr(), "the configuration cannot be used:");
+            let _ = writeln!(io::stderr(), "the configuration is invalid:");
             for problem in problems {
                 let _ = writeln!(io::stderr(), "  {problem}");
             }
@@ -155,7 +155,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment, for the configuration")]
+#[expect(clippy::disallowed_methods, reason = "the only place that reads environment variables, for the configuration")]
 fn environment() -> Environment {
     std::env::vars_os().collect()
 }
@@ -164,8 +164,7 @@ fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{text}").context("standard output is closed")
 }
 
-/// Serves until the process is told to stop. A failure is reported through the queue of the log: a log reader that stalls
-/// must not keep the process from ending.
+/// Serves until a stop signal. A failure is reported through the log queue: a stalled log reader must not block the exit.
 async fn serve(config: Config) -> ExitCode {
     let log = match telemetry::install_log(config.log_format, &config.log_filter) {
         Ok(log) => log,
@@ -212,11 +211,11 @@ async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListene
 fn warn_about_mode(config: &Config, http_addr: SocketAddr) {
     if config.mode == Mode::Production {
         if matches!(config.database.url, DatabaseUrl::Sqlite(_)) {
-            tracing::warn!("SQLite serves a single process on one machine; use Postgres for more");
+            tracing::warn!("SQLite supports a single process on one machine; use Postgres to run several");
         }
         return;
     }
-    tracing::warn!("SANDBOX: codes and secrets are known to everybody; never put customers behind this");
+    tracing::warn!("SANDBOX: codes and secrets are public; never use this mode for customers");
     if config.sandbox_client {
         tracing::warn!(
             "get a token: curl -u sandbox:sandbox -d grant_type=client_credentials http://{http_addr}/oauth2/token"
@@ -230,9 +229,9 @@ fn warn_about_mode(config: &Config, http_addr: SocketAddr) {
 async fn migrate(config: &Config) -> anyhow::Result<()> {
     ensure!(
         config.database.pooler == Pooler::None,
-        "migrations hold a lock for a whole session: use a DATABASE_URL that leads past the pooler, and DATABASE_POOLER=none"
+        "migrations hold a session lock: use a DATABASE_URL that bypasses the pooler, and DATABASE_POOLER=none"
     );
-    // A migration that waits says so.
+    // A migration that waits for a lock logs it.
     let log = telemetry::install_log(config.log_format, &config.log_filter).context("the log cannot be written")?;
     let done = store::migrate(&config.database).await.context("the database could not be migrated");
     log.finish();
@@ -240,7 +239,7 @@ async fn migrate(config: &Config) -> anyhow::Result<()> {
     say("the database is up to date")
 }
 
-/// The database of a command, which must have all its tables.
+/// Opens a command's database, which must be fully migrated.
 async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let store = store::connect(&config.database).await.context("the database could not be opened")?;
     store.ready().await?;
@@ -269,7 +268,7 @@ async fn client(config: &Config, command: ClientCommand) -> anyhow::Result<()> {
                 bail!("there is no client {id}, or it is revoked already");
             }
             let minutes = config.tokens.lifetime.num_minutes() + 1;
-            say(format!("{id} gets no more tokens; those that it has end within {minutes} minutes"))
+            say(format!("{id} is revoked; its existing tokens expire within {minutes} minutes"))
         }
     };
     store.close().await;
@@ -315,13 +314,13 @@ async fn sms(config: &Config, command: SmsCommand) -> anyhow::Result<()> {
     let done = match command {
         SmsCommand::Status => list_conversion(&book).await,
         SmsCommand::Resume { partner, country } => {
-            let partner = PartnerId::parse(&partner).ok_or_else(|| anyhow!("{partner} is no partner's name"))?;
+            let partner = PartnerId::parse(&partner).ok_or_else(|| anyhow!("{partner} is not a valid partner name"))?;
             let country = Country::parse(&country)
-                .ok_or_else(|| anyhow!("{country} is no country: --country takes an ISO 3166 code like DE"))?;
+                .ok_or_else(|| anyhow!("{country} is not a country code: --country takes an ISO 3166 code like DE"))?;
             let destination = Destination { partner, country };
             book.resume(&destination).await?;
             let Destination { partner, country } = destination;
-            say(format!("codes that {partner} sent to {country} before now count no more; it goes on within seconds"))
+            say(format!("conversion of {partner} in {country} is reset; sending resumes within seconds"))
         }
     };
     store.close().await;
@@ -353,7 +352,7 @@ fn check_config(config: &Config) -> anyhow::Result<()> {
     for warning in &config.warnings {
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
-    say("the configuration is good")
+    say("the configuration is valid")
 }
 
 fn print_config(config: &Config) -> anyhow::Result<()> {
@@ -368,7 +367,7 @@ fn print_config(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks on the loopback interface when the service listens on all.
+/// Uses the loopback address when the service listens on all interfaces.
 async fn healthcheck(config: &Config) -> anyhow::Result<()> {
     let mut address = config.http_addr;
     match address.ip() {

@@ -1,4 +1,4 @@
-//! `person`: erases one.
+//! `person`: erases a person.
 
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
@@ -13,9 +13,9 @@ use crate::store::Erased;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum PersonCommand {
-    /// Remove number, name, devices and keys of a person; there is no way back. One that was cut off goes on
+    /// Delete a person's number, name, devices and keys, irreversibly. Run it again to continue after an interruption
     Erase {
-        /// Whose person
+        /// The partner
         partner: String,
         /// The partner's id of the person
         person: String,
@@ -31,10 +31,10 @@ pub(super) async fn run(config: &Config, command: PersonCommand) -> anyhow::Resu
     let erasure = PersonErasure { store: &*store, clock: &SystemClock, entropy: &SystemEntropy };
     let erased = erasure.erase(&partner, &person).await;
     store.close().await;
-    match erased.context("the person is not erased yet: give the command again, and it goes on")? {
+    match erased.context("erasure is incomplete: run the command again to continue")? {
         Some(erased) => show(erased),
-        // A mistyped id must not pass for an erasure.
-        None => bail!("there is nothing of this person of {partner}: erased before, or never known"),
+        // A mistyped id must not look like an erasure.
+        None => bail!("no data of this person of {partner}: already erased, or never stored"),
     }
 }
 
@@ -45,7 +45,7 @@ fn show(erased: Erased) -> anyhow::Result<()> {
         ("devices", erased.devices),
         ("keys", erased.keys),
         ("fraud assessments", erased.assessments),
-        ("kept answers", erased.answers),
+        ("stored outcomes", erased.answers),
         ("audit events", erased.events),
     ] {
         say(format!("{what}\t{count}"))?;

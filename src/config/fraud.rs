@@ -1,4 +1,4 @@
-//! Who assesses devices, and what follows from it.
+//! The settings of the fraud check.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use super::source::Source;
 use crate::fraud::policy::{FraudMode, FraudPolicy, OnError};
 use crate::fraud::seon::SeonSettings;
 
-/// Who assesses devices, and what follows from it.
+/// The settings of the fraud check.
 #[derive(Clone, Debug)]
 pub struct FraudSettings {
-    /// SEON, when there is a key for it.
+    /// SEON; `None` without an API key.
     pub seon: Option<SeonSettings>,
-    /// What follows from an assessment.
+    /// How an assessment becomes a decision.
     pub policy: FraudPolicy,
 }
 
 impl FraudSettings {
-    /// How long an assessment may take at the longest.
+    /// The longest time that an assessment may take.
     pub(super) fn wait_max(&self) -> Duration {
         self.seon.as_ref().map_or(Duration::ZERO, |seon| seon.deadline)
     }
@@ -38,7 +38,7 @@ pub(super) fn settings(s: &mut Source<'_>, mode: Mode) -> FraudSettings {
     if mode == Mode::Production && needs_key && api_key.is_none() && !s.has_problem("SEON_API_KEY") {
         s.problem(
             "SEON_API_KEY",
-            "is required by SEON_POLICY=enforce and by SEON_ON_ERROR=deny: nothing is assessed without it",
+            "is required by SEON_POLICY=enforce and by SEON_ON_ERROR=deny: without it no device is assessed",
         );
     }
     FraudSettings { seon: api_key.map(|api_key| SeonSettings { base_url, api_key, deadline }), policy }

@@ -1,8 +1,8 @@
 //! The configuration: defaults, then an optional TOML file, then the environment.
 //!
-//! One flat name for each setting: `HTTP_ADDR` in the environment is `http_addr` in the file, and a secret may also be named
-//! by `OTP_SECRET_FILE`. Everything is checked at the start and all problems are told at once. What must never happen in
-//! production is a problem there, not a warning.
+//! Names are flat: `HTTP_ADDR` in the environment is `http_addr` in the file, and a secret may also be read from the
+//! file that `OTP_SECRET_FILE` names. Everything is checked at the start, and all problems are reported together.
+//! Settings that are unsafe in production are problems there, not warnings.
 
 mod fraud;
 mod parse;
@@ -33,69 +33,69 @@ use crate::server::Shutdown;
 use crate::service::{Policy, Retention};
 use crate::store::{DatabaseSettings, DatabaseUrl, Pooler, Transport};
 
-/// How the service presents itself.
+/// Which settings are allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// Runs with nothing configured, trusts everybody on this machine, guards nothing.
+    /// Runs without settings, with public codes and secrets. For development only.
     Sandbox,
-    /// Refuses everything that is only good for trying things out.
+    /// Refuses every setting that is only suitable for development.
     Production,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For machines.
+    /// One JSON object per line.
     Json,
 }
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Sandbox or production.
     pub mode: Mode,
-    /// Where the API listens.
+    /// The address of the API.
     pub http_addr: SocketAddr,
-    /// Where the metrics are.
+    /// The address of the metrics listener.
     pub metrics_addr: SocketAddr,
     /// The database.
     pub database: DatabaseSettings,
-    /// Whether `serve` migrates first.
+    /// Whether `serve` applies migrations first.
     pub migrate_on_start: bool,
-    /// How log lines look.
+    /// The format of log lines.
     pub log_format: LogFormat,
-    /// Which log lines there are, in the syntax of `RUST_LOG`.
+    /// The log filter, in the syntax of `RUST_LOG`.
     pub log_filter: String,
-    /// Bounds of a request.
+    /// Limits on requests.
     pub limits: RequestLimits,
-    /// How many connections may be open at a time.
+    /// The maximum number of open connections.
     pub connections_max: usize,
-    /// How a process stops.
+    /// The graceful shutdown.
     pub shutdown: Shutdown,
-    /// Where codes come from.
+    /// How one-time codes are made.
     pub codes: CodeSettings,
-    /// How our own tokens are signed.
+    /// How the service's own tokens are signed.
     pub tokens: TokenSettings,
-    /// Whose tokens are taken besides ours.
+    /// The external issuer whose tokens are accepted as well.
     pub external_issuer: Option<ExternalIssuerSettings>,
-    /// Whether the well-known client works.
+    /// Whether the sandbox client, whose secret is public, is enabled.
     pub sandbox_client: bool,
-    /// How codes reach people.
+    /// How SMS are sent.
     pub sms: SmsSettings,
-    /// Who assesses devices.
+    /// How devices are assessed.
     pub fraud: FraudSettings,
     /// The rules of the use cases.
     pub policy: Policy,
-    /// Every setting as it may be shown.
+    /// Every setting as `config print` shows it.
     pub shown: Vec<Shown>,
-    /// What is worth a look, but good enough to start with.
+    /// Problems that do not prevent the start.
     pub warnings: Vec<Problem>,
 }
 
 impl Config {
-    /// Reads and checks everything: the variables, and the TOML file, which `CONFIG_FILE` names unless `file` does.
+    /// Reads and checks the environment and the TOML file: `file`, or else the one that `CONFIG_FILE` names.
     ///
     /// # Errors
     /// All problems, each naming its setting.
@@ -108,7 +108,7 @@ impl Config {
             _ => Err("must be sandbox or production"),
         });
         if s.is_empty_variable("MODE") {
-            // What was to become production must not become the sandbox for want of a value.
+            // A deployment that lost the value of MODE must not fall back to the sandbox.
             s.problem("MODE", "must not be empty: sandbox or production, or leave it out");
         }
         let (log_format, shutdown_delay) = match mode {
@@ -153,8 +153,8 @@ impl Config {
     }
 }
 
-/// A caller that is answered 503 while a provider still takes the message asks again, and the person gets two codes of
-/// which one works. In the sandbox that is something to try out.
+/// With a request deadline below the providers' timeouts, clients would retry while a provider still accepts the message:
+/// the person would get two codes of which one works. The sandbox allows it, for experiments.
 fn check_deadlines(s: &mut Source<'_>, config: &Config) {
     let wait = config.sms.wait_max() + config.fraud.wait_max();
     if config.mode == Mode::Production && config.limits.deadline <= wait {
@@ -164,7 +164,7 @@ fn check_deadlines(s: &mut Source<'_>, config: &Config) {
     }
 }
 
-/// What a pooler in transaction mode cannot do.
+/// Refuses settings that a pooler in transaction mode does not support.
 fn check_pooler(s: &mut Source<'_>, config: &Config) {
     if config.database.pooler == Pooler::None {
         return;
@@ -173,7 +173,8 @@ fn check_pooler(s: &mut Source<'_>, config: &Config) {
         s.problem("DATABASE_POOLER", "must be none with SQLite");
     }
     if config.migrate_on_start {
-        let message = "must be false with DATABASE_POOLER=transaction: run `device-management migrate` past the pooler";
+        let message = "must be false with DATABASE_POOLER=transaction: run `device-management migrate` with a \
+                       DATABASE_URL that bypasses the pooler";
         s.problem("MIGRATE_ON_START", message);
     }
 }
@@ -181,7 +182,7 @@ fn check_pooler(s: &mut Source<'_>, config: &Config) {
 fn database(s: &mut Source<'_>, mode: Mode) -> DatabaseSettings {
     const NAME: &str = "DATABASE_URL";
     const DEFAULT: &str = "sqlite://device-management.db";
-    // A URL may hold a password, so it is read and shown like a secret.
+    // The URL may contain a password, so it is read and shown like a secret.
     let text = s.secret_or(NAME, DEFAULT);
     let url = database_url(&text).unwrap_or_else(|message| {
         s.problem(NAME, message);
@@ -194,11 +195,11 @@ fn database(s: &mut Source<'_>, mode: Mode) -> DatabaseSettings {
         match url.transport() {
             Transport::Local | Transport::Verified => {}
             Transport::Encrypted => {
-                s.warning(NAME, "does not check who answers: sslmode=verify-full does");
+                s.warning(NAME, "does not verify the server's identity: use sslmode=verify-full");
             }
             Transport::Open => {
                 let message = "must have sslmode=verify-full in production, unless its host is loopback or a socket: without \
-                               it everything may go over the network in the clear";
+                               it the connection may be unencrypted";
                 s.problem(NAME, message);
             }
         }
@@ -228,7 +229,7 @@ fn request_limits(s: &mut Source<'_>) -> RequestLimits {
         bodies_total_bytes: s.value(TOTAL, "134217728", whole(1024..=64 * 1024 * 1024 * 1024)),
     };
     if limits.bodies_total_bytes < limits.body_bytes {
-        s.problem(TOTAL, "must be at least REQUEST_BODY_LIMIT_BYTES: else the largest bodies never find room");
+        s.problem(TOTAL, "must be at least REQUEST_BODY_LIMIT_BYTES: otherwise the largest bodies are never accepted");
     }
     limits
 }
@@ -258,7 +259,7 @@ fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
 
 fn failure_budget(s: &mut Source<'_>, mode: Mode) -> FailureBudget {
     const COOL_DOWN: &str = "COOL_DOWN_SECONDS";
-    // Tests of the sandbox fail on purpose, and cannot wait.
+    // Tests against the sandbox use up the budget and wait for the window to end.
     let window_min = if mode == Mode::Production { 60 } else { 1 };
     let budget = FailureBudget {
         cap: s.value("LIMIT_FAILURES_PER_PERSON", "5", whole(1..=100)),
@@ -266,8 +267,8 @@ fn failure_budget(s: &mut Source<'_>, mode: Mode) -> FailureBudget {
         cool_down: delta(s.value(COOL_DOWN, "1800", seconds(1..=86_400))),
     };
     if budget.cool_down < budget.window {
-        let message = "must be at least FAILURE_WINDOW_SECONDS: else more failures than LIMIT_FAILURES_PER_PERSON fit into \
-                       that time";
+        let message = "must be at least FAILURE_WINDOW_SECONDS: otherwise a window of that length can contain more failures \
+                       than LIMIT_FAILURES_PER_PERSON";
         s.problem(COOL_DOWN, message);
     }
     budget
@@ -294,7 +295,7 @@ fn external_issuer(s: &mut Source<'_>, mode: Mode) -> Option<ExternalIssuerSetti
     let Some(audience) = audience else {
         s.problem(
             "EXTERNAL_AUDIENCE",
-            "is required with EXTERNAL_ISSUER: tokens for other services must not work here",
+            "is required with EXTERNAL_ISSUER: tokens issued for other services must be rejected",
         );
         return None;
     };
@@ -305,7 +306,7 @@ fn sandbox_client(s: &mut Source<'_>, mode: Mode) -> bool {
     let default = if mode == Mode::Sandbox { "true" } else { "false" };
     let enabled = s.value("SANDBOX_CLIENT", default, boolean);
     if enabled && mode == Mode::Production {
-        s.problem("SANDBOX_CLIENT", "must be false in production: everybody knows its secret");
+        s.problem("SANDBOX_CLIENT", "must be false in production: its secret is public");
     }
     enabled
 }

@@ -1,4 +1,4 @@
-//! How the text of a setting is read. Each error says what the text must be.
+//! Parsers for the text of a setting. Each error states the expected form.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ where
     T: FromStr + PartialOrd + Display,
 {
     move |text| {
-        // Digits and nothing else: Rust would take a plus sign.
+        // Digits only: Rust's parser also accepts a plus sign.
         let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let number = digits.and_then(|text| text.parse().ok()).filter(|number| bounds.contains(number));
         number.ok_or_else(|| format!("must be a whole number from {} to {}", bounds.start(), bounds.end()))
@@ -57,7 +57,7 @@ pub(super) fn database_url(url: &SecretString) -> Result<DatabaseUrl, &'static s
     DatabaseUrl::parse(url.expose_secret())
 }
 
-/// The address of another server, encrypted in production.
+/// The URL of another server; `https` in production.
 pub(super) fn server(mode: Mode) -> impl Fn(&str) -> Result<HttpUrl, String> {
     move |text| {
         let url = HttpUrl::parse(text).map_err(|error| error.to_string())?;
@@ -68,13 +68,13 @@ pub(super) fn server(mode: Mode) -> impl Fn(&str) -> Result<HttpUrl, String> {
     }
 }
 
-/// The same, kept as the text that tokens and documents name it by.
+/// The same, as the original text: tokens and metadata documents are compared with it.
 pub(super) fn web_address(mode: Mode) -> impl Fn(&str) -> Result<String, String> {
     let server = server(mode);
     move |text| server(text).map(|_| text.to_owned())
 }
 
-/// A name that another system gave: ASCII that can be seen, and blanks.
+/// A name that another system assigned: printable ASCII, including spaces.
 pub(super) fn visible(text: &str) -> Result<String, &'static str> {
     let fits = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     fits.then(|| text.to_owned()).ok_or("may contain only visible ASCII characters")

@@ -1,7 +1,7 @@
-//! The secrets of codes and tokens.
+//! The secrets for codes and tokens.
 //!
-//! The sandbox has well-known ones, so that it starts with nothing and its open challenges survive a restart. Production
-//! refuses these, short ones, and one secret for two purposes.
+//! The sandbox has public ones, so that it starts without settings and its open challenges survive a restart.
+//! Production refuses these, short ones, and one secret for two purposes.
 
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,21 +14,21 @@ use crate::crypto::Otp;
 /// The shortest secret in production, in bytes: as long as the HMAC-SHA256 output (RFC 2104 section 3).
 const SECRET_MIN: usize = 32;
 
-const SANDBOX_OTP_SECRET: &str = "the sandbox's one-time-code secret, known to everybody";
-const SANDBOX_TOKEN_SECRET: &str = "the sandbox's access-token secret, known to everybody";
+const SANDBOX_OTP_SECRET: &str = "the sandbox's one-time-code secret, which is public";
+const SANDBOX_TOKEN_SECRET: &str = "the sandbox's access-token secret, which is public";
 
-/// Where one-time codes come from.
+/// How one-time codes are made.
 #[derive(Clone, Debug)]
 pub enum CodeSettings {
-    /// The same for every challenge. Sandbox only.
+    /// The same code for every challenge. Sandbox only.
     Fixed(String),
-    /// Derived under a secret.
+    /// Derived with a secret.
     Derived {
-        /// The version that new challenges name.
+        /// The secret's version, stored in new challenges.
         version: u32,
-        /// Its secret.
+        /// The secret of that version.
         current: SecretString,
-        /// The secret of the version before, for challenges that are still open.
+        /// The secret of the previous version, for challenges that are still open.
         previous: Option<SecretString>,
     },
 }
@@ -55,7 +55,7 @@ pub(super) fn codes(s: &mut Source<'_>, mode: Mode) -> CodeSettings {
     match fixed {
         Some(SandboxOtp::Fixed(code)) => {
             if mode == Mode::Production {
-                s.problem("SANDBOX_OTP", "must not be set in production: everybody would know every code");
+                s.problem("SANDBOX_OTP", "must not be set in production: every code would be public");
             }
             CodeSettings::Fixed(code)
         }
@@ -87,7 +87,7 @@ fn secret(s: &mut Source<'_>, mode: Mode, name: &'static str, sandbox: &str) -> 
     let found = s.secret(name);
     if mode == Mode::Production {
         match &found {
-            None => s.problem(name, format!("is required in production: set it or {name}_FILE to a random secret, as `openssl rand -hex 32` makes one")),
+            None => s.problem(name, format!("is required in production: set it or {name}_FILE to a random secret, for example from `openssl rand -hex 32`")),
             Some(secret) => check(s, name, secret),
         }
     }
@@ -107,6 +107,6 @@ fn check(s: &mut Source<'_>, name: &str, secret: &SecretString) {
     if [SANDBOX_OTP_SECRET, SANDBOX_TOKEN_SECRET].contains(&text) {
         s.problem(name, "must not be the sandbox's secret in production");
     } else if text.len() < SECRET_MIN {
-        s.problem(name, format!("is too short: at least {SECRET_MIN} bytes, as `openssl rand -hex 32` makes them"));
+        s.problem(name, format!("is too short: at least {SECRET_MIN} bytes, for example from `openssl rand -hex 32`"));
     }
 }

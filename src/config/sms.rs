@@ -1,4 +1,4 @@
-//! How codes reach people.
+//! The settings of the SMS providers and of the texts.
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ use crate::sms::twilio::{TwilioSender, TwilioSettings};
 
 const DEFAULT_SENDER: &str = "Device Management";
 
-/// How codes reach people.
+/// How SMS are sent.
 #[derive(Clone, Debug)]
 pub struct SmsSettings {
-    /// In the order in which they are tried.
+    /// The providers, in the order in which they are tried.
     pub providers: Vec<ProviderSettings>,
-    /// How long one provider may take.
+    /// The timeout of one provider.
     pub attempt_deadline: Duration,
-    /// What follows when a provider may have taken the message.
+    /// Whether to fail over when a provider may have accepted the message.
     pub after_uncertain: AfterUncertain,
-    /// When a provider is skipped.
+    /// The circuit breaker.
     pub circuit: CircuitSettings,
-    /// How the texts are worded.
+    /// The text of an SMS.
     pub template: SmsTemplate,
 }
 
 impl SmsSettings {
-    /// How long a message may take at the longest: all providers, one after the other.
+    /// The longest time that a message may take: all providers, one after the other.
     pub(super) fn wait_max(&self) -> Duration {
         self.providers.iter().map(|_| self.attempt_deadline).sum()
     }
@@ -44,7 +44,7 @@ impl SmsSettings {
 pub(super) fn settings(s: &mut Source<'_>, mode: Mode) -> SmsSettings {
     let names = s.value("SMS_PROVIDERS", "console", provider_names);
     if mode == Mode::Production && names.contains(&Name::Console) {
-        s.problem("SMS_PROVIDERS", "must not contain console in production: codes would stand in the log");
+        s.problem("SMS_PROVIDERS", "must not contain console in production: codes would be logged");
     }
     let gateway = gateway(s, mode, names.contains(&Name::Gateway));
     let twilio = twilio(s, mode, names.contains(&Name::Twilio));
@@ -59,7 +59,7 @@ pub(super) fn settings(s: &mut Source<'_>, mode: Mode) -> SmsSettings {
     let retry = s.value("SMS_RETRY_UNCERTAIN", "false", boolean);
     SmsSettings {
         providers,
-        // More than the two seconds that a connection may take: see `outbound`.
+        // Above the connect timeout of two seconds: see `outbound`.
         attempt_deadline: s.value("SMS_TIMEOUT_MS", "5000", milliseconds(2500..=60_000)),
         after_uncertain: if retry { AfterUncertain::TryNext } else { AfterUncertain::Stop },
         circuit: CircuitSettings {
@@ -81,7 +81,7 @@ fn template(s: &mut Source<'_>) -> SmsTemplate {
 }
 
 fn gateway(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<GatewaySettings> {
-    // Its path or query may hold a token, so it is read and shown like a secret.
+    // The path or query may contain a token, so the URL is read and shown like a secret.
     let url = s.secret("SMS_WEBHOOK_URL");
     let url = url.map(|url| server(mode)(url.expose_secret()));
     let url = url.and_then(|url| url.map_err(|message| s.problem("SMS_WEBHOOK_URL", message)).ok());
@@ -94,7 +94,7 @@ fn gateway(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<GatewaySettin
         (Some(token), None) => header_safe(s, "SMS_WEBHOOK_TOKEN", token).map(GatewayAuth::Bearer),
         (None, Some(secret)) => Some(GatewayAuth::Hmac(secret)),
         (Some(_), Some(_)) => {
-            s.problem("SMS_WEBHOOK_TOKEN", "and SMS_WEBHOOK_HMAC_SECRET exclude each other: set one");
+            s.problem("SMS_WEBHOOK_TOKEN", "and SMS_WEBHOOK_HMAC_SECRET are mutually exclusive: set one");
             None
         }
         (None, None) => {
@@ -119,7 +119,7 @@ fn twilio(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<TwilioSettings
         (Some(from), None) => Some(TwilioSender::From(from)),
         (None, Some(service)) => Some(TwilioSender::MessagingService(service)),
         (Some(_), Some(_)) => {
-            s.problem("TWILIO_FROM", "and TWILIO_MESSAGING_SERVICE_SID exclude each other: set one");
+            s.problem("TWILIO_FROM", "and TWILIO_MESSAGING_SERVICE_SID are mutually exclusive: set one");
             None
         }
         (None, None) => {
@@ -133,7 +133,7 @@ fn twilio(s: &mut Source<'_>, mode: Mode, wanted: bool) -> Option<TwilioSettings
 }
 
 fn required<T>(s: &mut Source<'_>, name: &str, by: &str, value: Option<T>) -> Option<T> {
-    // What is there and wrong is not missing.
+    // An invalid value is reported already; it is not missing.
     if value.is_none() && !s.has_problem(name) {
         s.problem(name, format!("is required by {by}"));
     }
@@ -165,7 +165,7 @@ fn provider_names(text: &str) -> Result<Vec<Name>, &'static str> {
     };
     let names: Option<Vec<Name>> = text.split(',').map(name).collect();
     let names = names.ok_or("must list console, webhook or twilio, separated by commas")?;
-    // The second time it would be the same server again, right after it failed.
+    // A repeated provider would be tried again immediately after it failed.
     let repeats = names.iter().enumerate().any(|(index, name)| names[..index].contains(name));
     if repeats { Err("must not list a provider twice") } else { Ok(names) }
 }

@@ -1,4 +1,4 @@
-//! To whom codes are sent, and how many.
+//! The settings that limit SMS: countries, limits and conversion.
 
 use chrono::TimeDelta;
 
@@ -11,10 +11,10 @@ use crate::domain::sms::enforcement::Enforcement;
 
 /// The European Economic Area, the United Kingdom and Switzerland.
 ///
-/// Left out on purpose: Guernsey, Jersey and the Isle of Man (GG, JE, IM), which belong to neither, and whose +44 numbers
-/// are a well-known way to be paid for messages to what looks like Britain; French overseas departments (GP, GF, MQ, RE,
-/// YT), which lie in the European Union, but have calling codes and prices of their own. AX, SJ and VA need no place here:
-/// the mobile numbers of Åland, Svalbard and the Vatican are those of FI, NO and IT.
+/// Left out deliberately: Guernsey, Jersey and the Isle of Man (GG, JE, IM), which belong to neither, and whose +44
+/// numbers are known from SMS pumping because they look British; French overseas departments (GP, GF, MQ, RE, YT),
+/// which are in the European Union, but have their own calling codes and prices. AX, SJ and VA are not needed: the
+/// mobile numbers of Åland, Svalbard and the Vatican are those of FI, NO and IT.
 pub(super) const DEFAULT_COUNTRIES: &str =
     "AT,BE,BG,CH,CY,CZ,DE,DK,EE,ES,FI,FR,GB,GR,HR,HU,IE,IS,IT,LI,LT,LU,LV,MT,NL,NO,PL,PT,RO,SE,SI,SK";
 
@@ -23,7 +23,7 @@ pub(super) fn enforcement(s: &mut Source<'_>, mode: Mode) -> Enforcement {
     let words = from_words(Enforcement::parse, "enforce, dry-run or off");
     let enforcement = s.value("SMS_LIMITS", default.as_str(), words);
     if enforcement == Enforcement::Off && mode == Mode::Production {
-        s.problem("SMS_LIMITS", "must not be off in production: every SMS costs money, and somebody earns it");
+        s.problem("SMS_LIMITS", "must not be off in production: without limits the service is open to SMS pumping");
     }
     enforcement
 }
@@ -47,7 +47,7 @@ pub(super) fn conversion(s: &mut Source<'_>) -> ConversionRule {
     }
 }
 
-/// Codes are counted by the minute.
+/// Conversion is counted per minute.
 fn whole_minutes(window: TimeDelta) -> TimeDelta {
     TimeDelta::minutes(window.num_minutes())
 }

@@ -1,5 +1,6 @@
-//! Where a setting's text comes from: the environment, a secret's file, or the optional TOML file; and what was wrong with
-//! it. Reading goes on after a fault, so that the operator sees all of them at once. What the text may be says `text`.
+//! Reads the text of a setting from the environment, a secret's file, or the optional TOML file, and collects problems.
+//! Reading continues after a problem, so that the operator sees all of them in one run. `text` has the rules of the
+//! text.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,18 +11,18 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::text::clean;
 
-/// The variables of the environment, also those whose value is not text.
+/// The environment variables, including those whose value is not UTF-8.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
-/// Values may be secrets.
+/// Shows names only: values may be secrets.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-/// The last word on a name counts.
+/// The last value of a name wins.
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
@@ -29,23 +30,23 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
 }
 
 impl Environment {
-    /// The text of a variable; `None` when it is not set, or set to nothing.
+    /// The text of a variable; `None` when it is not set or empty.
     fn text(&self, name: &str) -> Result<Option<&str>, &'static str> {
         self.0.get(OsStr::new(name)).map_or(Ok(None), |value| clean(value.as_encoded_bytes()))
     }
 
-    /// Whether a variable is there, if only to say nothing.
+    /// Whether a variable is set, even if empty.
     fn has(&self, name: &str) -> bool {
         self.0.contains_key(OsStr::new(name))
     }
 }
 
-/// One thing to mend before the service starts.
+/// A problem in the configuration, for the operator to fix.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
     /// The setting.
     pub setting: String,
-    /// What to do.
+    /// What is wrong and how to fix it.
     pub message: String,
 }
 
@@ -55,10 +56,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where a setting's value came from; what comes later here wins.
+/// Where a setting's value came from, in ascending order of precedence.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Origin {
-    /// Nobody set it.
+    /// Not set.
     Default,
     /// The TOML file.
     File,
@@ -91,12 +92,12 @@ pub(super) struct Source<'a> {
 struct Secret {
     name: &'static str,
     value: Option<SecretString>,
-    /// Where it stood, if in a file of its own.
+    /// The file that it was read from, if any.
     file: Option<PathBuf>,
 }
 
-/// Variables of other programs that begin like settings; so do all that begin with `RUST_`.
-const OF_OTHERS: [&str; 2] = ["HTTP_PROXY", "REQUESTS_CA_BUNDLE"];
+/// Variables of other programs that share a prefix with settings; so do all that begin with `RUST_`.
+const OTHER_PROGRAMS: [&str; 2] = ["HTTP_PROXY", "REQUESTS_CA_BUNDLE"];
 
 /// The variable that names the TOML file when the command line does not.
 const CONFIG_FILE: &str = "CONFIG_FILE";
@@ -162,7 +163,7 @@ impl<'a> Source<'a> {
     pub(super) fn secret(&mut self, name: &'static str) -> Option<SecretString> {
         let file_name = format!("{name}_FILE");
         let (text, file) = (self.find(name), self.find(&file_name));
-        // The environment comes before the TOML file, whichever of the two names it uses.
+        // The environment takes precedence over the TOML file, for both names.
         let text_origin = text.as_ref().map(|(_, origin)| *origin);
         let file = file.filter(|(_, origin)| text_origin.is_none_or(|text_origin| *origin > text_origin));
         let (found, file) = match file {
@@ -179,7 +180,7 @@ impl<'a> Source<'a> {
         value
     }
 
-    /// The same with a default, which is no secret.
+    /// The same with a default, which is not secret.
     pub(super) fn secret_or(&mut self, name: &'static str, default: &str) -> SecretString {
         self.secret(name).unwrap_or_else(|| {
             if let Some(shown) = self.shown.last_mut().filter(|shown| shown.origin == Origin::Default) {
@@ -194,31 +195,30 @@ impl<'a> Source<'a> {
         self.secrets.iter().find(|secret| secret.name == name)?.file.clone()
     }
 
-    /// Who may do one thing with a secret must not be able to do another with it. A secret and the one before it are for
-    /// the same purpose.
+    /// Reports secrets that are used for two purposes. A secret and its `_PREVIOUS` have the same purpose.
     pub(super) fn check_that_secrets_differ(&mut self) {
         fn purpose(name: &str) -> &str {
             name.strip_suffix("_PREVIOUS").unwrap_or(name)
         }
         let text = |secret: &'_ Secret| secret.value.as_ref().map(|value| value.expose_secret().to_owned());
-        let mut alike = Vec::new();
+        let mut equal = Vec::new();
         for (index, later) in self.secrets.iter().enumerate() {
             let same = self.secrets[..index].iter().find(|earlier| {
                 purpose(earlier.name) != purpose(later.name) && later.value.is_some() && text(earlier) == text(later)
             });
-            alike.extend(same.map(|earlier| (later.name, earlier.name)));
+            equal.extend(same.map(|earlier| (later.name, earlier.name)));
         }
-        for (later, earlier) in alike {
+        for (later, earlier) in equal {
             self.problem(later, format!("must not be the same as {earlier}"));
         }
     }
 
-    /// Whether a setting was given a value, good or bad.
+    /// Whether a setting was given a value, valid or not.
     pub(super) fn is_set(&self, name: &str) -> bool {
         self.has_problem(name) || self.shown.iter().any(|shown| shown.name == name && shown.origin != Origin::Default)
     }
 
-    /// Whether a variable of the environment is set to nothing.
+    /// Whether an environment variable is set, but empty.
     pub(super) fn is_empty_variable(&self, name: &str) -> bool {
         self.environment.has(name) && matches!(self.environment.text(name), Ok(None))
     }
@@ -233,7 +233,7 @@ impl<'a> Source<'a> {
         None
     }
 
-    /// Something that does not keep the service from starting.
+    /// Records a problem that does not prevent the start.
     pub(super) fn warning(&mut self, setting: &str, message: impl Into<String>) {
         self.warnings.push(Problem { setting: setting.to_owned(), message: message.into() });
     }
@@ -242,13 +242,13 @@ impl<'a> Source<'a> {
         self.problems.push(Problem { setting: setting.to_owned(), message: message.into() });
     }
 
-    /// Whether something is wrong with a setting.
+    /// Whether a setting has a problem.
     pub(super) fn has_problem(&self, setting: &str) -> bool {
         self.problems.iter().any(|problem| problem.setting == setting)
     }
 
-    /// What was read, and everything that was wrong. Keys of the file that are no settings are misspelt; so are, most
-    /// likely, variables that begin like settings.
+    /// Returns the settings and all problems. An unknown key in the file is a problem; an unknown variable with the prefix
+    /// of a setting is a warning.
     pub(super) fn finish(mut self) -> Read {
         let is_setting = |name: &str| self.shown.iter().any(|shown| shown.name == name);
         let is_secret = |name: &str| self.secrets.iter().any(|secret| secret.name == name);
@@ -261,17 +261,17 @@ impl<'a> Source<'a> {
                 problems.push((key.clone(), "must be written in lower case in the file"));
             }
         }
-        let begins_like_one = |name: &str| {
-            let word = |name: &str| name.split_once('_').map(|(word, _)| word.to_owned());
-            word(name).filter(|word| word != "RUST" && !OF_OTHERS.contains(&name)).is_some_and(|word_of_it| {
-                self.shown.iter().any(|shown| word(shown.name).is_some_and(|word| word == word_of_it))
+        let has_a_settings_prefix = |name: &str| {
+            let prefix = |name: &str| name.split_once('_').map(|(prefix, _)| prefix.to_owned());
+            prefix(name).filter(|prefix| prefix != "RUST" && !OTHER_PROGRAMS.contains(&name)).is_some_and(|wanted| {
+                self.shown.iter().any(|shown| prefix(shown.name).is_some_and(|prefix| prefix == wanted))
             })
         };
         let variables = self.environment.0.keys().filter_map(|name| name.to_str());
         let unknown: Vec<String> =
-            variables.filter(|name| begins_like_one(name) && !is_known(name)).map(str::to_owned).collect();
+            variables.filter(|name| has_a_settings_prefix(name) && !is_known(name)).map(str::to_owned).collect();
         for name in unknown {
-            self.warning(&name, "is not a setting, although it begins like one");
+            self.warning(&name, "is not a setting, but has the prefix of one");
         }
         for (key, message) in problems {
             self.problem(&key, message);
@@ -279,7 +279,7 @@ impl<'a> Source<'a> {
         Read { shown: self.shown, problems: self.problems, warnings: self.warnings }
     }
 
-    /// The environment comes before the file; what is set to nothing counts as not set, as container tools write it.
+    /// The environment takes precedence over the file. Empty counts as not set, because container tools write it so.
     fn find(&mut self, name: &str) -> Option<(String, Origin)> {
         match self.environment.text(name) {
             Ok(None) => {}
@@ -309,14 +309,14 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What came of reading.
+/// The result of reading.
 pub(super) struct Read {
     pub(super) shown: Vec<Shown>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
 }
 
-/// The parser's own message quotes the line, which may hold a secret: only the place is passed on.
+/// Reports only the line number: the parser's message quotes the line, which may contain a secret.
 fn parse_toml(bytes: &[u8]) -> Result<toml::Table, String> {
     let text = str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();

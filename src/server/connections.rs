@@ -157,14 +157,14 @@ async fn accept(listener: &TcpListener) -> TcpStream {
         match listener.accept().await {
             Ok((stream, _)) => {
                 if failing {
-                    tracing::info!("connections are accepted again");
+                    tracing::info!("connections accepted again");
                 }
                 let _ = stream.set_nodelay(true);
                 return stream;
             }
             Err(error) => {
                 if !failing {
-                    tracing::warn!(%error, "no connection can be accepted, will retry");
+                    tracing::warn!(%error, "connection not accepted, will retry");
                 }
                 failing = true;
                 sleep(Duration::from_millis(50)).await;

@@ -67,7 +67,7 @@ pub async fn serve(
     }
 
     drop(listeners.http);
-    tracing::info!("no new connections, finishing what runs");
+    tracing::info!("listener closed, draining connections");
     let drained = tokio::time::timeout(shutdown.deadline, async {
         connections.shutdown().await;
         app.running.close();
@@ -86,7 +86,7 @@ pub async fn serve(
 async fn close_after_signal(mut signals: StopSignals, app: &App, delay: Duration) {
     signals.any().await;
     app.draining.store(true, Ordering::Relaxed);
-    tracing::info!("stopping: not ready any more");
+    tracing::info!("stop signal received, no longer ready");
     tokio::time::sleep(delay).await;
 }
 

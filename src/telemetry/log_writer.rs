@@ -1,8 +1,7 @@
-//! Log lines on their way to standard error: a queue with a bound, and one thread that writes.
+//! Writes log lines to standard error: a bounded queue and one writer thread.
 //!
-//! A log reader that stalls must not stop the service: no request waits for it. When the queue is full, lines are dropped
-//! and counted. Errors and audit decisions have room of their own, so that they are dropped last. The order of the lines
-//! that are written is the order in which they were logged.
+//! No request waits for a stalled log reader. When the queue is full, lines are dropped and counted. Errors and audit
+//! decisions have reserved space, so that they are dropped last. Lines are written in the order of logging.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -14,21 +13,21 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many bytes of lines wait at most, before ordinary lines are dropped.
+/// The queue size in bytes above which ordinary lines are dropped.
 const ROOM: usize = 4 * 1024 * 1024;
-/// How many bytes of lines wait at most, before errors and audit decisions are dropped too.
+/// The queue size in bytes above which errors and audit decisions are dropped too.
 const ROOM_FOR_ALL: usize = 2 * ROOM;
-/// How many bytes are handed to the operating system at once, up to the end of a line.
+/// The size in bytes after which a batch is written; a batch ends with a whole line.
 const BATCH: usize = 64 * 1024;
-/// For how long lines gather before the next batch. The thread that writes is woken once per batch, not once per line.
+/// The pause between batches. The writer thread wakes up once per batch, not once per line.
 const PAUSE: Duration = Duration::from_millis(5);
-/// For how long the end of the process waits for lines that are not written yet.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// The longest time that the exit of the process waits for the queue to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The target of audit decisions, see `service::audit::scope`.
 const AUDIT: &str = "audit";
 
-/// Takes log lines and returns at once. A clone is another handle on the same queue.
+/// Queues log lines without blocking. A clone is another handle to the same queue.
 #[derive(Clone)]
 pub struct LogWriter {
     queue: Sender<Entry>,
@@ -36,14 +35,14 @@ pub struct LogWriter {
 }
 
 struct State {
-    /// Bytes of lines that were taken and are not written yet.
+    /// Bytes in the queue.
     waiting: AtomicUsize,
     /// Lines dropped so far.
     dropped: AtomicU64,
     room: Room,
 }
 
-/// How many bytes may wait, by the kind of line.
+/// The queue limits in bytes, by the kind of line.
 #[derive(Clone, Copy)]
 struct Room {
     ordinary: usize,
@@ -52,11 +51,11 @@ struct Room {
 
 enum Entry {
     Line(Vec<u8>),
-    /// Asks for a word when everything before it is written.
+    /// Requests a notification when every line before it is written.
     Mark(SyncSender<()>),
 }
 
-/// What a line is about decides when it is dropped. The names are those of the metric's label.
+/// The kind of a line, which decides when it is dropped. The names are the values of the metric's label.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     /// Everything else.
@@ -84,7 +83,7 @@ impl LogWriter {
     /// Starts the thread that writes to `output`.
     ///
     /// # Errors
-    /// When the operating system gives no further thread.
+    /// When the operating system cannot start another thread.
     pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
         Self::with_room(output, Room { ordinary: ROOM, important: ROOM_FOR_ALL })
     }
@@ -92,21 +91,21 @@ impl LogWriter {
     fn with_room(output: impl Write + Send + 'static, room: Room) -> io::Result<Self> {
         let (queue, lines) = channel();
         let state = Arc::new(State { waiting: AtomicUsize::new(0), dropped: AtomicU64::new(0), room });
-        let thread = Thread { lines, state: state.clone(), output, told: 0 };
+        let thread = Thread { lines, state: state.clone(), output, reported: 0 };
         thread::Builder::new().name("log".to_owned()).spawn(move || thread.run())?;
         Ok(Self { queue, state })
     }
 
-    /// Writes a line that is no log event, behind all lines before it.
+    /// Queues a line that is not a log event.
     pub fn line(&self, text: &str) {
         self.push(Kind::Important, format!("{text}\n").as_bytes());
     }
 
-    /// Waits until all lines are written, a second at most.
+    /// Waits until all lines are written, for at most a second.
     pub fn finish(&self) {
         let (done, wait) = sync_channel(1);
         if self.queue.send(Entry::Mark(done)).is_ok() {
-            let _ = wait.recv_timeout(FAREWELL);
+            let _ = wait.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 
@@ -137,7 +136,7 @@ impl<'a> MakeWriter<'a> for LogWriter {
     }
 }
 
-/// One line. The layers write it in one piece.
+/// One line. The layers write it with one call.
 pub struct Line<'a> {
     writer: &'a LogWriter,
     kind: Kind,
@@ -154,17 +153,17 @@ impl Write for Line<'_> {
     }
 }
 
-/// The thread that writes. It ends with the process.
+/// The writer thread. It ends with the process.
 struct Thread<W> {
     lines: Receiver<Entry>,
     state: Arc<State>,
     output: W,
-    /// How many dropped lines the log has been told of.
-    told: u64,
+    /// How many dropped lines have been reported in the log.
+    reported: u64,
 }
 
 impl<W: Write> Thread<W> {
-    #[expect(clippy::disallowed_methods, reason = "this thread has nothing else to do; it is none of the runtime's")]
+    #[expect(clippy::disallowed_methods, reason = "a dedicated thread outside the async runtime")]
     fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         while let Ok(first) = self.lines.recv() {
@@ -178,7 +177,7 @@ impl<W: Write> Thread<W> {
                     break;
                 }
             }
-            // Standard error may be closed. The service goes on, as its metrics and answers do.
+            // Standard error may be closed. The service keeps running without a log.
             let _ = self.output.write_all(&batch).and_then(|()| self.output.flush());
             let waiting = self.state.waiting.fetch_sub(batch.len(), Ordering::Relaxed) - batch.len();
             batch.clear();
@@ -186,7 +185,7 @@ impl<W: Write> Thread<W> {
                 let _ = mark.send(());
             }
             if waiting == 0 {
-                self.tell_of_dropped_lines();
+                self.report_dropped_lines();
             }
             if marks.is_empty() {
                 thread::sleep(PAUSE);
@@ -194,12 +193,12 @@ impl<W: Write> Thread<W> {
         }
     }
 
-    /// Says in the log how many lines are missing, once there is room again.
-    fn tell_of_dropped_lines(&mut self) {
+    /// Logs how many lines were dropped, once the queue has space again.
+    fn report_dropped_lines(&mut self) {
         let dropped = self.state.dropped.load(Ordering::Relaxed);
-        if dropped > self.told {
-            tracing::warn!(lines = dropped - self.told, "log lines were dropped: the reader of the log is too slow");
-            self.told = dropped;
+        if dropped > self.reported {
+            tracing::warn!(lines = dropped - self.reported, "log lines dropped, the log reader is too slow");
+            self.reported = dropped;
         }
     }
 }
@@ -210,13 +209,13 @@ mod tests {
 
     use super::*;
 
-    /// An output that is read only when the test lets it.
+    /// An output that blocks until the test opens it.
     #[derive(Clone, Default)]
     struct Pipe(Arc<PipeState>);
 
     #[derive(Default)]
     struct PipeState {
-        /// Whether it is read, and what was read.
+        /// Whether it is open, and the bytes written to it.
         read: Mutex<(bool, Vec<u8>)>,
         opened: Condvar,
     }
@@ -268,11 +267,11 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_process_does_not_wait_long_for_a_reader_that_stalls() {
+    fn the_exit_does_not_wait_long_for_a_stalled_log_reader() {
         let writer = LogWriter::start(Pipe::default()).unwrap();
         writer.line("lost");
         let started = std::time::Instant::now();
         writer.finish();
-        assert!(started.elapsed() < FAREWELL * 5);
+        assert!(started.elapsed() < FLUSH_TIMEOUT * 5);
     }
 }

@@ -1,12 +1,12 @@
-//! Every metric that the service has, with its labels. `docs/operations.md` prints the same table, and tests hold both against
-//! the service.
+//! Every metric of the service, with its labels. `docs/operations.md` has the same table; tests compare both with the
+//! metrics that the service exposes.
 
-/// What a metric counts or measures.
+/// The type of a metric.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MetricKind {
-    /// Only ever rises.
+    /// A count that only increases.
     Counter,
-    /// As it is now.
+    /// A current value.
     Gauge,
     /// A distribution of durations in seconds.
     Histogram,
@@ -17,11 +17,11 @@ pub enum MetricKind {
 pub struct Metric {
     /// Its name in the exposition.
     pub name: &'static str,
-    /// What it is.
+    /// Its type.
     pub kind: MetricKind,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// The line for those who read the exposition.
+    /// Its `# HELP` text in the exposition.
     pub about: &'static str,
 }
 
@@ -41,26 +41,26 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], about: &
 pub const METRICS: [Metric; 20] = [
     counter("http_requests_total", &["method", "route", "status"], "Answered requests"),
     histogram("http_request_duration_seconds", &["method", "route", "status"], "Time to answer"),
-    counter("requests_shed_total", &["class", "reason"], "Requests refused because too much was going on"),
+    counter("requests_shed_total", &["class", "reason"], "Requests refused by load shedding"),
     gauge("http_connections", &[], "Open connections to the API"),
     counter("signature_verifications_total", &["purpose", "outcome"], "Signature checks"),
-    counter("sms_messages_total", &["provider", "outcome"], "Messages by SMS provider and what became of them there"),
-    gauge("sms_provider_open", &["provider"], "1 while an SMS provider is skipped after failures"),
-    histogram("sms_send_duration_seconds", &["provider"], "Time that an SMS provider took"),
-    counter("sms_refused_total", &["reason", "limits"], "Messages not sent (with limits=dry-run: sent all the same)"),
+    counter("sms_messages_total", &["provider", "outcome"], "SMS by provider and outcome"),
+    gauge("sms_provider_open", &["provider"], "1 while the circuit breaker of an SMS provider is open"),
+    histogram("sms_send_duration_seconds", &["provider"], "Duration of calls to an SMS provider"),
+    counter("sms_refused_total", &["reason", "limits"], "SMS refused by a limit (with limits=dry-run: sent anyway)"),
     gauge(
         "sms_conversion_open",
         &["country"],
-        "Partners for which sending to the country is stopped: too few codes are used",
+        "Partners for which sending to the country is stopped because too few codes are used",
     ),
     counter("fraud_checks_total", &["action", "state"], "Fraud checks"),
-    histogram("fraud_check_duration_seconds", &[], "Time that the fraud check took"),
+    histogram("fraud_check_duration_seconds", &[], "Duration of fraud checks"),
     counter("identity_provider_fetches_total", &["outcome"], "Fetches of the identity provider's keys"),
-    counter("audit_events_sealed_total", &[], "Audit events that were sealed into their partner's chain"),
-    gauge("audit_events_waiting", &[], "Audit events that wait to be sealed, of all partners, up to 100000"),
+    counter("audit_events_sealed_total", &[], "Audit events sealed into their partner's hash chain"),
+    gauge("audit_events_waiting", &[], "Audit events not sealed yet, of all partners, up to 100000"),
     counter("housekeeping_rows_total", &["kind"], "Rows removed by housekeeping"),
-    gauge("database_connections", &["state"], "Connections of this process's pool"),
+    gauge("database_connections", &["state"], "Connections in this process's connection pool"),
     counter("background_runs_total", &["task", "outcome"], "Runs of background tasks"),
-    counter("panics_total", &[], "Panics; anything but zero is a bug"),
-    counter("log_lines_dropped_total", &["kind"], "Log lines dropped because the reader of the log was too slow"),
+    counter("panics_total", &[], "Panics; any value above zero is a bug"),
+    counter("log_lines_dropped_total", &["kind"], "Log lines dropped because the log reader was too slow"),
 ];

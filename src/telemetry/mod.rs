@@ -1,8 +1,7 @@
 //! Logs, metrics and the panic hook.
 //!
-//! Logs go to standard error, as text for people or as JSON for machines, and no request waits for the reader of the log
-//! (see `log_writer`). Whatever `RUST_LOG` says, libraries that could
-//! write headers, bodies or bound values at their finest levels are kept to `info`: a secret must not depend on a level.
+//! Logs go to standard error, as text or as JSON, and no request waits for the log reader (see `log_writer`). Libraries
+//! that could log headers, bodies or bound values at `debug` or `trace` are capped at `info`, regardless of `RUST_LOG`.
 
 mod log_writer;
 mod metric_table;
@@ -23,24 +22,24 @@ pub use self::log_writer::LogWriter;
 pub use self::metric_table::{METRICS, Metric, MetricKind};
 use crate::config::LogFormat;
 
-/// Libraries that see secrets pass by. Whatever begins with such a name is one: `sqlx` and `sqlx_postgres`.
-const KEPT_TO_INFO: [&str; 9] =
+/// Prefixes of the targets of libraries that handle secrets: `sqlx` also covers `sqlx_postgres`.
+const CAPPED_AT_INFO: [&str; 9] =
     ["axum", "h2", "hyper", "jsonwebtoken", "reqwest", "rlibphonenumber", "rustls", "sqlx", "tower_http"];
 
 /// Upper bounds of the latency histograms, in seconds.
 const LATENCY_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
 
-/// Installs the log for the whole process, and the hook that reports panics to it. Gives the writer behind it, which the
-/// process has to finish at its end.
+/// Installs the process-wide log and the hook that logs panics. Returns the writer, which the caller has to `finish`
+/// before the process exits.
 ///
 /// # Errors
-/// When the operating system gives no further file descriptor or thread.
+/// When the operating system cannot provide another file descriptor or thread.
 pub fn install_log(format: LogFormat, filter: &str) -> io::Result<LogWriter> {
-    // Not `io::stderr()`, whose lock would be held for as long as the reader stalls.
+    // Not `io::stderr()`: its lock would be held while the reader stalls.
     let writer = LogWriter::start(File::from(io::stderr().as_fd().try_clone_to_owned()?))?;
-    // A filter of its own, not directives besides the operator's: the more specific directive of two wins.
-    let registry = tracing_subscriber::registry().with(EnvFilter::new(filter)).with(filter_fn(may_be_seen));
+    // A separate filter: as directives next to the operator's, the more specific directive would win.
+    let registry = tracing_subscriber::registry().with(EnvFilter::new(filter)).with(filter_fn(may_be_logged));
     match format {
         LogFormat::Text => {
             registry.with(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer.clone())).init();
@@ -53,12 +52,12 @@ pub fn install_log(format: LogFormat, filter: &str) -> io::Result<LogWriter> {
     Ok(writer)
 }
 
-/// Whether a line may be written at all.
-fn may_be_seen(line: &Metadata<'_>) -> bool {
-    *line.level() <= Level::INFO || !KEPT_TO_INFO.iter().any(|library| line.target().starts_with(library))
+/// Whether a line may be logged: not below `info` for libraries that handle secrets.
+fn may_be_logged(line: &Metadata<'_>) -> bool {
+    *line.level() <= Level::INFO || !CAPPED_AT_INFO.iter().any(|library| line.target().starts_with(library))
 }
 
-/// A panic is told by its place only: its message may quote what was being worked on.
+/// Logs only the location of a panic: its message may quote secrets.
 fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
@@ -67,7 +66,7 @@ fn install_panic_hook() {
     }));
 }
 
-/// Installs the metrics for the whole process and gives the handle that renders them.
+/// Installs the process-wide metrics recorder and returns the handle that renders the metrics.
 ///
 /// # Errors
 /// When metrics are installed already.
@@ -79,7 +78,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Tells Prometheus what each metric means, and begins those at zero that an operator watches for a first event.
+/// Describes each metric, and initialises the counters whose first increment an operator must see.
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
     for Metric { name, kind, about, .. } in METRICS {

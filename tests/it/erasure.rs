@@ -503,7 +503,7 @@ async fn the_command_says_what_it_erased_and_fails_the_second_time(app: TestApp)
         "devices\t0",
         "keys\t0",
         "fraud assessments\t1",
-        "kept answers\t1",
+        "stored outcomes\t1",
         "audit events\t2",
     ];
     let erasing = program.start(&["person", "erase", "acme", ADA]);
@@ -512,7 +512,7 @@ async fn the_command_says_what_it_erased_and_fails_the_second_time(app: TestApp)
     assert!(!erasing.logs().concat().contains(ADA), "the log names no person");
     assert_eq!(run(&program, &["audit", "verify"]).0, 0);
     for (partner, id, message) in [
-        ("acme", ADA, "there is nothing of this person of acme: erased before, or never known"),
+        ("acme", ADA, "no data of this person of acme: already erased, or never stored"),
         ("Acme", ADA, "PARTNER must be 1 to 64 characters of a-z 0-9 - _"),
         ("acme", "Ada Lovelace", "PERSON must be 1 to 64 visible ASCII characters"),
     ] {

@@ -44,7 +44,7 @@ async fn verify_says_what_does_not_hold_and_prints_no_line_of_it(trail: Trail) {
     assert_eq!(crate::binary::exit_code(&process), 1);
     let faults = lines(&[
         "acme: seal 2 does not fit its events: one of them or the seal was changed",
-        "device-management: the audit trail of 1 partner does not hold",
+        "device-management: verification failed for the audit trail of 1 partner",
     ]);
     assert_eq!(process.logs(), faults);
     assert!(process.output().iter().all(|line| !line.starts_with("acme")), "{:?}", process.output());

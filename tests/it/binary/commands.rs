@@ -5,7 +5,7 @@ use crate::harness::{Program, free_port};
 
 #[test]
 fn config_check_says_whether_the_service_would_start() {
-    assert_eq!(run(&Program::new(), &["config", "check"]), (0, vec!["the configuration is good".to_owned()]));
+    assert_eq!(run(&Program::new(), &["config", "check"]), (0, vec!["the configuration is valid".to_owned()]));
     let (code, logs) = fail(&Program::new().with("LOG_FORMAT", "xml").with("RUST_LOG", "a=b=c"), &["config", "check"]);
     assert_eq!(code, 2);
     assert!(logs.contains("\n  LOG_FORMAT must be text or json\n  RUST_LOG is not a log filter"), "{logs}");

@@ -77,7 +77,7 @@ async fn a_revoked_client_gets_no_more_tokens(database: TestDatabase) {
     let (code, output) = run(&program, &["client", "revoke", &gone.id]);
     assert_eq!(
         (code, output),
-        (0, vec![format!("{} gets no more tokens; those that it has end within 60 minutes", gone.id)])
+        (0, vec![format!("{} is revoked; its existing tokens expire within 60 minutes", gone.id)])
     );
     assert_eq!(token_status(&service, &gone.id, &gone.secret).await, 401);
     assert_eq!(token_status(&service, &kept.id, &kept.secret).await, 200);
@@ -103,5 +103,5 @@ async fn a_revoked_client_gets_no_more_tokens(database: TestDatabase) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_in_production_is_allowed_with_a_warning() {
     let database = <TestDatabase as crate::harness::Start>::start(crate::harness::Engine::Sqlite).await;
-    production_on(&database).serve().wait_for_log("SQLite serves a single process", PATIENCE);
+    production_on(&database).serve().wait_for_log("SQLite supports a single process", PATIENCE);
 }

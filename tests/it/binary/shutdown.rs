@@ -27,7 +27,7 @@ async fn what_runs_is_finished_and_new_requests_are_served_until_balancers_have_
     gateway.message().await;
     service.terminate();
 
-    service.wait_for_log("stopping: not ready any more", PATIENCE);
+    service.wait_for_log("stop signal received, no longer ready", PATIENCE);
     let late = service.sandbox_client().await;
     let answer = late.get("/readyz").await;
     answer.assert_status(503);
@@ -35,7 +35,7 @@ async fn what_runs_is_finished_and_new_requests_are_served_until_balancers_have_
     late.get("/healthz").await.assert_status(200);
     late.get("/v1/mfa/devices").await.assert_status(200);
 
-    service.wait_for_log("no new connections, finishing what runs", PATIENCE);
+    service.wait_for_log("listener closed, draining connections", PATIENCE);
     TcpStream::connect(service.base_url().trim_start_matches("http://")).unwrap_err();
     gateway.take();
     running.await.unwrap().assert_status(202);
@@ -65,7 +65,7 @@ async fn a_binding_whose_client_hung_up_is_finished_too() {
     gateway.message().await;
     running.abort();
     service.terminate();
-    service.wait_for_log("no new connections, finishing what runs", PATIENCE);
+    service.wait_for_log("listener closed, draining connections", PATIENCE);
     gateway.take();
     assert_eq!(exit_code(&service), 0);
     assert!(service.logs().iter().any(|line| line.contains("device binding asked for")), "{:#?}", service.logs());

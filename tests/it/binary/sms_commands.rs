@@ -13,11 +13,11 @@ fn sending_is_shown_and_resumed() {
     program.serve().wait_for_log("listening", PATIENCE);
     assert_eq!(run(&program, &["sms", "status"]), (0, vec![HEAD.to_owned()]));
     let (code, output) = run(&program, &["sms", "resume", "--partner", "bank", "--country", "DE"]);
-    let said = "codes that bank sent to DE before now count no more; it goes on within seconds";
+    let said = "conversion of bank in DE is reset; sending resumes within seconds";
     assert_eq!((code, output), (0, vec![said.to_owned()]));
     for (partner, country, message) in [
-        ("Bank", "DE", "Bank is no partner's name"),
-        ("bank", "Germany", "Germany is no country: --country takes an ISO 3166 code like DE"),
+        ("Bank", "DE", "Bank is not a valid partner name"),
+        ("bank", "Germany", "Germany is not a country code: --country takes an ISO 3166 code like DE"),
     ] {
         let (code, logs) = fail(&program, &["sms", "resume", "--partner", partner, "--country", country]);
         assert_eq!(code, 1);

@@ -24,7 +24,7 @@ async fn with_nothing_set_it_runs_on_loopback_and_says_how_to_get_a_token() {
     let logs = service.wait_for_log("get a token", PATIENCE);
     assert!(program.folder().join("device-management.db").is_file(), "SQLite in the working folder");
     assert!(service.base_url().starts_with("http://127.0.0.1:"));
-    assert!(service.logs().iter().any(|line| line.contains("SANDBOX: codes and secrets are known to everybody")));
+    assert!(service.logs().iter().any(|line| line.contains("SANDBOX: codes and secrets are public")));
 
     let (_, command) = logs.split_once("get a token: ").unwrap();
     assert!(command.starts_with("curl ") && command.contains(&service.base_url()), "{command}");
@@ -73,7 +73,7 @@ async fn production_tells_every_problem_at_once_and_does_not_start() {
     let (code, logs) = fail(&Program::new().with("MODE", "production").with("SANDBOX_CLIENT", "true"), &["serve"]);
     assert_eq!(code, 2);
     let lines: Vec<&str> = logs.lines().collect();
-    assert_eq!(lines[0], "the configuration cannot be used:");
+    assert_eq!(lines[0], "the configuration is invalid:");
     let settings: Vec<&str> = lines[1..].iter().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(settings, ["DATABASE_URL", "OTP_SECRET", "TOKEN_SECRET", "SANDBOX_CLIENT", "SMS_PROVIDERS"]);
 }
@@ -95,7 +95,7 @@ fn migrations_do_not_go_through_a_pooler() {
         .with("MIGRATE_ON_START", "false");
     let (code, logs) = fail(&program, &["migrate"]);
     assert_eq!(code, 1);
-    assert!(logs.contains("use a DATABASE_URL that leads past the pooler, and DATABASE_POOLER=none"), "{logs}");
+    assert!(logs.contains("use a DATABASE_URL that bypasses the pooler, and DATABASE_POOLER=none"), "{logs}");
 }
 
 async fn an_unmigrated_database_is_refused_when_told_not_to_migrate(Empty(database): Empty) {

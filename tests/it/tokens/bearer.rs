@@ -92,7 +92,7 @@ async fn a_token_that_we_did_not_make_is_refused() {
     let forged = part(claims(&json!({"partner": "globex"})));
     for (what, token) in [
         ("another secret", own_token(&json!({}), b"a secret that somebody else knows!!")),
-        ("the sandbox's secret", own_token(&json!({}), b"the sandbox's access-token secret, known to everybody")),
+        ("the sandbox's secret", own_token(&json!({}), b"the sandbox's access-token secret, which is public")),
         ("no secret", own_token(&json!({}), b"")),
         ("alg none", jwt(&json!({"alg": "none"}), &good, |_| Vec::new())),
         ("alg None", jwt(&json!({"alg": "None"}), &good, |_| Vec::new())),
