@@ -85,6 +85,27 @@ fn every_test_that_a_document_names_exists() {
     assert!(seen > 50, "only {seen} names found: the walk has lost its way");
 }
 
+#[test]
+fn every_test_filter_in_a_document_matches_a_test() {
+    let (tests, mut seen, mut wrong) = (tests(), 0, Vec::new());
+    for document in documents() {
+        for (line, command) in document.quoted() {
+            let Some(filter) = command.strip_prefix("cargo test --locked ") else { continue };
+            if filter == "NAME" {
+                continue;
+            }
+            seen += 1;
+            // Unit tests are not in this binary: for them the module has to exist.
+            let is_module = root().join("src").join(filter.replace("::", "/")).exists();
+            if !is_module && !tests.iter().any(|test| test.contains(filter)) {
+                wrong.push(format!("{}:{line}: {filter}", document.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these filters match no test:\n{}", wrong.join("\n"));
+    assert!(seen > 20, "only {seen} filters found: the search no longer works");
+}
+
 /// Whether a name is a test or a module of tests. Documents leave out the module that names the database.
 fn is_test(tests: &BTreeSet<String>, name: &str) -> bool {
     tests.iter().any(|test| test == name || test.starts_with(&format!("{name}::")))
@@ -124,21 +145,36 @@ fn every_file_that_a_document_names_exists() {
 #[test]
 fn the_arrows_in_the_documents_are_those_of_the_imports() {
     for path in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
-        let document = Document::read(path);
-        let arrows: Vec<&str> =
-            document.text.lines().filter(|line| line.contains(" -> ") && !line.contains('`')).collect();
-        assert!(arrows.len() >= 2, "{path} draws no arrows any more");
-        for arrow in arrows {
-            let floors: Vec<Vec<&str>> =
-                arrow.split(" -> ").map(|floor| floor.split(", ").map(str::trim).collect()).collect();
-            for step in floors.windows(2) {
-                for (upper, lower) in step[0].iter().flat_map(|upper| step[1].iter().map(move |lower| (upper, lower))) {
-                    assert!(
-                        may_name(upper, lower),
-                        "{path}: {upper} must not name {lower}, see tests/it/architecture.rs"
-                    );
-                }
-            }
+        let imports = drawn_imports(&Document::read(path).text);
+        assert!(imports.len() >= 5, "{path} no longer draws the imports");
+        for (upper, lower) in imports {
+            assert!(may_name(&upper, &lower), "{path}: {upper} must not import {lower}, see tests/it/architecture.rs");
         }
     }
+}
+
+/// The imports that the flowcharts (Mermaid) and the `text` blocks of a document draw: `a --> b & c` or `a -> b, c`.
+fn drawn_imports(document: &str) -> Vec<(String, String)> {
+    let blocks = document.split("```").skip(1).step_by(2);
+    let diagrams = blocks.filter(|block| block.starts_with("mermaid\nflowchart ") || block.starts_with("text\n"));
+    let mut imports = Vec::new();
+    for line in diagrams.flat_map(str::lines).filter(|line| line.contains("-> ")) {
+        let line = line.replace(" --> ", " -> ").replace(" & ", ", ");
+        let layers: Vec<Vec<&str>> =
+            line.split(" -> ").map(|layer| layer.split(", ").map(str::trim).collect()).collect();
+        for step in layers.windows(2) {
+            let pairs = step[0].iter().flat_map(|upper| step[1].iter().map(move |lower| (*upper, *lower)));
+            imports.extend(pairs.map(|(upper, lower)| (upper.to_owned(), lower.to_owned())));
+        }
+    }
+    imports
+}
+
+#[test]
+fn imports_are_read_from_flowcharts_and_text_blocks_only() {
+    let document = "```mermaid\nflowchart TD\n    a[\"A\"]\n    a --> b & c --> d\n```\n\
+                    x -> y\n```mermaid\nstateDiagram-v2\n    E --> F: g\n```\n```text\nh -> i, j\n```\n";
+    let imports = drawn_imports(document);
+    let imports: Vec<_> = imports.iter().map(|(upper, lower)| (upper.as_str(), lower.as_str())).collect();
+    assert_eq!(imports, [("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("h", "i"), ("h", "j")]);
 }
