@@ -1,4 +1,4 @@
-//! Which URLs of a database are taken, and what becomes of those that mean something else than they say.
+//! `DATABASE_URL`: which URLs are accepted, and that an ambiguous one is refused instead of misread.
 
 use std::str::FromStr;
 
@@ -7,14 +7,14 @@ use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, propte
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 
-/// What the driver makes of a URL.
+/// The URL as the driver parses it.
 fn driven(url: &str) -> PgConnectOptions {
-    let DatabaseUrl::Postgres(url, _) = DatabaseUrl::parse(url).unwrap() else { panic!("it is Postgres") };
+    let DatabaseUrl::Postgres(url, _) = DatabaseUrl::parse(url).unwrap() else { panic!("expected Postgres") };
     PgConnectOptions::from_str(url.expose_secret()).unwrap()
 }
 
 fn file(url: &str) -> String {
-    let DatabaseUrl::Sqlite(file) = DatabaseUrl::parse(url).unwrap() else { panic!("it is SQLite") };
+    let DatabaseUrl::Sqlite(file) = DatabaseUrl::parse(url).unwrap() else { panic!("expected SQLite") };
     file.to_str().unwrap().to_owned()
 }
 
@@ -23,7 +23,7 @@ fn encoded(text: &str) -> String {
 }
 
 #[test]
-fn an_address_of_ipv6_stands_in_brackets() {
+fn an_ipv6_address_needs_brackets() {
     for (url, port) in [("postgres://app@[::1]/devices", 5432), ("postgres://app@[::1]:6000/devices", 6000)] {
         let options = driven(url);
         assert_eq!((options.get_host(), options.get_port(), options.get_database()), ("::1", port, Some("devices")));
@@ -35,7 +35,7 @@ fn an_address_of_ipv6_stands_in_brackets() {
 }
 
 #[test]
-fn a_socket_is_named_by_its_folder() {
+fn a_unix_socket_is_named_by_its_folder() {
     for url in ["postgres://app@%2Frun%2Fpg/devices", "postgres://app@localhost/devices?host=/run/pg"] {
         let options = driven(url);
         assert_eq!(options.get_socket().map(|path| path.to_str().unwrap()), Some("/run/pg"));
@@ -44,14 +44,14 @@ fn a_socket_is_named_by_its_folder() {
 }
 
 #[test]
-fn parts_that_are_percent_encoded_arrive_as_they_were() {
+fn percent_encoded_parts_are_decoded() {
     let options = driven("postgres://a%40b:p%2Fw@db.example/dev%20ices?sslmode=verify-full");
     assert_eq!((options.get_username(), options.get_database()), ("a@b", Some("dev ices")));
     assert_eq!(options.get_host(), "db.example");
 }
 
 #[test]
-fn a_password_that_is_not_encoded_is_told_without_it() {
+fn the_error_for_an_unencoded_password_does_not_quote_it() {
     for raw in
         ["hun?ter2", "hun#ter2", "hun/ter2", "hun@ter2", "hun%ter2", "?hunter2", "hunter2@x?y", "hun/t?e#r2", "50%"]
     {
@@ -62,7 +62,7 @@ fn a_password_that_is_not_encoded_is_told_without_it() {
 }
 
 #[test]
-fn parameters_that_the_driver_does_not_know_never_reach_it() {
+fn unknown_parameters_are_refused() {
     for query in [
         "sslmod=verify-full",
         "sslmode=full",
@@ -81,7 +81,7 @@ fn parameters_that_the_driver_does_not_know_never_reach_it() {
 }
 
 #[test]
-fn a_host_and_a_port_are_what_they_can_be() {
+fn an_invalid_host_or_port_is_refused() {
     for address in
         ["", ":5432", "a,b", "a b", "db.example:0", "db.example:65536", "db.example:+1", "db.example:x", "a:1:2"]
     {
@@ -95,7 +95,7 @@ fn a_host_and_a_port_are_what_they_can_be() {
 }
 
 #[test]
-fn a_file_of_sqlite_is_named_in_three_ways() {
+fn a_sqlite_file_is_named_in_three_ways() {
     for (url, name) in [
         ("sqlite://data.db", "data.db"),
         ("sqlite:data.db", "data.db"),
@@ -108,7 +108,7 @@ fn a_file_of_sqlite_is_named_in_three_ways() {
 }
 
 #[tokio::test]
-async fn no_parameter_becomes_part_of_a_files_name() {
+async fn query_parameters_are_not_part_of_the_file_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.db");
     let url = DatabaseUrl::parse(&format!("sqlite://{}?mode=rwc", path.display())).unwrap();
@@ -126,12 +126,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_text_is_read_or_refused_without_a_panic(text in "(postgres|sqlite)?:?/?/?.{0,60}") {
+    fn no_text_causes_a_panic(text in "(postgres|sqlite)?:?/?/?.{0,60}") {
         let _ = DatabaseUrl::parse(&text);
     }
 
     #[test]
-    fn whatever_is_encoded_arrives_as_it_was(user in "[^\0]{1,20}", password in "[^\0]{1,20}", database in "[^\0/]{1,20}") {
+    fn any_percent_encoded_part_is_decoded(user in "[^\0]{1,20}", password in "[^\0]{1,20}", database in "[^\0/]{1,20}") {
         let url = format!("postgres://{}:{}@db.example/{}", encoded(&user), encoded(&password), encoded(&database));
         if [".", ".."].contains(&&*database) {
             prop_assert!(DatabaseUrl::parse(&url).is_err());

@@ -1,5 +1,5 @@
-//! Each setting meets each kind of dirt: it is cleaned by the one rule, or refused under its name, and no secret is told.
-//! The settings are those of the code's own table.
+//! Malformed values of every setting of the table in the code: white space around the value is trimmed, anything else is
+//! refused under the name of the setting, and no error quotes a secret.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -8,7 +8,7 @@ use device_management::config::{Config, Environment, Problem};
 
 use super::{file_with, load, shown};
 
-/// Good values of settings that have no default, and of secrets.
+/// Valid values of secrets and of settings without a default.
 const SAMPLES: [(&str, &str); 18] = [
     ("DATABASE_URL", "postgres://app:hunter2@localhost/devices"),
     ("OTP_SECRET", "hunter2-hunter2-hunter2-hunter2-1"),
@@ -30,7 +30,7 @@ const SAMPLES: [(&str, &str); 18] = [
     ("SMS_SENDER_NAME", "Bank"),
 ];
 
-/// Every setting with a good value.
+/// Every setting with a valid value.
 fn settings() -> Vec<(&'static str, String)> {
     let config = load(&[]).unwrap();
     let good = |name: &str, default: Option<String>| {
@@ -46,7 +46,7 @@ fn is_number(value: &str) -> bool {
     value.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Loads one setting, beside what it needs.
+/// Loads one setting, together with those that it requires.
 fn with(name: &str, value: OsString) -> Result<Config, Vec<Problem>> {
     let mut variables: Vec<(OsString, OsString)> = vec![(name.into(), value)];
     if name == "EXTERNAL_ISSUER" {
@@ -59,9 +59,9 @@ fn with(name: &str, value: OsString) -> Result<Config, Vec<Problem>> {
 fn assert_refused(name: &str, value: impl Into<OsString>) {
     let value = value.into();
     let shown = value.to_string_lossy().escape_debug().to_string();
-    let told = with(name, value).expect_err(&format!("{name}={shown} is taken"));
-    assert!(told.iter().any(|problem| problem.setting == name), "{name}={shown}: {told:?}");
-    assert_no_secret(&format!("{told:?}"));
+    let problems = with(name, value).expect_err(&format!("{name}={shown} must be refused"));
+    assert!(problems.iter().any(|problem| problem.setting == name), "{name}={shown}: {problems:?}");
+    assert_no_secret(&format!("{problems:?}"));
 }
 
 #[track_caller]
@@ -70,14 +70,14 @@ fn assert_no_secret(text: &str) {
 }
 
 #[test]
-fn what_stands_around_a_value_does_not_count() {
+fn white_space_around_a_value_is_trimmed() {
     for (name, value) in settings() {
-        let clean = with(name, value.clone().into()).unwrap_or_else(|told| panic!("{name}={value}: {told:?}"));
+        let clean = with(name, value.clone().into()).unwrap_or_else(|problems| panic!("{name}={value}: {problems:?}"));
         for (before, after) in
             [(" ", ""), ("", " "), ("\t", "\t"), ("", "\n"), ("", "\r\n"), ("\r\n", "\r\n"), ("\u{a0}", "\u{3000}")]
         {
             let config = with(name, format!("{before}{value}{after}").into());
-            let config = config.unwrap_or_else(|told| panic!("{name}={before:?}...{after:?}: {told:?}"));
+            let config = config.unwrap_or_else(|problems| panic!("{name}={before:?}...{after:?}: {problems:?}"));
             assert_eq!(shown(&config, name), shown(&clean, name));
             assert_eq!(format!("{config:?}"), format!("{clean:?}"), "{name}");
             assert_no_secret(&format!("{config:?}"));
@@ -86,7 +86,7 @@ fn what_stands_around_a_value_does_not_count() {
 }
 
 #[test]
-fn what_cannot_be_seen_or_read_is_refused() {
+fn control_characters_quotes_and_invalid_utf8_are_refused() {
     for (name, value) in settings() {
         let head = &value[..1];
         for dirt in ["\0", "\n", "\r", "\t", "\u{1b}", "\u{feff}", "\u{200b}", "\u{202e}", "\u{7f}"] {
@@ -107,7 +107,7 @@ fn what_cannot_be_seen_or_read_is_refused() {
 }
 
 #[test]
-fn a_number_is_written_in_digits() {
+fn a_number_has_ascii_digits_only() {
     let mut numbers = 0;
     for (name, value) in settings().into_iter().filter(|(_, value)| is_number(value)) {
         numbers += 1;
@@ -137,7 +137,7 @@ fn a_number_is_written_in_digits() {
 }
 
 #[test]
-fn a_word_is_written_as_it_stands_in_the_example() {
+fn keywords_are_case_sensitive() {
     for (name, value) in settings() {
         let is_word = ["true", "false"].contains(&&*value) || ["MODE", "SMS_LIMITS", "SEON_POLICY"].contains(&name);
         if is_word {
@@ -151,7 +151,7 @@ fn a_word_is_written_as_it_stands_in_the_example() {
 }
 
 #[test]
-fn names_of_other_systems_are_ascii() {
+fn identifiers_of_other_systems_are_ascii() {
     for name in [
         "EXTERNAL_AUDIENCE",
         "TWILIO_ACCOUNT_SID",
@@ -166,7 +166,7 @@ fn names_of_other_systems_are_ascii() {
 }
 
 #[test]
-fn the_file_follows_the_same_rule() {
+fn values_in_the_file_follow_the_same_rules() {
     for (name, value) in settings() {
         let key = name.to_ascii_lowercase();
         let in_file = |text: &str| {
@@ -174,12 +174,12 @@ fn the_file_follows_the_same_rule() {
             let toml = if name == "EXTERNAL_AUDIENCE" { toml.split_once('\n').unwrap().1.to_owned() } else { toml };
             Config::load(&Environment::default(), Some(file_with(&toml).path()))
         };
-        let config = in_file(&format!(" {value}\r\n")).unwrap_or_else(|told| panic!("{name}: {told:?}"));
+        let config = in_file(&format!(" {value}\r\n")).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
         assert_eq!(shown(&config, name).value, shown(&in_file(&value).unwrap(), name).value);
-        let told = in_file(&format!("\u{feff}{value}")).unwrap_err();
-        assert!(told.iter().any(|problem| problem.setting == name), "{told:?}");
-        assert_no_secret(&format!("{told:?}"));
-        // Nothing counts as not set, here as in the environment.
+        let problems = in_file(&format!("\u{feff}{value}")).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.setting == name), "{problems:?}");
+        assert_no_secret(&format!("{problems:?}"));
+        // An empty value counts as unset, as in the environment.
         if name != "EXTERNAL_AUDIENCE" {
             assert_eq!(shown(&in_file(" ").unwrap(), name), shown(&load(&[]).unwrap(), name), "{name}");
         }
@@ -187,49 +187,50 @@ fn the_file_follows_the_same_rule() {
 }
 
 #[test]
-fn the_files_of_secrets_follow_the_same_rule() {
+fn secret_files_follow_the_same_rules() {
     for (name, value) in settings().into_iter().filter(|(_, value)| value.contains("hunter2")) {
         let in_file = |bytes: &[u8]| {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), bytes).unwrap();
             with(&format!("{name}_FILE"), file.path().into())
         };
-        let config = in_file(format!(" {value}\r\n\n").as_bytes()).unwrap_or_else(|told| panic!("{name}: {told:?}"));
+        let config =
+            in_file(format!(" {value}\r\n\n").as_bytes()).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
         let clean = in_file(value.as_bytes()).unwrap();
         if name != "DATABASE_URL" {
             assert_eq!(format!("{config:?}"), format!("{clean:?}"));
         }
         let split = value.replace("hunter2", "hun\nter2");
         for dirty in [&b"\xff\xfeh"[..], b" \n", b"", split.as_bytes(), format!("\u{feff}{value}").as_bytes()] {
-            let told = in_file(dirty).expect_err(name);
-            assert!(told.iter().any(|problem| problem.setting == name), "{told:?}");
-            assert_no_secret(&format!("{told:?}"));
+            let problems = in_file(dirty).expect_err(name);
+            assert!(problems.iter().any(|problem| problem.setting == name), "{problems:?}");
+            assert_no_secret(&format!("{problems:?}"));
         }
     }
 }
 
 #[test]
-fn a_file_that_is_not_text_is_told_by_its_line() {
+fn the_error_for_a_file_that_is_not_utf8_names_the_line_only() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), b"http_addr = \"127.0.0.1:1\"\notp_secret = \"hunter2\xff\"\n").unwrap();
-    let told = Config::load(&Environment::default(), Some(file.path())).unwrap_err();
-    assert!(matches!(&told[..], [one] if one.message.ends_with("line 2 is not UTF-8 text")), "{told:?}");
-    assert_no_secret(&format!("{told:?}"));
+    let problems = Config::load(&Environment::default(), Some(file.path())).unwrap_err();
+    assert!(matches!(&problems[..], [one] if one.message.ends_with("line 2 is not UTF-8 text")), "{problems:?}");
+    assert_no_secret(&format!("{problems:?}"));
 }
 
 #[test]
-fn the_name_of_the_file_follows_the_same_rule() {
+fn the_name_of_the_file_follows_the_same_rules() {
     let file = file_with("sms_language = \"en\"");
     let named = |value: OsString| Config::load(&[("CONFIG_FILE", value)].into_iter().collect(), None);
     let config = named(format!("{}\n", file.path().display()).into()).unwrap();
     assert_eq!(shown(&config, "SMS_LANGUAGE").value.as_deref(), Some("en"));
     assert!(named("".into()).is_ok());
-    let told = named(OsString::from_vec(b"/etc/\xff".to_vec())).unwrap_err();
-    assert!(matches!(&told[..], [one] if one.setting == "CONFIG_FILE"), "{told:?}");
+    let problems = named(OsString::from_vec(b"/etc/\xff".to_vec())).unwrap_err();
+    assert!(matches!(&problems[..], [one] if one.setting == "CONFIG_FILE"), "{problems:?}");
 }
 
 #[test]
-fn a_variable_that_begins_like_a_setting_is_told() {
+fn an_unknown_variable_with_the_prefix_of_a_setting_is_a_warning() {
     let variables = [
         ("SMS_SENDER_NAM", "hunter2"),
         ("DATABASE_URI", "hunter2"),
@@ -241,7 +242,7 @@ fn a_variable_that_begins_like_a_setting_is_told() {
         ("OTP_SECRET", "a"),
     ];
     let config = load(&variables).unwrap();
-    let told: Vec<&str> = config.warnings.iter().map(|warning| &*warning.setting).collect();
-    assert_eq!(told, ["DATABASE_URI", "HTTP_ADDR_FILE", "OTP_SECRET_FILES", "SMS_SENDER_NAM"]);
+    let warned: Vec<&str> = config.warnings.iter().map(|warning| &*warning.setting).collect();
+    assert_eq!(warned, ["DATABASE_URI", "HTTP_ADDR_FILE", "OTP_SECRET_FILES", "SMS_SENDER_NAM"]);
     assert_no_secret(&format!("{:?}", config.warnings));
 }

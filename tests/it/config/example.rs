@@ -1,4 +1,4 @@
-//! `config.example.toml` tells the truth: every setting is in it, with its variable, its purpose and its default.
+//! `config.example.toml` is complete: it has every setting, with its variable, its purpose and its default.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,24 @@ use super::{load, load_with_file, problems};
 
 const EXAMPLE: &str = include_str!("../../../config.example.toml");
 
-/// Stands where there is no default.
+/// The placeholder for a setting without a default.
 const NONE: &str = "...";
 
 /// One setting of the example.
 struct Entry {
-    /// The prose above it.
+    /// The comment above it.
     comment: String,
-    /// What it says the default is, as TOML.
+    /// The documented default, as TOML.
     default: &'static str,
 }
 
 impl Entry {
-    /// What it says the default is in the sandbox.
+    /// The documented default in the sandbox.
     fn sandbox_default(&self) -> Option<String> {
         text(self.default)
     }
 
-    /// What it says the default is in production: the same, unless the comment names another.
+    /// The documented default in production: that of the sandbox, unless the comment names another.
     fn production_default(&self) -> Option<String> {
         let Some((_, value)) = self.comment.split_once("In production: ") else { return self.sandbox_default() };
         let value = value.split_whitespace().next().expect("a value follows");
@@ -45,7 +45,7 @@ fn text(value: &str) -> Option<String> {
         toml::Value::String(text) => Some(text.clone()).filter(|text| text != NONE),
         toml::Value::Integer(number) => Some(number.to_string()),
         toml::Value::Boolean(word) => Some(word.to_string()),
-        _ => panic!("{value} is no setting's value"),
+        _ => panic!("{value} is not a string, an integer or a boolean"),
     }
 }
 
@@ -58,7 +58,7 @@ fn entries() -> BTreeMap<String, Entry> {
             comment.extend([prose, " "]);
         } else if let Some((name, default)) = line.strip_prefix('#').and_then(|setting| setting.split_once(" = ")) {
             let entry = Entry { comment: std::mem::take(&mut comment), default };
-            assert!(entries.insert(name.to_ascii_uppercase(), entry).is_none(), "{name} stands there twice");
+            assert!(entries.insert(name.to_ascii_uppercase(), entry).is_none(), "{name} is there twice");
         } else {
             comment.clear();
         }
@@ -66,19 +66,19 @@ fn entries() -> BTreeMap<String, Entry> {
     entries
 }
 
-/// What the example says about every setting.
-fn told(default: fn(&Entry) -> Option<String>) -> BTreeMap<String, Option<String>> {
+/// The documented default of every setting.
+fn documented(default: fn(&Entry) -> Option<String>) -> BTreeMap<String, Option<String>> {
     entries().iter().map(|(name, entry)| (name.clone(), default(entry))).collect()
 }
 
-/// The defaults that are in force when only `variables` are set; those are left out.
+/// The effective defaults when only `variables` are set, without those variables.
 fn in_force(variables: &[(&str, &str)]) -> BTreeMap<String, Option<String>> {
     let config = load(variables).unwrap();
     let defaults = config.shown.into_iter().filter(|shown| shown.origin == Origin::Default);
     defaults.map(|shown| (shown.name.to_owned(), shown.value)).collect()
 }
 
-/// The file with the `#` taken from every default.
+/// The file with every default uncommented.
 fn uncommented() -> String {
     let entries = entries();
     let settings = entries.iter().filter(|(_, entry)| entry.sandbox_default().is_some());
@@ -87,34 +87,34 @@ fn uncommented() -> String {
 }
 
 fn values(config: &Config) -> Vec<(&str, Option<&str>)> {
-    // A database's URL is a secret once somebody sets it.
+    // A configured database URL is shown as a secret.
     let shown = config.shown.iter().filter(|shown| shown.name != "DATABASE_URL");
     shown.map(|shown| (shown.name, shown.value.as_deref())).collect()
 }
 
 #[test]
-fn every_setting_stands_in_the_example_with_its_default() {
-    assert_eq!(told(Entry::sandbox_default), in_force(&[]));
+fn the_example_has_every_setting_with_its_default() {
+    assert_eq!(documented(Entry::sandbox_default), in_force(&[]));
 }
 
 #[test]
-fn the_example_says_where_production_has_another_default() {
-    let mut told = told(Entry::production_default);
-    told.retain(|name, _| PRODUCTION.iter().all(|(set, _)| set != name));
-    assert_eq!(told, in_force(&PRODUCTION));
+fn the_example_names_the_defaults_of_production() {
+    let mut documented = documented(Entry::production_default);
+    documented.retain(|name, _| PRODUCTION.iter().all(|(set, _)| set != name));
+    assert_eq!(documented, in_force(&PRODUCTION));
 }
 
 #[test]
 fn each_setting_is_explained_under_the_name_of_its_variable() {
     for (name, entry) in entries() {
         let (head, purpose) = entry.comment.split_once(": ").unwrap_or_else(|| panic!("{name} has no purpose"));
-        assert!(head == name || entry.is_secret(&name), "{head} stands above {name}");
+        assert!(head == name || entry.is_secret(&name), "the comment above {name} begins with {head}");
         assert!(purpose.len() > 10, "{name} has no purpose");
     }
 }
 
 #[test]
-fn the_settings_marked_as_secret_are_those_that_can_stand_in_a_file_of_their_own() {
+fn the_settings_marked_as_secret_are_those_that_a_file_can_hold() {
     let entries = entries();
     let files = entries.keys().map(|name| format!("{}_file = \"/no/such/file\"\n", name.to_ascii_lowercase()));
     let problems = problems(&[], &files.collect::<String>());
@@ -135,7 +135,7 @@ fn a_copy_of_the_example_changes_nothing() {
 }
 
 #[test]
-fn a_copy_with_every_default_switched_on_changes_nothing_either() {
+fn a_copy_with_every_default_uncommented_changes_nothing() {
     let config = load_with_file(&[], &uncommented()).unwrap();
     assert_eq!(values(&config), values(&load(&[]).unwrap()));
     assert!(config.shown.iter().all(|shown| (shown.origin == Origin::File) == shown.value.is_some()));

@@ -1,4 +1,4 @@
-//! Which settings of the failure budget keep what it promises.
+//! Settings of the failure budget: those that would allow more failures than its limit are refused.
 
 use super::production::{PRODUCTION, production_but};
 use super::{load, problems};

@@ -1,4 +1,4 @@
-//! The configuration: what may be set, what wins, and what the service refuses to start with.
+//! The configuration: settings, their precedence, and the values with which the service refuses to start.
 
 mod database_url;
 mod dirt;
@@ -13,7 +13,7 @@ use std::io::Write;
 use device_management::config::{Config, Problem, Shown};
 use tempfile::NamedTempFile;
 
-/// Loads settings from an environment of nothing but these variables.
+/// Loads settings from an environment with these variables only.
 fn load(variables: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
     load_with_file(variables, "")
 }
@@ -31,12 +31,12 @@ fn file_with(text: &str) -> NamedTempFile {
 
 /// Every problem as an operator reads it.
 fn problems(variables: &[(&str, &str)], toml: &str) -> Vec<String> {
-    let problems = load_with_file(variables, toml).expect_err("these settings are bad");
+    let problems = load_with_file(variables, toml).expect_err("these settings must be refused");
     problems.iter().map(ToString::to_string).collect()
 }
 
 /// The setting with this name as `config print` shows it.
 #[track_caller]
 fn shown<'a>(config: &'a Config, name: &str) -> &'a Shown {
-    config.shown.iter().find(|shown| shown.name == name).unwrap_or_else(|| panic!("{name} is a setting"))
+    config.shown.iter().find(|shown| shown.name == name).unwrap_or_else(|| panic!("{name} is not a setting"))
 }

@@ -1,11 +1,11 @@
-//! What production refuses to start with (docs/api-design.md#sandbox-and-production).
+//! Settings with which production refuses to start (docs/api-design.md#sandbox-and-production).
 
 use device_management::config::{CodeSettings, Mode};
 use device_management::sms::ProviderSettings;
 
 use super::{load, problems};
 
-/// The least that production starts with.
+/// The minimal settings of production.
 pub(super) const PRODUCTION: [(&str, &str); 7] = [
     ("MODE", "production"),
     ("DATABASE_URL", "postgres://app:a-password@db.example/devices?sslmode=verify-full"),
@@ -16,7 +16,7 @@ pub(super) const PRODUCTION: [(&str, &str); 7] = [
     ("SMS_WEBHOOK_TOKEN", "a-token-for-the-gateway"),
 ];
 
-/// The same with other values for some variables; an empty one takes the variable away.
+/// The same with some variables changed; an empty value removes the variable.
 pub(super) fn production_but<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let kept = PRODUCTION.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     kept.chain(changes).copied().collect()
@@ -30,7 +30,7 @@ pub(super) fn assert_refused(changes: &[(&str, &str)], expected: &[&str]) {
 }
 
 #[test]
-fn secrets_and_a_way_to_send_sms_are_enough() {
+fn production_starts_with_a_database_secrets_and_an_sms_provider() {
     let config = load(&PRODUCTION).unwrap();
     assert_eq!(config.mode, Mode::Production);
     assert!(!config.sandbox_client);
@@ -75,7 +75,7 @@ fn secrets_of_less_than_32_bytes_are_refused() {
 }
 
 #[test]
-fn the_sandboxs_secrets_are_refused_for_any_purpose() {
+fn the_secrets_of_the_sandbox_are_refused() {
     let sandbox = load(&[("SANDBOX_OTP", "random")]).unwrap();
     let CodeSettings::Derived { current, .. } = sandbox.codes else { panic!("the codes are random") };
     for secret in [current, sandbox.tokens.current] {
@@ -117,7 +117,7 @@ fn a_database_must_be_named() {
 }
 
 #[test]
-fn a_database_on_another_machine_is_talked_to_with_encryption_only() {
+fn a_remote_database_needs_tls() {
     let refused = ["DATABASE_URL must have sslmode=verify-full in production"];
     for host in ["db.example", "10.0.0.1", "[2001:db8::1]", "localhost.example", "128.0.0.1"] {
         for mode in ["", "?sslmode=disable", "?sslmode=allow", "?sslmode=prefer"] {
@@ -137,7 +137,7 @@ fn a_database_on_another_machine_is_talked_to_with_encryption_only() {
 }
 
 #[test]
-fn a_mode_that_is_set_to_nothing_is_not_the_sandbox() {
+fn an_empty_mode_is_refused() {
     for nothing in ["", " ", "\n"] {
         assert_eq!(
             problems(&[("MODE", nothing)], ""),
@@ -147,7 +147,7 @@ fn a_mode_that_is_set_to_nothing_is_not_the_sandbox() {
 }
 
 #[test]
-fn servers_are_talked_to_with_encryption_only() {
+fn other_servers_need_https() {
     for name in ["SMS_WEBHOOK_URL", "SEON_BASE_URL", "TWILIO_BASE_URL", "EXTERNAL_JWKS_URL"] {
         assert_refused(&[(name, "http://api.example/")], &[&format!("{name} must begin with https:// in production")]);
         load(&production_but(&[(name, "https://api.example/")])).unwrap();
@@ -159,7 +159,7 @@ fn servers_are_talked_to_with_encryption_only() {
 }
 
 #[test]
-fn a_request_must_be_allowed_to_take_longer_than_its_providers_and_seon_together() {
+fn the_request_deadline_exceeds_the_timeouts_of_the_providers_and_seon() {
     let twilio = [
         ("SMS_PROVIDERS", "webhook,twilio"),
         ("TWILIO_ACCOUNT_SID", "AC1"),
@@ -168,7 +168,7 @@ fn a_request_must_be_allowed_to_take_longer_than_its_providers_and_seon_together
     ];
     let seon = [("SEON_API_KEY", "a-licence"), ("SEON_TIMEOUT_MS", "2500")];
     let both = [&twilio[..], &seon].concat();
-    // One provider takes 5 seconds unless told otherwise.
+    // The default timeout of a provider is 5 seconds.
     for (others, longest, enough) in [(&[][..], "5", "6"), (&twilio, "10", "11"), (&both, "12.5", "13")] {
         let with_deadline = |seconds| [others, &[("REQUEST_DEADLINE_SECONDS", seconds)]].concat();
         let whole = longest.split('.').next().unwrap();
@@ -176,12 +176,12 @@ fn a_request_must_be_allowed_to_take_longer_than_its_providers_and_seon_together
         load(&production_but(&with_deadline(enough))).unwrap();
     }
     assert_refused(&[("SMS_TIMEOUT_MS", "15000")], &["REQUEST_DEADLINE_SECONDS must be above 15:"]);
-    // In the sandbox whoever tries that out may.
+    // The sandbox allows it.
     load(&[("REQUEST_DEADLINE_SECONDS", "1")]).unwrap();
 }
 
 #[test]
-fn a_policy_for_fraud_needs_the_key_that_it_is_about() {
+fn a_fraud_policy_needs_the_api_key_of_seon() {
     for policy in [("SEON_POLICY", "enforce"), ("SEON_ON_ERROR", "deny")] {
         for key in ["", " \n"] {
             assert_refused(&[policy, ("SEON_API_KEY", key)], &["SEON_API_KEY is required by SEON_POLICY=enforce"]);
@@ -191,7 +191,7 @@ fn a_policy_for_fraud_needs_the_key_that_it_is_about() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_problems_of_production_are_reported_together() {
     let changes = [
         ("SANDBOX_OTP", "212212"),
         ("OTP_SECRET", ""),
@@ -221,7 +221,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
-fn the_sandbox_takes_all_of_it() {
+fn the_sandbox_accepts_what_production_refuses() {
     let settings = [
         ("SANDBOX_OTP", "000000"),
         ("OTP_SECRET", "short"),

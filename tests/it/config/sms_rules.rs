@@ -1,4 +1,4 @@
-//! To whom codes are sent, and when too few of them are used.
+//! Settings of SMS: limits, countries, and the conversion window.
 
 use chrono::TimeDelta;
 use device_management::domain::numbers::country::{Countries, Country};
@@ -8,7 +8,7 @@ use super::production::{PRODUCTION, assert_refused, production_but};
 use super::{load, problems};
 
 #[test]
-fn limits_hold_in_production_and_not_in_the_sandbox() {
+fn sms_limits_are_enforced_in_production_and_off_in_the_sandbox() {
     assert_eq!(load(&[]).unwrap().policy.sms_enforcement, Enforcement::Off);
     assert_eq!(load(&PRODUCTION).unwrap().policy.sms_enforcement, Enforcement::Enforce);
     assert_refused(&[("SMS_LIMITS", "off")], &["SMS_LIMITS must not be off in production"]);
@@ -38,7 +38,7 @@ fn countries_are_a_list_of_codes_or_any() {
 }
 
 #[test]
-fn codes_are_counted_by_whole_minutes() {
+fn the_conversion_window_is_rounded_down_to_minutes() {
     let window = |text| load(&[("SMS_CONVERSION_WINDOW_SECONDS", text)]).unwrap().policy.sms_conversion.window;
     assert_eq!([window("60"), window("119")], [TimeDelta::minutes(1); 2]);
 }

@@ -1,4 +1,4 @@
-//! Where settings come from, which of two wins, and how faults in them are told.
+//! Sources of settings, their precedence, and how problems are reported.
 
 use device_management::config::{Config, Environment, Origin};
 use secrecy::ExposeSecret;
@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use super::{file_with, load, load_with_file, problems, shown};
 
 #[test]
-fn with_nothing_set_it_is_a_sandbox_on_loopback() {
+fn the_default_is_a_sandbox_on_loopback() {
     let config = load(&[]).unwrap();
     assert!(config.http_addr.ip().is_loopback() && config.metrics_addr.ip().is_loopback());
     assert!(config.shown.iter().all(|shown| shown.origin == Origin::Default));
@@ -31,13 +31,13 @@ fn an_empty_variable_counts_as_not_set() {
 }
 
 #[test]
-fn a_secret_can_stand_in_a_file_of_its_own() {
+fn a_secret_is_read_from_its_file() {
     let secret = file_with("from a file\r\n");
     let path = secret.path().to_str().unwrap();
     for (variables, toml) in [
         (&[("TOKEN_SECRET_FILE", path)][..], String::new()),
         (&[], format!("token_secret_file = {path:?}")),
-        // Both of the environment's names come before either of the file's.
+        // Either name in the environment wins over either name in the file.
         (&[("TOKEN_SECRET_FILE", path)], "token_secret = \"from the TOML file\"".to_owned()),
     ] {
         let config = load_with_file(variables, &toml).unwrap();
@@ -46,7 +46,7 @@ fn a_secret_can_stand_in_a_file_of_its_own() {
 }
 
 #[test]
-fn a_secret_wins_over_its_file_named_in_the_same_place() {
+fn a_secret_wins_over_its_file_from_the_same_source() {
     let secret = file_with("from a file");
     let path = secret.path().to_str().unwrap();
     let config = load(&[("TOKEN_SECRET_FILE", path), ("TOKEN_SECRET", "from the variable")]).unwrap();
@@ -54,7 +54,7 @@ fn a_secret_wins_over_its_file_named_in_the_same_place() {
 }
 
 #[test]
-fn a_secrets_file_that_is_not_there_or_empty_is_a_problem() {
+fn a_secret_file_that_is_missing_or_empty_is_a_problem() {
     let problem = problems(&[("SEON_API_KEY_FILE", "/no/such/file")], "");
     assert!(matches!(&problem[..], [one] if one.starts_with("SEON_API_KEY_FILE names a file that cannot be read")));
     let empty = file_with("\n");
@@ -77,26 +77,26 @@ fn a_misspelt_key_of_the_file_is_named() {
 }
 
 #[test]
-fn a_value_of_the_wrong_kind_is_a_problem_of_its_setting() {
+fn a_value_of_the_wrong_type_is_a_problem_of_its_setting() {
     let found = problems(&[], "http_addr = [1]\ndatabase_max_connections = 1.5");
     let message = "must be a string, a whole number or a boolean";
     assert_eq!(found, [format!("http_addr {message}"), format!("database_max_connections {message}")]);
 }
 
 #[test]
-fn a_file_that_is_not_toml_is_told_by_its_line_alone() {
+fn the_error_for_invalid_toml_names_the_line_only() {
     let found = problems(&[], "http_addr = \"127.0.0.1:1\"\ntoken_secret = hunter2 hunter2\n");
     assert!(matches!(&found[..], [one] if one.ends_with("cannot be used: line 2 is not valid TOML")), "{found:?}");
 }
 
 #[test]
-fn a_file_that_is_not_there_is_a_problem() {
+fn a_missing_file_is_a_problem() {
     let found = Config::load(&Environment::default(), Some("/no/such/config.toml".as_ref())).unwrap_err();
     assert!(matches!(&found[..], [one] if one.setting == "/no/such/config.toml"), "{found:?}");
 }
 
 #[test]
-fn all_faults_are_told_at_once_and_each_names_its_setting() {
+fn all_problems_are_reported_together_and_each_names_its_setting() {
     let bad = [
         ("HTTP_ADDR", "localhost"),
         ("METRICS_ADDR", "9464"),
@@ -136,13 +136,13 @@ fn all_faults_are_told_at_once_and_each_names_its_setting() {
 }
 
 #[test]
-fn an_identity_provider_needs_an_audience() {
+fn an_external_issuer_needs_an_audience() {
     let found = problems(&[("EXTERNAL_ISSUER", "https://login.example")], "");
     assert!(matches!(&found[..], [one] if one.starts_with("EXTERNAL_AUDIENCE is required")), "{found:?}");
 }
 
 #[test]
-fn a_provider_needs_its_settings_and_takes_one_of_two() {
+fn an_sms_provider_needs_exactly_one_of_two_settings() {
     let webhook = |token, hmac| {
         let url = "https://sms.example";
         let variables = [("SMS_PROVIDERS", "webhook"), ("SMS_WEBHOOK_URL", url)];
@@ -168,7 +168,7 @@ fn a_provider_is_listed_once() {
 }
 
 #[test]
-fn secrets_stand_neither_in_what_is_shown_nor_in_problems() {
+fn secrets_are_redacted_in_shown_settings_and_problems() {
     let secrets = [
         ("DATABASE_URL", "postgres://app:hunter2@db.example/devices"),
         ("OTP_SECRET", "hunter2-otp"),
@@ -187,7 +187,7 @@ fn secrets_stand_neither_in_what_is_shown_nor_in_problems() {
     }
     assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
 
-    // Now with a fault in each.
+    // The same with an invalid character in each.
     let spoilt: Vec<(&str, String)> =
         secrets.iter().map(|(name, secret)| (*name, format!("\u{e9} {secret}"))).collect();
     let mut spoilt: Vec<(&str, &str)> = spoilt.iter().map(|(name, secret)| (*name, &**secret)).collect();
@@ -197,7 +197,7 @@ fn secrets_stand_neither_in_what_is_shown_nor_in_problems() {
 }
 
 #[test]
-fn a_pooler_goes_with_postgres_and_without_migrations_at_the_start() {
+fn a_pooler_needs_postgres_and_no_migrations_on_start() {
     let through = ("DATABASE_POOLER", "transaction");
     let postgres = ("DATABASE_URL", "postgres://db.example/devices");
     assert!(load(&[through, postgres, ("MIGRATE_ON_START", "false")]).is_ok());

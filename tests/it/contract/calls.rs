@@ -1,4 +1,4 @@
-//! One well-formed request for each operation, about things that are there.
+//! One well-formed request for each operation, about objects that exist.
 
 use device_management::domain::idempotency::{Claim, Claimed, Run, scope};
 use device_management::domain::person::PartnerId;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::contract::CONTRACT;
 use crate::harness::{Answer, NUMBER, Phone, TestApp, TestClient};
 
-/// A request, ready to be sent by somebody.
+/// A request for any client to send.
 pub(crate) struct Call {
     pub(crate) operation: &'static str,
     pub(crate) method: &'static str,
@@ -20,7 +20,7 @@ impl Call {
         client.send(self.method, &self.path, self.body.clone()).await
     }
 
-    /// Has another run of the partner's hold this idempotency key, with this body.
+    /// Claims this idempotency key for another running request of the partner, with this body.
     pub(crate) async fn claim(&self, app: &TestApp, key: &str, body: &str) {
         let acme = PartnerId::parse("acme").unwrap();
         let run = Run {
@@ -39,13 +39,13 @@ impl Call {
     }
 }
 
-/// What requests can be about: a person with a verified number, one bound device and one pending.
+/// The objects of the requests: a person with a verified number, one bound device and one pending.
 #[derive(Clone)]
 pub(crate) struct Scene {
     pub(crate) device: String,
     pub(crate) key: String,
     pub(crate) challenge: String,
-    /// Meets the challenge.
+    /// Answers the challenge.
     pub(crate) right_signature: String,
 }
 
@@ -61,7 +61,7 @@ impl Scene {
         Self { device: bound.id, key: bound.key_id, challenge, right_signature }
     }
 
-    /// A call for every operation that asks for a token. The key, code and signature in them are new, wrong and wrong.
+    /// A call for every operation that needs a token. Their key is new; their code and signature are wrong.
     pub(crate) fn calls(&self) -> Vec<Call> {
         let Self { device, key, challenge, .. } = self;
         let number = format!("/v1/persons/{PERSON}/mobile_number");
@@ -109,11 +109,11 @@ impl Scene {
         let mut called: Vec<&str> = calls.iter().map(|call| call.operation).collect();
         secured.sort_unstable();
         called.sort_unstable();
-        assert_eq!(called, secured, "one call for each operation of openapi.yaml that asks for a token");
+        assert_eq!(called, secured, "one call for each operation of openapi.yaml that needs a token");
         calls
     }
 
-    /// Everything that the scene's partner can read about it.
+    /// All that the partner of the scene can read.
     pub(crate) async fn state(&self, client: &TestClient) -> Vec<Value> {
         let mut state = Vec::new();
         for call in self.calls().iter().filter(|call| call.method == "GET") {
@@ -125,7 +125,7 @@ impl Scene {
     }
 }
 
-/// A wish for a device with the key of this phone.
+/// The body that requests a device with the key of this phone.
 pub(crate) fn device_wish(person: &str, phone: u32) -> Value {
     json!({"person_id": person, "key_type": "ecdsa-p256", "key": Phone::new(phone).key()})
 }

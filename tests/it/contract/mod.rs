@@ -1,5 +1,5 @@
-//! The service against `openapi.yaml` as a whole: everything that the document promises is seen to happen, and no operation
-//! lets anybody past who has no business there.
+//! The service against `openapi.yaml` as a whole: every documented status occurs, and no operation accepts a caller
+//! without a token or of another partner.
 
 pub(crate) mod calls;
 mod sweeps;

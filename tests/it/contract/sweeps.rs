@@ -1,15 +1,15 @@
-//! Every operation, tried by somebody without a token and by another partner. Neither gets anywhere, and what they tried it
-//! on stays as it was.
+//! Every operation, called without a valid token and by another partner. All are refused, and the objects stay
+//! unchanged.
 
 use super::calls::{PERSON, Scene};
 use crate::harness::{TestApp, on_both_databases};
 
-on_both_databases![nobody_gets_in_without_a_token, another_partners_ids_are_not_found];
+on_both_databases![every_secured_operation_needs_a_token, ids_of_another_partner_are_not_found];
 
-/// More often than a challenge forgives: an attempt that counted would show.
+/// More than the failures that a challenge allows: a counted attempt would show.
 const TIMES: usize = 4;
 
-async fn nobody_gets_in_without_a_token(app: TestApp) {
+async fn every_secured_operation_needs_a_token(app: TestApp) {
     let acme = app.partner();
     let scene = Scene::set(&app, &acme).await;
     let (before, sent) = (scene.state(&acme).await, app.outbox().messages().len());
@@ -27,13 +27,14 @@ async fn nobody_gets_in_without_a_token(app: TestApp) {
     acme.answer(&scene.challenge, &scene.right_signature).await.assert_status(204);
 }
 
-async fn another_partners_ids_are_not_found(app: TestApp) {
+async fn ids_of_another_partner_are_not_found(app: TestApp) {
     let (acme, globex) = (app.partner(), app.other_partner());
     let scene = Scene::set(&app, &acme).await;
     let (before, sent) = (scene.state(&acme).await, app.outbox().messages().len());
     for _ in 0..TIMES {
         for call in scene.calls() {
-            // A person is another partner's by name only: theirs is somebody else, and may get a number of their own.
+            // A person's id belongs to its partner: the same id under another partner is another person, who may get a
+            // number.
             let expected = match call.operation {
                 "createMobileNumber" => continue,
                 "listDevices" => 200,
@@ -51,7 +52,7 @@ async fn another_partners_ids_are_not_found(app: TestApp) {
             }
         }
     }
-    // Not even the right answer helps the wrong partner.
+    // The right answer from the wrong partner is not found either.
     globex.answer(&scene.challenge, &scene.right_signature).await.assert_status(404);
     globex.verified_person(PERSON).await;
     globex.delete(&format!("/v1/persons/{PERSON}/mobile_number")).await.assert_status(200);

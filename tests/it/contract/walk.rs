@@ -1,5 +1,5 @@
-//! One walk through everything: each status that `openapi.yaml` documents for an operation is seen at least once, and each
-//! answer on the way fits the document.
+//! Each status that `openapi.yaml` documents for an operation occurs at least once, and each answer conforms to the
+//! document.
 
 use std::collections::BTreeSet;
 
@@ -17,12 +17,12 @@ use crate::harness::{Answer, Broken, Engine, NUMBER, Network, Phone, Start, Test
 
 on_both_databases![every_documented_status_of_every_operation_is_seen];
 
-/// Documented answers that no test in the process can provoke, each with the reason.
+/// Documented answers that no in-process test can cause, each with the reason.
 const UNSEEN: [(&str, u16, &str); 0] = [];
 
 const LIMIT: usize = 4096;
 
-/// A service with an identity provider, whose tokens may lack the scope that ours always have.
+/// The service with an external issuer, whose tokens may lack the scope that the service's own always have.
 struct Bank {
     app: TestApp,
     without_scope: TestClient,
@@ -49,8 +49,8 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
     let acme = app.partner();
     let scene = Scene::set(app, &acme).await;
     let mut walk = Walk::default();
-    walk.see_who_is_refused(&scene, &bank).await;
-    walk.see_bodies_that_are_refused(&scene, &acme).await;
+    walk.see_refused_tokens(&scene, &bank).await;
+    walk.see_refused_bodies(&scene, &acme).await;
     walk.see_a_panic(&scene, &acme, app.broken_replica(Broken::Clock, &[]).await).await;
     walk.see_idempotency_keys(&scene, app).await;
     walk.see_numbers(app, &acme).await;
@@ -58,7 +58,7 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
     walk.see_devices_and_keys(app, &acme, &scene).await;
     walk.see_a_cool_down(&acme).await;
     walk.see_tokens(app).await;
-    walk.see_what_operators_see(app).await;
+    walk.see_operator_routes(app).await;
     app.store().close().await;
     walk.see_an_outage(&scene, app).await;
 
@@ -68,10 +68,10 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
         .flat_map(|operation| operation.statuses().into_iter().map(|status| (operation.id.clone(), status)));
     let unseen: Vec<(String, u16)> = documented.filter(|promise| !walk.seen.contains(promise)).collect();
     let expected: Vec<(String, u16)> = UNSEEN.iter().map(|(id, status, _)| ((*id).to_owned(), *status)).collect();
-    assert_eq!(unseen, expected, "openapi.yaml promises what was not seen");
+    assert_eq!(unseen, expected, "documented statuses that did not occur");
 }
 
-/// Goes on and remembers what it saw.
+/// Sends requests and records which statuses occurred.
 #[derive(Default)]
 struct Walk {
     seen: BTreeSet<(String, u16)>,
@@ -81,7 +81,7 @@ impl Walk {
     fn note(&mut self, method: &str, path: &str, answer: &Answer) {
         let status = answer.status.as_u16();
         let verdict = CONTRACT.check(method, path, status, &answer.headers, &answer.body);
-        if let Some(operation) = verdict.expect("the client has held it against openapi.yaml") {
+        if let Some(operation) = verdict.expect("the test client has checked the answer against openapi.yaml") {
             self.seen.insert((operation.id.clone(), status));
         }
     }
@@ -104,21 +104,21 @@ impl Walk {
         self.note(&method, &path, &answer);
     }
 
-    async fn see_who_is_refused(&mut self, scene: &Scene, bank: &Bank) {
+    async fn see_refused_tokens(&mut self, scene: &Scene, bank: &Bank) {
         for call in scene.calls() {
             self.see_call(&bank.app.stranger(), &call, 401).await;
             self.see_call(&bank.without_scope, &call, 403).await;
         }
     }
 
-    async fn see_bodies_that_are_refused(&mut self, scene: &Scene, acme: &TestClient) {
+    async fn see_refused_bodies(&mut self, scene: &Scene, acme: &TestClient) {
         let mut targets: Vec<(&str, String)> = vec![("POST", "/oauth2/token".into()), ("POST", "/oauth/token".into())];
         let calls = scene.calls();
         targets.extend(calls.iter().filter(|call| call.body.is_some()).map(|call| (call.method, call.path.clone())));
         for (method, path) in targets {
             let request = || Request::builder().method(method).uri(&path);
-            let endless = request().body(Body::from(" ".repeat(LIMIT + 1))).unwrap();
-            self.see_raw(acme, endless, 413).await;
+            let oversized = request().body(Body::from(" ".repeat(LIMIT + 1))).unwrap();
+            self.see_raw(acme, oversized, 413).await;
             let text = request().header("content-type", "text/plain").body(Body::from("{}")).unwrap();
             self.see_raw(acme, text, 415).await;
             let list = request().body(Body::from("[]")).unwrap();
@@ -155,7 +155,7 @@ impl Walk {
             (call.method, call.path, body)
         }));
         for (method, path, body) in requests {
-            // A request id of its own spares the log the broken clock.
+            // With a request id from the client, the request log does not need the broken clock.
             let request = Request::builder().method(method).uri(path).header("x-request-id", "mine");
             self.see_raw(&broken, request.body(body).unwrap(), 500).await;
         }
@@ -197,7 +197,7 @@ impl Walk {
         self.see(acme, "GET", &path, None, 404).await;
         self.see(acme, "PUT", &path, signature(&Phone::new(2).sign("late")), 404).await;
 
-        // Another person binds the key while the challenge waits.
+        // Another person binds the key while the challenge is open.
         acme.verified_person("eve").await;
         let late = acme.ask_for_device("eve", &Phone::new(5)).await.id;
         let signed = Phone::new(5).sign(&app.outbox().last().code());
@@ -207,7 +207,7 @@ impl Walk {
 
     async fn see_devices_and_keys(&mut self, app: &TestApp, acme: &TestClient, scene: &Scene) {
         let devices = "/v1/mfa/devices";
-        self.see(acme, "POST", devices, Some(device_wish("nobody", 9)), 400).await;
+        self.see(acme, "POST", devices, Some(device_wish("unknown", 9)), 400).await;
         self.see(acme, "POST", devices, Some(device_wish(PERSON, 1)), 409).await;
         self.see(acme, "POST", devices, Some(device_wish(PERSON, 9)), 202).await;
         app.network(Network::Rejects);
@@ -271,7 +271,7 @@ impl Walk {
         }
     }
 
-    async fn see_what_operators_see(&mut self, app: &TestApp) {
+    async fn see_operator_routes(&mut self, app: &TestApp) {
         let paths = ["/healthz", "/readyz", "/openapi.yaml", "/docs", "/docs/swagger-ui.css", "/docs/index.css"];
         for path in paths {
             self.see(&app.stranger(), "GET", path, None, 200).await;

@@ -1,4 +1,5 @@
-//! What goes wrong before any use case runs: routes, methods, media types, sizes; and the id that every answer carries.
+//! Errors before a use case runs: routes, methods, media types, body sizes. And the request id that every answer
+//! carries.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -9,7 +10,7 @@ use crate::harness::{Answer, Engine, NUMBER, Phone, TestApp};
 const DEVICES: &str = "/v1/mfa/devices";
 
 #[tokio::test]
-async fn an_unknown_route_is_not_found_with_or_without_a_token() {
+async fn an_unknown_route_is_404_with_or_without_a_token() {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     for path in
         ["/", "/v1", "/v1/mfa", "/v2/mfa/devices", "/v1/mfa/devices/", "//v1/mfa/devices", "/v1/persons/a", "/metrics"]
@@ -23,7 +24,7 @@ async fn an_unknown_route_is_not_found_with_or_without_a_token() {
 }
 
 #[tokio::test]
-async fn a_known_route_names_its_methods() {
+async fn an_unknown_method_is_405_with_the_allowed_methods() {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     for (path, allowed) in [
         (DEVICES, "GET HEAD POST"),
@@ -54,7 +55,7 @@ async fn a_known_route_names_its_methods() {
 }
 
 #[tokio::test]
-async fn an_error_answers_head_without_a_body() {
+async fn an_answer_to_head_has_no_body() {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     for (client, path, status) in [
         (app.stranger(), DEVICES, 401),
@@ -69,7 +70,7 @@ async fn an_error_answers_head_without_a_body() {
 }
 
 #[tokio::test]
-async fn a_body_may_reach_the_limit_and_not_pass_it() {
+async fn a_body_above_the_size_limit_is_413() {
     let app = TestApp::with(Engine::Sqlite, &[("REQUEST_BODY_LIMIT_BYTES", "2048")]).await;
     let number = "/v1/persons/ada/mobile_number";
     let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()}).to_string();
@@ -93,7 +94,7 @@ async fn a_body_may_reach_the_limit_and_not_pass_it() {
 }
 
 #[tokio::test]
-async fn a_body_without_a_media_type_counts_as_json_and_another_one_is_refused() {
+async fn a_body_without_a_media_type_is_json_and_another_type_is_415() {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     for content_type in [
         None,
@@ -104,7 +105,7 @@ async fn a_body_without_a_media_type_counts_as_json_and_another_one_is_refused()
         Some("application/vnd.api+json"),
     ] {
         let answer = send(&app, "POST", DEVICES, content_type, "{}".into()).await;
-        assert_eq!(answer.status, 400, "{content_type:?} is read and found empty");
+        assert_eq!(answer.status, 400, "{content_type:?} is parsed as an empty object");
         assert_eq!(answer.json()["errors"][0]["source"]["field"], "person_id");
     }
     let detail = "send the body as application/json";
@@ -127,7 +128,7 @@ async fn a_body_without_a_media_type_counts_as_json_and_another_one_is_refused()
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_object_is_one_fault() {
+async fn a_body_that_is_not_a_json_object_is_one_error() {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     for (body, detail) in [
         ("", "the body is not valid JSON (line 1, column 0)"),
@@ -146,7 +147,7 @@ async fn a_body_that_is_no_json_object_is_one_fault() {
 }
 
 #[tokio::test]
-async fn a_sane_request_id_comes_back_and_another_is_replaced() {
+async fn a_valid_request_id_is_echoed_and_another_is_replaced() {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     let longest = "x".repeat(128);
     for id in ["1", "f5ac0b0f-9a4f-4cb5-9d49-61d3b0ee8a3e", "a.b_c:d/e+f=", &longest] {
@@ -161,17 +162,17 @@ async fn a_sane_request_id_comes_back_and_another_is_replaced() {
     {
         for path in ["/healthz", DEVICES, "/nowhere"] {
             let given = with_request_id(&app, path, id).await;
-            uuid::Uuid::try_parse(&given).unwrap_or_else(|_| panic!("{given:?} is ours"));
+            uuid::Uuid::try_parse(&given).unwrap_or_else(|_| panic!("{given:?} is not a UUID"));
             minted.push(given);
         }
     }
     minted.sort_unstable();
     minted.dedup();
-    assert_eq!(minted.len(), 30, "each request has an id of its own");
+    assert_eq!(minted.len(), 30, "each request has its own id");
 }
 
 #[tokio::test]
-async fn no_answer_may_be_kept_or_taken_for_something_else() {
+async fn every_answer_forbids_caching_and_content_sniffing() {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     for path in ["/healthz", DEVICES, "/nowhere", "/docs"] {
         for client in [app.partner(), app.stranger()] {
@@ -191,7 +192,7 @@ async fn send(app: &TestApp, method: &str, path: &str, content_type: Option<&str
     client.request(request.body(body).unwrap()).await
 }
 
-/// The id of the answer. That an error repeats it is what the judge of answers sees to.
+/// The request id of the answer. The contract check of every answer compares it with the id in an error.
 async fn with_request_id(app: &TestApp, path: &str, id: &[u8]) -> String {
     let request = Request::get(path).header("x-request-id", id).body(Body::empty()).unwrap();
     app.stranger().request(request).await.headers["x-request-id"].to_str().unwrap().to_owned()

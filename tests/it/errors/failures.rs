@@ -1,5 +1,5 @@
-//! Our own failures: panics, a provider that hangs, a database that goes away and comes back. Callers learn that it is not
-//! their fault and whether to come again, and nothing else.
+//! Failures of the service: panics, a provider that hangs, an outage of the database. The caller gets 500, or 503 with
+//! `Retry-After`, and no internal detail.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -13,22 +13,22 @@ use crate::harness::{
     on_both_databases,
 };
 
-on_both_databases![a_panic_is_answered_and_nothing_else_suffers, a_missing_table_is_our_fault_and_stays_our_secret];
+on_both_databases![a_panic_is_500_and_other_requests_succeed, a_missing_table_is_500_without_details];
 
 const DEVICES: &str = "/v1/mfa/devices";
-const OUR_FAULT: &str = "something went wrong on our side";
-const COME_AGAIN: &str = "the service is not available right now, please try again";
+const INTERNAL_ERROR: &str = "something went wrong on our side";
+const UNAVAILABLE: &str = "the service is not available right now, please try again";
 
-async fn a_panic_is_answered_and_nothing_else_suffers(app: TestApp) {
+async fn a_panic_is_500_and_other_requests_succeed(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
 
-    // In the handler: whoever brings their own request id is the first to need the clock there.
+    // In the handler: with a request id from the client, the first use of the clock is there.
     let broken = acme.through(app.broken_replica(Broken::Clock, &[]).await);
     for _ in 0..2 {
         let request = Request::get(DEVICES).header("x-request-id", "mine").body(Body::empty()).unwrap();
         let answer = broken.request(request).await;
-        answer.assert_error(500, "generic_error", OUR_FAULT);
+        answer.assert_error(500, "generic_error", INTERNAL_ERROR);
         assert_eq!(answer.headers["x-request-id"], "mine");
     }
 
@@ -36,47 +36,47 @@ async fn a_panic_is_answered_and_nothing_else_suffers(app: TestApp) {
     let broken = acme.through(app.broken_replica(Broken::SmsSender, &[]).await);
     let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
     for _ in 0..2 {
-        broken.post(DEVICES, wish.clone()).await.assert_error(500, "generic_error", OUR_FAULT);
+        broken.post(DEVICES, wish.clone()).await.assert_error(500, "generic_error", INTERNAL_ERROR);
         broken.get(DEVICES).await.assert_status(200);
     }
     acme.bind("ada", &Phone::new(1)).await;
 }
 
-async fn a_missing_table_is_our_fault_and_stays_our_secret(app: TestApp) {
+async fn a_missing_table_is_500_without_details(app: TestApp) {
     let acme = app.partner();
     let url = app.database.url();
     crate::harness::sql::texts(url, "alter table mobile_number rename to elsewhere").await;
-    acme.get("/v1/persons/ada/mobile_number").await.assert_error(500, "generic_error", OUR_FAULT);
+    acme.get("/v1/persons/ada/mobile_number").await.assert_error(500, "generic_error", INTERNAL_ERROR);
     let created = acme.post("/v1/persons/ada/mobile_number", json!({"number": NUMBER})).await;
-    created.assert_error(500, "generic_error", OUR_FAULT);
+    created.assert_error(500, "generic_error", INTERNAL_ERROR);
     acme.get(DEVICES).await.assert_status(200);
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_answered_all_the_same() {
+async fn a_request_past_its_deadline_is_503() {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     let acme = app.partner();
     acme.verified_person("ada").await;
     let hanging = app.broken_replica(Broken::HangingSmsSender, &[("REQUEST_DEADLINE_SECONDS", "1")]).await;
     let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
     let answer = acme.through(hanging).post(DEVICES, wish).await;
-    answer.assert_error(503, "service_unavailable", COME_AGAIN);
+    answer.assert_error(503, "service_unavailable", UNAVAILABLE);
     assert_eq!(answer.headers["retry-after"], "5");
 }
 
 #[tokio::test]
-async fn nothing_is_ready_that_has_been_told_to_stop() {
+async fn a_draining_service_is_not_ready() {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     app.stranger().get("/readyz").await.assert_status(200);
     app.app.draining.store(true, std::sync::atomic::Ordering::Relaxed);
-    app.stranger().get("/readyz").await.assert_error(503, "service_unavailable", COME_AGAIN);
+    app.stranger().get("/readyz").await.assert_error(503, "service_unavailable", UNAVAILABLE);
     app.stranger().get("/healthz").await.assert_status(200);
     app.partner().get(DEVICES).await.assert_status(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_goes_away_and_comes_back_needs_no_restart() {
-    let test = "errors::failures::a_database_that_goes_away_and_comes_back_needs_no_restart";
+async fn the_service_recovers_from_a_database_outage_without_a_restart() {
+    let test = "errors::failures::the_service_recovers_from_a_database_outage_without_a_restart";
     if !can_start_servers_for(test) {
         return;
     }
@@ -105,24 +105,24 @@ async fn a_database_that_goes_away_and_comes_back_needs_no_restart() {
     )
     .into();
     for answer in answers {
-        answer.assert_error(503, "service_unavailable", COME_AGAIN);
+        answer.assert_error(503, "service_unavailable", UNAVAILABLE);
         assert_eq!(answer.headers["retry-after"], "2");
     }
     stranger.get("/healthz").await.assert_status(200);
     stranger.get(DEVICES).await.assert_status(401);
 
     let _server = spawn_blocking(move || server.start_again().map(|()| server)).await.unwrap().unwrap();
-    come_again_until_served(&acme).await;
+    retry_until_served(&acme).await;
     acme.get(&device).await.assert_status(200);
-    // The answer that was lost with the database cost no attempt and had no effect.
+    // The answer during the outage was not counted as a failure and had no effect.
     acme.answer(&asked, &signature).await.assert_status(204);
     app.advance(TimeDelta::seconds(1));
     stranger.get("/readyz").await.assert_status(200);
     acme.get("/v1/persons/bob/mobile_number").await.assert_status(404);
 }
 
-/// Each connection that broke is found out once; the default settings allow ten of them.
-async fn come_again_until_served(client: &TestClient) {
+/// Each broken connection fails one request; the default settings allow ten connections.
+async fn retry_until_served(client: &TestClient) {
     for _ in 0..10 {
         if client.get(DEVICES).await.status == 200 {
             return;

@@ -1,4 +1,4 @@
-//! Errors as callers see them: one envelope, whatever went wrong (docs/api-design.md#errors).
+//! Errors as clients see them, all in one envelope (docs/api-design.md#errors).
 
 mod envelope;
 mod failures;

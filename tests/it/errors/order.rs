@@ -1,4 +1,4 @@
-//! The order in which refusals come that every operation shares ("Which comes first" in `docs/errors.md`).
+//! The order of the checks that all operations share ("Which comes first" in `docs/errors.md`).
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Request};
@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, Request};
 use crate::contract::calls::{Call, Scene};
 use crate::harness::{Answer, Engine, TestApp, TestClient};
 
-/// The faults that a request can have, in the documented order: each with its answer.
+/// The faults that a request can have, in the documented order, each with its status and code.
 const ORDER: [(&str, u16, &str); 7] = [
     ("two hosts", 400, "validation_error"),
     ("no token", 401, "token_required"),
@@ -17,7 +17,7 @@ const ORDER: [(&str, u16, &str); 7] = [
     ("a used idempotency key", 422, "idempotency_key_reused"),
 ];
 
-/// Sends a call with all faults from this one on.
+/// Sends a call with this fault and all later ones.
 async fn send(app: &TestApp, call: &Call, from: usize) -> Answer {
     let has = |fault: &str| ORDER[from..].iter().any(|(name, ..)| *name == fault);
     let body = if has("too large a body") { "x".repeat(4096) } else { "{}".to_owned() };
@@ -46,13 +46,13 @@ async fn send(app: &TestApp, call: &Call, from: usize) -> Answer {
 }
 
 #[tokio::test]
-async fn each_operation_refuses_in_the_documented_order() {
+async fn each_operation_checks_in_the_documented_order() {
     let app = TestApp::with(Engine::Sqlite, &[("REQUEST_BODY_LIMIT_BYTES", "2048")]).await;
     let scene = Scene::set(&app, &app.partner()).await;
     for call in scene.calls().into_iter().filter(|call| call.body.is_some()) {
         let takes_keys = call.method != "DELETE";
         if takes_keys {
-            // Runs for a minute more, with another body.
+            // A running request with another body holds the key for a minute.
             call.claim(&app, "used", "{\"other\": true}").await;
         }
         for (from, (fault, status, code)) in ORDER.into_iter().enumerate() {

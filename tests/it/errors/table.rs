@@ -1,4 +1,4 @@
-//! Every row of the table of errors is given by some request, under its own status and title.
+//! The table of errors: some request causes each row, with the documented status and title.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use crate::harness::contract::CONTRACT;
 use crate::harness::{Answer, Broken, NUMBER, Network, Phone, TestApp, on_both_databases};
 
-on_both_databases![every_row_of_the_table_is_given_by_some_request];
+on_both_databases![some_request_causes_each_row_of_the_table];
 
-/// Given to idempotency keys alone, which have tests of their own.
+/// Errors of idempotency keys, which `tests/it/idempotency` covers.
 const ELSEWHERE: [&str; 2] = ["conflict", "idempotency_key_reused"];
 
 const DEVICES: &str = "/v1/mfa/devices";
 
-async fn every_row_of_the_table_is_given_by_some_request(app: TestApp) {
+async fn some_request_causes_each_row_of_the_table(app: TestApp) {
     let given = provoke_everything(&app).await;
     for row in CONTRACT.error_table() {
         if ELSEWHERE.contains(&&*row.code) {
@@ -28,7 +28,7 @@ async fn every_row_of_the_table_is_given_by_some_request(app: TestApp) {
         assert_eq!(error["id"], answer.headers["x-request-id"].to_str().unwrap());
         assert_eq!(answer.headers["content-type"], "application/json");
     }
-    assert_eq!(given.len() + ELSEWHERE.len(), CONTRACT.error_table().len(), "nothing outside of the table");
+    assert_eq!(given.len() + ELSEWHERE.len(), CONTRACT.error_table().len(), "codes that are not in the table");
 }
 
 /// An answer for each code.
@@ -53,7 +53,7 @@ async fn provoke_everything(app: &TestApp) -> Vec<(&'static str, Answer)> {
             clerk.post("/v1/persons/bob/mobile_number", json!({"number": NUMBER, "verified": true})).await
         }),
         ("not_found", acme.get("/v1/mfa/devices/none").await),
-        ("model_not_found", acme.get("/v1/persons/nobody/mobile_number").await),
+        ("model_not_found", acme.get("/v1/persons/unknown/mobile_number").await),
         ("method_not_allowed", acme.send("PATCH", DEVICES, None).await),
         ("payload_too_large", raw("application/json", vec![b' '; 512 * 1024 + 1]).await),
         ("unsupported_media_type", raw("text/plain", b"{}".to_vec()).await),

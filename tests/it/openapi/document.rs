@@ -1,4 +1,5 @@
-//! `openapi.yaml` keeps its own promises: examples fit their schemas, answers are closed, no code is without its row.
+//! `openapi.yaml` is consistent: examples match their schemas, answers allow no unknown fields, and each error code has
+//! a row in the table.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::contract::{CONTRACT, compile, faults, resolved};
 
 #[test]
-fn every_example_fits_its_own_schema() {
+fn every_example_matches_its_schema() {
     let mut seen = 0;
     let mut wrong = String::new();
     visit(CONTRACT.document(), "", &mut |place, part| {
@@ -21,12 +22,12 @@ fn every_example_fits_its_own_schema() {
         for example in examples {
             seen += 1;
             if let Some(faults) = faults(&compile(CONTRACT.document(), schema), example) {
-                writeln!(wrong, "{place}: {faults}").expect("a string takes everything");
+                writeln!(wrong, "{place}: {faults}").expect("writing to a string cannot fail");
             }
         }
     });
     assert!(wrong.is_empty(), "{wrong}");
-    assert!(seen > 50, "only {seen} examples found: the walk has lost its way");
+    assert!(seen > 50, "only {seen} examples found: the traversal misses some");
 }
 
 #[test]
@@ -39,7 +40,7 @@ fn every_answer_in_json_has_a_schema_and_an_example() {
 }
 
 #[test]
-fn answers_are_closed_and_never_null() {
+fn schemas_of_answers_allow_no_unknown_fields_and_no_null() {
     let mut open = Vec::new();
     for (status, answer) in every_answer() {
         for schema in
@@ -52,11 +53,11 @@ fn answers_are_closed_and_never_null() {
 }
 
 #[test]
-fn an_operation_that_asks_for_a_token_says_what_happens_without() {
+fn secured_operations_document_401_403_500_and_503() {
     for operation in CONTRACT.operations().iter().filter(|operation| operation.secured) {
         let statuses = operation.statuses();
         assert!([401, 403, 500, 503].iter().all(|status| statuses.contains(status)), "{}: {statuses:?}", operation.id);
-        assert!(operation.path.starts_with("/v1/"), "{} asks for a token", operation.path);
+        assert!(operation.path.starts_with("/v1/"), "{} needs a token", operation.path);
     }
     let open: Vec<&str> =
         CONTRACT.operations().iter().filter(|operation| !operation.secured).map(|operation| &*operation.id).collect();
@@ -82,14 +83,14 @@ fn operation_ids_are_unique() {
 }
 
 #[test]
-fn every_link_fills_parameters_that_its_operation_has() {
+fn every_link_sets_the_parameters_of_its_operation() {
     let document = CONTRACT.document();
     let mut seen = 0;
     for (place, answer) in every_answer() {
         for link in answer["links"].as_object().into_iter().flatten().map(|(_, link)| link) {
             seen += 1;
             let target = CONTRACT.operations().iter().find(|operation| link["operationId"] == *operation.id);
-            let target = target.unwrap_or_else(|| panic!("{place}: {link} leads nowhere"));
+            let target = target.unwrap_or_else(|| panic!("{place}: {link} names no operation"));
             let given: BTreeSet<&str> =
                 link["parameters"].as_object().expect("parameters").keys().map(|it| &**it).collect();
             let needed = document["paths"][&target.path]["parameters"].as_array().into_iter().flatten();
@@ -110,7 +111,7 @@ fn the_table_of_errors_has_one_row_for_every_code() {
     assert_eq!(CONTRACT.error_table().len(), codes.len());
 }
 
-/// Calls `look` with every object of the document outside of examples.
+/// Calls `look` with every object of the document, except in examples.
 fn visit(part: &Value, place: &str, look: &mut impl FnMut(&str, &Value)) {
     match part {
         Value::Object(members) => {

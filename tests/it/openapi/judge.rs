@@ -1,4 +1,4 @@
-//! The judge of answers is judged: one that never says no is worth nothing.
+//! Tests of the contract check: it accepts documented answers and refuses each kind of deviation.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 const REQUEST: (&str, &str) = ("x-request-id", "r-1");
 
 #[test]
-fn a_fitting_answer_passes() {
+fn a_documented_answer_passes() {
     assert_eq!(verdict("GET", DEVICE, 200, &[JSON, REQUEST], &device().to_string()), Ok(Some("getDevice")));
     let with_charset = ("content-type", "application/json; charset=utf-8");
     assert_eq!(verdict("GET", DEVICE, 200, &[with_charset, REQUEST], &device().to_string()), Ok(Some("getDevice")));
@@ -89,7 +89,7 @@ fn a_missing_or_malformed_header_is_refused() {
 }
 
 #[test]
-fn a_refusal_needs_the_header_that_says_what_to_do() {
+fn a_refusal_needs_its_documented_header() {
     let unauthorized = errors(401, "token_required", "Token Required");
     refused("GET", DEVICE, 401, &[JSON, REQUEST], &unauthorized, "www-authenticate is missing");
     let challenge = ("www-authenticate", "Bearer");
@@ -122,7 +122,7 @@ fn an_error_that_contradicts_its_answer_is_refused() {
 }
 
 #[test]
-fn an_unknown_path_is_a_404_in_the_envelope() {
+fn an_unknown_path_needs_404_in_the_envelope() {
     let not_found = errors(404, "not_found", "Not Found");
     for path in ["/", "/v2/mfa/devices", "/v1/mfa/devices/", "/v1/mfa/devices/a/b/c", "/v1/persons//mobile_number"] {
         assert_eq!(verdict("GET", path, 404, &[JSON, REQUEST], &not_found), Ok(None), "{path}");
@@ -133,7 +133,7 @@ fn an_unknown_path_is_a_404_in_the_envelope() {
 }
 
 #[test]
-fn an_unknown_method_is_a_405_that_names_the_known_ones() {
+fn an_unknown_method_needs_405_with_the_allowed_methods() {
     let wrong_method = errors(405, "method_not_allowed", "Method Not Allowed");
     let judge = |headers: &[_]| verdict("PATCH", DEVICE, 405, &[&[JSON, REQUEST], headers].concat(), &wrong_method);
     assert_eq!(judge(&[("allow", "GET,HEAD,DELETE")]), Ok(None));
@@ -160,7 +160,7 @@ fn verdict(
 
 #[track_caller]
 fn refused(method: &str, path: &str, status: u16, headers: &[(&str, &str)], body: &str, complaint: &str) {
-    let verdict = verdict(method, path, status, headers, body).expect_err("the judge must refuse this");
+    let verdict = verdict(method, path, status, headers, body).expect_err("the contract check must refuse this");
     assert!(verdict.contains(complaint), "{complaint:?} is not in {verdict:?}");
 }
 

@@ -1,4 +1,4 @@
-//! `openapi.yaml` and the judge that holds answers against it.
+//! `openapi.yaml`, and the contract check that compares every answer with it.
 
 mod document;
 mod judge;

@@ -1,4 +1,4 @@
-//! The primary is lost and its synchronous standby takes over: what was acknowledged is there too.
+//! Failover: the primary fails, its synchronous standby is promoted, and every acknowledged write is there.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use super::{load_on, server};
 use crate::harness::virtual_address::VirtualAddress;
 use crate::harness::{PostgresServer, can_start_servers_for};
 
-/// Enough rounds for everybody to be served by the new primary.
+/// Enough rounds for the new primary to serve every worker.
 const SERVED_AGAIN: usize = 10;
 
-/// A primary that acknowledges a commit only when its standby has it too, and that standby.
+/// A primary with synchronous replication, and its standby.
 async fn pair() -> (PostgresServer, PostgresServer) {
     let primary = server().await;
     let standby = block_in_place(|| primary.standby()).unwrap();
@@ -25,14 +25,14 @@ async fn pair() -> (PostgresServer, PostgresServer) {
     let synchronous = "select exists (select from pg_stat_replication where sync_state = 'sync')
                           and current_setting('synchronous_commit') = 'on'";
     while !sqlx::query_scalar::<_, bool>(synchronous).fetch_one(&mut administrator).await.unwrap() {
-        assert!(Instant::now() < deadline, "the standby does not follow");
+        assert!(Instant::now() < deadline, "the standby does not become synchronous");
     }
     (primary, standby)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_standby_that_takes_over_has_all_that_was_acknowledged() {
-    if !can_start_servers_for("outages::failover::a_standby_that_takes_over_has_all_that_was_acknowledged") {
+async fn a_promoted_standby_has_every_acknowledged_write() {
+    if !can_start_servers_for("outages::failover::a_promoted_standby_has_every_acknowledged_write") {
         return;
     }
     let (primary, mut standby) = pair().await;
@@ -46,10 +46,10 @@ async fn a_standby_that_takes_over_has_all_that_was_acknowledged() {
     report("primary killed, standby promoted", load.end().await, recovery);
 }
 
-/// Nobody tells the service that the old primary is gone: its connections just never answer again.
+/// The old primary closes no connection: those of the service stay open and never answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_to_a_primary_that_never_answers_again_are_given_up() {
-    if !can_start_servers_for("outages::failover::connections_to_a_primary_that_never_answers_again_are_given_up") {
+async fn connections_to_a_frozen_primary_are_abandoned() {
+    if !can_start_servers_for("outages::failover::connections_to_a_frozen_primary_are_abandoned") {
         return;
     }
     let (primary, mut standby) = pair().await;
@@ -63,8 +63,8 @@ async fn connections_to_a_primary_that_never_answers_again_are_given_up() {
     drop(frozen);
 }
 
-/// A commit that waits for a standby is beyond the server's `statement_timeout`. What only reads goes on, as soon as it gets
-/// one of the few connections between two such commits.
+/// `statement_timeout` does not end a commit that waits for a standby. Reads succeed when they get one of the few
+/// connections between two such commits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_synchronous_standby_nothing_is_acknowledged() {
     if !can_start_servers_for("outages::failover::without_its_synchronous_standby_nothing_is_acknowledged") {
@@ -77,5 +77,5 @@ async fn without_its_synchronous_standby_nothing_is_acknowledged() {
     load.readiness().await;
     block_in_place(|| standby.start_again()).unwrap();
     let recovery = load.rounds(SERVED_AGAIN).await;
-    report("synchronous standby away", load.end().await, recovery);
+    report("synchronous standby stopped", load.end().await, recovery);
 }

@@ -1,6 +1,6 @@
-//! What goes wrong once at each step of a use case: a round trip to Postgres is lost, a call of the store is lost, or the
-//! disk under SQLite is full. The answer is the right one or 503; the same request repeated ends where it should; the books
-//! balance, the trail tells what happened, and nothing counts twice.
+//! Fault injection: one fault at each step of a use case. A round trip to Postgres is lost, a call of the store is
+//! lost, or the disk under SQLite is full. The answer is the expected one or 503; a retry succeeds; the tables stay
+//! consistent, the audit trail is complete, and no effect counts twice.
 
 use std::cell::Cell;
 use std::iter::repeat_n;
@@ -14,7 +14,7 @@ use crate::harness::fault::{Moment, Plan};
 use crate::harness::full_disk::{FullDisk, PLENTY};
 use crate::harness::{Engine, TestApp, books};
 
-/// Makes a test with each fault out of each `async fn name(run: &Run<'_>)` in this module.
+/// Makes one test per kind of fault from each `async fn name(run: &Run<'_>)` in the calling module.
 macro_rules! at_every_step {
     (changes: [$($change:ident),* $(,)?], reads: [$($read:ident),* $(,)?] $(,)?) => {
         mod postgres {
@@ -44,11 +44,11 @@ pub(super) use at_every_step;
 /// More steps than any use case takes.
 const STEPS_MAX: usize = 60;
 
-/// What goes wrong.
+/// The fault to inject.
 pub(super) enum Fault {
-    /// One step is lost: before the database hears of it, or after it took effect.
+    /// One step is lost, before it reaches the database or after it took effect.
     Lost(Plan),
-    /// A write finds no room, and so does everything after it.
+    /// A write and all that follow fail because the disk is full.
     Disk(FullDisk),
 }
 
@@ -60,15 +60,15 @@ impl Fault {
         }
     }
 
-    /// Ends it. Whether it was met.
-    pub(super) async fn is_over(&self) -> bool {
+    /// Removes the fault. Whether it occurred.
+    pub(super) async fn end(&self) -> bool {
         match self {
             Self::Lost(plan) => !plan.mend(),
             Self::Disk(disk) => disk.make_room().await,
         }
     }
 
-    /// Whether what was answered 503 may have happened.
+    /// Whether a request that got 503 may have taken effect.
     pub(super) fn may_take_effect(&self, moment: Moment) -> bool {
         matches!(self, Self::Lost(_)) && moment == Moment::After
     }
@@ -82,7 +82,7 @@ pub(super) async fn at_every_statement(test: &str, use_case: impl AsyncFn(&Run))
     let app = TestApp::with(Engine::Postgres, &[]).await;
     let wire = BrokenWire::to(app.database.url()).await;
     let router = app.replica(&[("DATABASE_URL", wire.url()), ("DATABASE_MAX_CONNECTIONS", "1")]).await;
-    until_none_is_met(&app, &router, &Fault::Lost(wire.plan().clone()), use_case).await;
+    until_a_run_meets_no_fault(&app, &router, &Fault::Lost(wire.plan().clone()), use_case).await;
 }
 
 /// Loses each call of the store on SQLite once.
@@ -90,21 +90,22 @@ pub(super) async fn at_every_call(_test: &str, use_case: impl AsyncFn(&Run)) {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     let plan = Plan::default();
     let router = app.replica_with_broken_store(&plan).await;
-    until_none_is_met(&app, &router, &Fault::Lost(plan), use_case).await;
+    until_a_run_meets_no_fault(&app, &router, &Fault::Lost(plan), use_case).await;
 }
 
-/// Has the disk under SQLite run full at each write of a row, before and after the row has changed.
+/// Fills the disk under SQLite at each write of a row, before and after the row has changed.
 pub(super) async fn at_every_write(_test: &str, use_case: impl AsyncFn(&Run)) {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     let fault = Fault::Disk(FullDisk::under(&app.database).await);
     let router = app.replica(&[]).await;
-    until_none_is_met(&app, &router, &fault, use_case).await;
+    until_a_run_meets_no_fault(&app, &router, &fault, use_case).await;
 }
 
-/// Runs a use case until a run meets no fault any more, because all its steps have had theirs.
-async fn until_none_is_met(app: &TestApp, router: &Router, fault: &Fault, use_case: impl AsyncFn(&Run)) {
+/// Runs a use case with the fault at its first step, its second step and so on, until a run has no such step.
+async fn until_a_run_meets_no_fault(app: &TestApp, router: &Router, fault: &Fault, use_case: impl AsyncFn(&Run)) {
     for (moment, first_seed) in [(Moment::Before, 0), (Moment::After, 1000)] {
-        // With room for everything, to know what everything is. Twice: rows that runs share are only there from then on.
+        // The rehearsals run without a fault, to count the writes. Two, because the first also writes the rows that all
+        // runs share.
         let rehearsals = if matches!(fault, Fault::Disk(_)) { 2 } else { 0 };
         let mut faults = 0;
         for (seed, passed) in (first_seed..).zip(repeat_n(PLENTY, rehearsals).chain(0..)) {
@@ -115,21 +116,21 @@ async fn until_none_is_met(app: &TestApp, router: &Router, fault: &Fault, use_ca
                 fault,
                 moment,
                 passed,
-                met: Cell::new(false),
+                hit: Cell::new(false),
                 person: format!("person-{seed}"),
                 seed,
             };
             use_case(&run).await;
             books::assert_balanced(&app.database).await;
-            trail::assert_tells_all(&app.database).await;
-            match (run.met.get(), passed) {
+            trail::assert_complete(&app.database).await;
+            match (run.hit.get(), passed) {
                 (true, _) => faults += 1,
                 (false, PLENTY) => {}
                 (false, _) => break,
             }
-            assert!(faults < STEPS_MAX, "the use case has no end");
+            assert!(faults < STEPS_MAX, "the use case has more than {STEPS_MAX} steps");
         }
-        assert!(faults > 0, "nothing ever went wrong");
+        assert!(faults > 0, "no fault occurred");
     }
-    trail::assert_holds(app).await;
+    trail::assert_verifies(app).await;
 }

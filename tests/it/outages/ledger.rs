@@ -1,4 +1,4 @@
-//! What callers were told during an outage, to be held against the database afterwards.
+//! What was acknowledged to clients during an outage, to be compared with the database afterwards.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use crate::harness::TestDatabase;
 use crate::harness::books;
 use crate::harness::sql::texts;
 
-/// Everything that was acknowledged, and what it took.
+/// All acknowledged changes, with counts and the highest latency.
 #[derive(Default)]
 pub(super) struct Ledger {
-    /// Devices whose right answer got 204, with what became of their wrong answers.
+    /// Devices whose right answer got 204, with their wrong answers.
     pub(super) bound: Vec<Bound>,
     /// Devices whose deletion got 204.
     pub(super) deleted: Vec<String>,
-    /// Stories told to their end.
+    /// Completed rounds.
     pub(super) rounds: usize,
     /// Answers with 503.
     pub(super) refusals: usize,
-    /// The longest that anybody waited for an answer.
+    /// The highest latency of an answer.
     pub(super) slowest: Duration,
 }
 
@@ -26,14 +26,14 @@ pub(super) struct Bound {
     pub(super) id: String,
     /// Wrong answers to its challenge that got 403.
     pub(super) wrong: i64,
-    /// Wrong answers that got 503: nobody knows whether they count.
+    /// Wrong answers that got 503: they may or may not be counted.
     pub(super) uncertain: i64,
-    /// Whether an earlier request for a device got 503, and may have come after all and begun another challenge.
+    /// Whether an earlier request for a device got 503, and may still have begun another challenge.
     pub(super) may_be_superseded: bool,
 }
 
 impl Ledger {
-    /// Holds what was acknowledged against what is there.
+    /// Compares the acknowledged changes with the database.
     pub(super) async fn assert_kept(&self, database: &TestDatabase) {
         let url = database.url();
         let devices = texts(url, "select device_id::text from device").await;

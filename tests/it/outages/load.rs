@@ -1,4 +1,5 @@
-//! A load of mixed requests that goes on through an outage: each request is repeated until it is answered.
+//! A load of mixed requests that continues through an outage: each request is retried until it gets another answer than
+//! 503.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +13,13 @@ use super::ledger::{Bound, Ledger};
 use super::{PATIENCE, SLACK, STORE_DEADLINE};
 use crate::harness::{Answer, NUMBER, Phone, TestApp, TestClient};
 
-/// Partners' back ends that talk to the service at the same time.
+/// Concurrent clients.
 const WORKERS: u32 = 4;
 
-/// The code of every challenge, so that workers need not look for their own SMS.
+/// The code of every challenge, so that workers need not find their own SMS.
 const CODE: &str = "212212";
 
-/// The load and what it was answered.
+/// The running load, and the ledger of its answers.
 pub(super) struct Load {
     pub(super) app: TestApp,
     ledger: watch::Receiver<Ledger>,
@@ -47,7 +48,7 @@ impl Load {
         Self { app, ledger, stop, workers }
     }
 
-    /// Waits for this many more stories to be told to their end, and says how long that took.
+    /// Waits for this many more completed rounds, and returns how long that took.
     pub(super) async fn rounds(&self, more: usize) -> Duration {
         let goal = self.ledger.borrow().rounds + more;
         self.wait_for(|ledger| ledger.rounds >= goal).await
@@ -59,22 +60,22 @@ impl Load {
         self.wait_for(|ledger| ledger.refusals >= goal).await
     }
 
-    /// Waits for what the service calls itself ready by.
+    /// Waits until the readiness check of the store succeeds.
     pub(super) async fn readiness(&self) {
         let ready = async { while self.app.store().ready().await.is_err() {} };
-        tokio::time::timeout(PATIENCE, ready).await.expect("it is ready in time");
+        tokio::time::timeout(PATIENCE, ready).await.expect("the store is ready within PATIENCE");
     }
 
     async fn wait_for(&self, reached: impl FnMut(&Ledger) -> bool) -> Duration {
         let started = Instant::now();
         let mut ledger = self.ledger.clone();
         let outcome = tokio::time::timeout(PATIENCE, ledger.wait_for(reached)).await;
-        outcome.expect("it happens in time").expect("no worker gives up");
+        outcome.expect("the ledger reaches the goal within PATIENCE").expect("no worker stops");
         started.elapsed()
     }
 
-    /// Ends the load, and holds what was acknowledged against the database. Gives how many 503s there were, and the longest
-    /// wait for an answer.
+    /// Ends the load, and compares the acknowledged changes with the database. Returns the number of 503s and the
+    /// highest latency.
     pub(super) async fn end(self) -> (usize, Duration) {
         self.stop.store(true, Ordering::Relaxed);
         for worker in self.workers {
@@ -82,7 +83,7 @@ impl Load {
         }
         let ledger = self.ledger.borrow();
         let (refusals, slowest) = (ledger.refusals, ledger.slowest);
-        assert!(slowest <= STORE_DEADLINE + SLACK, "somebody waited {slowest:?}");
+        assert!(slowest <= STORE_DEADLINE + SLACK, "a request took {slowest:?}");
         assert!(ledger.bound.len() > ledger.deleted.len() && !ledger.deleted.is_empty());
         ledger.assert_kept(&self.app.database).await;
         (refusals, slowest)
@@ -95,7 +96,7 @@ struct Worker {
     report: Arc<watch::Sender<Ledger>>,
 }
 
-/// What was answered at last, and how many 503s came before.
+/// The final answer, and the number of 503s before it.
 struct Outcome {
     answer: Answer,
     refusals: i64,
@@ -108,7 +109,8 @@ impl Outcome {
 }
 
 impl Worker {
-    /// A new person binds a device, with one wrong answer on the way, looks at it, and every second one deletes it.
+    /// A new person binds a device after one wrong answer and reads it; in every second round the device is then
+    /// deleted.
     async fn round(&self, round: u32) {
         let person = format!("person-{}-{round}", self.number);
         let number = json!({"number": NUMBER, "verified": true});
@@ -131,14 +133,14 @@ impl Worker {
         self.report.send_modify(|ledger| ledger.rounds += 1);
     }
 
-    /// Asks for a device until one is bound.
+    /// Requests devices until one is bound.
     async fn bind(&self, person: &str, phone: &Phone) -> String {
         let mut may_be_superseded = false;
         loop {
             let body = json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key()});
             let asked = self.until_answered("POST", "/v1/mfa/devices", Some(body), &[202], &[]).await;
             may_be_superseded |= asked.refusals > 0;
-            // A request that got 503 may come through later and supersede the challenge of one that got 202.
+            // A request that got 503 may take effect later and supersede the challenge of one that got 202.
             let superseded: &[u16] = if may_be_superseded { &[404] } else { &[] };
             let id = asked.answer.json()["id"].as_str().expect("an id").to_owned();
             let challenge = format!("/v1/mfa/challenges/signatures/{id}");
@@ -162,8 +164,8 @@ impl Worker {
         }
     }
 
-    /// Repeats a request until it gets another answer than 503: one of `expected`, or one of `repeated` if an earlier one
-    /// may have taken effect.
+    /// Retries a request until it gets another answer than 503: one of `expected`, or one of `repeated` if an earlier
+    /// attempt may have taken effect.
     async fn until_answered(
         &self,
         method: &str,
@@ -188,7 +190,7 @@ impl Worker {
         }
     }
 
-    /// Sends one request, and notes how long the answer took.
+    /// Sends one request and records its latency.
     async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let started = Instant::now();
         let answer = self.client.send(method, path, body).await;

@@ -1,5 +1,5 @@
-//! The database goes away, in every way that it can, under load and at every step of every use case: each answer is right
-//! or a 503 in time, nothing that was acknowledged is lost, and the service needs no help to recover.
+//! Outages of the database, under load and at every step of every use case: each answer is right or a 503 within the
+//! deadline, no acknowledged write is lost, and the service recovers without a restart.
 
 mod failover;
 mod faults;
@@ -21,7 +21,7 @@ use device_management::store::{DatabaseSettings, DatabaseUrl, migrate};
 use crate::harness::{PostgresServer, TestApp};
 use load::Load;
 
-/// The shortest that can be set, so that the tests do not take longer than they must.
+/// The shortest timeouts that the settings allow, to keep the tests short.
 const SETTINGS: [(&str, &str); 4] = [
     ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "1"),
     ("DATABASE_STATEMENT_TIMEOUT_SECONDS", "1"),
@@ -29,27 +29,27 @@ const SETTINGS: [(&str, &str); 4] = [
     ("SANDBOX_OTP", "212212"),
 ];
 
-/// How long a call of the store may take under these settings: a second for a connection, one for the statement, and one
-/// until we no longer wait for the server to say that it took too long.
+/// The longest that a call of the store may take under these settings: a second to acquire a connection, one for the
+/// statement timeout of the server, and one until the client's own timeout.
 const STORE_DEADLINE: Duration = Duration::from_secs(3);
 
-/// What a machine that does something else at the same time may add.
+/// Allowance for a loaded machine.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// How long a test waits for what must happen.
+/// The longest that a test waits for an expected event.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long a request with a key that does not come back keeps others with that key waiting.
+/// The lease of a claim: how long a lost request blocks others with the same idempotency key.
 const LEASE: TimeDelta = TimeDelta::minutes(1);
 
-/// A server with the tables.
+/// A Postgres server with the migrated schema.
 async fn server() -> PostgresServer {
     let server = PostgresServer::start(&[]).unwrap();
     migrate(&DatabaseSettings::new(DatabaseUrl::parse(&server.url("postgres")).unwrap())).await.unwrap();
     server
 }
 
-/// The service on the server of this URL, at work.
+/// The service on the server at this URL, under load.
 async fn load_on(url: &str) -> Load {
     let load = Load::start(TestApp::at(url, &SETTINGS).await);
     load.rounds(10).await;

@@ -1,4 +1,4 @@
-//! A network that drops what it should carry: nobody is told that a connection is gone.
+//! A network partition: packets are dropped, and neither side learns that the connection is lost.
 
 use std::time::Instant;
 
@@ -7,11 +7,11 @@ use crate::harness::broken_wire::BrokenWire;
 use crate::harness::fault::Moment;
 use crate::harness::{Engine, Phone, TestApp, books};
 
-/// Transactions of the service that stand still.
+/// Transactions of the service that are idle.
 const IDLE: &str = "select count(*) from pg_stat_activity
                      where datname = current_database() and state = 'idle in transaction'";
 
-/// Enough for the transaction to have begun and to hold the person's row, and not enough for it to end.
+/// Round trips after which the transaction has begun and locked the person's row, and has not ended.
 const WITHIN_THE_TRANSACTION: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,14 +37,14 @@ async fn a_transaction_that_lost_its_client_leaves_no_lock_behind() {
         async move { shaky.delete(&device).await }
     });
     while books::count(&app.database, IDLE).await == 0 {
-        assert!(!deletion.is_finished(), "the wire broke outside of the transaction");
+        assert!(!deletion.is_finished(), "the connection broke outside the transaction");
     }
     deletion.await.unwrap().assert_status(503);
     assert!(started.elapsed() < STORE_DEADLINE + SLACK, "the answer took {:?}", started.elapsed());
 
-    // The server ends the transaction by itself.
+    // The server ends the transaction.
     while shaky.delete(&device).await.status == 503 {
-        assert!(started.elapsed() < PATIENCE, "the lock stays for ever");
+        assert!(started.elapsed() < PATIENCE, "the lock is never released");
     }
     shaky.delete(&device).await.assert_status(404);
     assert_eq!(books::count(&app.database, IDLE).await, 0);

@@ -1,4 +1,4 @@
-//! One server that stops, freezes, drops its connections, or starts anew.
+//! One Postgres server that stops, restarts, freezes, or terminates its connections.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use tokio::task::block_in_place;
 use super::{SLACK, load_on, server};
 use crate::harness::can_start_servers_for;
 
-/// So many rounds show that everybody is served again: more than there are workers, and connections.
+/// Enough rounds to show that every worker is served again: more than there are workers and connections.
 const SERVED_AGAIN: usize = 10;
 
-/// How long probes wait at most.
+/// The deadline of a health check.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Past the capture of test output: `docs/operations.md` quotes these.
+/// Writes figures past the capture of test output: `docs/operations.md` quotes them.
 pub(super) fn report(outage: &str, (refusals, slowest): (usize, Duration), recovery: Duration) {
     let figures = format!(
         "{outage}: {refusals} times 503, answered within {slowest:.1?}, {SERVED_AGAIN} rounds {recovery:.1?} after the end\n"
@@ -55,14 +55,14 @@ async fn a_server_that_restarts_under_load_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_freezes_keeps_nobody_waiting_for_ever() {
-    if !can_start_servers_for("outages::postgres_away::a_server_that_freezes_keeps_nobody_waiting_for_ever") {
+async fn requests_to_a_frozen_server_get_503_in_time() {
+    if !can_start_servers_for("outages::postgres_away::requests_to_a_frozen_server_get_503_in_time") {
         return;
     }
     let server = server().await;
     let load = load_on(&server.url("postgres")).await;
     let frozen = server.freeze();
-    // Each worker hits it more than once: first with a connection of before, then without any.
+    // Each worker fails more than once: first on an open connection, then without one.
     load.refusals(12).await;
     for _ in 0..2 {
         let started = Instant::now();
@@ -78,9 +78,8 @@ async fn a_server_that_freezes_keeps_nobody_waiting_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_are_cut_cost_no_more_than_the_requests_on_them() {
-    if !can_start_servers_for("outages::postgres_away::connections_that_are_cut_cost_no_more_than_the_requests_on_them")
-    {
+async fn terminated_connections_fail_only_their_own_requests() {
+    if !can_start_servers_for("outages::postgres_away::terminated_connections_fail_only_their_own_requests") {
         return;
     }
     let server = server().await;

@@ -1,4 +1,4 @@
-//! One run of a use case, about a person of its own, with one fault at most.
+//! One run of a use case for a new person, with at most one fault.
 
 use std::cell::Cell;
 
@@ -11,52 +11,52 @@ use crate::harness::{Answer, Bound, NUMBER, Phone, TestApp, TestClient};
 
 pub(super) struct Run<'a> {
     pub(super) app: &'a TestApp,
-    /// Speaks to the service past the fault.
+    /// A client of a replica without the fault.
     pub(super) acme: TestClient,
-    /// Speaks to a replica that meets the fault.
+    /// A client of the replica with the fault.
     pub(super) shaky: TestClient,
     pub(super) fault: &'a Fault,
     pub(super) moment: Moment,
-    /// How many steps go well before the fault.
+    /// The number of steps that succeed before the fault.
     pub(super) passed: u16,
-    /// Whether there was a step to go wrong.
-    pub(super) met: Cell<bool>,
-    /// Who this run is about: nobody that another run knows.
+    /// Whether the fault occurred.
+    pub(super) hit: Cell<bool>,
+    /// The person of this run, used by no other run.
     pub(super) person: String,
-    /// So that phones differ between runs as well.
+    /// Makes the phones of this run, which differ from those of other runs.
     pub(super) seed: u32,
 }
 
-/// What came of a request under a fault.
+/// The outcome of a request under a fault.
 pub(super) struct Outcome {
     pub(super) answer: Answer,
-    /// How often the effect may be there: once, or once more for an answer that was lost.
+    /// The highest number of effects allowed: one, or two if the first attempt may have taken effect.
     pub(super) effects_max: i64,
 }
 
 impl Run<'_> {
-    /// Sends a request into the fault, and once more when it was answered 503. `right` is what it gets when nothing goes
-    /// wrong, `again` what a repeat may get as well when the first one has taken effect.
+    /// Sends a request into the fault, and once more if it got 503. `right` is the status without a fault, `again` what
+    /// the retry may get instead if the first attempt has taken effect.
     pub(super) async fn send(&self, request: (&str, &str, Option<Value>), right: u16, again: &[u16]) -> Outcome {
         let (method, path, body) = request;
-        let what = self.what(method, path);
+        let context = self.context(method, path);
         self.fault.after(self.passed, self.moment).await;
         let answer = self.shaky.send(method, path, body.clone()).await;
-        self.met.set(self.fault.is_over().await);
+        self.hit.set(self.fault.end().await);
         if answer.status != 503 {
-            assert_eq!(answer.status, right, "{what}");
+            assert_eq!(answer.status, right, "{context}");
             return Outcome { answer, effects_max: 1 };
         }
-        assert!(answer.headers.contains_key("retry-after"), "{what}: 503 without Retry-After");
+        assert!(answer.headers.contains_key("retry-after"), "{context}: 503 without Retry-After");
         let answer = self.shaky.send(method, path, body).await;
         let status = answer.status.as_u16();
         let may_have_happened = self.fault.may_take_effect(self.moment);
-        assert!(status == right || (may_have_happened && again.contains(&status)), "{what}, repeated: {status}");
+        assert!(status == right || (may_have_happened && again.contains(&status)), "{context}, repeated: {status}");
         Outcome { answer, effects_max: if may_have_happened { 2 } else { 1 } }
     }
 
-    /// For whoever reads that a run has failed.
-    pub(super) fn what(&self, method: &str, path: &str) -> String {
+    /// The request and the fault, for assertion messages.
+    pub(super) fn context(&self, method: &str, path: &str) -> String {
         format!("{method} {path}, {:?} step {}", self.moment, self.passed)
     }
 
@@ -92,14 +92,14 @@ impl Run<'_> {
         self.app.outbox().last().code()
     }
 
-    /// A number in the person's row.
+    /// An integer column of the person's row.
     pub(super) async fn count(&self, column: &str) -> i64 {
         let query = format!("select cast({column} as text) from person where person_id = '{}'", self.person);
         texts(self.app.database.url(), &query).await[0].parse().unwrap()
     }
 
-    /// How many events of this outcome tell of the person.
-    pub(super) async fn told(&self, outcome: &str) -> i64 {
+    /// The number of the person's unsealed audit events with this outcome.
+    pub(super) async fn audited(&self, outcome: &str) -> i64 {
         let query = format!(
             "select cast(count(*) as text) from audit_pending where person_id = '{}' and outcome = '{outcome}'",
             self.person

@@ -1,26 +1,27 @@
-//! The trail against the tables: what happened is told once, what did not happen is not told, and the chain holds.
+//! The audit trail against the tables: each change has exactly one event, no event lacks its change, and the chain of
+//! seals verifies.
 
 use device_management::service::AuditCheckpoints;
 
 use crate::audit::verdicts;
 use crate::harness::{TestApp, TestDatabase, books};
 
-/// What must not be, as long as nothing is sealed.
+/// Inconsistencies, each with the query that counts it. Valid while no event is sealed.
 const FAULTS: [(&str, &str); 6] = [
     (
-        "a device was bound, and that is not told once",
+        "a bound device does not have exactly one event",
         "select count(*) from device d
           where (select count(*) from audit_pending a
                   where a.object_id = d.device_id and a.action = 'binding.answered' and a.outcome = 'accepted') <> 1",
     ),
     (
-        "a binding is told that never was",
+        "an event of an accepted binding has no device",
         "select count(*) from audit_pending a
           where a.action = 'binding.answered' and a.outcome = 'accepted'
             and not exists (select 1 from device d where d.device_id = a.object_id)",
     ),
     (
-        "a key was added, and that is not told once, or is told and was not",
+        "a key does not have exactly one event, or an event has no key",
         "select count(*) from (select key_id from device_key
                                 union
                                select key_id from audit_pending
@@ -31,21 +32,21 @@ const FAULTS: [(&str, &str); 6] = [
                     and a.outcome = 'accepted') <> 1",
     ),
     (
-        "a device was deleted, and that is not told once, or is told and was not",
+        "a deleted device does not have exactly one event, or a device that exists has such an event",
         "select count(*) from device d
           where (select count(*) from audit_pending a
                   where a.object_id = d.device_id and a.action = 'device.deleted' and a.outcome = 'accepted')
              <> case when d.deleted_at is null then 0 else 1 end",
     ),
     (
-        "a challenge is open, and that is not told once",
+        "a challenge does not have exactly one event",
         "select count(*) from person p
           where p.binding_id is not null
             and (select count(*) from audit_pending a
                   where a.object_id = p.binding_id and a.action = 'binding.asked' and a.outcome = 'accepted') <> 1",
     ),
     (
-        "a number came or went, and that is not told once, or is told and did not",
+        "the events of a person's number do not add up to the number that is there",
         "select count(*) from (select distinct person_id from audit_pending where action like 'number.%') p
           where (select count(*) from mobile_number n where n.person_id = p.person_id)
              <> (select coalesce(sum(case when a.action = 'number.deleted' then -1 else 1 end), 0)
@@ -55,18 +56,18 @@ const FAULTS: [(&str, &str); 6] = [
     ),
 ];
 
-/// Holds the events against what they tell of.
-pub(crate) async fn assert_tells_all(database: &TestDatabase) {
+/// Compares the events with the tables.
+pub(crate) async fn assert_complete(database: &TestDatabase) {
     for (meaning, statement) in FAULTS {
         assert_eq!(books::count(database, statement).await, 0, "{meaning}");
     }
 }
 
-/// Seals everything, and walks the chain.
-pub(super) async fn assert_holds(app: &TestApp) {
+/// Seals all events and verifies the chain.
+pub(super) async fn assert_verifies(app: &TestApp) {
     let waiting = books::count(&app.database, "select count(*) from audit_pending").await;
     app.app.service.seal_audit_trail().await.unwrap();
     let verdicts = verdicts(app.store(), &AuditCheckpoints::default()).await;
-    let [verdict] = &verdicts[..] else { panic!("the chain of one partner: {verdicts:#?}") };
+    let [verdict] = &verdicts[..] else { panic!("expected the chain of one partner: {verdicts:#?}") };
     assert_eq!((&verdict.faults[..], verdict.events, verdict.waiting), (&[][..], waiting, 0));
 }

@@ -1,4 +1,4 @@
-//! The use cases, with a fault at each of their steps once.
+//! The use cases without an `Idempotency-Key`, with one fault at each of their steps.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::harness::NUMBER;
 at_every_step! {
     changes: [
         a_device_is_asked_for,
-        a_challenge_is_met,
+        a_challenge_is_answered,
         a_wrong_signature_is_counted,
         a_key_is_added,
         a_key_with_a_wrong_signature_is_counted,
@@ -19,7 +19,7 @@ at_every_step! {
         a_number_is_confirmed,
         a_wrong_token_is_counted,
         a_number_is_deleted,
-        a_refusal_is_written_down,
+        a_refusal_is_audited,
     ],
     reads: [devices_are_listed],
 }
@@ -29,13 +29,13 @@ async fn a_device_is_asked_for(run: &Run<'_>) {
     let before = run.app.outbox().messages().len();
     let body = json!({"person_id": run.person, "key_type": "ecdsa-p256", "key": run.phone().key()});
     let asked = run.send(("POST", "/v1/mfa/devices", Some(body)), 202, &[]).await.answer.json();
-    // Whoever got 503 got no SMS: it goes out when the challenge is there.
+    // A request that got 503 sent no SMS: the SMS follows the commit of the challenge.
     assert_eq!(run.app.outbox().messages().len(), before + 1);
     let signature = run.phone().sign(&run.app.outbox().last().code());
     run.acme.answer(asked["id"].as_str().unwrap(), &signature).await.assert_status(204);
 }
 
-async fn a_challenge_is_met(run: &Run<'_>) {
+async fn a_challenge_is_answered(run: &Run<'_>) {
     let (asked, code) = run.challenge().await;
     let path = format!("/v1/mfa/challenges/signatures/{}", asked.id);
     run.send(("PUT", &path, Some(json!({"signature": run.phone().sign(&code)}))), 204, &[]).await;
@@ -52,7 +52,7 @@ async fn a_wrong_signature_is_counted(run: &Run<'_>) {
     let counted = run.count("binding_wrong_signatures").await;
     assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
     assert_eq!(run.count("failures").await, counted);
-    assert_eq!(run.told("wrong").await, counted);
+    assert_eq!(run.audited("wrong").await, counted);
     run.acme.answer(&asked.id, &run.phone().sign(&code)).await.assert_status(204);
 }
 
@@ -71,7 +71,7 @@ async fn a_key_with_a_wrong_signature_is_counted(run: &Run<'_>) {
     let outcome = run.send(("POST", &path, Some(by_itself)), 403, &[]).await;
     let counted = run.count("failures").await;
     assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
-    assert_eq!(run.told("wrong").await, counted);
+    assert_eq!(run.audited("wrong").await, counted);
     let keys = run.acme.get(&path).await.json()[0]["keys"].clone();
     assert_eq!(keys.as_array().map(Vec::len), Some(1));
 }
@@ -120,7 +120,7 @@ async fn a_wrong_token_is_counted(run: &Run<'_>) {
     let outcome = run.send(("POST", &path, Some(json!({"number": NUMBER, "token": wrong}))), 403, &[]).await;
     let counted = run.count("failures").await;
     assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
-    assert_eq!(run.told("wrong").await, counted);
+    assert_eq!(run.audited("wrong").await, counted);
     run.acme.post(&path, json!({"number": NUMBER, "token": token})).await.assert_status(201);
 }
 
@@ -130,9 +130,9 @@ async fn a_number_is_deleted(run: &Run<'_>) {
     run.acme.get(&run.number_path("")).await.assert_status(404);
 }
 
-async fn a_refusal_is_written_down(run: &Run<'_>) {
+async fn a_refusal_is_audited(run: &Run<'_>) {
     let body = json!({"person_id": run.person, "key_type": "ecdsa-p256", "key": run.phone().key()});
     let outcome = run.send(("POST", "/v1/mfa/devices", Some(body)), 400, &[]).await;
-    let told = run.told("no_verified_number").await;
-    assert!((1..=outcome.effects_max).contains(&told), "told {told} times");
+    let audited = run.audited("no_verified_number").await;
+    assert!((1..=outcome.effects_max).contains(&audited), "{audited} audit events");
 }

@@ -1,4 +1,5 @@
-//! Which bearer tokens are believed: ours, unchanged, between their times, and no others. None of this asks the database.
+//! Which bearer tokens are accepted: those that the service issued, unchanged, between `nbf` and `exp`. No check of a
+//! token queries the database.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -27,13 +28,13 @@ async fn tokens_are_checked_without_the_database(app: TestApp) {
         answer.assert_error(401, "invalid_token", INVALID);
     }
     app.stranger().get(DEVICES).await.assert_status(401);
-    // A good token is believed, and what needs no database is answered.
+    // A valid token is accepted, and requests that need no database are answered.
     good.get(&format!("{DEVICES}?page[size]=0")).await.assert_status(400);
     good.get(DEVICES).await.assert_status(503);
 }
 
 #[tokio::test]
-async fn without_a_bearer_token_one_is_asked_for() {
+async fn a_request_without_a_bearer_token_gets_token_required() {
     let app = TestApp::with(Engine::Sqlite, &[]).await;
     let detail = "send an access token: Authorization: Bearer ...";
     app.stranger().get(DEVICES).await.assert_error(401, "token_required", detail);
@@ -45,7 +46,7 @@ async fn without_a_bearer_token_one_is_asked_for() {
 }
 
 #[tokio::test]
-async fn two_authorization_headers_are_no_token() {
+async fn two_authorization_headers_are_refused() {
     let app = app_with_secret().await;
     let token = format!("Bearer {}", own_token(&json!({}), SECRET.as_bytes()));
     let request = Request::get(DEVICES).header("authorization", &token).header("authorization", &token);
@@ -54,7 +55,7 @@ async fn two_authorization_headers_are_no_token() {
 }
 
 #[tokio::test]
-async fn the_schemes_name_may_be_in_any_case() {
+async fn the_scheme_is_case_insensitive() {
     let app = app_with_secret().await;
     let token = own_token(&json!({}), SECRET.as_bytes());
     for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
@@ -65,11 +66,11 @@ async fn the_schemes_name_may_be_in_any_case() {
 }
 
 #[tokio::test]
-async fn a_token_works_from_its_first_to_its_last_second() {
+async fn a_token_works_from_nbf_to_exp() {
     let app = app_with_secret().await;
     let now = now(&app);
     let client = app.with_token(Some(&own_token(&json!({"nbf": now + 40, "exp": now + 60}), SECRET.as_bytes())));
-    // From half a minute before its first second, for replicas whose clock is behind.
+    // From 30 s before `nbf`, for replicas whose clock is behind.
     for (seconds, status) in [(0, 401), (9, 401), (10, 200), (59, 200), (60, 401), (3600, 401)] {
         let moment = now + seconds - self::now(&app);
         app.advance(TimeDelta::seconds(moment));
@@ -78,7 +79,7 @@ async fn a_token_works_from_its_first_to_its_last_second() {
 }
 
 #[tokio::test]
-async fn a_token_that_we_did_not_make_is_refused() {
+async fn a_token_not_issued_by_the_service_is_refused() {
     let app = app_with_secret().await;
     let sign = |message: &[u8]| hs256(SECRET.as_bytes(), message);
     let good = claims(&json!({}));
@@ -91,12 +92,12 @@ async fn a_token_that_we_did_not_make_is_refused() {
     let part = |json: Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
     let forged = part(claims(&json!({"partner": "globex"})));
     for (what, token) in [
-        ("another secret", own_token(&json!({}), b"a secret that somebody else knows!!")),
+        ("another secret", own_token(&json!({}), b"a secret of another service, unknown")),
         ("the sandbox's secret", own_token(&json!({}), b"the sandbox's access-token secret, which is public")),
         ("no secret", own_token(&json!({}), b"")),
         ("alg none", jwt(&json!({"alg": "none"}), &good, |_| Vec::new())),
         ("alg None", jwt(&json!({"alg": "None"}), &good, |_| Vec::new())),
-        ("alg none, signed all the same", jwt(&json!({"alg": "none"}), &good, sign)),
+        ("alg none, but signed", jwt(&json!({"alg": "none"}), &good, sign)),
         ("no alg", jwt(&json!({"typ": "JWT"}), &good, sign)),
         ("a longer hash", jwt(&json!({"alg": "HS512"}), &good, sign)),
         ("an asymmetric algorithm", jwt(&json!({"alg": "RS256"}), &good, sign)),
@@ -104,29 +105,29 @@ async fn a_token_that_we_did_not_make_is_refused() {
         ("two parts", format!("{}.{}", parts[0], parts[1])),
         ("four parts", format!("{valid}.x")),
         ("changed claims", format!("{}.{forged}.{}", parts[0], parts[2])),
-        ("cut short", valid[..valid.len() - 1].to_owned()),
+        ("truncated", valid[..valid.len() - 1].to_owned()),
         ("padded", format!("{valid}=")),
-        ("another issuer", with(json!({"iss": "somebody"}))),
+        ("another issuer", with(json!({"iss": "another"}))),
         ("no issuer", with(json!({"iss": null}))),
-        ("another audience", with(json!({"aud": "somebody"}))),
+        ("another audience", with(json!({"aud": "another"}))),
         ("no audience", with(json!({"aud": null}))),
         ("no exp", with(json!({"exp": null}))),
         ("an exp in words", with(json!({"exp": "tomorrow"}))),
-        ("an exp in digits that are text", with(json!({"exp": "4102444800"}))),
+        ("an exp that is a numeric string", with(json!({"exp": "4102444800"}))),
         ("an exp that is true", with(json!({"exp": true}))),
         ("an exp in a list", with(json!({"exp": [4_102_444_800_i64]}))),
         ("an exp in an object", with(json!({"exp": {}}))),
         ("an nbf in words", with(json!({"nbf": "yesterday"}))),
-        ("an nbf in digits that are text", with(json!({"nbf": "0"}))),
+        ("an nbf that is a numeric string", with(json!({"nbf": "0"}))),
         ("an nbf that is true", with(json!({"nbf": true}))),
         ("an nbf in a list", with(json!({"nbf": [0]}))),
         ("an nbf in an object", with(json!({"nbf": {}}))),
         ("issuers in a list", with(json!({"iss": ["device-management"]}))),
         ("the operator as subject", with(json!({"sub": "operator"}))),
         ("a critical extension", critical(json!(["b64"]))),
-        ("no critical extensions", critical(json!([]))),
-        ("critical extensions that are null", critical(json!(null))),
-        ("critical extensions that are text", critical(json!("exp"))),
+        ("an empty crit", critical(json!([]))),
+        ("a crit that is null", critical(json!(null))),
+        ("a crit that is a string", critical(json!("exp"))),
         ("no nbf", with(json!({"nbf": null}))),
         ("no sub", with(json!({"sub": null}))),
         ("no partner", with(json!({"partner": null}))),
@@ -142,7 +143,7 @@ async fn a_token_that_we_did_not_make_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_secret_before_works_until_that_is_gone() {
+async fn a_token_under_the_previous_secret_works_until_that_is_removed() {
     let rotated = [("TOKEN_SECRET", "the token secret that came after it"), ("TOKEN_SECRET_PREVIOUS", SECRET)];
     let token = own_token(&json!({}), SECRET.as_bytes());
     let app = TestApp::with(Engine::Sqlite, &rotated).await;
@@ -152,7 +153,7 @@ async fn a_token_of_the_secret_before_works_until_that_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn no_garbage_is_a_token_and_none_is_too_strange() {
+async fn random_text_is_refused_as_an_invalid_token() {
     let app = app_with_secret().await;
     let base64url = || "[A-Za-z0-9_-]{0,60}".boxed();
     let json = "\\{\"alg\":\"(HS256|RS256|none|ES256|)\"(,\"kid\":\"[ -~]{0,9}\")?(,\"crit\":\\[\"b64\"\\])?\\}";
@@ -178,12 +179,12 @@ async fn app_with_secret() -> TestApp {
     TestApp::with(Engine::Sqlite, &[("TOKEN_SECRET", SECRET)]).await
 }
 
-/// A token with these claims instead of the usual ones; null leaves one out.
+/// A token with these claims changed; null removes a claim.
 fn own_token(change: &Value, secret: &[u8]) -> String {
     jwt(&json!({"alg": "HS256", "typ": "JWT"}), &claims(change), |message| hs256(secret, message))
 }
 
-/// The claims of our own tokens, valid at the time at which the clocks of tests begin.
+/// The claims of a token that the service issues, valid at the start of the test clock.
 fn claims(change: &Value) -> Value {
     let start = 1_647_615_004; // 2022-03-18T14:50:04Z
     let mut claims = json!({

@@ -1,4 +1,4 @@
-//! A client shows its credentials in one of three ways, and gets a token or a refusal.
+//! The token endpoint: a client sends its credentials in one of three ways, and gets a token or an error of RFC 6749.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -13,17 +13,17 @@ use crate::harness::{Answer, Engine, TestApp, on_both_databases};
 
 on_both_databases![
     basic_credentials_get_a_token_that_opens_the_api,
-    credentials_in_the_form_do_too,
-    the_older_json_form_does_too,
+    credentials_in_the_form_get_a_token,
+    credentials_in_the_older_json_body_get_a_token,
     a_wrong_secret_looks_like_an_unknown_client,
     there_is_one_grant_and_one_scope,
-    nothing_may_come_twice,
+    a_repeated_parameter_is_refused,
     form_encoded_basic_credentials_are_decoded,
-    credentials_that_are_not_form_encoded_text_are_wrong,
+    malformed_form_encoding_is_invalid_client,
     a_parameter_without_a_value_counts_as_not_sent,
     a_client_authenticates_in_one_way,
-    the_older_route_takes_basic_credentials_and_the_grant_in_its_address,
-    a_form_is_a_form_and_json_is_json,
+    the_older_route_takes_basic_credentials_and_the_grant_in_its_query,
+    a_body_is_parsed_by_its_content_type,
 ];
 
 const SANDBOX: Option<(&str, &str)> = Some(("sandbox", "sandbox"));
@@ -37,7 +37,7 @@ async fn basic_credentials_get_a_token_that_opens_the_api(app: TestApp) {
     assert_eq!(answer.headers["cache-control"], "no-store");
     assert_eq!(token.split('.').count(), 3, "a JWT");
 
-    // The sandbox's client may do everything.
+    // The sandbox client has every permission.
     let client = app.with_token(Some(&token));
     client.verified_person("ada").await;
     client.get("/v1/mfa/devices").await.assert_status(200);
@@ -49,7 +49,7 @@ async fn basic_credentials_get_a_token_that_opens_the_api(app: TestApp) {
     }
 }
 
-async fn credentials_in_the_form_do_too(app: TestApp) {
+async fn credentials_in_the_form_get_a_token(app: TestApp) {
     let token = access_token(&ask_for_token(&app, None, &format!("{IN_FORM}&{GRANT}&unknown=1&unknown=2")).await);
     app.with_token(Some(&token)).get("/v1/mfa/devices").await.assert_status(200);
     for half in ["client_id=sandbox", "client_secret=sandbox", ""] {
@@ -57,9 +57,9 @@ async fn credentials_in_the_form_do_too(app: TestApp) {
     }
 }
 
-async fn the_older_json_form_does_too(app: TestApp) {
+async fn credentials_in_the_older_json_body_get_a_token(app: TestApp) {
     let good = json!({"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox"});
-    for extra in [json!({}), json!({"scope": "partners"}), json!({"scope": null, "audience": "anybody"})] {
+    for extra in [json!({}), json!({"scope": "partners"}), json!({"scope": null, "audience": "any"})] {
         let mut body = good.clone();
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         let answer = app.stranger().post("/oauth/token", body).await;
@@ -132,7 +132,7 @@ async fn there_is_one_grant_and_one_scope(app: TestApp) {
     }
 }
 
-async fn nothing_may_come_twice(app: TestApp) {
+async fn a_repeated_parameter_is_refused(app: TestApp) {
     for repeated in [
         format!("{GRANT}&{GRANT}&{IN_FORM}"),
         format!("{GRANT}&scope=partners&scope=partners&{IN_FORM}"),
@@ -158,14 +158,14 @@ async fn form_encoded_basic_credentials_are_decoded(app: TestApp) {
     ] {
         access_token(&ask_for_token(&app, Some((&id, &secret)), GRANT).await);
     }
-    // Encoded once more it is another text, and in a form it is encoded like every value there.
+    // Encoded twice it is another text. In a form it is encoded like every other value.
     let twice = id.replace('-', "%252D");
     assert_refused(&ask_for_token(&app, Some((&twice, secret)), GRANT).await, 401, "invalid_client");
     let form = format!("{GRANT}&client_id={}&client_secret={secret}", id.replace('-', "%2D"));
     access_token(&ask_for_token(&app, None, &form).await);
 }
 
-async fn credentials_that_are_not_form_encoded_text_are_wrong(app: TestApp) {
+async fn malformed_form_encoding_is_invalid_client(app: TestApp) {
     for (id, secret) in [
         ("sandbox%", "sandbox"),
         ("sandbox%2", "sandbox"),
@@ -206,7 +206,7 @@ async fn a_parameter_without_a_value_counts_as_not_sent(app: TestApp) {
 }
 
 async fn a_client_authenticates_in_one_way(app: TestApp) {
-    // Beside the header some clients repeat their id, not their secret, in the form.
+    // Some clients send the header and repeat their id, but not their secret, in the form.
     access_token(&ask_for_token(&app, SANDBOX, &format!("{GRANT}&client_id=sandbox")).await);
     for form in [IN_FORM, "client_secret=sandbox", "client_id=another"] {
         let answer = ask_for_token(&app, SANDBOX, &format!("{GRANT}&{form}")).await;
@@ -221,11 +221,11 @@ async fn a_client_authenticates_in_one_way(app: TestApp) {
     let in_form = || format!("{GRANT}&{IN_FORM}");
     assert_refused(&ask(&[&basic, &basic], GRANT.to_owned()).await, 400, "invalid_request");
     assert_refused(&ask(&["Basic !"], in_form()).await, 400, "invalid_request");
-    // A header of another scheme is for a gateway on the way; the client authenticates in the form.
+    // A header of another scheme is for an API gateway; the client authenticates in the form.
     access_token(&ask(&["Bearer for-the-gateway"], in_form()).await);
 }
 
-async fn the_older_route_takes_basic_credentials_and_the_grant_in_its_address(app: TestApp) {
+async fn the_older_route_takes_basic_credentials_and_the_grant_in_its_query(app: TestApp) {
     let basic = format!("Basic {}", BASE64_STANDARD.encode("%73andbox:sandbox"));
     let ask = async |query: &str, content_type: Option<&str>, body: &str, basic: Option<&str>| {
         let mut request = Request::post(format!("/oauth/token{query}"));
@@ -264,19 +264,19 @@ async fn the_older_route_takes_basic_credentials_and_the_grant_in_its_address(ap
         ("?grant_type=client_credentials&grant_type=client_credentials", "", basic, 400, "invalid_request"),
         (in_query, "", None, 401, "invalid_client"),
         (in_query, in_json, basic, 400, "invalid_request"),
-        // Addresses stand in logs.
+        // No secrets in a query: URLs are logged.
         ("?grant_type=client_credentials&client_id=sandbox&client_secret=sandbox", "", None, 400, "invalid_request"),
         ("?grant_type=client_credentials&client_secret=sandbox", "", basic, 400, "invalid_request"),
     ] {
         assert_refused(&ask(query, None, body, basic).await, status, error);
     }
-    // In the route of RFC 6749 parameters stand in the body and nowhere else.
+    // The route of RFC 6749 takes parameters in the body only.
     let request = Request::post(format!("/oauth2/token{in_query}")).header("authorization", basic.unwrap());
     let answer = app.stranger().request(request.body(Body::empty()).unwrap()).await;
     assert_refused(&answer, 400, "invalid_request");
 }
 
-async fn a_form_is_a_form_and_json_is_json(app: TestApp) {
+async fn a_body_is_parsed_by_its_content_type(app: TestApp) {
     let form = format!("{GRANT}&{IN_FORM}");
     let json =
         json!({"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox"}).to_string();
@@ -314,7 +314,7 @@ async fn without_the_sandbox_its_client_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_token_lives_as_long_as_the_operator_says() {
+async fn the_lifetime_of_a_token_is_a_setting() {
     let app = TestApp::with(Engine::Sqlite, &[("TOKEN_LIFETIME_SECONDS", "60")]).await;
     let answer = ask_for_token(&app, SANDBOX, GRANT).await;
     assert_eq!(answer.json()["expires_in"], 60);

@@ -1,4 +1,4 @@
-//! Clients as the operator makes, rotates and revokes them, and what their secrets are good for.
+//! Clients and their secrets as the operator creates, rotates and revokes them.
 
 use chrono::TimeDelta;
 use device_management::domain::clients::{Permission, Permissions};
@@ -13,12 +13,12 @@ use crate::harness::{Answer, NUMBER, TestApp, on_both_databases};
 
 on_both_databases![
     a_client_acts_for_its_partner_with_its_permissions,
-    a_new_secret_and_the_one_before_overlap,
-    a_third_secret_drops_the_first_at_once,
+    a_new_secret_and_the_previous_one_overlap,
+    a_second_rotation_drops_the_first_secret,
     a_revoked_client_gets_no_more_tokens,
     clients_are_listed_oldest_first,
     no_secret_is_stored,
-    ids_and_secrets_mean_themselves_in_a_form,
+    ids_and_secrets_need_no_form_encoding,
 ];
 
 const DAY: TimeDelta = TimeDelta::days(1);
@@ -40,7 +40,7 @@ async fn a_client_acts_for_its_partner_with_its_permissions(app: TestApp) {
     assert_refused(&ask_for_token(&app, Some(swapped), GRANT).await, 401, "invalid_client");
 }
 
-async fn a_new_secret_and_the_one_before_overlap(app: TestApp) {
+async fn a_new_secret_and_the_previous_one_overlap(app: TestApp) {
     let first = create(&app, "acme", Permissions::default()).await;
     let second = rotate(&app, &first).await;
     assert_ne!(first.secret.expose_secret(), second.secret.expose_secret());
@@ -53,7 +53,7 @@ async fn a_new_secret_and_the_one_before_overlap(app: TestApp) {
     sign_in(&app, &second).await.assert_status(200);
 }
 
-async fn a_third_secret_drops_the_first_at_once(app: TestApp) {
+async fn a_second_rotation_drops_the_first_secret(app: TestApp) {
     let first = create(&app, "acme", Permissions::default()).await;
     let second = rotate(&app, &first).await;
     let third = rotate(&app, &first).await;
@@ -61,7 +61,7 @@ async fn a_third_secret_drops_the_first_at_once(app: TestApp) {
     for secret in [&second, &third] {
         sign_in(&app, secret).await.assert_status(200);
     }
-    // After a leak there is no overlap to wait for.
+    // After a leak the operator rotates without an overlap.
     let fourth = registry(&app).rotate(&first.client_id, TimeDelta::zero()).await.unwrap().unwrap();
     for secret in [&second, &third] {
         assert_refused(&sign_in(&app, secret).await, 401, "invalid_client");
@@ -79,12 +79,12 @@ async fn a_revoked_client_gets_no_more_tokens(app: TestApp) {
     }
     sign_in(&app, &other).await.assert_status(200);
 
-    // Revoked is revoked: neither a second time nor back again.
+    // A revoked client can be neither revoked again nor rotated.
     assert!(!registry(&app).revoke(&client.client_id).await.unwrap());
     assert!(registry(&app).rotate(&client.client_id, DAY).await.unwrap().is_none());
     assert_refused(&sign_in(&app, &rotated).await, 401, "invalid_client");
-    assert!(!registry(&app).revoke("nobody").await.unwrap());
-    assert!(registry(&app).rotate("nobody", DAY).await.unwrap().is_none());
+    assert!(!registry(&app).revoke("unknown").await.unwrap());
+    assert!(registry(&app).rotate("unknown", DAY).await.unwrap().is_none());
 }
 
 async fn clients_are_listed_oldest_first(app: TestApp) {
@@ -106,16 +106,15 @@ async fn no_secret_is_stored(app: TestApp) {
     let first = create(&app, "acme", Permissions::default()).await;
     let second = rotate(&app, &first).await;
     let stored = everything(&app.database).await;
-    assert!(stored.contains(&first.client_id), "the look into the database sees clients");
+    assert!(stored.contains(&first.client_id), "the dump of the database contains clients");
     for secret in [&first, &second] {
         let secret = secret.secret.expose_secret();
         assert!(!stored.contains(secret) && !stored.contains(&hex::encode(secret)));
     }
 }
 
-/// Clients that encode their credentials (RFC 6749 section 2.3.1) and clients that do not are both right: decoding changes
-/// nothing.
-async fn ids_and_secrets_mean_themselves_in_a_form(app: TestApp) {
+/// Clients may encode their credentials (RFC 6749 section 2.3.1) or not: decoding changes nothing.
+async fn ids_and_secrets_need_no_form_encoding(app: TestApp) {
     for _ in 0..20 {
         let client = create(&app, "acme", Permissions::default()).await;
         let rotated = rotate(&app, &client).await;
@@ -136,7 +135,7 @@ pub(super) async fn create(app: &TestApp, partner: &str, permissions: Permission
 }
 
 async fn rotate(app: &TestApp, client: &NewSecret) -> NewSecret {
-    registry(app).rotate(&client.client_id, DAY).await.unwrap().expect("the client is there")
+    registry(app).rotate(&client.client_id, DAY).await.unwrap().expect("the client exists")
 }
 
 async fn sign_in(app: &TestApp, client: &NewSecret) -> Answer {

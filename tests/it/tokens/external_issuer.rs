@@ -1,5 +1,5 @@
-//! Tokens of a company's own identity provider. It is asked for its keys in the background, at most once in ten seconds;
-//! nothing of this asks the database.
+//! Tokens of an external issuer, the identity provider of the operator's company. Its keys are fetched in the
+//! background, at most once in ten seconds. No check of a token queries the database.
 
 use chrono::TimeDelta;
 use device_management::background::{Background, token_duties};
@@ -13,31 +13,31 @@ const DEVICES: &str = "/v1/mfa/devices";
 const INVALID: &str = "the access token is invalid or expired";
 
 #[tokio::test]
-async fn tokens_of_both_usual_kinds_of_key_are_believed() {
+async fn tokens_signed_with_rsa_and_ec_keys_are_accepted() {
     let (rsa, ec) = (IssuerKey::rsa("rsa"), IssuerKey::ec("ec", 1));
     let (app, provider) = app_that_trusts(&[&rsa, &ec]).await;
     for key in [&rsa, &ec] {
         let client = app.with_token(Some(&key.token(&claims(&app, &provider, &json!({})))));
         client.get(DEVICES).await.assert_status(200);
     }
-    assert_eq!(provider.times_asked().await, 1, "one look at the keys is enough for both");
-    // Our own tokens go on working beside them.
+    assert_eq!(provider.times_asked().await, 1, "one fetch covers both keys");
+    // The service's own tokens still work.
     app.partner().get(DEVICES).await.assert_status(200);
 }
 
 #[tokio::test]
-async fn the_keys_are_found_through_the_issuers_own_description() {
+async fn the_keys_are_found_through_the_issuers_discovery_document() {
     let key = IssuerKey::ec("ec", 1);
     let provider = IdentityProvider::with(&[&key]).await;
     let settings = [("EXTERNAL_ISSUER", provider.issuer()), ("EXTERNAL_AUDIENCE", AUDIENCE.to_owned())];
     let app = app_with(&settings).await;
     let token = key.token(&claims(&app, &provider, &json!({})));
     app.with_token(Some(&token)).get(DEVICES).await.assert_status(200);
-    assert_eq!(provider.times_asked().await, 2, "the description and the keys");
+    assert_eq!(provider.times_asked().await, 2, "the discovery document and the keys");
 }
 
 #[tokio::test]
-async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
+async fn a_token_with_other_claims_or_another_signature_is_refused() {
     let (key, stranger) = (IssuerKey::ec("ec", 1), IssuerKey::ec("ec", 2));
     let (app, provider) = app_that_trusts(&[&key]).await;
     let now = now(&app);
@@ -51,17 +51,17 @@ async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
         ("other audiences", with(json!({"aud": ["a", "b"]}))),
         ("no audience", with(json!({"aud": null}))),
         ("another issuer", with(json!({"iss": "https://login.example"}))),
-        ("ourselves as issuer", with(json!({"iss": "device-management", "aud": "device-management"}))),
+        ("the service itself as issuer", with(json!({"iss": "device-management", "aud": "device-management"}))),
         ("no issuer", with(json!({"iss": null}))),
         ("no exp", with(json!({"exp": null}))),
         ("issuers in a list", with(json!({"iss": [provider.issuer()]}))),
         ("an exp in words", with(json!({"exp": "2099-01-01"}))),
-        ("an exp in digits that are text", with(json!({"exp": (now + 60).to_string()}))),
+        ("an exp that is a numeric string", with(json!({"exp": (now + 60).to_string()}))),
         ("an exp that is true", with(json!({"exp": true}))),
         ("an exp in a list", with(json!({"exp": [now + 60]}))),
         ("an exp in an object", with(json!({"exp": {"seconds": now + 60}}))),
         ("an nbf in words", with(json!({"nbf": "now"}))),
-        ("an nbf in digits that are text", with(json!({"nbf": now.to_string()}))),
+        ("an nbf that is a numeric string", with(json!({"nbf": now.to_string()}))),
         ("an nbf that is true", with(json!({"nbf": true}))),
         ("an nbf in a list", with(json!({"nbf": [now]}))),
         ("an nbf in an object", with(json!({"nbf": {"seconds": now}}))),
@@ -75,17 +75,17 @@ async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
         ),
         ("the operator as subject", with(json!({"sub": "operator"}))),
         ("a critical extension", with_header(json!({"alg": "ES256", "kid": "ec", "crit": ["b64"], "b64": true}))),
-        ("a critical extension that is not there", with_header(json!({"alg": "ES256", "kid": "ec", "crit": ["exp"]}))),
-        ("no critical extensions", with_header(json!({"alg": "ES256", "kid": "ec", "crit": []}))),
-        ("critical extensions that are null", with_header(json!({"alg": "ES256", "kid": "ec", "crit": null}))),
-        ("critical extensions that are text", with_header(json!({"alg": "ES256", "kid": "ec", "crit": "exp"}))),
+        ("a critical extension that is absent", with_header(json!({"alg": "ES256", "kid": "ec", "crit": ["exp"]}))),
+        ("an empty crit", with_header(json!({"alg": "ES256", "kid": "ec", "crit": []}))),
+        ("a crit that is null", with_header(json!({"alg": "ES256", "kid": "ec", "crit": null}))),
+        ("a crit that is a string", with_header(json!({"alg": "ES256", "kid": "ec", "crit": "exp"}))),
         ("expired", with(json!({"exp": now - 31}))),
         ("not valid yet", with(json!({"nbf": now + 31}))),
         ("no sub", with(json!({"sub": null}))),
         ("a sub that is a number", with(json!({"sub": 7}))),
         ("a sub that is empty", with(json!({"sub": ""}))),
-        ("a sub that no database can hold", with(json!({"sub": "a\u{0}b"}))),
-        ("a sub without an end", with(json!({"sub": "x".repeat(256)}))),
+        ("a sub with a NUL character", with(json!({"sub": "a\u{0}b"}))),
+        ("a sub that is too long", with(json!({"sub": "x".repeat(256)}))),
         ("another key under the same id", stranger.token(&good)),
         ("no key id", with_header(json!({"alg": "ES256"}))),
         ("another algorithm for this key", with_header(json!({"alg": "ES384", "kid": "ec"}))),
@@ -97,7 +97,7 @@ async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
         assert_eq!(answer.status, 401, "{what}");
         answer.assert_error(401, "invalid_token", INVALID);
     }
-    // Clocks of two companies may differ by half a minute, and `aud` may name several services.
+    // Clock skew of 30 s is allowed, and `aud` may name several services.
     for change in
         [json!({"exp": now - 29}), json!({"nbf": now + 30}), json!({"aud": ["other", AUDIENCE]}), json!({"exp": 4e9})]
     {
@@ -106,7 +106,7 @@ async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
 }
 
 #[tokio::test]
-async fn a_public_key_is_no_hmac_secret() {
+async fn a_public_key_is_not_accepted_as_an_hmac_secret() {
     let key = IssuerKey::rsa("rsa");
     let (app, provider) = app_that_trusts(&[&key]).await;
     let own = json!({"iss": "device-management", "aud": "device-management", "permissions": "numbers:assert"});
@@ -117,11 +117,11 @@ async fn a_public_key_is_no_hmac_secret() {
             app.with_token(Some(&token)).get(DEVICES).await.assert_error(401, "invalid_token", INVALID);
         }
     }
-    assert_eq!(provider.times_asked().await, 0, "such a token is not even worth a look at the keys");
+    assert_eq!(provider.times_asked().await, 0, "such a token causes no key fetch");
 }
 
 #[tokio::test]
-async fn a_token_that_grants_nothing_here_is_refused_as_such() {
+async fn a_token_without_scope_or_partner_gets_403() {
     let key = IssuerKey::ec("ec", 1);
     let (app, provider) = app_that_trusts(&[&key]).await;
     let no_scope = "the token does not allow this: its scope lacks `partners`";
@@ -144,7 +144,7 @@ async fn a_token_that_grants_nothing_here_is_refused_as_such() {
 }
 
 #[tokio::test]
-async fn the_claims_say_whose_client_it_is_and_what_it_may_do() {
+async fn claims_set_the_partner_and_the_permissions() {
     let key = IssuerKey::ec("ec", 1);
     let provider = IdentityProvider::with(&[&key]).await;
     let mut settings = settings(&provider).to_vec();
@@ -187,7 +187,7 @@ async fn an_unknown_key_is_looked_up_at_most_once_in_ten_seconds() {
     for _ in 0..3 {
         ask(&forged).await.assert_status(401);
     }
-    assert_eq!(provider.times_asked().await, 1, "it was asked just now");
+    assert_eq!(provider.times_asked().await, 1, "no second fetch within ten seconds");
     for times in 2..4 {
         app.advance(TimeDelta::seconds(9));
         ask(&forged).await.assert_status(401);
@@ -202,7 +202,7 @@ async fn an_unknown_key_is_looked_up_at_most_once_in_ten_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_number_of_forged_tokens_asks_once() {
+async fn concurrent_forged_tokens_cause_one_key_fetch() {
     let key = IssuerKey::ec("ec", 1);
     for breaks_down in [false, true] {
         let (app, provider) = app_that_trusts(&[&key]).await;
@@ -222,7 +222,7 @@ async fn any_number_of_forged_tokens_asks_once() {
         for status in asking {
             assert_eq!(status.await.unwrap(), if breaks_down { 503 } else { 401 });
         }
-        assert_eq!(provider.times_asked().await, 1, "it breaks down: {breaks_down}");
+        assert_eq!(provider.times_asked().await, 1, "the provider breaks down: {breaks_down}");
     }
 }
 
@@ -257,7 +257,7 @@ async fn a_member_of_the_key_set_that_cannot_be_used_is_skipped() {
 }
 
 #[tokio::test]
-async fn keys_of_two_kinds_may_share_their_id() {
+async fn an_rsa_and_an_ec_key_may_share_a_key_id() {
     let (rsa, ec) = (IssuerKey::rsa("shared"), IssuerKey::ec("shared", 1));
     let (app, provider) = app_that_trusts(&[&rsa, &ec]).await;
     for key in [&rsa, &ec] {
@@ -266,14 +266,14 @@ async fn keys_of_two_kinds_may_share_their_id() {
 }
 
 #[tokio::test]
-async fn a_description_of_another_issuer_brings_no_keys() {
+async fn a_discovery_document_of_another_issuer_is_refused() {
     let key = IssuerKey::ec("ec", 1);
     let provider = IdentityProvider::with(&[&key]).await;
     provider.describe_as("https://login.example", &[&key]).await;
     let settings = [("EXTERNAL_ISSUER", provider.issuer()), ("EXTERNAL_AUDIENCE", AUDIENCE.to_owned())];
     let app = app_with(&settings).await;
     app.with_token(Some(&token(&app, &provider, &key))).get(DEVICES).await.assert_status(503);
-    assert_eq!(provider.times_asked().await, 1, "its keys are not even asked for");
+    assert_eq!(provider.times_asked().await, 1, "the keys are not fetched");
 }
 
 #[tokio::test]
@@ -288,7 +288,7 @@ async fn the_keys_are_fetched_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_new_key_works_as_soon_as_it_is_looked_up_and_a_withdrawn_one_stops() {
+async fn a_new_key_works_after_a_lookup_and_a_withdrawn_key_stops_after_a_refresh() {
     let (old, new) = (IssuerKey::rsa("old"), IssuerKey::ec("new", 1));
     let (app, provider) = app_that_trusts(&[&old]).await;
     let (by_old, by_new) = (token(&app, &provider, &old), token(&app, &provider, &new));
@@ -304,7 +304,7 @@ async fn a_new_key_works_as_soon_as_it_is_looked_up_and_a_withdrawn_one_stops() 
     app.app.tokens.refresh_keys().await.unwrap();
     ask(&by_old).await.assert_status(200);
     assert_eq!(provider.times_asked().await, 0, "the keys are fresh");
-    // The background looks whether they are; a token whose key is known waits for nothing.
+    // Keys are refreshed in the background; a token with a known key never waits for a fetch.
     app.advance(TimeDelta::seconds(1));
     ask(&by_old).await.assert_status(200);
     app.app.tokens.refresh_keys().await.unwrap();
@@ -330,10 +330,13 @@ async fn known_keys_outlive_an_outage_of_the_provider() {
     app.advance(TimeDelta::minutes(30));
     for _ in 0..3 {
         ask(&good).await.assert_status(200);
-        assert!(app.app.tokens.refresh_keys().await.is_err(), "its failure is told at each turn, asked or not");
+        assert!(
+            app.app.tokens.refresh_keys().await.is_err(),
+            "each refresh reports the failure, with or without a fetch"
+        );
         ask(&forged).await.assert_status(401);
     }
-    assert_eq!(provider.times_asked().await, 1, "an outage is not made worse");
+    assert_eq!(provider.times_asked().await, 1, "retries are limited during an outage");
     provider.talk_nonsense().await;
     app.advance(TimeDelta::seconds(10));
     assert!(app.app.tokens.refresh_keys().await.is_err());
@@ -346,7 +349,7 @@ async fn known_keys_outlive_an_outage_of_the_provider() {
 }
 
 #[tokio::test]
-async fn without_any_keys_nothing_can_be_said_about_a_token() {
+async fn without_keys_external_tokens_get_503() {
     let key = IssuerKey::ec("ec", 1);
     let (app, provider) = app_that_trusts(&[&key]).await;
     let good = token(&app, &provider, &key);
@@ -360,18 +363,18 @@ async fn without_any_keys_nothing_can_be_said_about_a_token() {
         answer.assert_error(503, "service_unavailable", detail);
         assert_eq!(answer.headers["retry-after"], retry_after);
     }
-    // Our own tokens need nobody's keys.
+    // The service's own tokens do not need the provider's keys.
     app.partner().get(DEVICES).await.assert_status(200);
 
     provider.publish(&[&key]).await;
     ask(&good).await.assert_status(503);
-    assert_eq!(provider.times_asked().await, 0, "it is left alone for ten seconds");
+    assert_eq!(provider.times_asked().await, 0, "no fetch for ten seconds after a failure");
     app.advance(TimeDelta::seconds(3));
     ask(&good).await.assert_status(200);
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_does_not_keep_the_provider_from_being_asked() {
+async fn a_clock_set_back_does_not_block_key_lookups() {
     let key = IssuerKey::ec("ec", 1);
     let (app, provider) = app_that_trusts(&[]).await;
     let by_key = async || app.with_token(Some(&token(&app, &provider, &key))).get(DEVICES).await;
@@ -399,12 +402,12 @@ async fn app_that_trusts(keys: &[&IssuerKey]) -> (TestApp, IdentityProvider) {
     (app_with(&settings(&provider)).await, provider)
 }
 
-/// A good token.
+/// A valid token.
 fn token(app: &TestApp, provider: &IdentityProvider, key: &IssuerKey) -> String {
     key.token(&claims(app, provider, &json!({})))
 }
 
-/// Good claims, but for this change; null leaves one out.
+/// Valid claims with these changed; null removes a claim.
 fn claims(app: &TestApp, provider: &IdentityProvider, change: &Value) -> Value {
     let now = now(app);
     let mut claims = json!({

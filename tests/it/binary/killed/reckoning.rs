@@ -51,7 +51,7 @@ pub(super) async fn assert_right(database: &TestDatabase, accounts: &[Account], 
                    key_id, occurred_at";
     let unseal = format!("insert into audit_pending ({columns}) select {columns} from audit_event");
     execute(database.url(), &unseal).await;
-    trail::assert_tells_all(database).await;
+    trail::assert_complete(database).await;
 
     let tables = Tables(database);
     assert_devices(&tables, accounts).await;
@@ -111,8 +111,8 @@ fn assert_same(what: &str, told: &BTreeSet<Vec<String>>, there: &BTreeSet<Vec<St
     assert!(lost.is_empty() && unknown.is_empty(), "{what}: lost {lost:#?}, never told of {unknown:#?}");
 }
 
-/// Each wrong signature that was answered is written down, and no other but those whose answer was lost; and the counts in
-/// the rows are those of the trail.
+/// Each wrong signature that was answered is written down, and no other but those whose answer was lost; and the counts
+/// in the rows are those of the trail.
 async fn assert_failures(tables: &Tables<'_>, accounts: &[Account]) {
     let columns = ["outcome", "coalesce(person_id, '-')", &tables.hex("object_id")];
     let answers = "audit_pending where action in ('binding.answered', 'key.added') order by occurred_at, event_id";
