@@ -1,5 +1,4 @@
-//! The harness keeps what its users rely on: a schema that is there, databases of one's own, servers that can crash,
-//! processes that are waited for without sleeping.
+//! Tests of the harness: isolated databases, servers that crash and restart, waits for processes without sleeps.
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,14 +10,14 @@ use crate::harness::{
     Engine, PostgresServer, Process, Schema, Start, TestDatabase, can_start_servers_for, on_both_databases,
 };
 
-/// A schema of one table, so that these tests do not depend on the project's own.
+/// A schema of one table, so that these tests do not depend on the service's schema.
 static NOTES: Schema = Schema::new(|url| {
     Box::pin(async move {
         execute(&url, "create table note (text text not null)").await.expect("a valid statement");
     })
 });
 
-/// Two databases of one run.
+/// Two databases of one test.
 struct TwoDatabases(TestDatabase, TestDatabase);
 
 impl Start for TwoDatabases {
@@ -27,26 +26,26 @@ impl Start for TwoDatabases {
     }
 }
 
-on_both_databases![a_row_is_seen_in_its_own_database_alone, a_dropped_database_is_gone];
+on_both_databases![a_row_is_visible_only_in_its_own_database, a_dropped_database_no_longer_exists];
 
-async fn a_row_is_seen_in_its_own_database_alone(TwoDatabases(one, other): TwoDatabases) {
+async fn a_row_is_visible_only_in_its_own_database(TwoDatabases(one, other): TwoDatabases) {
     execute(one.url(), "insert into note (text) values ('here')").await.unwrap();
     assert_eq!(notes(one.url()).await.unwrap(), 1);
     assert_eq!(notes(other.url()).await.unwrap(), 0);
 }
 
-async fn a_dropped_database_is_gone(TwoDatabases(one, other): TwoDatabases) {
+async fn a_dropped_database_no_longer_exists(TwoDatabases(one, other): TwoDatabases) {
     let url = one.url().to_owned();
     drop(one);
-    // The administrator works through its orders one by one: when this database is there, the other one is gone.
+    // The administrator handles its orders in sequence: once this database exists, the other one is dropped.
     let later = NOTES.database(other.engine()).await;
     assert_eq!(notes(later.url()).await.unwrap(), 0);
     notes(&url).await.unwrap_err();
 }
 
 #[tokio::test]
-async fn a_crashed_server_comes_back_with_its_settings_and_rows() {
-    if !can_start_servers_for("harness_works::a_crashed_server_comes_back_with_its_settings_and_rows") {
+async fn a_restarted_server_keeps_its_settings_and_rows() {
+    if !can_start_servers_for("harness_works::a_restarted_server_keeps_its_settings_and_rows") {
         return;
     }
     let mut server = PostgresServer::start(&[("application_name", r"it's a \ test")]).unwrap();
@@ -62,15 +61,15 @@ async fn a_crashed_server_comes_back_with_its_settings_and_rows() {
 }
 
 #[test]
-fn a_server_that_cannot_start_says_why() {
-    if can_start_servers_for("harness_works::a_server_that_cannot_start_says_why") {
+fn a_failed_start_reports_the_reason() {
+    if can_start_servers_for("harness_works::a_failed_start_reports_the_reason") {
         let report = PostgresServer::start(&[("max_connections", "many")]).err().unwrap();
         assert!(report.contains("max_connections"), "{report}");
     }
 }
 
 #[test]
-fn a_process_is_followed_from_its_first_line_to_its_end() {
+fn logs_output_and_exit_code_of_a_process_are_captured() {
     let process = shell("trap 'echo bye >&2; exit 3' TERM; echo data; echo ready >&2; while :; do :; done");
     assert_eq!(process.wait_for_log("read", Duration::from_secs(10)), "ready");
     process.terminate();
@@ -82,24 +81,24 @@ fn a_process_is_followed_from_its_first_line_to_its_end() {
 
 #[test]
 #[should_panic(expected = "no log line with \"ready\"; its log:\nno luck")]
-fn a_process_that_ends_early_is_not_waited_for() {
+fn a_wait_for_a_log_line_fails_when_the_process_ends() {
     shell("echo no luck >&2").wait_for_log("ready", Duration::from_hours(1));
 }
 
 #[test]
 #[should_panic(expected = "the process did not end; its log:\nstill here")]
-fn a_process_that_stays_is_given_up_at_the_deadline() {
+fn a_wait_for_the_end_of_a_process_fails_at_the_deadline() {
     let process = shell("echo still here >&2; exec sleep 60");
     process.wait_for_log("still here", Duration::from_secs(10));
     process.wait(Duration::from_millis(1));
 }
 
-/// A stand-in for the service.
+/// A shell script in place of the service.
 fn shell(script: &str) -> Process {
     Process::start(Command::new("sh").args(["-c", script]))
 }
 
-/// Runs one statement on a connection of its own; the number of rows that it touched.
+/// Runs one statement on a separate connection; returns the number of affected rows.
 async fn execute(url: &str, statement: &str) -> sqlx::Result<u64> {
     let statement = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
     if url.starts_with("sqlite:") {
@@ -113,7 +112,7 @@ async fn execute(url: &str, statement: &str) -> sqlx::Result<u64> {
     }
 }
 
-/// How many notes a database holds.
+/// The number of notes in a database.
 async fn notes(url: &str) -> sqlx::Result<i64> {
     const COUNT: &str = "select count(*) from note";
     if url.starts_with("sqlite:") {

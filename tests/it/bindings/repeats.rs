@@ -68,10 +68,10 @@ async fn another_right_signature_is_no_repeat(app: TestApp) {
     let phone = Phone::new(1);
     let asked = acme.ask_for_device("ada", &phone).await;
     let code = app.outbox().last().code();
-    acme.answer(&asked.id, &phone.sign_anew(&code, 1)).await.assert_status(204);
-    assert_not_open(&acme.answer(&asked.id, &phone.sign_anew(&code, 2)).await, &asked.id);
+    acme.answer(&asked.id, &phone.sign_with_nonce(&code, 1)).await.assert_status(204);
+    assert_not_open(&acme.answer(&asked.id, &phone.sign_with_nonce(&code, 2)).await, &asked.id);
     assert_not_open(&acme.answer(&asked.id, &phone.sign("wrong")).await, &asked.id);
-    acme.answer(&asked.id, &phone.sign_anew(&code, 1)).await.assert_status(204);
+    acme.answer(&asked.id, &phone.sign_with_nonce(&code, 1)).await.assert_status(204);
 }
 
 async fn there_is_no_repeat_for_a_device_that_was_deleted(app: TestApp) {

@@ -1,11 +1,11 @@
-//! Makes and drops the databases of this run on one Postgres server.
+//! Creates and drops the databases of this run on one Postgres server.
 //!
-//! One thread with its own runtime and one connection serves all tests: tests have a runtime each, and a connection
-//! cannot outlive its runtime. So dropping a database is only a message, which is allowed in `Drop`.
+//! One thread with its own runtime and one connection serves all tests: each test has its own runtime, and a connection
+//! cannot outlive its runtime. Dropping a database only sends a message, which is possible in `Drop`.
 //!
-//! On a server that outlives the run nothing may stay behind. Names carry the number of their run, and each run holds
-//! an advisory lock with that number for as long as it lives. What a killed run could not drop (and the template, which
-//! is needed until the very end) goes when the next run starts: it drops the databases of runs whose lock is free.
+//! A run must leave nothing on a server that outlives it. Database names contain the number of their run, and each run
+//! holds an advisory lock with that number while it lives. Every run drops, at its start, the databases of runs whose
+//! lock is free: those of killed runs, and the templates, which a run needs until its end.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc as blocking;
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::random_word;
 
 const PREFIX: &str = "device_management_test_";
-/// First half of the advisory locks' keys, so that they meet no other application's; "test" in ASCII.
+/// First half of the advisory locks' keys, distinct from those of other applications; "test" in ASCII.
 const LOCK_SPACE: i32 = 0x7465_7374;
 
 enum Order {
@@ -26,7 +26,7 @@ enum Order {
     Drop { name: String, done: blocking::Sender<()> },
 }
 
-/// Takes orders from any test.
+/// A handle to the thread. Any test may use it.
 pub(super) struct Administrator {
     orders: mpsc::UnboundedSender<Order>,
     run: i32,
@@ -34,8 +34,9 @@ pub(super) struct Administrator {
 }
 
 impl Administrator {
-    /// Connects, and clears away what dead runs left. Only on a server that is `ours` alone may a copy be made in the way
-    /// that needs a checkpoint: it is twice as fast there, but on a server at work it would hold up everybody.
+    /// Connects, and drops the databases of ended runs. On a server that is `ours`, databases are copied with the
+    /// strategy
+    /// `file_copy`: it is twice as fast there, but its checkpoints would slow down other users of a shared server.
     pub(super) async fn start(server: PgConnectOptions, ours: bool) -> Result<Self, String> {
         let run = i32::from_str_radix(&random_word()[..7], 16).expect("seven hex digits fit");
         let (orders, inbox) = mpsc::unbounded_channel();
@@ -43,15 +44,15 @@ impl Administrator {
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
             runtime.block_on(async {
-                match arrive(&server, run).await {
-                    Ok((connection, can_choose)) => {
+                match connect(&server, run).await {
+                    Ok((connection, has_strategies)) => {
                         if ready.send(Ok(())).is_ok() {
-                            let strategy = if ours && can_choose { " strategy file_copy" } else { "" };
+                            let strategy = if ours && has_strategies { " strategy file_copy" } else { "" };
                             serve(connection, strategy, inbox).await;
                         }
                     }
-                    // If nobody waits for the outcome any more, nobody misses it.
-                    Err(error) => drop(ready.send(Err(format!("no use of the Postgres server for tests: {error}")))),
+                    // A caller that no longer waits does not need the error.
+                    Err(error) => drop(ready.send(Err(format!("cannot use the Postgres server for tests: {error}")))),
                 }
             });
         });
@@ -59,7 +60,7 @@ impl Administrator {
         Ok(Self { orders, run, created: AtomicU32::new(0) })
     }
 
-    /// Makes a database, empty or as a copy of `template`, and returns its name.
+    /// Creates a database, empty or as a copy of `template`, and returns its name.
     pub(super) async fn create(&self, template: Option<&str>) -> String {
         let name = format!("{PREFIX}{:07x}_{}", self.run, self.created.fetch_add(1, Ordering::Relaxed));
         let (done, is_done) = oneshot::channel();
@@ -72,17 +73,17 @@ impl Administrator {
         name
     }
 
-    /// Has a database dropped. Who needs it gone waits on the returned channel.
+    /// Drops a database in the background. The returned channel signals the end.
     pub(super) fn drop(&self, name: &str) -> blocking::Receiver<()> {
         let (done, is_done) = blocking::channel();
-        // An administrator that is gone drops nothing; the next run does.
+        // If the thread has ended, the next run drops the database.
         let _ = self.orders.send(Order::Drop { name: name.to_owned(), done });
         is_done
     }
 }
 
-/// The connection, and whether this server lets one choose how databases are copied.
-async fn arrive(server: &PgConnectOptions, run: i32) -> sqlx::Result<(PgConnection, bool)> {
+/// Connects and cleans up. Returns the connection, and whether `create database` has strategies (Postgres 15).
+async fn connect(server: &PgConnectOptions, run: i32) -> sqlx::Result<(PgConnection, bool)> {
     let mut connection = PgConnection::connect_with(server).await?;
     lock(&mut connection, run).await?;
     let names: Vec<String> =
@@ -103,7 +104,7 @@ async fn arrive(server: &PgConnectOptions, run: i32) -> sqlx::Result<(PgConnecti
     Ok((connection, version >= 150_000))
 }
 
-/// Takes the lock of a run until this connection ends; false when that run lives and has it itself.
+/// Takes the lock of a run until this connection ends; false when that run still holds it.
 async fn lock(connection: &mut PgConnection, run: i32) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_lock($1, $2)").bind(LOCK_SPACE).bind(run).fetch_one(connection).await
 }
@@ -114,11 +115,11 @@ async fn serve(mut connection: PgConnection, strategy: &str, mut inbox: mpsc::Un
             Order::Create { name, template, done } => {
                 let template = template.map(|template| format!(" template {template}{strategy}")).unwrap_or_default();
                 let outcome = run(&mut connection, format!("create database {name}{template}")).await;
-                // A test that gave up waiting has no use for the answer.
+                // A test that no longer waits does not need the outcome.
                 let _ = done.send(outcome);
             }
             Order::Drop { name, done } => {
-                // What cannot be dropped now is the next run's to drop.
+                // If this fails, the next run drops the database.
                 let _ = drop_database(&mut connection, &name).await;
                 let _ = done.send(());
             }
@@ -130,7 +131,7 @@ async fn drop_database(connection: &mut PgConnection, name: &str) -> sqlx::Resul
     run(connection, format!("drop database if exists {name} with (force)")).await
 }
 
-/// Runs a statement whose names were all made here: a database's name cannot be a parameter.
+/// Runs a statement whose names were all generated here: a database name cannot be a bind parameter.
 async fn run(connection: &mut PgConnection, statement: String) -> sqlx::Result<()> {
     connection.execute(AssertSqlSafe(statement)).await.map(drop)
 }

@@ -1,4 +1,5 @@
-//! The whole service on a database of its own, with a clock, randomness and phones that the test steers.
+//! The whole service in this process, on its own database, with a clock, randomness and an SMS outbox that the test
+//! controls.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::outbox::Network;
 use super::surroundings::{ManualClock, RepeatableEntropy};
 use super::{Engine, Outbox, Start, TestClient, TestDatabase};
 
-/// The service in the sandbox, but with codes as random as in production.
+/// The service with the sandbox's settings, but with random codes as in production.
 pub(crate) struct TestApp {
     pub(crate) app: App,
     pub(crate) database: TestDatabase,
@@ -37,13 +38,13 @@ impl Start for TestApp {
 }
 
 impl TestApp {
-    /// With settings besides or instead of the usual ones.
+    /// Starts the service with `settings` added to the usual ones; they win.
     pub(crate) async fn with(engine: Engine, settings: &[(&str, &str)]) -> Self {
         let database = TestDatabase::start(engine).await;
         Self::on(database, settings).await
     }
 
-    /// On a Postgres database that the test itself looks after, and has given its tables.
+    /// Starts the service on a Postgres database that the test manages and has migrated.
     pub(crate) async fn at(url: &str, settings: &[(&str, &str)]) -> Self {
         Self::on(TestDatabase::Own { url: url.to_owned() }, settings).await
     }
@@ -56,17 +57,17 @@ impl TestApp {
         Self { router: api::router(app.clone()), app, database, clock, outbox, replicas: AtomicU64::new(1) }
     }
 
-    /// Another replica: the same database, clock and phones, nothing else in common.
+    /// Another replica: it shares the database, the clock and the outbox, and nothing else.
     pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Router {
         api::router(self.another(settings).await)
     }
 
-    /// The same, for a test that calls what it does by itself.
+    /// The same, for a test that calls the service without HTTP.
     pub(crate) async fn another(&self, settings: &[(&str, &str)]) -> App {
         self.another_on(|store| store, settings).await
     }
 
-    /// Another replica, on what is made of its store.
+    /// Another replica, whose store is replaced by the result of `store`.
     pub(super) async fn another_on(
         &self,
         store: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
@@ -79,7 +80,7 @@ impl TestApp {
         assemble(&config, surroundings).expect("the parts fit together")
     }
 
-    /// The service on parts of the test's choice.
+    /// The service on the given clock, randomness and SMS sender.
     pub(super) async fn assemble(
         url: &str,
         settings: &[(&str, &str)],
@@ -96,8 +97,8 @@ impl TestApp {
     ) -> (Config, Surroundings) {
         let usual = [("DATABASE_URL", url), ("SANDBOX_OTP", "random"), ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "30")];
         let environment: HashMap<&str, &str> = usual.into_iter().chain(settings.iter().copied()).collect();
-        let config = Config::load(&environment.iter().collect(), None).expect("the test's settings are good");
-        let store = connect(&config.database).await.expect("the test's database is there");
+        let config = Config::load(&environment.iter().collect(), None).expect("the test's settings are valid");
+        let store = connect(&config.database).await.expect("the test's database is reachable");
         let sms = sms.filter(|_| !environment.contains_key("SMS_PROVIDERS"));
         (config, Surroundings { store, clock, entropy: Arc::new(entropy), sms })
     }
@@ -115,42 +116,42 @@ impl TestApp {
         &self.outbox
     }
 
-    /// What the SMS network does from now on.
+    /// Sets how the SMS network behaves from now on.
     pub(crate) fn network(&self, network: Network) {
         self.outbox.network(network);
     }
 
-    /// A client of the partner that most tests are about, with every permission.
+    /// A client of the partner that most tests use, with every permission.
     pub(crate) fn partner(&self) -> TestClient {
         self.client("acme", Permissions::all())
     }
 
-    /// A client of a partner that has nothing to do with the first.
+    /// A client of a second partner, with every permission.
     pub(crate) fn other_partner(&self) -> TestClient {
         self.client("globex", Permissions::all())
     }
 
-    /// A client with just these permissions.
+    /// A client with exactly these permissions.
     pub(crate) fn client(&self, partner: &str, permissions: Permissions) -> TestClient {
-        let partner = PartnerId::parse(partner).expect("the test's partner has a good name");
+        let partner = PartnerId::parse(partner).expect("the test's partner id is valid");
         let caller = Caller { client_id: format!("client-of-{partner}"), partner, permissions };
         let token = self.app.tokens.own.issue(&caller, self.clock.now()).token;
         self.with_token(Some(token.expose_secret()))
     }
 
-    /// Somebody without a token.
+    /// A caller without a token.
     pub(crate) fn stranger(&self) -> TestClient {
         self.with_token(None)
     }
 
-    /// Somebody with this token.
+    /// A caller with this token.
     pub(crate) fn with_token(&self, token: Option<&str>) -> TestClient {
         TestClient { router: self.router.clone(), outbox: self.outbox.clone(), token: token.map(str::to_owned) }
     }
 }
 
 impl TestClient {
-    /// The same client talking to another replica.
+    /// The same client, sending its requests to another replica.
     pub(crate) fn through(&self, router: Router) -> Self {
         Self { router, ..self.clone() }
     }

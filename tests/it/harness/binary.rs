@@ -1,8 +1,8 @@
 //! The real executable, run as an operator runs it: its own process, environment, working folder and ports.
 //!
-//! It gets no variable but those that a test names, and ports that the system picks; its log says which. Waiting is
-//! reading: every wait ends with a line or with the end of the process, at the latest at its deadline. No process
-//! outlives its handle.
+//! Its environment has only the variables that a test sets. The system picks its ports; the harness reads them from the
+//! log. A wait ends at a log line, at the end of the process, or at its deadline; none polls or sleeps for a line. No
+//! process outlives its handle.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -16,10 +16,10 @@ use tempfile::TempDir;
 use super::folder;
 use super::lines::Lines;
 
-/// How long a start may take on a machine that builds something else at the same time.
+/// Timeout of a start, generous for a machine that compiles at the same time.
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The executable with an environment and a working folder, which copies share. What one process leaves in the folder the next one finds.
+/// The executable with an environment and a working folder. Copies share the folder, so files outlive a single process.
 #[derive(Clone)]
 pub(crate) struct Program {
     folder: Arc<TempDir>,
@@ -33,23 +33,23 @@ impl Program {
             .with("METRICS_ADDR", "127.0.0.1:0")
     }
 
-    /// Sets an environment variable; the last word on a name counts.
+    /// Sets an environment variable; the last value wins.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The working folder, where configuration files can be put and the default database appears.
+    /// The working folder, for configuration files and the default database.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Starts the executable with these arguments and waits for nothing.
+    /// Starts the executable with these arguments and does not wait.
     pub(crate) fn start(&self, arguments: &[&str]) -> Process {
         Process::start(&mut self.command(arguments))
     }
 
-    /// How the executable is started with these arguments, for a test that changes that.
+    /// The command that starts the executable with these arguments, for a test that modifies it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_device-management"));
         command.args(arguments).current_dir(self.folder()).env_clear();
@@ -57,12 +57,12 @@ impl Program {
         command
     }
 
-    /// Starts the service, without any argument, and waits until it listens.
+    /// Starts the service without arguments and waits until it listens.
     pub(crate) fn serve(&self) -> Service {
         self.serve_by(&mut self.command(&[]))
     }
 
-    /// The same by a command of the test's own.
+    /// The same with a command that the test has modified.
     pub(crate) fn serve_by(&self, command: &mut Command) -> Service {
         let process = Process::start(command);
         let line = process.wait_for_log("listening", START_DEADLINE);
@@ -71,13 +71,14 @@ impl Program {
     }
 }
 
-/// The socket address that a log line gives for a field, as text (`field=127.0.0.1:1`) or JSON (`"field":"127.0.0.1:1"`).
+/// The socket address that a log line gives for a field, as text (`field=127.0.0.1:1`) or JSON
+/// (`"field":"127.0.0.1:1"`).
 fn address(line: &str, field: &str) -> Option<SocketAddr> {
     let (_, value) = line.split_once(field)?;
     value.trim_start_matches(['"', '=', ':', ' ']).split(['"', ',', ' ', '}']).next()?.parse().ok()
 }
 
-/// A process that listens. Its working folder stays as long as it does.
+/// A process that listens. Its working folder lives as long as it does.
 pub(crate) struct Service {
     process: Process,
     http: SocketAddr,
@@ -86,22 +87,22 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Where connections are accepted.
+    /// The address of the API.
     pub(crate) fn address(&self) -> SocketAddr {
         self.http
     }
 
-    /// Where the interface of the contract is, without a slash at the end.
+    /// The base URL of the API, without a trailing slash.
     pub(crate) fn base_url(&self) -> String {
         format!("http://{}", self.http)
     }
 
-    /// Where connections to the metrics are accepted.
+    /// The address of the metrics listener.
     pub(crate) fn metrics_address(&self) -> SocketAddr {
         self.metrics
     }
 
-    /// Where the metrics are.
+    /// The URL of the metrics.
     pub(crate) fn metrics_url(&self) -> String {
         format!("http://{}/metrics", self.metrics)
     }
@@ -115,9 +116,9 @@ impl Deref for Service {
     }
 }
 
-/// A started process, which dies with this handle.
+/// A started process, killed when this handle drops.
 ///
-/// Its waits block the thread: a test that plays the service's neighbours meanwhile needs a multi-threaded runtime.
+/// Its waits block the thread: a test that runs servers for the process needs a multi-threaded runtime.
 pub(crate) struct Process {
     child: Mutex<Child>,
     logs: Lines,
@@ -133,7 +134,7 @@ impl Process {
         Self { child: Mutex::new(child), logs, output }
     }
 
-    /// By what the system knows it.
+    /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child().id()
     }
@@ -148,22 +149,22 @@ impl Process {
         self.output.so_far()
     }
 
-    /// The reader of the log stalls: the pipe behind it fills up.
+    /// Stops reading the log, so that the pipe fills up.
     pub(crate) fn stall_log_reader(&self) {
         self.logs.stall(true);
     }
 
-    /// The reader of the log goes on.
+    /// Resumes reading the log.
     pub(crate) fn resume_log_reader(&self) {
         self.logs.stall(false);
     }
 
-    /// The reader of the log goes away.
+    /// Closes the pipe of the log.
     pub(crate) fn close_log_reader(&self) {
         self.logs.close();
     }
 
-    /// The exit status, once the process has ended, whether or not its log was read. Nothing when the deadline passes first.
+    /// Waits for the exit status, whether or not the log was read. `None` when the deadline passes first.
     pub(crate) async fn exit_status(&self, deadline: Duration) -> Option<ExitStatus> {
         let ended = async {
             loop {
@@ -176,29 +177,29 @@ impl Process {
         tokio::time::timeout(deadline, ended).await.ok()
     }
 
-    /// The first log line that contains `pattern`, be it there already or yet to come.
+    /// Waits for the first log line that contains `pattern`; it may have been written before the call.
     pub(crate) fn wait_for_log(&self, pattern: &str, deadline: Duration) -> String {
         self.logs.wait_for(pattern, deadline).unwrap_or_else(|| self.give_up(&format!("no log line with {pattern:?}")))
     }
 
-    /// Asks it to end, as an orchestrator does: SIGTERM. Nothing happens when it has ended already.
+    /// Sends SIGTERM, as an orchestrator does. Does nothing when the process has ended already.
     pub(crate) fn terminate(&self) {
         let mut child = self.child();
         if child.try_wait().expect("a child can be asked for its status").is_none() {
             let pid = child.id().to_string();
-            // The standard library cannot send this signal; wherever a shell is, it can.
+            // The standard library cannot send SIGTERM; a shell can.
             let status = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &pid]).status();
-            assert!(status.is_ok_and(|status| status.success()), "process {pid} takes no signal");
+            assert!(status.is_ok_and(|status| status.success()), "cannot signal process {pid}");
         }
     }
 
-    /// Ends it as a crash does, at once and in the middle of whatever it does: SIGKILL.
+    /// Sends SIGKILL, as in a crash, and waits for the end.
     pub(crate) fn kill(&self) {
         let mut child = self.child();
         child.kill().and_then(|()| child.wait()).expect("a child can be killed and waited for");
     }
 
-    /// Waits until it has ended and all that it wrote has been read.
+    /// Waits until the process has ended and all its output has been read.
     pub(crate) fn wait(&self, deadline: Duration) -> ExitStatus {
         let end = Instant::now() + deadline;
         for lines in [&self.logs, &self.output] {
@@ -209,19 +210,19 @@ impl Process {
         self.child().wait().expect("a child can be waited for")
     }
 
-    fn give_up(&self, what: &str) -> ! {
-        panic!("{what}; its log:\n{}\nits output:\n{}", self.logs().join("\n"), self.output().join("\n"))
+    fn give_up(&self, problem: &str) -> ! {
+        panic!("{problem}; its log:\n{}\nits output:\n{}", self.logs().join("\n"), self.output().join("\n"))
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
-        self.child.lock().expect("only a failed test leaves the lock broken")
+        self.child.lock().expect("only a failed test poisons the lock")
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         let child = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // Neither can fail but for a child that has ended and been waited for.
+        // Both fail only for a child that has ended and been waited for.
         let _ = child.kill();
         let _ = child.wait();
     }

@@ -1,13 +1,13 @@
-//! The books: what the tables must agree on, whatever was raced before.
+//! Consistency checks across tables, for use after races.
 //!
-//! Counts that the store keeps beside the rows that they count are what a lost race would break first.
+//! The store keeps counts beside the rows that they count; a race condition would break these counts first.
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, PgConnection};
 
 use super::{Engine, TestDatabase};
 
-/// Rows that must not be there, and what they would mean.
+/// Inconsistencies: the message, and a query that counts the inconsistent rows.
 const FAULTS: [(&str, &str); 6] = [
     (
         "a person's count of devices is not the number of their live devices",
@@ -24,7 +24,7 @@ const FAULTS: [(&str, &str); 6] = [
                                          and d.deleted_at is not null)",
     ),
     (
-        "a live device belongs to nobody",
+        "a live device has no row in person",
         "select count(*) from device d
           where d.deleted_at is null
             and not exists (select 1 from person p where p.partner_id = d.partner_id and p.person_id = d.person_id)",
@@ -37,37 +37,37 @@ const FAULTS: [(&str, &str); 6] = [
                                    and k.deleted_at is null)",
     ),
     (
-        "a key belongs to no device",
+        "a key has no row in device",
         "select count(*) from device_key k
           where not exists (select 1 from device d where d.partner_id = k.partner_id and d.device_id = k.device_id)",
     ),
     (
-        "a device is alive without a key, or deleted with one",
+        "a device is live without a key, or deleted with one",
         "select count(*) from device
           where (deleted_at is null) <> (live_keys > 0)
              or state <> case when deleted_at is null then 'live' else 'deleted' end",
     ),
 ];
 
-/// Holds all rows of the database against each other.
+/// Asserts that no table contradicts another.
 pub(crate) async fn assert_balanced(database: &TestDatabase) {
     for (meaning, statement) in FAULTS {
         assert_eq!(count(database, statement).await, 0, "{meaning}");
     }
 }
 
-/// The one number that a statement gives.
+/// The number that a query returns.
 pub(crate) async fn count(database: &TestDatabase, statement: &'static str) -> i64 {
     let url = database.url();
     let query = match database.engine() {
         Engine::Sqlite => {
-            let mut connection = SqliteConnection::connect(url).await.expect("the test's database is there");
+            let mut connection = SqliteConnection::connect(url).await.expect("the test's database is reachable");
             sqlx::query_scalar(statement).fetch_one(&mut connection).await
         }
         Engine::Postgres | Engine::Distributed => {
-            let mut connection = PgConnection::connect(url).await.expect("the test's database is there");
+            let mut connection = PgConnection::connect(url).await.expect("the test's database is reachable");
             sqlx::query_scalar(statement).fetch_one(&mut connection).await
         }
     };
-    query.expect("the statement gives one number")
+    query.expect("the query returns one number")
 }

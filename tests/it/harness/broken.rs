@@ -1,4 +1,4 @@
-//! Parts that panic or hang: the service must answer all the same, and go on.
+//! Doubles that panic or hang. The service must still answer, and serve later requests.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use device_management::sms::{HandedOver, Sms, SmsError, SmsSender};
 use super::TestApp;
 use super::surroundings::RepeatableEntropy;
 
-/// What a panic in these parts says, and no answer may repeat.
+/// The message of the panics, which no answer may contain.
 const PANIC: &str = "the broken part speaks of secrets";
 
-/// Which part is broken.
+/// The broken part.
 #[derive(Clone, Copy)]
 pub(crate) enum Broken {
-    /// The clock, which every check of a token asks: the handler itself panics.
+    /// The clock, which every token check reads: the handler panics.
     Clock,
-    /// The sender of SMS: a use case panics, after it has written something.
+    /// The SMS sender: a use case panics after its first write.
     SmsSender,
-    /// The sender of SMS again: it never comes back.
+    /// The SMS sender: it never returns.
     HangingSmsSender,
 }
 

@@ -1,5 +1,5 @@
-//! A store that loses one of its calls: before the database hears of it, or after it took effect and before the caller
-//! hears of that. What a broken wire is to Postgres, for SQLite, which has none.
+//! A double of the store that loses one call: before the database receives it, or after its effect and before the
+//! caller has the result. The counterpart of `broken_wire` for SQLite, which has no connection to cut.
 
 use std::any::Any;
 use std::future::pending;
@@ -14,21 +14,21 @@ use super::TestApp;
 use super::fault::{Moment, Plan};
 
 impl TestApp {
-    /// Another replica, whose store loses the call that is planned.
+    /// Another replica, whose store loses the planned call.
     pub(crate) async fn replica_with_broken_store(&self, plan: &Plan) -> Router {
         let broken = |store| Arc::new(BrokenStore { store, plan: plan.clone() }) as _;
         api::router(self.another_on(broken, &[]).await)
     }
 }
 
-/// Its steps are calls.
+/// A step of the plan is a call of the store.
 struct BrokenStore {
     store: Arc<dyn Store>,
     plan: Plan,
 }
 
 impl Intercept for BrokenStore {
-    /// Makes the call on the store behind, unless it is the one to lose.
+    /// Makes the call on the real store, unless it is the planned one.
     async fn intercept<'a, T: Any + Send>(
         &'a self,
         make: impl FnOnce(&'a dyn Store) -> Call<'a, T> + Send,

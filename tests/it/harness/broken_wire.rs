@@ -1,5 +1,5 @@
-//! A wire to Postgres that breaks at the round trip that a test names: before the server hears of it, after it has done
-//! what it was asked and before the client hears of that, or so that neither side learns of the break.
+//! A proxy to Postgres that fails at the round trip that a test names: before the server receives it, after the server
+//! has executed it and before the client has the result, or silently, so that both sides keep their connection open.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,29 +9,29 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use super::fault::{Moment, Plan};
 use super::wire;
 
-/// Its steps are round trips.
+/// A step of the plan is a round trip.
 pub(crate) struct BrokenWire {
     url: String,
     plan: Plan,
 }
 
 impl BrokenWire {
-    /// A wire to the server of this URL, without a fault so far.
+    /// A proxy to the server of this URL, without a planned fault.
     pub(crate) async fn to(url: &str) -> Self {
         let (listener, url, server) = wire::listen_for(url).await;
         let plan = Plan::default();
         let shared = plan.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = wire::connect(&client, &server).await.expect("the server is there");
+                let server = wire::connect(&client, &server).await.expect("the server is reachable");
                 let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
                 let plan = shared.clone();
                 tokio::spawn(async move {
-                    let deaf = AtomicBool::new(false);
+                    let discard = AtomicBool::new(false);
                     // When one direction ends, so does the other.
                     tokio::select! {
-                        _ = ask(from_client, to_server, &plan, &deaf) => {}
-                        _ = answer(from_server, to_client, &deaf) => {}
+                        _ = forward_requests(from_client, to_server, &plan, &discard) => {}
+                        _ = forward_answers(from_server, to_client, &discard) => {}
                     }
                 });
             }
@@ -48,23 +48,28 @@ impl BrokenWire {
     }
 }
 
-/// Passes on what the client asks, until a fault.
-async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, deaf: &AtomicBool) -> std::io::Result<()> {
+/// Forwards the client's messages until a fault.
+async fn forward_requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    plan: &Plan,
+    discard: &AtomicBool,
+) -> std::io::Result<()> {
     wire::pass_startup(&mut from, &mut to).await?;
     let mut held = Vec::new();
     loop {
         let (kind, body) = wire::read_message(&mut from).await?;
-        // What a client sends until its Sync goes out at once, and is lost at once.
+        // Messages until a Sync are sent together, and are lost together.
         if matches!(kind, b'P' | b'B' | b'D' | b'E' | b'C') {
             held.push((kind, body));
             continue;
         }
-        // A Sync alone is the pool trying a connection.
+        // A Sync alone is the pool checking a connection.
         if kind == b'Q' || (kind == b'S' && !held.is_empty()) {
             match plan.begin() {
                 Some(Moment::Before) => return Ok(()),
                 Some(Moment::Silence) => pending().await,
-                Some(Moment::After) => deaf.store(true, Ordering::SeqCst),
+                Some(Moment::After) => discard.store(true, Ordering::SeqCst),
                 None => {}
             }
         }
@@ -75,11 +80,11 @@ async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, deaf:
     }
 }
 
-/// Passes on what the server answers; what comes after a fault only up to its end, and to nobody.
-async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, deaf: &AtomicBool) -> std::io::Result<()> {
+/// Forwards the server's messages. After a fault it discards them and ends with the transaction.
+async fn forward_answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, discard: &AtomicBool) -> std::io::Result<()> {
     loop {
         let (kind, body) = wire::read_message(&mut from).await?;
-        match (deaf.load(Ordering::SeqCst), kind) {
+        match (discard.load(Ordering::SeqCst), kind) {
             (false, _) => wire::write_message(&mut to, kind, &body).await?,
             // ReadyForQuery: the transaction, if there was one, has ended.
             (true, b'Z') => return Ok(()),

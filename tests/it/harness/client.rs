@@ -1,4 +1,4 @@
-//! A partner's back end: sends requests with its token, and holds every answer against `openapi.yaml`.
+//! A partner's back end: sends requests with its token, and checks every answer against `openapi.yaml`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use super::contract::CONTRACT;
 use super::{Outbox, Phone};
 
-/// A number that the phone-number library knows as a mobile one.
+/// A number that the phone-number library classifies as mobile.
 pub(crate) const NUMBER: &str = "+4915112345678";
 
 /// A client of one partner.
@@ -23,7 +23,7 @@ pub(crate) struct TestClient {
     pub(super) token: Option<String>,
 }
 
-/// A device that was bound.
+/// The ids of a device and its key, from the answer to `POST /v1/mfa/devices`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bound {
     pub(crate) id: String,
@@ -56,7 +56,7 @@ impl TestClient {
         self.request(request.expect("the test builds a request")).await
     }
 
-    /// Sends a request as it is, with this client's token unless it has one of its own.
+    /// Sends a request unchanged but for this client's token and a host, where it has none.
     pub(crate) async fn request(&self, mut request: Request<Body>) -> Answer {
         if let Some(token) = &self.token
             && !request.headers().contains_key(header::AUTHORIZATION)
@@ -70,10 +70,10 @@ impl TestClient {
         let (method, path) = (request.method().to_string(), request.uri().to_string());
         let response = self.router.clone().oneshot(request).await.expect("the router always answers");
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.expect("an answer in memory is whole").to_bytes();
+        let body = body.collect().await.expect("an answer in memory is complete").to_bytes();
         let verdict = CONTRACT.check(&method, &path, parts.status.as_u16(), &parts.headers, &body);
         if let Err(fault) = verdict {
-            panic!("{method} {path} answered against openapi.yaml: {fault}");
+            panic!("the answer to {method} {path} does not fit openapi.yaml: {fault}");
         }
         Answer { status: parts.status, headers: parts.headers, body }
     }
@@ -84,7 +84,7 @@ impl TestClient {
         self.post(&path, json!({"number": NUMBER, "verified": true})).await.assert_status(201);
     }
 
-    /// Asks for a device with this phone's key. The code is then the outbox's last.
+    /// Requests a device with this phone's key. The code is then in the outbox's last message.
     pub(crate) async fn ask_for_device(&self, person: &str, phone: &Phone) -> Bound {
         let body = json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key()});
         let answer = self.post("/v1/mfa/devices", body).await;
@@ -111,7 +111,7 @@ fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("{name} in {value}")).to_owned()
 }
 
-/// What came back.
+/// A whole HTTP answer.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -130,7 +130,7 @@ impl Answer {
         self
     }
 
-    /// One error with this status, code and detail.
+    /// Asserts that the answer has this status and exactly one error, with this code and detail.
     #[track_caller]
     pub(crate) fn assert_error(&self, status: u16, code: &str, detail: &str) -> &Self {
         self.assert_status(status);
@@ -140,7 +140,7 @@ impl Answer {
         self
     }
 
-    /// A 400 with exactly these fields at fault, in this order.
+    /// Asserts a 400 with exactly these faults (field, message) in this order.
     #[track_caller]
     pub(crate) fn assert_faults(&self, expected: &[(&str, &str)]) -> &Self {
         self.assert_status(400);

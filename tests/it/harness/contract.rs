@@ -1,9 +1,9 @@
-//! The judge: holds answers of the service against `openapi.yaml`.
+//! Checks the service's answers against `openapi.yaml`.
 //!
-//! An answer passes when its operation documents the status, the required headers are there and well-formed, the content
-//! type is a documented one and the body fits the schema, formats included. An answer that no operation owns passes only
-//! as the 404 of an unknown path or the 405 of an unknown method. Errors must also agree with the document's table of
-//! codes and with their own request id, which no schema can say.
+//! An answer passes when its operation documents the status, the required headers are present and well-formed, the
+//! content type is documented and the body fits the schema, formats included. An answer to an unknown path or method
+//! passes only as a 404 or a 405. Errors must also agree with the document's table of codes and with the request id,
+//! which no schema can express.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
@@ -19,7 +19,7 @@ pub(crate) static CONTRACT: LazyLock<Contract> =
 
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
-/// `openapi.yaml`, ready to judge with.
+/// `openapi.yaml`, parsed, with compiled schemas.
 pub(crate) struct Contract {
     error_table: Vec<ErrorRow>,
     unknown_path: Answer,
@@ -28,14 +28,14 @@ pub(crate) struct Contract {
     document: Value,
 }
 
-/// One method of one path, and every answer that it documents.
+/// One method of one path, and its documented answers.
 pub(crate) struct Operation {
     pub(crate) id: String,
     /// In upper case.
     pub(crate) method: String,
     /// The template, such as `/v1/mfa/devices/{id}`.
     pub(crate) path: String,
-    /// Whether it asks for a bearer token.
+    /// Whether it requires a bearer token.
     pub(crate) secured: bool,
     answers: BTreeMap<u16, Answer>,
 }
@@ -78,8 +78,8 @@ impl Operation {
 }
 
 impl Contract {
-    /// Judges one answer; `path` may carry a query. The operation that gave it, or `None` for a fitting 404 or 405 that
-    /// belongs to no operation.
+    /// Checks one answer; `path` may have a query. Returns the operation, or `None` for a valid 404 or 405 that belongs
+    /// to no operation.
     pub(crate) fn check(
         &self,
         method: &str,
@@ -90,7 +90,7 @@ impl Contract {
     ) -> Result<Option<&Operation>, String> {
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let siblings: Vec<&Operation> = self.operations.iter().filter(|operation| operation.owns(path)).collect();
-        // Whoever answers GET answers HEAD (RFC 9110, section 9.3.2).
+        // A path with GET has HEAD too (RFC 9110 section 9.3.2).
         let wanted = if method == "HEAD" { "GET" } else { method };
         let operation = siblings.iter().find(|operation| operation.method == wanted).copied();
 
@@ -107,7 +107,7 @@ impl Contract {
         verdict.and_then(|()| if operation.is_none() { check_allow(&siblings, headers) } else { Ok(()) }).map_err(
             |fault| {
                 let body = String::from_utf8_lossy(body);
-                format!("{method} {path} answered {status} against openapi.yaml: {fault}\nbody: {body}")
+                format!("{method} {path} answered {status}, which does not fit openapi.yaml: {fault}\nbody: {body}")
             },
         )?;
         Ok(operation)
@@ -118,7 +118,7 @@ impl Contract {
         &self.operations
     }
 
-    /// The table of errors that the document shows to its readers.
+    /// The table of errors in the document's description.
     pub(crate) fn error_table(&self) -> &[ErrorRow] {
         &self.error_table
     }
@@ -150,9 +150,9 @@ impl Contract {
         for error in body["errors"].as_array().into_iter().flatten() {
             let row = ErrorRow { status, code: text(error, "code"), title: text(error, "title") };
             if !self.error_table.contains(&row) {
-                return Err(format!("the table of errors does not have {row:?}"));
+                return Err(format!("the table of errors lacks {row:?}"));
             }
-            // What is given again names the request that it was first given to: its line in the log has the cause.
+            // A replayed error has the id of the first request, whose log line has the cause.
             let is_replayed = headers.contains_key("idempotency-replayed");
             if !is_replayed
                 && headers.get("x-request-id").is_none_or(|id| id.as_bytes() != text(error, "id").as_bytes())
@@ -182,7 +182,7 @@ impl Answer {
         if body.is_empty() { Ok(()) } else { Err("there must be no body".to_owned()) }
     }
 
-    /// The documented content that the headers announce, if any is documented.
+    /// Checks the headers. Returns the documented content of their content type, if the answer has content.
     fn check_headers(&self, headers: &HeaderMap) -> Result<Option<&Content>, String> {
         for header in &self.headers {
             match headers.get(&header.name).map(|value| value.to_str()) {
@@ -260,12 +260,12 @@ impl Compiler<'_> {
 pub(crate) fn resolved<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
     let Some(reference) = part.get("$ref").and_then(Value::as_str) else { return part };
     let pointer = reference.strip_prefix('#').expect("every reference is local");
-    document.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"))
+    document.pointer(pointer).unwrap_or_else(|| panic!("{reference} has no target"))
 }
 
 /// Compiles a schema of the document; formats are asserted.
 pub(crate) fn compile(document: &Value, schema: &Value) -> Validator {
-    // References start at the root, so the schema takes the named ones along.
+    // References start at the root, so the schema must contain the named ones.
     let rooted = json!({ "allOf": [schema], "components": { "schemas": document["components"]["schemas"] } });
     jsonschema::options()
         .with_draft(Draft::Draft202012)
@@ -274,7 +274,7 @@ pub(crate) fn compile(document: &Value, schema: &Value) -> Validator {
         .unwrap_or_else(|fault| panic!("{schema} is not a schema: {fault}"))
 }
 
-/// What is wrong with a value, if anything.
+/// The schema violations of a value, if any.
 pub(crate) fn faults(schema: &Validator, value: &Value) -> Option<String> {
     let faults: Vec<String> =
         schema.iter_errors(value).map(|fault| format!("at {:?}: {fault}", fault.instance_path().as_str())).collect();

@@ -1,7 +1,7 @@
-//! A database for one test: a file in a folder of its own, or a Postgres database copied from a template.
+//! A database for one test: a SQLite file in its own folder, or a Postgres database copied from a template.
 //!
-//! Both have the schema already and are gone when the handle drops. All Postgres databases of a test process live on
-//! one server, which the first of them starts.
+//! Both are migrated, and are removed when the handle drops. All Postgres databases of a test process are on one
+//! server, which the first test starts.
 
 use std::env;
 use std::fs::File;
@@ -21,27 +21,27 @@ use super::{PostgresServer, Start, folder, postgres, report_not_run, sql};
 /// The project's own tables.
 static SCHEMA: Schema = Schema::new(|url| {
     Box::pin(async move {
-        let url = DatabaseUrl::parse(&url).expect("the harness makes good URLs");
+        let url = DatabaseUrl::parse(&url).expect("the harness makes valid URLs");
         migrate(&DatabaseSettings::new(url)).await.expect("the migrations fit an empty database");
     })
 });
 
-/// The databases that the service runs on.
+/// The kinds of database that the service runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
     Sqlite,
     Postgres,
-    /// Postgres with a stand-in for the catalogue of Citus, which says that the tables are distributed: the service sends
-    /// plain statements in transactions.
+    /// Postgres with a fake Citus catalogue that marks the tables as distributed. The service then sends plain
+    /// statements in transactions.
     Distributed,
 }
 
-/// What Citus keeps of the tables that it has distributed, as far as the service looks at it.
+/// The part of the Citus catalogue that the service reads.
 const DISTRIBUTED: &str = "create table pg_dist_partition (logicalrelid regclass primary key, partmethod \"char\");
                            insert into pg_dist_partition values ('person', 'h')";
 
 impl Engine {
-    /// Whether there is such a database for `test`; reports that it did not run, if not.
+    /// Whether this kind of database is available. If not, reports `test` as not run.
     pub(crate) async fn is_there_for(self, test: &str) -> bool {
         let there = self == Self::Sqlite || server().await.is_some();
         if !there {
@@ -53,19 +53,19 @@ impl Engine {
 
 type Migration = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Tables that test databases begin with. Postgres makes them once for each process and copies them from there on.
+/// The schema of test databases. On Postgres, each process migrates one template, and copies it for every test.
 pub(crate) struct Schema {
     migrate: fn(String) -> Migration,
     template: OnceCell<String>,
 }
 
 impl Schema {
-    /// A schema that `migrate` makes in the empty database whose URL it gets. It leaves no connection open.
+    /// A schema that `migrate` creates in the empty database whose URL it gets. It must leave no connection open.
     pub(crate) const fn new(migrate: fn(String) -> Migration) -> Self {
         Self { migrate, template: OnceCell::const_new() }
     }
 
-    /// A fresh database with these tables.
+    /// A fresh database with this schema.
     pub(crate) async fn database(&self, engine: Engine) -> TestDatabase {
         match engine {
             Engine::Sqlite => {
@@ -77,7 +77,7 @@ impl Schema {
                 TestDatabase::Sqlite { url, _folder: folder }
             }
             Engine::Postgres => {
-                let server = server().await.expect("tests ask first whether Postgres is there");
+                let server = server().await.expect("tests check first that Postgres is available");
                 let template = self.template.get_or_init(async || {
                     let template = server.administrator.create(None).await;
                     (self.migrate)(server.url(&template)).await;
@@ -106,20 +106,20 @@ pub(crate) enum TestDatabase {
         name: String,
         server: &'static Server,
     },
-    /// On a Postgres server that the test itself looks after.
+    /// On a Postgres server that the test manages.
     Own {
         url: String,
     },
 }
 
 impl TestDatabase {
-    /// What `DATABASE_URL` would say.
+    /// The value for `DATABASE_URL`.
     pub(crate) fn url(&self) -> &str {
         let (Self::Sqlite { url, .. } | Self::Postgres { url, .. } | Self::Own { url }) = self;
         url
     }
 
-    /// The engine whose SQL it takes.
+    /// The engine by SQL dialect; never `Distributed`.
     pub(crate) fn engine(&self) -> Engine {
         match self {
             Self::Sqlite { .. } => Engine::Sqlite,
@@ -138,8 +138,9 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         if let Self::Postgres { name, server, .. } = self {
             let dropped = server.administrator.drop(name);
-            // Our own server is thrown away as a whole; a lent one must be clean before this process can end.
-            // The wait is short, and safe anywhere: the administrator has a thread and a runtime of its own.
+            // Our own server is removed as a whole; on a server of TEST_DATABASE_URL the database must be dropped
+            // before this process ends. Blocking here cannot deadlock: the administrator has its own thread and
+            // runtime.
             if server.own.is_none() {
                 let _ = dropped.recv();
             }
@@ -162,7 +163,7 @@ impl Server {
     async fn start() -> Result<Option<Self>, String> {
         let lent = env::var_os("TEST_DATABASE_URL").filter(|url| !url.is_empty());
         let (url, own) = if let Some(url) = lent {
-            (url.into_string().map_err(|_| "TEST_DATABASE_URL is not text")?, None)
+            (url.into_string().map_err(|_| "TEST_DATABASE_URL is not UTF-8")?, None)
         } else if postgres::installed().is_some() {
             let own = spawn_blocking(|| PostgresServer::start(&[])).await.expect("starting does not panic")?;
             (own.url("postgres"), Some(own))
@@ -175,7 +176,7 @@ impl Server {
     }
 }
 
-/// The server that all tests share, started by the first that asks. A server that cannot start fails every test.
+/// The server that all tests share, started on the first call. If it cannot start, every test fails.
 async fn server() -> Option<&'static Server> {
     static SERVER: OnceCell<Result<Option<Server>, String>> = OnceCell::const_new();
     SERVER.get_or_init(Server::start).await.as_ref().unwrap_or_else(|report| panic!("{report}")).as_ref()

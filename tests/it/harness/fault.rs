@@ -1,36 +1,36 @@
-//! One fault, at a step that a test names: what a broken wire and a broken store go by.
+//! The plan of one fault at a given step, for `broken_wire` and `broken_store`.
 
 use std::sync::{Arc, Mutex};
 
-/// How a step is lost.
+/// The kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// The connection is cut, and the server never hears of the step.
+    /// The connection is cut before the server receives the step.
     Before,
-    /// The connection is cut when the server has done its part, and the client never hears of that.
+    /// The connection is cut after the server has executed the step, before the client has the result.
     After,
-    /// Nothing comes through any more, as when a network drops what it should carry; both sides keep their end open.
+    /// No data passes any more, as when a network drops all packets; both sides keep their end open.
     Silence,
 }
 
-/// What is to happen; nothing at first. Copies are the same plan.
+/// The planned fault, if any. Clones share the plan.
 #[derive(Clone, Default)]
 pub(crate) struct Plan(Arc<Mutex<Option<(usize, Moment)>>>);
 
 impl Plan {
-    /// Breaks once, after so many more steps.
+    /// Plans one fault, after `steps` more steps.
     pub(crate) fn break_after(&self, steps: usize, moment: Moment) {
-        *self.0.lock().expect("nobody panics while planning") = Some((steps, moment));
+        *self.0.lock().expect("the lock is not poisoned") = Some((steps, moment));
     }
 
-    /// Calls off what is planned. False if it has happened already.
+    /// Cancels the planned fault. False if it has happened already.
     pub(crate) fn mend(&self) -> bool {
-        self.0.lock().expect("nobody panics while planning").take().is_some()
+        self.0.lock().expect("the lock is not poisoned").take().is_some()
     }
 
-    /// What happens to the step that begins now.
+    /// The fault of the step that begins now, if any.
     pub(super) fn begin(&self) -> Option<Moment> {
-        let mut plan = self.0.lock().expect("nobody panics while planning");
+        let mut plan = self.0.lock().expect("the lock is not poisoned");
         let (left, moment) = (*plan)?;
         *plan = left.checked_sub(1).map(|left| (left, moment));
         (left == 0).then_some(moment)

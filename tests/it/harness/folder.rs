@@ -1,7 +1,7 @@
-//! Temporary folders for tests, in memory where there is room: databases in them need not wait for a disk.
+//! Temporary folders for tests, in memory where there is room, so that databases do not wait for a disk.
 //!
-//! Any user of this machine may pass through to them, because a Postgres server that a test run as root starts does not
-//! run as root. What lies in them is for their owner alone.
+//! The parents are open to every user, because the Postgres server of a test that runs as root runs as another user.
+//! The folders themselves are readable only by their owner.
 
 use std::env;
 use std::fs;
@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-/// Free memory that a run must find to work there, in KiB. Containers often have 64 MiB, which is not enough.
+/// Free space in KiB that `/dev/shm` must have. Containers often have 64 MiB, which is not enough.
 const ROOM: u64 = 1024 * 1024;
 
 static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -25,7 +25,7 @@ static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
         .unwrap_or(usual)
 });
 
-/// An empty folder, gone when the handle drops.
+/// An empty folder, removed when the handle drops.
 pub(super) fn temporary() -> TempDir {
     tempfile::Builder::new().prefix("device-management-").tempdir_in(&*PLACE).expect("a temporary folder can be made")
 }

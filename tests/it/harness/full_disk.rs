@@ -1,9 +1,9 @@
-//! A SQLite database with room for so many more writes, and none after that: what is rolled back gives its room back, as on
-//! a disk.
+//! Simulates a full disk under a SQLite database after a given number of row writes. A rollback frees the room again,
+//! as on a disk.
 //!
-//! Triggers take the room. Where none is left they write to a table whose row numbers are used up, and of that SQLite says
-//! what it says of a full disk (`SQLITE_FULL`). It then undoes the statement; on a disk that is full, or broken, it may undo
-//! the whole transaction by itself, and that no trigger can bring about.
+//! Triggers count the writes. With no room left they insert into a table whose row numbers are used up, for which
+//! SQLite returns the error of a full disk (`SQLITE_FULL`). SQLite then rolls back the statement. On a real disk it may
+//! roll back the whole transaction, which triggers cannot simulate.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -13,7 +13,7 @@ use super::{Engine, TestDatabase, sql};
 /// More room than any request takes.
 pub(crate) const PLENTY: u16 = 1000;
 
-/// `room_left` is null while there is no end of it.
+/// `room_left` is null while the room is unlimited.
 const TABLES: &str = "
     create table full_disk (moment text not null primary key, room_left integer) strict;
     insert into full_disk values ('before', null), ('after', null);
@@ -24,12 +24,12 @@ const TABLES: &str = "
 pub(crate) struct FullDisk {
     url: String,
     room: AtomicI64,
-    /// What was written when there was last plenty.
+    /// The number of writes in the last run with `PLENTY` of room.
     needed: AtomicI64,
 }
 
 impl FullDisk {
-    /// Under a database, with room for everything so far.
+    /// Installs the triggers in a database, with unlimited room.
     pub(crate) async fn under(database: &TestDatabase) -> Self {
         assert_eq!(database.engine(), Engine::Sqlite);
         let url = database.url();
@@ -48,14 +48,15 @@ impl FullDisk {
         Self { url: url.to_owned(), room: AtomicI64::new(0), needed: AtomicI64::new(0) }
     }
 
-    /// Leaves room for so many writes of one row; the one after them fails before or after it has changed its row.
+    /// Leaves room for `writes` row writes; the next one fails before or after it has changed its row.
     pub(crate) async fn fill(&self, writes: u16, moment: Moment) {
         let moment = if moment == Moment::After { "after" } else { "before" };
         sql::execute(&self.url, &format!("update full_disk set room_left = {writes} where moment = '{moment}'")).await;
         self.room.store(writes.into(), Ordering::SeqCst);
     }
 
-    /// Makes room again. Whether it was full: whether less was written than when there was last plenty.
+    /// Makes the room unlimited again. Returns whether the disk was full: whether fewer rows were written than in the
+    /// last run with `PLENTY` of room.
     pub(crate) async fn make_room(&self) -> bool {
         let left = "select room_left || '' from full_disk where room_left is not null";
         let left = sql::texts(&self.url, left).await[0].parse::<i64>().expect("a number");

@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# Looks after one throw-away Postgres server on behalf of a test process: sh -c "$(cat guard.sh)" guard BIN FOLDER
+# Runs one throw-away Postgres server for a test process: sh -c "$(cat guard.sh)" guard BIN FOLDER
 #
 # Orders come as lines on stdin; each is answered with its exit status on stdout. The test process holds the other end
-# of stdin, so the end of input means that it is gone, however it went: then the server stops and the folder goes too.
-# Nothing else may end the guard, a Ctrl-C in the terminal or an answer that nobody reads any more included.
+# of stdin, so the end of input means that it has ended, for any reason: the guard then stops the server and removes the
+# folder. Nothing else may end the guard, neither Ctrl-C in the terminal nor a closed stdout.
 trap '' HUP INT PIPE TERM
 
 bin=$1

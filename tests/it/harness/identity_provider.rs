@@ -1,5 +1,5 @@
-//! A company's own identity provider: keys of both usual kinds, a key set that can change or vanish, and tokens with
-//! any header and claims. Tokens are put together by hand, so that wrong ones can be made too.
+//! A test double of an external identity provider: RSA and EC keys, a key set that can change or fail, and tokens with
+//! any header and claims. It builds tokens without a JWT library, so that it can build invalid ones too.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -17,10 +17,10 @@ use sha2::Sha256;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-/// What the provider's tokens for this service carry.
+/// The `aud` of the provider's tokens for this service.
 pub(crate) const AUDIENCE: &str = "device-management-of-acme";
 
-/// A JWT of these parts.
+/// A JWT with this header and these claims.
 pub(crate) fn jwt(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let part = |json: &Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
     let signed = format!("{}.{}", part(header), part(claims));
@@ -28,14 +28,14 @@ pub(crate) fn jwt(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Ve
     format!("{signed}.{signature}")
 }
 
-/// HMAC-SHA256, which our own tokens are signed with.
+/// HMAC-SHA256, the algorithm of the service's own tokens.
 pub(crate) fn hs256(secret: &[u8], message: &[u8]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes any key");
     mac.update(message);
     mac.finalize().into_bytes().to_vec()
 }
 
-/// A key of the provider.
+/// A signing key of the provider.
 #[derive(Clone)]
 pub(crate) struct IssuerKey {
     id: &'static str,
@@ -49,10 +49,10 @@ enum Pair {
 }
 
 impl IssuerKey {
-    /// The same RSA key each time, under another id: to make one takes long.
+    /// One shared RSA key under the given id: generating a key is slow.
     pub(crate) fn rsa(id: &'static str) -> Self {
         static PAIR: LazyLock<Arc<KeyPair>> =
-            LazyLock::new(|| Arc::new(KeyPair::generate(KeySize::Rsa2048).expect("the machine makes RSA keys")));
+            LazyLock::new(|| Arc::new(KeyPair::generate(KeySize::Rsa2048).expect("an RSA key can be generated")));
         Self { id, pair: Pair::Rsa(PAIR.clone()) }
     }
 
@@ -61,7 +61,7 @@ impl IssuerKey {
         Self { id, pair: Pair::Ec(SigningKey::from_slice(&[seed; 32]).expect("a scalar below the order")) }
     }
 
-    /// What a good token's header says.
+    /// The header of a valid token.
     pub(crate) fn header(&self) -> Value {
         let algorithm = match self.pair {
             Pair::Rsa(_) => "RS256",
@@ -89,7 +89,7 @@ impl IssuerKey {
         }
     }
 
-    /// The public half as everybody may read it: RFC 7517.
+    /// The public key as a JWK (RFC 7517).
     pub(crate) fn jwk(&self) -> Value {
         let text = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         match &self.pair {
@@ -107,10 +107,10 @@ impl IssuerKey {
         }
     }
 
-    /// Every way to write an RSA key's public half down: what an attacker would try as an HMAC secret.
+    /// Every encoding of the RSA public key that an attacker might use as an HMAC secret (algorithm confusion).
     pub(crate) fn public_forms(&self) -> Vec<Vec<u8>> {
-        let Pair::Rsa(pair) = &self.pair else { panic!("only RSA keys are used so") };
-        let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("a public key can be written down");
+        let Pair::Rsa(pair) = &self.pair else { panic!("only RSA keys have these encodings") };
+        let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("a public key can be encoded");
         let lines: Vec<String> = BASE64_STANDARD
             .encode(spki.as_ref())
             .as_bytes()
@@ -131,20 +131,20 @@ impl IssuerKey {
     }
 }
 
-/// The provider itself, on loopback.
+/// The provider, listening on loopback.
 pub(crate) struct IdentityProvider {
     server: MockServer,
 }
 
 impl IdentityProvider {
-    /// One that publishes these keys.
+    /// Starts a provider that publishes these keys.
     pub(crate) async fn with(keys: &[&IssuerKey]) -> Self {
         let provider = Self { server: MockServer::start().await };
         provider.publish(keys).await;
         provider
     }
 
-    /// The `iss` of its tokens, and where it is.
+    /// The `iss` of its tokens, which is its base URL.
     pub(crate) fn issuer(&self) -> String {
         self.server.uri()
     }
@@ -158,12 +158,12 @@ impl IdentityProvider {
         self.publish_members(keys.iter().map(|key| key.jwk()).collect()).await;
     }
 
-    /// Publishes a key set with these members, keys or not.
+    /// Publishes a key set with these members, which need not be valid keys.
     pub(crate) async fn publish_members(&self, members: Vec<Value>) {
         self.publish_as(&self.issuer(), members).await;
     }
 
-    /// Describes itself as this issuer, and publishes these keys.
+    /// Publishes these keys, and this issuer in the discovery document.
     pub(crate) async fn describe_as(&self, issuer: &str, keys: &[&IssuerKey]) {
         self.publish_as(issuer, keys.iter().map(|key| key.jwk()).collect()).await;
     }
@@ -175,27 +175,27 @@ impl IdentityProvider {
         self.answer("/keys", json!({"keys": members})).await;
     }
 
-    /// Takes requests and answers none of them from now on.
+    /// Accepts requests and never answers from now on.
     pub(crate) async fn hang(&self) {
         self.server.reset().await;
         let answer = ResponseTemplate::new(200).set_delay(Duration::from_hours(1));
         Mock::given(method("GET")).respond_with(answer).mount(&self.server).await;
     }
 
-    /// Answers with what is no key set from now on.
+    /// Answers 200 with HTML instead of a key set from now on.
     pub(crate) async fn talk_nonsense(&self) {
         self.server.reset().await;
         let answer = ResponseTemplate::new(200).set_body_string("<html>Service Unavailable</html>");
         Mock::given(method("GET")).respond_with(answer).mount(&self.server).await;
     }
 
-    /// Answers nothing but errors from now on.
+    /// Answers every request with 503 from now on.
     pub(crate) async fn break_down(&self) {
         self.server.reset().await;
         Mock::given(method("GET")).respond_with(ResponseTemplate::new(503)).mount(&self.server).await;
     }
 
-    /// How often its keys were asked for since it last changed.
+    /// The number of requests since its last change.
     pub(crate) async fn times_asked(&self) -> usize {
         self.server.received_requests().await.expect("requests are recorded").len()
     }

@@ -1,12 +1,12 @@
-//! What a process writes, line by line, read by a thread of its own so that the process never waits for its reader, unless
-//! a test has the reader stall.
+//! The output of a process, line by line. A dedicated thread reads it, so that the process never blocks on a full pipe
+//! unless a test stalls the reader.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-/// The lines of one stream; those so far, or those to come.
+/// The lines of one stream: those read so far, and waits for those to come.
 pub(super) struct Lines(Arc<Shared>);
 
 #[derive(Default)]
@@ -39,12 +39,12 @@ impl Lines {
         Self(shared)
     }
 
-    /// From now on, or no longer, nothing is read, so that the pipe fills up.
+    /// Stops or resumes reading. While stalled, the pipe fills up.
     pub(super) fn stall(&self, stalled: bool) {
         self.0.change(|state| state.stalled = stalled);
     }
 
-    /// The next line is the last that is read; then the pipe is closed.
+    /// Closes the pipe after the next line.
     pub(super) fn close(&self) {
         self.0.change(|state| state.closed = true);
     }
@@ -53,7 +53,7 @@ impl Lines {
         self.0.state().lines.clone()
     }
 
-    /// The first line that contains `pattern`; nothing when the stream ends or the deadline passes without one.
+    /// The first line that contains `pattern`; `None` when the stream ends or the deadline passes without one.
     pub(super) fn wait_for(&self, pattern: &str, deadline: Duration) -> Option<String> {
         let mut seen = 0;
         let state = self.0.wait_while(deadline, |state| {
@@ -76,11 +76,11 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with the lines in hand")
+        self.state.lock().expect("the lock is not poisoned")
     }
 
     fn wait_while(&self, deadline: Duration, mut waiting: impl FnMut(&State) -> bool) -> MutexGuard<'_, State> {
         let wait = self.changed.wait_timeout_while(self.state(), deadline, |state| waiting(state));
-        wait.expect("nobody panics with the lines in hand").0
+        wait.expect("the lock is not poisoned").0
     }
 }

@@ -1,6 +1,6 @@
-//! Catches what a test writes to the log.
+//! Captures log lines of this thread while the guard lives.
 //!
-//! Only this thread's lines, and only while the guard lives: tests of the single-threaded runtime see their own.
+//! Only tests on the single-threaded runtime capture all their lines.
 
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -9,11 +9,12 @@ use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Nobody's subscriber. As long as a process has only one, a line that another thread comes upon first is judged by that
-/// thread's subscriber alone, which is none, and is switched off for every thread.
+/// A second subscriber that receives no lines. With only one subscriber in the process, `tracing` caches a callsite's
+/// interest from the thread that reaches it first; a thread without a subscriber would disable the line for all
+/// threads.
 static BYSTANDER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
 
-/// The lines so far.
+/// Captured lines.
 pub(crate) struct Log {
     bytes: Buffer,
     _guard: DefaultGuard,
@@ -23,7 +24,7 @@ pub(crate) struct Log {
 struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Catches lines in the text format.
+    /// Captures lines in the text format.
     pub(crate) fn text() -> Self {
         LazyLock::force(&BYSTANDER);
         let bytes = Buffer::default();
@@ -31,7 +32,7 @@ impl Log {
         Self { bytes, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    /// Catches lines in the JSON format.
+    /// Captures lines in the JSON format.
     pub(crate) fn json() -> Self {
         LazyLock::force(&BYSTANDER);
         let bytes = Buffer::default();
@@ -39,7 +40,7 @@ impl Log {
         Self { bytes, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    /// What was written.
+    /// The lines so far as one text.
     pub(crate) fn contents(&self) -> String {
         String::from_utf8(self.bytes.0.lock().unwrap().clone()).unwrap()
     }

@@ -1,8 +1,8 @@
-//! What the tests stand on: databases that vanish with the test, on both engines, and the real executable.
+//! Fixtures of the integration tests: throw-away databases on both engines, the real executable, and test doubles.
 //!
-//! `cargo test` needs no preparation. The Postgres half starts its own server when Postgres is installed, or uses the
-//! server that `TEST_DATABASE_URL` names. Where neither is there, that half says so test by test and does not run;
-//! with `CI=true` this is a failure instead.
+//! `cargo test` needs no preparation. The Postgres tests start their own server when Postgres is installed, or use the
+//! server that `TEST_DATABASE_URL` names. With neither, each Postgres test reports on stderr that it did not run; with
+//! `CI=true` it fails instead.
 
 mod administrator;
 mod app;
@@ -47,13 +47,13 @@ pub(crate) use outbox::{Hold, Message, Network, Outbox};
 pub(crate) use phone::Phone;
 pub(crate) use postgres::{PostgresServer, installed as postgres_programs, unprivileged_user};
 
-/// What a test on both databases asks for: a database, or the whole service on top of one.
+/// The fixture of a test on both databases: a database, or the whole service on top of one.
 pub(crate) trait Start: Sized {
-    /// Makes a fresh one that shares nothing with those of other tests.
+    /// Makes a fresh fixture that shares nothing with those of other tests.
     async fn start(engine: Engine) -> Self;
 }
 
-/// Runs a test on what it asks for, made for `engine`.
+/// Runs a test on a fresh fixture for `engine`.
 pub(crate) async fn run_on<T: Start, F: Future<Output = ()>>(engine: Engine, test: fn(T) -> F) {
     test(T::start(engine).await).await;
 }
@@ -67,7 +67,7 @@ macro_rules! on_both_databases {
 }
 pub(crate) use on_both_databases;
 
-/// Makes a third test of each, `distributed::name`: for what writes bindings, which Postgres has two forms of.
+/// Adds a third test, `distributed::name`, to each pair: for writes that have two forms of SQL on Postgres.
 macro_rules! in_every_form {
     [$($name:ident),+ $(,)?] => {
         $crate::harness::on_both_databases![$($name),+];
@@ -93,13 +93,14 @@ macro_rules! on_engine {
 }
 pub(crate) use on_engine;
 
-/// A port of loopback that nobody listened on a moment ago.
+/// A port of loopback that was free a moment ago. Another process may take it before the caller listens on it.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
     listener.local_addr().expect("a bound listener has an address").port()
 }
 
-/// Whether Postgres servers can be started here, for tests that need one of their own. Reports `test` if not.
+/// Whether Postgres servers can be started here, for tests that need their own server. If not, reports `test` as not
+/// run.
 pub(crate) fn can_start_servers_for(test: &str) -> bool {
     let can = postgres::installed().is_some();
     if !can {
@@ -108,13 +109,13 @@ pub(crate) fn can_start_servers_for(test: &str) -> bool {
     can
 }
 
-/// A number that whoever runs the tests may choose.
+/// A number from an environment variable, or `usual` if the variable is not set.
 pub(crate) fn number_from_environment<T: FromStr>(name: &str, usual: T) -> T {
     let chosen = env::var(name).ok();
-    chosen.map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    chosen.map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
-/// Says on the real stderr, past the capture of test output, that `test` did not run for want of a program.
+/// Reports on the real stderr, past the capture of test output, that `test` did not run because a program is missing.
 fn report_not_run(test: &str, remedy: &str) {
     static NOT_RUN: AtomicUsize = AtomicUsize::new(0);
     let test = test.trim_start_matches("it::");
@@ -124,7 +125,7 @@ fn report_not_run(test: &str, remedy: &str) {
     io::stderr().write_all(line.as_bytes()).expect("stderr takes a line");
 }
 
-/// Sixteen unpredictable bytes in hex.
+/// Sixteen random bytes in hex.
 fn random_word() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }

@@ -1,22 +1,22 @@
-//! Where SMS arrive: a sender that keeps what it is given, or fails in the way that a test asks for.
+//! A test double of the SMS sender: stores the messages, delays them, or fails in the way that a test sets.
 
 use std::sync::{Arc, Mutex};
 
 use device_management::sms::{Fault, HandedOver, Sms, SmsError, SmsSender};
 use tokio::sync::Notify;
 
-/// What the sender does with the next messages.
+/// How the sender treats the next messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Network {
     #[default]
     Works,
     Rejects,
     IsDown,
-    /// Takes the message, but nobody learns of it.
+    /// Delivers the message and reports an uncertain outcome.
     LosesItsAnswer,
 }
 
-/// One message as it arrived.
+/// A delivered message.
 #[derive(Clone)]
 pub(crate) struct Message {
     pub(crate) to: String,
@@ -24,7 +24,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// The only six digits in a row.
+    /// The code: the only run of six digits in the text.
     pub(crate) fn code(&self) -> String {
         let runs: Vec<&str> =
             self.text.split(|c: char| !c.is_ascii_digit()).filter(|digits| digits.len() == 6).collect();
@@ -33,7 +33,7 @@ impl Message {
     }
 }
 
-/// A message that is kept on its way.
+/// A message whose delivery waits until the test releases it.
 #[derive(Clone, Default)]
 pub(crate) struct Hold {
     reached: Arc<Notify>,
@@ -41,7 +41,7 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// Waits until the message is on its way.
+    /// Waits until the sender has the message.
     pub(crate) async fn reached(&self) {
         self.reached.notified().await;
     }
@@ -51,7 +51,7 @@ impl Hold {
     }
 }
 
-/// Every phone of a test.
+/// The SMS sender of a test, and its messages.
 #[derive(Default)]
 pub(crate) struct Outbox {
     held: Mutex<Option<Hold>>,
@@ -64,7 +64,7 @@ impl Outbox {
         *self.network.lock().unwrap() = network;
     }
 
-    /// Keeps the next message on its way until it is released.
+    /// Holds the next message until it is released.
     pub(crate) fn hold(&self) -> Hold {
         let hold = Hold::default();
         *self.held.lock().unwrap() = Some(hold.clone());

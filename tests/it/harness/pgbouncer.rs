@@ -1,8 +1,8 @@
-//! PgBouncer in transaction mode in front of a test's database, with few connections for many clients: each transaction
-//! goes to any of them.
+//! PgBouncer in transaction mode in front of a test's database, with few server connections for many clients: each
+//! transaction runs on any of them.
 //!
-//! It refuses to run as root, as Postgres does, and ends when its handle drops, at the latest with this process: a shell
-//! that holds one end of a pipe sees to that.
+//! It refuses to run as root, as Postgres does. It ends when its handle drops, at the latest when this process ends: a
+//! shell waits for its stdin to close and then kills the pooler.
 
 use std::fs;
 use std::net::TcpStream;
@@ -18,11 +18,11 @@ use tempfile::TempDir;
 use super::postgres::unprivileged_user;
 use super::{folder, free_port, report_not_run};
 
-/// Debian's place for it is in the `PATH` of root alone.
+/// On Debian, only root has its folder in `PATH`.
 const PLACES: [&str; 2] = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"];
 
-/// How long it may take to listen.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout of the start.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running pooler.
 pub(crate) struct PgBouncer {
@@ -32,7 +32,7 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Whether there is one for `test`; reports that it did not run, if not.
+    /// Whether PgBouncer is installed. If not, reports `test` as not run.
     pub(crate) fn is_there_for(test: &str) -> bool {
         let there = installed().is_some();
         if !there {
@@ -41,10 +41,10 @@ impl PgBouncer {
         there
     }
 
-    /// Starts one in front of the database with this URL. Of the parameters with which a connection begins it ignores the
-    /// named ones, and refuses the rest of those that it does not know.
+    /// Starts a pooler in front of the database of this URL. It ignores the startup parameters in `ignored_parameters`,
+    /// and refuses connections with any other unknown one.
     pub(crate) fn to(database: &str, ignored_parameters: &str) -> Self {
-        let target = Url::parse(database).expect("the harness makes good URLs");
+        let target = Url::parse(database).expect("the harness makes valid URLs");
         let (folder, port) = (folder::temporary(), free_port());
         let settings = format!(
             "[databases]\n* = host={} port={} user={} password={}\n\
@@ -57,29 +57,34 @@ impl PgBouncer {
             target.password().unwrap_or_default(),
         );
         let file = folder.path().join("pgbouncer.ini");
-        fs::write(&file, settings).expect("the folder is ours");
+        fs::write(&file, settings).expect("the folder is writable");
         let mut shell = Command::new("sh");
         // `$!` is the pooler; `cat` ends when this process does.
-        shell.args(["-c", r#""$1" -q "$2" & cat; kill $!; wait"#, "sh", installed().expect("it was asked for")]);
+        shell.args([
+            "-c",
+            r#""$1" -q "$2" & cat; kill $!; wait"#,
+            "sh",
+            installed().expect("the test checked that it is installed"),
+        ]);
         shell.arg(&file).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        if fs::metadata(folder.path()).expect("the folder is there").uid() == 0 {
-            let (uid, gid) = unprivileged_user().expect("somebody without rights is a user");
+        if fs::metadata(folder.path()).expect("the folder exists").uid() == 0 {
+            let (uid, gid) = unprivileged_user().expect("an unprivileged user exists");
             for path in [folder.path(), &file] {
-                chown(path, Some(uid), Some(gid)).expect("root may give away what it has");
+                chown(path, Some(uid), Some(gid)).expect("root may change the owner");
             }
             shell.uid(uid).gid(gid);
         }
-        let shell = shell.spawn().expect("there is a shell");
+        let shell = shell.spawn().expect("a shell can be started");
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < PATIENCE, "the pooler does not listen");
+            assert!(started.elapsed() < START_TIMEOUT, "the pooler does not listen");
             std::thread::yield_now();
         }
         let name = target.path().trim_start_matches('/');
-        Self { shell, url: format!("postgres://somebody@127.0.0.1:{port}/{name}"), _folder: folder }
+        Self { shell, url: format!("postgres://unchecked@127.0.0.1:{port}/{name}"), _folder: folder }
     }
 
-    /// What `DATABASE_URL` would say.
+    /// The value for `DATABASE_URL`.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -88,7 +93,7 @@ impl PgBouncer {
 impl Drop for PgBouncer {
     fn drop(&mut self) {
         drop(self.shell.stdin.take());
-        // Nothing is left to do when waiting fails: the shell has its end of input either way.
+        // If waiting fails, the shell still ends, because its stdin is closed.
         let _ = self.shell.wait();
     }
 }

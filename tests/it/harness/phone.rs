@@ -1,4 +1,4 @@
-//! A handset with a real P-256 key that really signs.
+//! A phone with a real P-256 key that signs codes and other keys.
 
 use p256::ecdsa::signature::{RandomizedSigner, Signer};
 use p256::ecdsa::{Signature, SigningKey};
@@ -16,12 +16,12 @@ impl Phone {
         Self(SigningKey::from_slice(&scalar).expect("a hash is a valid P-256 scalar for all practical purposes"))
     }
 
-    /// The public key as `key` carries it.
+    /// The public key in the format of the field `key`.
     pub(crate) fn key(&self) -> String {
         hex::encode(self.0.verifying_key().to_sec1_point(false).as_bytes())
     }
 
-    /// A signature over a text, as `signature` carries it.
+    /// A signature over a text in the format of the field `signature`.
     pub(crate) fn sign(&self, text: &str) -> String {
         self.sign_bytes(text.as_bytes())
     }
@@ -31,8 +31,8 @@ impl Phone {
         hex::encode(signature.to_der())
     }
 
-    /// Another signature over the same text: ECDSA has as many as there are nonces. The same seed gives the same one.
-    pub(crate) fn sign_anew(&self, text: &str, seed: u64) -> String {
+    /// A signature with a nonce from `seed`, for several valid signatures over one text.
+    pub(crate) fn sign_with_nonce(&self, text: &str, seed: u64) -> String {
         let signature: Signature = self.0.sign_with_rng(&mut StdRng::seed_from_u64(seed), text.as_bytes());
         hex::encode(signature.to_der())
     }
@@ -47,7 +47,7 @@ impl Phone {
         })
     }
 
-    /// The high-s twin of a low-s signature, or the other way round: whoever verifies one verifies both.
+    /// The high-s form of a low-s signature, or the reverse. ECDSA accepts both.
     pub(crate) fn twin(signature: &str) -> String {
         let (r, s) = scalars(signature).split_scalars();
         let twin = Signature::from_scalars(r, -s).expect("the negative of a scalar in range is in range");

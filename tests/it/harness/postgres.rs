@@ -1,9 +1,9 @@
-//! Throw-away Postgres servers, made from whatever Postgres is installed.
+//! Throw-away Postgres servers, made from the installed Postgres.
 //!
-//! A server listens on a free port of loopback only and asks for a random password. It lives no longer than the test
-//! process: `guard.sh` holds one end of a pipe, this process the other, and when the pipe closes (at a kill as well) the
-//! guard stops the server and removes its folder. Postgres refuses to run as root; there the guard and the server run
-//! as the user `postgres` or `nobody`.
+//! A server listens on a free port of loopback only and requires a random password. It lives no longer than the test
+//! process: `guard.sh` holds one end of a pipe, this process the other, and when the pipe closes (also after SIGKILL)
+//! the guard stops the server and removes its folder. Postgres refuses to run as root; if the tests run as root, the
+//! guard and the server run as the user `postgres` or `nobody`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,8 +16,8 @@ use std::{env, iter};
 
 use super::{folder, free_port, random_word};
 
-/// What every server runs with; the settings of a single server come after these and win. Without `fsync` a commit
-/// survives a crash of the server, not one of the machine: as much as a test can see.
+/// Settings of every server; those of a single server come after these and win. Without `fsync` a commit survives a
+/// crash of the server but not of the machine, which no test simulates.
 const SETTINGS: [(&str, &str); 8] = [
     ("listen_addresses", "127.0.0.1"),
     ("unix_socket_directories", ""),
@@ -29,10 +29,10 @@ const SETTINGS: [(&str, &str); 8] = [
     ("max_wal_size", "128MB"),
 ];
 
-/// A free port can be taken between finding it and listening on it; so often it is tried again.
+/// Retries when another process takes the free port before Postgres listens on it.
 const PORT_ATTEMPTS: usize = 5;
 
-/// The folder of the newest installed Postgres programs: what `PATH` leads to, else Debian's place for them.
+/// The folder of the Postgres programs: the first in `PATH`, else the newest version in Debian's folder.
 pub(crate) fn installed() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut debian: Vec<PathBuf> =
@@ -40,12 +40,12 @@ pub(crate) fn installed() -> Option<PathBuf> {
     debian.sort_by_key(|version| version.file_name().and_then(OsStr::to_str).and_then(|name| name.parse::<u32>().ok()));
     env::split_paths(&path)
         .chain(debian.into_iter().rev().map(|version| version.join("bin")))
-        // `PATH` may hold a link to one program; its neighbours are where the link leads.
+        // `PATH` may hold a link to one program; the others are beside the target of the link.
         .filter_map(|folder| Some(folder.join("initdb").canonicalize().ok()?.parent()?.to_owned()))
         .find(|folder| ["pg_ctl", "postgres"].iter().all(|program| folder.join(program).is_file()))
 }
 
-/// A running server; stops and vanishes when dropped, at the latest with this process.
+/// A running server; stopped and removed when dropped, at the latest when this process ends.
 pub(crate) struct PostgresServer {
     guard: Child,
     answers: BufReader<ChildStdout>,
@@ -55,7 +55,7 @@ pub(crate) struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// Starts a fresh server with `settings` on top of the usual ones. Blocks for about a second.
+    /// Starts a fresh server with `settings` added to the usual ones. Blocks for about a second.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Result<Self, String> {
         let bin = installed().ok_or("no Postgres is installed")?;
         let mut server = Self::prepare(&bin).map_err(|error| format!("cannot prepare a Postgres server: {error}"))?;
@@ -64,7 +64,7 @@ impl PostgresServer {
         server.listen()
     }
 
-    /// Starts a copy of this server that follows it, on a port of its own. Blocks for about a second.
+    /// Starts a streaming replica of this server on another port. Blocks for about a second.
     pub(crate) fn standby(&self) -> Result<Self, String> {
         let bin = installed().ok_or("no Postgres is installed")?;
         let prepare = || {
@@ -78,7 +78,7 @@ impl PostgresServer {
         standby.listen()
     }
 
-    /// Makes a standby follow nobody any more, and write.
+    /// Promotes a standby to a primary.
     pub(crate) fn promote(&mut self) -> Result<(), String> {
         self.order("promote")
     }
@@ -95,18 +95,18 @@ impl PostgresServer {
         Err(format!("each of {PORT_ATTEMPTS} free ports was taken before Postgres could listen on it"))
     }
 
-    /// Address of one of its databases, in the form that sqlx reads. The superuser `postgres` signs in.
+    /// The connection URL of one of its databases, as the superuser `postgres`.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
-    /// Process id of the running server: what a test kills to see it crash.
+    /// Process id of the running server, which a test can kill to simulate a crash.
     pub(crate) fn pid(&self) -> u32 {
         let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("the server runs");
         file.lines().next().and_then(|line| line.parse().ok()).expect("the first line is the process id")
     }
 
-    /// Stops the server without a farewell to its clients, as a crash would. Its data stays.
+    /// Stops the server in mode `immediate`, as in a crash. Its data stays.
     pub(crate) fn stop(&mut self) -> Result<(), String> {
         self.order("stop")
     }
@@ -116,7 +116,7 @@ impl PostgresServer {
         self.order("start")
     }
 
-    /// Starts the server anew, with a farewell to its clients.
+    /// Restarts the server in mode `fast`: clients get an error before the connection closes.
     pub(crate) fn restart(&mut self) -> Result<(), String> {
         self.order("restart")
     }
@@ -130,7 +130,7 @@ impl PostgresServer {
         guard.args(["-c", include_str!("guard.sh"), "guard"]).arg(bin).arg(folder.path());
         guard.current_dir(folder.path()).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
         guard.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // A process group of its own: what the terminal sends to the tests does not reach it.
+        // Its own process group: signals of the terminal to the tests do not reach it.
         guard.process_group(0);
         if fs::metadata(folder.path())?.uid() == 0 {
             let (uid, gid) = unprivileged_user()?;
@@ -143,13 +143,13 @@ impl PostgresServer {
         Ok(Self { guard, answers, folder: folder.keep(), port: 0, password })
     }
 
-    /// Has the guard do one thing and waits until it is done; the error holds what the programs had to say.
+    /// Sends the guard an order and waits until it is done. The error contains the logs of guard and server.
     fn order(&mut self, order: &str) -> Result<(), String> {
         let orders = self.guard.stdin.as_mut().expect("stdin is piped and stays open");
         let mut answer = String::new();
         writeln!(orders, "{order}")
             .and_then(|()| self.answers.read_line(&mut answer))
-            .map_err(|error| format!("the guard of Postgres is gone: {error}"))?;
+            .map_err(|error| format!("the guard of Postgres has ended: {error}"))?;
         if answer.trim_end() == "0" {
             return Ok(());
         }
@@ -157,7 +157,7 @@ impl PostgresServer {
         Err(format!("Postgres could not {order}:\n{}{}", log("guard.log"), log("server.log")))
     }
 
-    /// Appends to the configuration file, where the last mention of a setting counts.
+    /// Appends to the configuration file. The last entry of a setting wins.
     fn configure<'a>(&self, settings: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Result<(), String> {
         let write = |file: &mut fs::File| {
             settings.into_iter().try_for_each(|(name, value)| {
@@ -175,12 +175,13 @@ impl PostgresServer {
 impl Drop for PostgresServer {
     fn drop(&mut self) {
         drop(self.guard.stdin.take());
-        // Nothing is left to do when waiting fails: the guard has its end of input either way.
+        // If waiting fails, the guard still ends, because its stdin is closed.
         let _ = self.guard.wait();
     }
 }
 
-/// User and group id of someone whom Postgres runs as, and whatever else refuses to run as root. `initdb` insists on an entry in the user database.
+/// User and group id for programs that refuse to run as root, such as Postgres. `initdb` requires an entry in the user
+/// database.
 pub(crate) fn unprivileged_user() -> io::Result<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd")?;
     let user = |wanted: &str| {

@@ -1,6 +1,6 @@
-//! A server that misbehaves below HTTP, where a well-mannered double cannot.
+//! A test double of a server that misbehaves below HTTP: resets, hangs, malformed, slow and oversized answers.
 //!
-//! It takes connections on a free loopback port until it is dropped, and treats each as [`Manners`] say.
+//! It accepts connections on a free loopback port until it is dropped, and treats each as [`Manners`] says.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,32 +10,32 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What happens to a connection.
+/// How the server treats a connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Manners {
-    /// Closed without a look at the request.
+    /// Closed before the request is read.
     HangUp,
-    /// Closed once the whole request is there.
+    /// Closed after the whole request was read.
     HangUpAfterRequest,
-    /// Reset without a look at the request.
+    /// Reset before the request is read.
     Reset,
-    /// Reset once the whole request is there.
+    /// Reset after the whole request was read.
     ResetAfterRequest,
-    /// The first request is answered with these very bytes, and the connection reset after the second.
+    /// The first request is answered with exactly these bytes; the connection is reset after the second.
     SayThenReset(Vec<u8>),
-    /// Kept open in silence.
+    /// Kept open without an answer.
     Silent,
-    /// Answered with these very bytes, then closed.
+    /// Answered with exactly these bytes, then closed.
     Say(Vec<u8>),
     /// Answered with a head that comes one byte at a time and never ends.
     DripHead,
     /// Answered with a head of this status and a body that comes one byte at a time and never ends.
     Drip(u16),
-    /// Answered with a head of this status and a body of this many bytes that are no JSON.
+    /// Answered with a head of this status and a body of this many bytes that is not JSON.
     Flood(u16, usize),
 }
 
-/// The server. Its connections end with it.
+/// The server. Its connections close when it is dropped.
 pub(crate) struct RudeServer {
     address: SocketAddr,
     requests: watch::Receiver<usize>,
@@ -57,19 +57,19 @@ impl RudeServer {
         Self { address, requests, task }
     }
 
-    /// Where it listens.
+    /// The base URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How many whole requests it has read.
+    /// The number of whole requests read.
     pub(crate) fn requests(&self) -> usize {
         *self.requests.borrow()
     }
 
-    /// Waits until it has read so many.
+    /// Waits until `count` whole requests were read.
     pub(crate) async fn has_read(&self, count: usize) {
-        self.requests.clone().wait_for(|read| *read >= count).await.expect("the server is there");
+        self.requests.clone().wait_for(|read| *read >= count).await.expect("the server runs");
     }
 }
 
@@ -79,7 +79,7 @@ impl Drop for RudeServer {
     }
 }
 
-/// An address that refuses connections for as long as it lives: the port is taken, and nobody listens.
+/// An address that refuses connections for as long as it lives: the port is bound, but no socket listens.
 pub(crate) struct ClosedPort(TcpSocket);
 
 impl ClosedPort {
@@ -90,7 +90,7 @@ impl ClosedPort {
         Self(socket)
     }
 
-    /// The address.
+    /// The base URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.0.local_addr().unwrap())
     }
@@ -117,7 +117,7 @@ async fn treat(mut stream: TcpStream, manners: Manners, seen: watch::Sender<usiz
             }
         }
         Manners::Silent => std::future::pending().await,
-        // A client that has heard enough may be gone before the end.
+        // The client may close the connection before it has read everything.
         Manners::Say(bytes) => drop(stream.write_all(&bytes).await),
         Manners::DripHead => drip(&mut stream, "HTTP/1.1 200 OK\r\nx-drip: ").await,
         Manners::Drip(status) => drip(&mut stream, &head(status, 1 << 20)).await,
@@ -130,7 +130,7 @@ fn reset(stream: &TcpStream) {
     stream.set_zero_linger().unwrap();
 }
 
-/// Reads a head and as much body as it announces; false when the client leaves before.
+/// Reads a head and the body of its content-length; false when the client disconnects before the end.
 async fn read_request(stream: &mut TcpStream) -> bool {
     let mut request = Vec::new();
     loop {

@@ -1,5 +1,5 @@
-//! A partner's back end that talks to the real executable. A router that passes requests on takes the service's place,
-//! so that these answers are held against `openapi.yaml` as well.
+//! A partner's back end that calls the real executable. A router that forwards requests takes the service's place, so
+//! that these answers are checked against `openapi.yaml` as well.
 
 use device_management::outbound;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use serde_json::json;
 use super::{Outbox, Service, TestClient};
 
 impl Service {
-    /// Somebody without a token.
+    /// A caller without a token.
     pub(crate) fn stranger(&self) -> TestClient {
         self.with_token(None)
     }
 
-    /// Somebody with this token.
+    /// A caller with this token.
     pub(crate) fn with_token(&self, token: Option<&str>) -> TestClient {
-        let router = pass_on_to(self.base_url());
+        let router = forward_to(self.base_url());
         TestClient { router, outbox: Arc::new(Outbox::default()), token: token.map(str::to_owned) }
     }
 
-    /// A client that has signed in.
+    /// A client with an access token for these credentials.
     pub(crate) async fn client(&self, id: &str, secret: &str) -> TestClient {
         let body = json!({"grant_type": "client_credentials", "client_id": id, "client_secret": secret});
         let answer = self.stranger().post("/oauth/token", body).await;
@@ -32,31 +32,31 @@ impl Service {
         self.with_token(answer.json()["access_token"].as_str())
     }
 
-    /// What the metrics listener tells.
+    /// The answer of the metrics listener.
     pub(crate) async fn metrics(&self) -> String {
         let client = outbound::client().expect("a client can be made");
-        let answer = client.get(self.metrics_url()).send().await.expect("the metrics are there");
+        let answer = client.get(self.metrics_url()).send().await.expect("the metrics listener answers");
         answer.text().await.expect("the metrics are text")
     }
 
-    /// The client that the sandbox has.
+    /// The client of the sandbox.
     pub(crate) async fn sandbox_client(&self) -> TestClient {
         self.client("sandbox", "sandbox").await
     }
 }
 
-fn pass_on_to(base_url: String) -> Router {
+fn forward_to(base_url: String) -> Router {
     let http = reqwest::Client::builder().no_proxy().build().expect("a client can be made");
     Router::new().fallback(async move |request: Request<Body>| {
         let (parts, body) = request.into_parts();
-        let body = to_bytes(body, usize::MAX).await.expect("a request in memory is whole");
+        let body = to_bytes(body, usize::MAX).await.expect("a request in memory is complete");
         let url = format!("{base_url}{}", parts.uri);
         let answer = http.request(parts.method, url).headers(parts.headers).body(body).send().await;
         let answer = answer.unwrap_or_else(|error| panic!("no answer: {error}"));
         let mut response = Response::builder().status(answer.status());
-        response.headers_mut().expect("a status is fine").extend(answer.headers().clone());
-        let body = answer.bytes().await.expect("the answer is whole");
-        response.body(Body::from(body)).expect("what was an answer can be one again")
+        response.headers_mut().expect("a status is valid").extend(answer.headers().clone());
+        let body = answer.bytes().await.expect("the answer is complete");
+        response.body(Body::from(body)).expect("a received answer is valid")
     })
 }
 

@@ -1,4 +1,4 @@
-//! Looks into a database past the service: for what the API must not show, and for what must not be there at all.
+//! Queries a test's database directly: for data that the API must not show, or that must not be stored.
 
 use std::fs;
 
@@ -11,23 +11,23 @@ use super::TestDatabase;
 pub(crate) async fn texts(url: &str, query: &str) -> Vec<String> {
     let query = AssertSqlSafe(query.to_owned());
     let rows = if url.starts_with("sqlite:") {
-        let mut connection = SqliteConnection::connect(url).await.expect("the test's database is there");
+        let mut connection = SqliteConnection::connect(url).await.expect("the test's database is reachable");
         sqlx::query_scalar(query).fetch_all(&mut connection).await
     } else {
-        let mut connection = PgConnection::connect(url).await.expect("the test's database is there");
+        let mut connection = PgConnection::connect(url).await.expect("the test's database is reachable");
         sqlx::query_scalar(query).fetch_all(&mut connection).await
     };
-    rows.expect("the test's query is good")
+    rows.expect("the test's query is valid")
 }
 
-/// Runs statements on a connection of their own; the number of rows that they touched.
+/// Runs statements on a separate connection; returns the number of affected rows.
 pub(crate) async fn execute(url: &str, statements: &str) -> u64 {
     let statements = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
     if url.starts_with("sqlite:") {
-        let mut connection = SqliteConnection::connect(url).await.expect("the test's database is there");
+        let mut connection = SqliteConnection::connect(url).await.expect("the test's database is reachable");
         statements.execute(&mut connection).await.expect("the test's statement is good").rows_affected()
     } else {
-        let mut connection = PgConnection::connect(url).await.expect("the test's database is there");
+        let mut connection = PgConnection::connect(url).await.expect("the test's database is reachable");
         statements.execute(&mut connection).await.expect("the test's statement is good").rows_affected()
     }
 }
@@ -67,13 +67,13 @@ fn is_sqlite(database: &TestDatabase) -> bool {
     database.url().starts_with("sqlite:")
 }
 
-/// Everything that the database holds, as it is written down: whoever reads the disk sees no more.
+/// The stored content of the database: the SQLite file with its WAL, or every row on Postgres.
 pub(crate) async fn everything(database: &TestDatabase) -> String {
     let url = database.url();
     if let Some(file) = url.strip_prefix("sqlite://") {
         let read = |name: String| fs::read(name).unwrap_or_default();
         let bytes = [read(file.to_owned()), read(format!("{file}-wal"))].concat();
-        assert!(!bytes.is_empty(), "the database is where its URL says");
+        assert!(!bytes.is_empty(), "the database file of the URL has content");
         return String::from_utf8_lossy(&bytes).into_owned();
     }
     let mut rows = Vec::new();

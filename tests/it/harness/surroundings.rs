@@ -1,4 +1,4 @@
-//! Time and randomness that a test steers: a clock that stands still until it is moved, and bytes that repeat themselves.
+//! Doubles of time and randomness: a clock that stands still until a test moves it, and reproducible bytes.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,24 +12,24 @@ use sha2::{Digest, Sha256};
 pub(crate) struct ManualClock(Mutex<DateTime<Utc>>);
 
 impl ManualClock {
-    /// Stands at the seed's own instant, and a fraction that whole seconds must not show.
+    /// Starts at the time in the published sample, plus a fraction of a second that the API must not show.
     pub(crate) fn new() -> Self {
         let start = "2022-03-18T14:50:04.123456Z".parse().expect("an RFC 3339 instant");
         Self(Mutex::new(start))
     }
 
     pub(crate) fn advance(&self, by: TimeDelta) {
-        *self.0.lock().expect("nobody panics while holding the clock") += by;
+        *self.0.lock().expect("the lock is not poisoned") += by;
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().expect("nobody panics while holding the clock")
+        *self.0.lock().expect("the lock is not poisoned")
     }
 }
 
-/// Bytes that look random and are the same in every run. Replicas that share a database must not share these.
+/// Pseudo-random bytes, the same in every run. Replicas that share a database must not share these.
 pub(crate) struct RepeatableEntropy {
     replica: u64,
     blocks: AtomicU64,

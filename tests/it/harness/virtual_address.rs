@@ -1,7 +1,6 @@
 //! An address that moves from one Postgres server to another, as a virtual address or a DNS name does in a failover.
 //!
-//! Moving it decides where new connections go. Old ones stay with the server that they were made to, even if it never
-//! answers again.
+//! A move affects new connections only. Existing ones stay with their server, even if it never answers again.
 
 use std::sync::{Arc, Mutex};
 
@@ -22,9 +21,9 @@ impl VirtualAddress {
         let current = server.clone();
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
-                let server = current.lock().expect("nobody panics while holding it").clone();
+                let server = current.lock().expect("the lock is not poisoned").clone();
                 tokio::spawn(async move {
-                    // A server that is not there refuses, and so does its address.
+                    // If the server refuses the connection, the client's connection closes.
                     let mut server = wire::connect(&client, &server).await?;
                     copy_bidirectional(&mut client, &mut server).await
                 });
@@ -37,8 +36,8 @@ impl VirtualAddress {
         &self.url
     }
 
-    /// From now on it leads to the server of this URL.
+    /// Moves the address to the server of this URL.
     pub(crate) fn move_to(&self, url: &str) {
-        *self.server.lock().expect("nobody panics while holding it") = wire::server_of(url);
+        *self.server.lock().expect("the lock is not poisoned") = wire::server_of(url);
     }
 }

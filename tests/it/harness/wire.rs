@@ -1,7 +1,7 @@
-//! A wire between the service and Postgres that counts round trips: a proxy which reads the frontend's messages.
+//! A proxy between the service and Postgres that reads the frontend's messages and counts round trips.
 //!
-//! A Sync (`S`) after an Execute (`E`), or a simple Query (`Q`), is a round trip that a request waits for (Postgres manual,
-//! "Message Flow"). A Sync alone is the pool trying a connection that was just given back; nobody waits for it. TLS must
+//! A Sync (`S`) after an Execute (`E`), or a simple Query (`Q`), is a round trip that a request waits for (Postgres
+//! manual, "Message Flow"). A Sync alone is the pool checking a returned connection; no request waits for it. TLS must
 //! be off.
 
 use std::io;
@@ -18,17 +18,17 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// A wire to the server of this URL.
+    /// A proxy to the server of this URL.
     pub(crate) async fn to(url: &str) -> Self {
         let (listener, url, server) = listen_for(url).await;
         let round_trips = Arc::new(AtomicUsize::new(0));
         let counter = round_trips.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = connect(&client, &server).await.expect("the server is there");
+                let server = connect(&client, &server).await.expect("the server is reachable");
                 let ((from_client, mut to_client), (mut from_server, to_server)) =
                     (client.into_split(), server.into_split());
-                tokio::spawn(pass_on(from_client, to_server, counter.clone()));
+                tokio::spawn(forward(from_client, to_server, counter.clone()));
                 tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
             }
         });
@@ -39,13 +39,13 @@ impl Wire {
         &self.url
     }
 
-    /// How many round trips were begun since the last call.
+    /// The number of round trips begun since the last call.
     pub(crate) fn round_trips(&self) -> usize {
         self.round_trips.swap(0, Ordering::SeqCst)
     }
 }
 
-/// Listens in the place of the server of this URL: the listener, the URL that leads to it, and the server itself.
+/// Listens in place of the server of this URL. Returns the listener, its URL, and host and port of the server.
 pub(super) async fn listen_for(url: &str) -> (TcpListener, String, (String, u16)) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let mut here = reqwest::Url::parse(url).expect("a Postgres URL");
@@ -61,7 +61,8 @@ pub(super) fn server_of(url: &str) -> (String, u16) {
     (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(5432))
 }
 
-/// Connects to the server for a client. Neither waits for more to send: it would cost 40 ms at each turn.
+/// Connects to the server for a client, with Nagle's algorithm off on both sides: it would add 40 ms to each round
+/// trip.
 pub(super) async fn connect(client: &TcpStream, server: &(String, u16)) -> io::Result<TcpStream> {
     client.set_nodelay(true)?;
     let server = TcpStream::connect(server).await?;
@@ -69,7 +70,7 @@ pub(super) async fn connect(client: &TcpStream, server: &(String, u16)) -> io::R
     Ok(server)
 }
 
-async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, round_trips: Arc<AtomicUsize>) -> io::Result<()> {
+async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, round_trips: Arc<AtomicUsize>) -> io::Result<()> {
     pass_startup(&mut from, &mut to).await?;
     let mut executed = false;
     loop {
@@ -83,7 +84,7 @@ async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, round_trips: A
     }
 }
 
-/// Passes on the first message of a client, which has no type byte.
+/// Forwards the startup message of a client, which has no type byte.
 pub(super) async fn pass_startup(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> io::Result<()> {
     let length = from.read_u32().await?;
     let mut body = vec![0; length as usize - 4];
@@ -92,7 +93,7 @@ pub(super) async fn pass_startup(from: &mut OwnedReadHalf, to: &mut OwnedWriteHa
     to.write_all(&body).await
 }
 
-/// Any later message, of a client or a server: its type and its content.
+/// Reads a later message of a client or a server: its type and its content.
 pub(super) async fn read_message(from: &mut OwnedReadHalf) -> io::Result<(u8, Vec<u8>)> {
     let kind = from.read_u8().await?;
     let mut body = vec![0; from.read_u32().await? as usize - 4];

@@ -32,7 +32,7 @@ async fn many_right_answers_at_once_bind_once(app: TestApp) {
     let phone = Phone::new(1);
     let asked = crowd.partner().ask_for_device("ada", &phone).await;
     let code = crowd.app.outbox().last().code();
-    let requests = (0..CROWD).map(|seed| Request::answer(&asked, &phone.sign_anew(&code, seed.into())));
+    let requests = (0..CROWD).map(|seed| Request::answer(&asked, &phone.sign_with_nonce(&code, seed.into())));
     let statuses = crowd.send(requests.collect()).await;
     assert_eq!((count(&statuses, 204), count(&statuses, 404)), (1, CROWD - 1), "{statuses:?}");
     assert_eq!(books::count(&crowd.app.database, DEVICES).await, 1);

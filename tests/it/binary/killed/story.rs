@@ -123,7 +123,7 @@ impl Caller {
             assert!(right.contains(&status), "{}: {status}", first.path);
             return if status == 204 { Answered::Bound } else { Answered::Over };
         }
-        let body = json!({"signature": phone.sign_anew(code, 1)});
+        let body = json!({"signature": phone.sign_with_nonce(code, 1)});
         let (path, kind) = (first.path.clone(), first.kind);
         let request = Request { kind, method: "PUT", path, body: Some(body), key: None };
         let again = [right, &[404]].concat();
