@@ -28,7 +28,7 @@ pub trait IdempotentRequests {
     /// Stores the outcome of a run whose work another request has already done.
     ///
     /// # Errors
-    /// `ClaimLost` when another run of the same request has taken over.
+    /// `ClaimLost` when another run with the same idempotency key has taken over the claim.
     async fn keep_outcome(&self, partner: &PartnerId, kept: &KeptOutcome) -> Result<()>;
 
     /// Ends a run. Every repetition gets the outcome that its work stored; without one the key is free. No effect when

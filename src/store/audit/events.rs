@@ -1,6 +1,7 @@
-//! Audit events as rows: how one is written down, and how it is read back.
+//! Writing and reading of audit events as rows.
 //!
-//! A row that no event can look like is `StoreError::Corrupt`, which names the column: somebody has changed it.
+//! A row that cannot be an event is `StoreError::Corrupt`, which names the column: the row was modified outside the
+//! service.
 
 use std::borrow::Cow;
 
@@ -14,7 +15,7 @@ use crate::store::rows::{column, person_id};
 use crate::store::statement::{Bound, Statement};
 use crate::store::{Result, StoreError};
 
-/// Writes down an event that is yet to be sealed.
+/// Inserts an event, to be sealed later.
 pub(in crate::store) struct InsertEvent<'a> {
     pub(in crate::store) partner: &'a PartnerId,
     pub(in crate::store) event: &'a AuditEvent,
@@ -81,7 +82,7 @@ pub(in crate::store) fn audit_event<DB: Dialect>(row: &DB::Row) -> Result<AuditE
     })
 }
 
-/// Id and salt come and go together, and neither is there without the digest of both.
+/// Id and salt are either both present or both absent, and neither is present without the digest.
 fn subject<DB: Dialect>(row: &DB::Row) -> Result<Option<AuditSubject>> {
     let person = column::<DB, Option<String>>(row, "person_id")?;
     let salt = column::<DB, Option<Vec<u8>>>(row, "person_salt")?;

@@ -1,7 +1,7 @@
-//! What is written down together with a change: the audit event, the fraud assessment, the outcome for an idempotency key.
+//! The record of a change: audit event, fraud assessment, outcome for an idempotency key.
 //!
-//! All of it is in the commit of the change or none of it is. A request that changed nothing because it was refused is
-//! written down alone.
+//! The record is committed with the change or not at all. A refused request that changed nothing has a transaction for
+//! its record alone.
 
 use crate::domain::audit::AuditEvent;
 use crate::domain::fraud::FraudAssessment;
@@ -15,14 +15,14 @@ use crate::store::sql_store::SqlStore;
 use crate::store::statement::{Batch, Bound, Statement};
 use crate::store::{Result, StoreError};
 
-/// What is written down together with a change.
+/// The record of a change.
 #[derive(Clone, Debug)]
 pub struct AuditRecord {
-    /// What happened.
+    /// The audit event.
     pub event: AuditEvent,
-    /// What the fraud check said, when it was asked.
+    /// The fraud assessment, if there was one.
     pub fraud: Option<FraudAssessment>,
-    /// The outcome, when the request came with an idempotency key.
+    /// The outcome, if the request has an idempotency key.
     pub kept: Option<KeptOutcome>,
 }
 
@@ -32,13 +32,13 @@ impl From<AuditEvent> for AuditRecord {
     }
 }
 
-/// Records of what changed nothing else.
+/// Records without a change.
 #[macro_rules_attribute::apply(port)]
 pub trait AuditRecords {
-    /// Writes down a request that was refused.
+    /// Records a refused request.
     ///
     /// # Errors
-    /// `ClaimLost`, and nothing written, when another run of the same request has taken over.
+    /// `ClaimLost`, and nothing written, when another run with the same idempotency key has taken over the claim.
     async fn record(&self, partner: &PartnerId, record: &AuditRecord) -> Result<()>;
 }
 
@@ -54,7 +54,7 @@ impl<DB: Dialect> AuditRecords for SqlStore<DB> {
     }
 }
 
-/// Writes a record down within the transaction of its change. To be called last: it holds no lock that others wait for.
+/// Inserts a record in the transaction of its change. To be called last: it takes no lock that other requests wait for.
 pub(in crate::store) async fn write_down<DB: Dialect>(
     transaction: &mut Transaction<DB>,
     partner: &PartnerId,
@@ -73,10 +73,10 @@ pub(in crate::store) async fn write_down<DB: Dialect>(
     Ok(())
 }
 
-/// Ends the transaction of a change: runs the rest of the change, writes its record down, and commits.
+/// Ends the transaction of a change: runs its remaining statements, inserts its record, and commits.
 ///
 /// # Errors
-/// `ClaimLost`, and nothing changed, when another run of the same request has taken over.
+/// `ClaimLost`, and nothing changed, when another run with the same idempotency key has taken over the claim.
 pub(in crate::store) async fn commit_with_record<DB: Dialect>(
     mut transaction: Transaction<DB>,
     mut rest: Batch<DB>,
@@ -97,7 +97,7 @@ pub(in crate::store) async fn commit_with_record<DB: Dialect>(
     Ok(transaction.commit_with(rest).await?)
 }
 
-/// Writes the outcome under its claim, or takes one back that came to nothing. Returns no row when the claim is lost.
+/// Stores the outcome under its claim, or clears it. Returns no row when the claim is lost.
 pub(in crate::store) struct KeepOutcome<'a> {
     pub(in crate::store) partner: &'a PartnerId,
     pub(in crate::store) kept: &'a KeptOutcome,

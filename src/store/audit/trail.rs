@@ -1,8 +1,8 @@
-//! The audit trail behind the requests: waiting events are sealed into their partner's chain, and the chain is read back.
+//! The audit trail: seals waiting events into their partner's chain, and reads the chain.
 //!
-//! Whoever seals or erases holds the partner's row in `audit_chain`, so a chain never forks; requests only insert into
-//! `audit_pending` and wait for nobody. A batch is sealed in one commit: a crash leaves all of it or nothing. Reading goes
-//! page by page, and what is sealed stays as it is. See `docs/decisions/0019-audit-chain.md`.
+//! Sealing and erasure lock the partner's row in `audit_chain`, so a chain never forks. Requests only insert into
+//! `audit_pending` and wait for no lock. A batch is sealed in one transaction, so a crash leaves all of it or nothing.
+//! Reads are paged; sealed rows do not change except by erasure. See `docs/decisions/0019-audit-chain.md`.
 
 use chrono::{DateTime, Utc};
 use sqlx::query::Query;
@@ -17,32 +17,32 @@ use crate::store::rows::{column, partner};
 use crate::store::sql_store::SqlStore;
 use crate::store::{Result, StoreError};
 
-/// Waiting events of a partner are counted so far; the statement says it too.
+/// Waiting events of a partner are counted up to this number; the statement repeats it.
 pub const WAITING_COUNTED: i64 = 100_000;
 
-/// A partner's chain at one moment.
+/// A snapshot of a partner's chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AuditChain {
-    /// How many batches it has.
+    /// Number of batches.
     pub seals: i64,
-    /// The hash of the last.
+    /// Hash of the last batch.
     pub head: Hash,
-    /// How many events wait to be sealed, counted up to [`WAITING_COUNTED`].
+    /// Number of events that wait to be sealed, counted up to [`WAITING_COUNTED`].
     pub waiting: i64,
-    /// The highest number that any batch has.
+    /// The highest batch number in `audit_seal`.
     pub last_seal: i64,
-    /// The highest number that any event was sealed under.
+    /// The highest batch number in `audit_event`.
     pub last_event_seal: i64,
 }
 
-/// One sealed batch, as it was written down.
+/// A row of `audit_seal`: one sealed batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AuditSeal {
-    /// Its number: 1, 2, 3 ...
+    /// Its number, from 1.
     pub number: i64,
-    /// How many events it was made of.
+    /// Number of events in it.
     pub events: i64,
-    /// The hash of the batch before it.
+    /// Hash of the batch before it.
     pub previous_hash: Hash,
     /// Its hash.
     pub hash: Hash,
@@ -51,7 +51,7 @@ pub struct AuditSeal {
 /// One sealed event.
 #[derive(Debug)]
 pub struct SealedEvent {
-    /// The number of its batch.
+    /// Number of its batch.
     pub seal: i64,
     /// Its id.
     pub id: Uuid,
@@ -59,28 +59,28 @@ pub struct SealedEvent {
     pub event: Result<AuditEvent>,
 }
 
-/// The audit trail behind the requests.
+/// The audit trail.
 #[macro_rules_attribute::apply(port)]
 pub trait AuditTrail {
-    /// The partners who have events waiting to be sealed.
+    /// The partners with events that wait to be sealed.
     async fn partners_with_pending_events(&self) -> Result<Vec<PartnerId>>;
 
-    /// The next partner after this one of whom there is anything in the trail.
+    /// The next partner after this one with rows in the audit trail.
     async fn next_partner_with_trail(&self, after: Option<&PartnerId>) -> Result<Option<PartnerId>>;
 
-    /// Seals the oldest waiting events of the partner, `batch` at most, in one commit. Gives how many.
+    /// Seals the partner's oldest waiting events, at most `batch`, in one transaction. Returns their number.
     async fn seal_audit_events(&self, partner: &PartnerId, now: DateTime<Utc>, batch: i64) -> Result<i64>;
 
-    /// How many events of all partners wait to be sealed, counted up to `limit`.
+    /// Number of events of all partners that wait to be sealed, counted up to `limit`.
     async fn waiting_audit_events(&self, limit: i64) -> Result<i64>;
 
-    /// The partner's chain as it is now.
+    /// The current state of the partner's chain.
     async fn audit_chain(&self, partner: &PartnerId) -> Result<AuditChain>;
 
-    /// A page of the partner's batches in their order: those with a higher number than `after`, up to `last`.
+    /// A page of the partner's batches in order, with numbers above `after` and up to `last`.
     async fn audit_seals(&self, partner: &PartnerId, after: i64, last: i64, limit: i64) -> Result<Vec<AuditSeal>>;
 
-    /// A page of the partner's sealed events in the order of the chain: those behind `after`, up to the batch `last`.
+    /// A page of the partner's sealed events in chain order, after `after` and up to batch `last`.
     async fn sealed_events(
         &self,
         partner: &PartnerId,
@@ -96,13 +96,13 @@ pub trait AuditTrail {
 #[async_trait::async_trait]
 impl<DB: Dialect> AuditTrail for SqlStore<DB> {
     async fn partners_with_pending_events(&self) -> Result<Vec<PartnerId>> {
-        // Not from partner to partner by a recursive statement, which Citus refuses on a distributed table.
+        // Not a recursive CTE that skips from partner to partner: Citus rejects it on a distributed table.
         let query = sqlx::query("select distinct partner_id from audit_pending order by partner_id");
         self.rows(query).await?.iter().map(partner::<DB>).collect()
     }
 
     async fn next_partner_with_trail(&self, after: Option<&PartnerId>) -> Result<Option<PartnerId>> {
-        // One look into each index: the tables may be large, and partners are few.
+        // One index lookup per table: tables may be large, partners are few.
         let query = sqlx::query(
             "select min(partner_id) as partner_id
                from (select min(partner_id) as partner_id from audit_chain where partner_id > $1
@@ -129,8 +129,9 @@ impl<DB: Dialect> AuditTrail for SqlStore<DB> {
         events.sort_unstable_by_key(|event| event.id);
         let hash = seal(head, number, events.iter().map(|event| event.digest(partner)));
         let sealed = i64::try_from(events.len()).unwrap_or(i64::MAX);
-        // What was moved, and not what may have come in since. Each row looks itself up: as a join, Postgres would compare
-        // all with all, since for its statistics the table of waiting events is always next to empty.
+        // Deletes only the moved events, not ones inserted meanwhile. A correlated subquery instead of a join, because
+        // the statistics of `audit_pending` always show an almost empty table and Postgres would choose a nested loop
+        // over all pairs.
         sqlx::query(
             "delete from audit_pending
               where partner_id = $1
@@ -146,8 +147,8 @@ impl<DB: Dialect> AuditTrail for SqlStore<DB> {
         .bind(events.last().map(|event| event.id))
         .execute(&mut *transaction)
         .await?;
-        // Never before the batch that it follows, whatever the clocks of two replicas say: so the first batch since an instant
-        // is found by that instant.
+        // Never earlier than the preceding batch, even with clock skew between replicas, so that the first batch since
+        // an instant can be found by that instant.
         sqlx::query(
             "insert into audit_seal (partner_id, seal, events, previous_hash, hash, sealed_at)
              select $1, $2, $3, $4, $5, coalesce((select sealed_at
@@ -175,7 +176,8 @@ impl<DB: Dialect> AuditTrail for SqlStore<DB> {
     }
 
     async fn waiting_audit_events(&self, limit: i64) -> Result<i64> {
-        // In the order of the primary key, which gives them: the table is full of room that sealed events have left.
+        // Ordered by the primary key, to force an index scan: the table is full of dead rows that sealed events have
+        // left.
         let query = sqlx::query(
             "select count(*) as waiting
                from (select partner_id, event_id
@@ -188,7 +190,7 @@ impl<DB: Dialect> AuditTrail for SqlStore<DB> {
     }
 
     async fn audit_chain(&self, partner: &PartnerId) -> Result<AuditChain> {
-        // One statement, so that all of it is of the same moment.
+        // One statement, for a consistent snapshot.
         let query = sqlx::query(
             "select coalesce((select seals from audit_chain where partner_id = $1), 0) as seals
                   , coalesce((select head from audit_chain where partner_id = $1), $2) as head
@@ -292,7 +294,7 @@ impl<DB: Dialect> AuditTrail for SqlStore<DB> {
 }
 
 impl<DB: Dialect> SqlStore<DB> {
-    /// The partner that a statement gives for whoever comes after this one.
+    /// The partner that a statement returns as the next one after `after`.
     async fn partner(
         &self,
         query: Query<'_, DB, DB::Arguments>,
@@ -306,8 +308,8 @@ impl<DB: Dialect> SqlStore<DB> {
     }
 }
 
-/// Takes the partner's chain until the transaction ends, beginning it if need be: how many batches it has, and the hash of
-/// the last.
+/// Locks the partner's chain until the transaction ends, and creates it if it does not exist. Returns the number of
+/// batches and the hash of the last.
 pub(in crate::store) async fn hold_chain<DB: Dialect>(
     transaction: &mut Transaction<DB>,
     partner: &PartnerId,
@@ -326,7 +328,7 @@ pub(in crate::store) async fn hold_chain<DB: Dialect>(
     Ok((column::<DB, _>(&held, "seals")?, hash::<DB>(&held, "head")?))
 }
 
-/// Copies the oldest waiting events into a batch and gives them back, in no order.
+/// Copies the oldest waiting events into a batch and returns them in no particular order.
 fn move_pending<DB: Dialect>(partner: &PartnerId, seal: i64, batch: i64) -> Query<'static, DB, DB::Arguments> {
     sqlx::query(
         "insert into audit_event

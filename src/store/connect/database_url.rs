@@ -1,7 +1,7 @@
-//! The URL that says which database.
+//! Parses `DATABASE_URL`.
 //!
-//! It is read here, and what the drivers would take in silence, misread or repeat in their own log is refused before they
-//! see it. Nothing of a URL stands in a message: a password that is not percent-encoded may be anywhere in it.
+//! Rejects every URL that a driver would silently accept, misread or write to its own log. Messages contain no part of
+//! the URL, because a password that is not percent-encoded may be anywhere in it.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,26 +10,26 @@ use std::str::FromStr;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 
-/// Which database.
+/// A database.
 #[derive(Clone, Debug)]
 pub enum DatabaseUrl {
-    /// `postgres://user:password@host/database`, in a form that the driver reads as it is meant. Never shown, since it
-    /// holds a password.
+    /// `postgres://user:password@host/database`, normalized so that the driver reads it as intended. Never printed,
+    /// since it contains a password.
     Postgres(SecretString, Transport),
     /// `sqlite://path/to/file`.
     Sqlite(PathBuf),
 }
 
-/// How what is sent to the database is protected on its way.
+/// How the connection to the database is protected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Transport {
-    /// It does not leave the machine.
+    /// Local: a socket or loopback.
     Local,
-    /// It is encrypted for the server that the URL names.
+    /// TLS that verifies the server's certificate and name.
     Verified,
-    /// It is encrypted, but the server that answers is not identified.
+    /// TLS that does not verify the server's name.
     Encrypted,
-    /// It may be in the clear.
+    /// Possibly unencrypted.
     Open,
 }
 
@@ -38,14 +38,14 @@ type Parsed<T> = Result<T, Fault>;
 
 const ENCODE: Fault = "has a password, user or other part with a character that separates the parts of a URL: percent-encode \
                        it (% as %25, @ as %40, / as %2F, ? as %3F, # as %23, : as %3A)";
-const PARAMETERS: Fault = "has parameters that are not known here: host, port, user, password, dbname, sslmode, sslrootcert, \
-                           sslcert and sslkey are, each once";
+const PARAMETERS: Fault = "has unsupported parameters: host, port, user, password, dbname, sslmode, sslrootcert, \
+                           sslcert and sslkey are supported, each once";
 const HOST: Fault =
     "must name one host: a name, an address (IPv6 as [::1]), or a socket's folder (%2Fvar%2Frun%2Fpostgresql)";
 const SQLITE: Fault = "must be sqlite://file or sqlite:///absolute/file, where only ?mode=rwc may follow; ? # and % in the \
                        file's name are written %3F %23 and %25";
 
-/// What may follow `?`.
+/// Supported query parameters.
 const KNOWN: [&str; 10] = [
     "host",
     "port",
@@ -56,14 +56,14 @@ const KNOWN: [&str; 10] = [
     "sslrootcert",
     "sslcert",
     "sslkey",
-    "statement-cache-capacity", // sqlx writes it into the URLs that it makes
+    "statement-cache-capacity", // sqlx adds it to the URLs that it generates
 ];
 
 impl DatabaseUrl {
     /// Reads a URL.
     ///
     /// # Errors
-    /// What is wrong with it, without the URL itself.
+    /// The problem, without the URL.
     pub fn parse(url: &str) -> Parsed<Self> {
         if url.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err("must not contain white space: percent-encode it");
@@ -77,7 +77,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// How what is sent there is protected.
+    /// How the connection is protected.
     #[must_use]
     pub fn transport(&self) -> Transport {
         match self {
@@ -90,7 +90,7 @@ impl DatabaseUrl {
 fn postgres(rest: &str) -> Parsed<DatabaseUrl> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
-    // A password that is not encoded cuts the authority short, and its rest and the `@` are found behind it.
+    // A password that is not percent-encoded ends the authority early, and leaves its rest and the `@` behind it.
     if rest.contains(['@', '#']) || authority.matches('@').count() > 1 {
         return Err(ENCODE);
     }
@@ -143,7 +143,7 @@ fn postgres(rest: &str) -> Parsed<DatabaseUrl> {
     Ok(DatabaseUrl::Postgres(url.into(), transport))
 }
 
-/// The driver takes an IPv6 address in brackets for a name, so it gets every host as a parameter.
+/// The driver mistakes a bracketed IPv6 address for a name, so every host is passed as a parameter.
 fn for_the_driver(user: &str, host: &str, (port, database): (&str, &str), parameters: &[(String, String)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("host", host);
@@ -157,7 +157,7 @@ fn parameters(query: &str) -> Parsed<Vec<(String, String)>> {
     let mut found: Vec<(String, String)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').ok_or(PARAMETERS)?;
-        // Not as in forms: a plus sign is itself.
+        // Unlike in forms, a plus sign is literal.
         let (key, value) = (decoded(key)?, decoded(value)?);
         if !KNOWN.contains(&&*key) || value.is_empty() || found.iter().any(|(known, _)| *known == key) {
             return Err(PARAMETERS);
@@ -179,7 +179,7 @@ fn sqlite(rest: &str) -> Parsed<PathBuf> {
     Ok(file.into())
 }
 
-/// Percent-decoded text. Each `%` must begin a byte, and the bytes must be text without NUL.
+/// Percent-decodes a part. Each `%` must begin an encoded byte, and the result must be UTF-8 without NUL.
 fn decoded(part: &str) -> Parsed<String> {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();

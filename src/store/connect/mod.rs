@@ -1,6 +1,6 @@
-//! Opens the database that a URL names.
+//! Opens the database of `DATABASE_URL`.
 //!
-//! Refuses any engine but Postgres and SQLite. Statements are never logged.
+//! Supports only Postgres and SQLite. Statements are never logged.
 
 pub(in crate::store) mod database_url;
 pub(in crate::store) mod open;
@@ -32,38 +32,38 @@ use crate::store::{Result, Store, StoreError};
 /// How long SQLite waits for a file that another process has locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What stands between the service and Postgres.
+/// The connection pooler between the service and Postgres.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pooler {
-    /// Nothing that could be noticed: a connection is one server process for all its life.
+    /// None, or one in session mode: each connection has one server process for its lifetime.
     None,
-    /// A pooler that hands each transaction to any of its connections, such as PgBouncer in transaction mode. Nothing may
-    /// outlive a transaction: no settings, no prepared statements.
+    /// A pooler that assigns each transaction to any server connection, such as PgBouncer in transaction mode. No
+    /// session state outlives a transaction: no settings, no prepared statements.
     Transaction,
 }
 
-/// How to use the database.
+/// Settings of the database.
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
-    /// Which one.
+    /// Its URL.
     pub url: DatabaseUrl,
-    /// The file that the URL came from, which is read anew when the login is refused.
+    /// The file with the URL, which is re-read when the login is refused.
     pub url_file: Option<PathBuf>,
-    /// What stands in between, if it is Postgres.
+    /// The pooler in front of Postgres.
     pub pooler: Pooler,
-    /// Connections at most, per process.
+    /// Maximum number of connections per process.
     pub max_connections: u32,
-    /// How long a request waits for a free connection.
+    /// How long a request waits for a connection of the pool.
     pub acquire_timeout: Duration,
-    /// How long Postgres may work on one statement. A second later we no longer wait for the answer, whatever the database
-    /// is; a transaction has no longer than one statement.
+    /// Postgres cancels a statement after this time. One second later the service stops waiting for the result, on
+    /// either engine. The limit for a transaction is the same as for one statement.
     pub statement_timeout: Duration,
-    /// How long a migration waits for what another session holds.
+    /// How long a migration waits for a lock that another session holds.
     pub migrate_lock_timeout: Duration,
 }
 
 impl DatabaseSettings {
-    /// The defaults, for a database.
+    /// The defaults for this URL.
     #[must_use]
     pub fn new(url: DatabaseUrl) -> Self {
         Self {
@@ -78,19 +78,19 @@ impl DatabaseSettings {
     }
 }
 
-/// How the connections of one process are used.
+/// Use of one process's connection pool.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolUse {
-    /// How many are lent.
+    /// Connections in use.
     pub used: u32,
-    /// How many are open and wait to be lent.
+    /// Idle connections.
     pub idle: u32,
 }
 
 /// Opens the database. Its tables may still be missing: see [`crate::store::migrate`] and [`Store::ready`].
 ///
 /// # Errors
-/// When the database cannot be reached, or lacks what the service relies on: [`StoreError::Unfit`] names all of it.
+/// When the database is unreachable, or [`StoreError::Unfit`] with every requirement that it does not meet.
 pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
     Ok(match &settings.url {
         DatabaseUrl::Postgres(url, _) => {
@@ -136,7 +136,7 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     }
 }
 
-/// How the service opens its connections to Postgres.
+/// The options for the service's connections to Postgres.
 pub(in crate::store) fn service_options(url: &SecretString, settings: &DatabaseSettings) -> Result<PgConnectOptions> {
     match settings.pooler {
         Pooler::None => session::service_options(url, settings.statement_timeout),
@@ -144,13 +144,14 @@ pub(in crate::store) fn service_options(url: &SecretString, settings: &DatabaseS
     }
 }
 
-/// Opens a connection to Postgres as the service does, and makes sure that the database is fit for it.
+/// Opens a connection to Postgres as the service does, and checks the database's requirements.
 ///
-/// What is said at the start of a connection must hold. Behind a pooler that the service was not told of it does not, and a
-/// statement could run that was prepared for another. Asks without preparing anything.
+/// The settings in a connection's start-up options must stay in force. They do not behind a pooler that
+/// `DATABASE_POOLER` does not announce, and such a pooler could also run another client's prepared statement. The check
+/// itself prepares no statement.
 ///
 /// # Errors
-/// When the database cannot be reached, or [`StoreError::SessionNotKept`], or [`StoreError::Unfit`].
+/// When the database is unreachable, or [`StoreError::SessionNotKept`], or [`StoreError::Unfit`].
 pub(in crate::store) async fn reach_postgres(url: &SecretString, settings: &DatabaseSettings) -> Result<PgConnection> {
     let connection = timeout(settings.acquire_timeout, service_options(url, settings)?.connect()).await;
     let mut connection = match connection.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
@@ -161,7 +162,7 @@ pub(in crate::store) async fn reach_postgres(url: &SecretString, settings: &Data
     };
     match settings.pooler {
         Pooler::None => check_session(&mut connection).await?,
-        // The transaction ends with the connection.
+        // Closing the connection ends the transaction.
         Pooler::Transaction => {
             connection.execute(session::pooled_begin("begin", settings.statement_timeout)).await?;
         }
@@ -170,7 +171,7 @@ pub(in crate::store) async fn reach_postgres(url: &SecretString, settings: &Data
     Ok(connection)
 }
 
-/// A value that the role or the database has may be the same as ours by chance, so it is asked where each comes from.
+/// Checks the source of each setting, not its value: the role or the database may have the same value by chance.
 async fn check_session(connection: &mut PgConnection) -> Result<()> {
     let query = sqlx::raw_sql("select name from pg_settings where source = 'client'");
     let rows = query.fetch_all(connection).await?;
@@ -179,20 +180,20 @@ async fn check_session(connection: &mut PgConnection) -> Result<()> {
     if all_hold { Ok(()) } else { Err(StoreError::SessionNotKept(None)) }
 }
 
-/// Whether a connection was refused for what it began with: poolers take no start-up options, and say so with the code of
-/// a protocol violation (PgBouncer) or of a feature that is not there.
+/// Whether a connection was rejected for its start-up options: poolers do not support them, and report a protocol
+/// violation (PgBouncer) or an unsupported feature.
 fn refuses_parameters(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| ["08P01", "0A000"].contains(&&*code))
 }
 
-/// How a connection to a file is opened that is there.
+/// The options for connections to an existing SQLite file.
 pub(in crate::store) fn sqlite_options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full) // an answered 204 survives a power cut
+        .synchronous(SqliteSynchronous::Full) // a committed write survives a power failure
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging()

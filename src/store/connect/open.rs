@@ -1,5 +1,5 @@
-//! How the connections of the pools are opened: to a server whose password may change while the service runs, and to a file
-//! that may be moved away.
+//! Opens the pools' connections: to a server whose password may be rotated while the service runs, and to a file that
+//! may be moved.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,34 +14,34 @@ use crate::store::error::is_login_refused;
 use crate::store::pool::Open;
 use crate::store::{DatabaseSettings, DatabaseUrl};
 
-/// Opens connections to Postgres. When the server refuses the login, the file that the URL came from is read anew: an
-/// operator who rotates the password writes it there.
+/// Opens connections to Postgres. When the server refuses the login, re-reads the file of `DATABASE_URL_FILE`, where an
+/// operator who rotates the password writes the new one.
 pub(in crate::store) struct PostgresServer {
     settings: DatabaseSettings,
-    /// What worked last.
+    /// The options of the last successful login.
     options: Mutex<PgConnectOptions>,
-    /// What the log has of the file, so that it has it once.
-    told: Mutex<Option<String>>,
+    /// The problem with the file that was last logged, so that it is logged once.
+    logged: Mutex<Option<String>>,
 }
 
 impl PostgresServer {
     pub(in crate::store) fn new(settings: &DatabaseSettings, options: PgConnectOptions) -> Self {
-        Self { settings: settings.clone(), options: Mutex::new(options), told: Mutex::new(None) }
+        Self { settings: settings.clone(), options: Mutex::new(options), logged: Mutex::new(None) }
     }
 
     fn options(&self) -> PgConnectOptions {
         self.options.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The login that stands in the file by now. What is wrong with it is a line in the log, without what the file holds.
-    async fn options_anew(&self, refused: &PgConnectOptions) -> Option<PgConnectOptions> {
+    /// The current login from the file. Logs a problem with the file, but never its content.
+    async fn reread_options(&self, refused: &PgConnectOptions) -> Option<PgConnectOptions> {
         let file = self.settings.url_file.clone()?;
         let text = spawn_blocking(move || std::fs::read_to_string(file)).await.ok()?;
         let options = match text {
             Ok(text) => self.options_of(text.trim(), refused),
             Err(error) => Err(format!("cannot be read: {error}")),
         };
-        options.map_err(|problem| self.tell(Some(problem))).ok()
+        options.map_err(|problem| self.log(Some(problem))).ok()
     }
 
     fn options_of(&self, url: &str, refused: &PgConnectOptions) -> std::result::Result<PgConnectOptions, String> {
@@ -49,7 +49,7 @@ impl PostgresServer {
             return Err("holds no postgres:// URL".to_owned());
         };
         let options = service_options(&url, &self.settings).map_err(|_| "holds no postgres:// URL".to_owned())?;
-        // Only the login may change: everything else was checked at the start.
+        // Only the login may change: everything else was checked at start-up.
         let place = |options: &PgConnectOptions| {
             let database = options.get_database().map(str::to_owned);
             let place = (options.get_host().to_owned(), options.get_port(), options.get_socket().cloned(), database);
@@ -58,19 +58,19 @@ impl PostgresServer {
         if place(&options) == place(refused) {
             Ok(options)
         } else {
-            Err("names another server, database or encryption: restart the service to move it".to_owned())
+            Err("names another server, database or encryption: restart the service to apply it".to_owned())
         }
     }
 
-    fn tell(&self, problem: Option<String>) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told == problem {
+    fn log(&self, problem: Option<String>) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if *logged == problem {
             return;
         }
         if let Some(problem) = &problem {
             tracing::warn!("the database refuses the login, and the file of DATABASE_URL_FILE {problem}");
         }
-        *told = problem;
+        *logged = problem;
     }
 }
 
@@ -82,17 +82,17 @@ impl Open<Postgres> for PostgresServer {
             Err(error) if is_login_refused(&error) => error,
             outcome => return outcome,
         };
-        let Some(options) = self.options_anew(&options).await else { return Err(refused) };
+        let Some(options) = self.reread_options(&options).await else { return Err(refused) };
         match options.connect().await {
             Ok(connection) => {
                 *self.options.lock().unwrap_or_else(PoisonError::into_inner) = options;
-                self.tell(None);
+                self.log(None);
                 tracing::info!("the database refused the login; the one in the file of DATABASE_URL_FILE works");
                 Ok(connection)
             }
             Err(error) => {
                 if is_login_refused(&error) {
-                    self.tell(Some("holds no login that it takes".to_owned()));
+                    self.log(Some("holds no login that the database accepts".to_owned()));
                 }
                 Err(error)
             }
@@ -104,7 +104,7 @@ impl Open<Postgres> for PostgresServer {
     }
 }
 
-/// Opens connections to a SQLite file that is there. One that was moved away is not made anew: it would be empty.
+/// Opens connections to an existing SQLite file. A file that was moved is not recreated: the new one would be empty.
 pub(in crate::store) struct SqliteFile(pub(in crate::store) PathBuf);
 
 #[async_trait::async_trait]

@@ -1,5 +1,4 @@
-//! What the service demands of a database before it works with it: everything that is wrong is told at once, with what to
-//! do about it.
+//! Requirements on a database, checked at start-up. All problems are reported together, each with its remedy.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,13 +12,13 @@ use crate::store::rows::column;
 use crate::store::sqlite::PROVE_WRITABLE;
 use crate::store::{Result, StoreError};
 
-/// The oldest version of Postgres that the statements and the tests know, and how it names itself.
+/// The oldest supported version of Postgres, by name and by `server_version_num`.
 const OLDEST_POSTGRES: (&str, i64) = ("15", 150_000);
 
-/// Demands of a Postgres database what the service relies on and cannot set for its sessions.
+/// Checks the requirements on a Postgres database that the service cannot set for its sessions.
 ///
 /// # Errors
-/// [`StoreError::Unfit`] with everything that is wrong.
+/// [`StoreError::Unfit`] with all problems.
 pub(in crate::store) async fn check_postgres(connection: &mut PgConnection) -> Result<()> {
     let row = sqlx::raw_sql(
         "select current_setting('server_version_num') as version
@@ -42,16 +41,16 @@ pub(in crate::store) async fn check_postgres(connection: &mut PgConnection) -> R
     let encoding = setting("encoding")?;
     if encoding != "UTF8" {
         problems.push(format!(
-            "its encoding is {encoding}, which cannot hold every name: make a database with `create database ... encoding \
-             'UTF8' template template0`, and copy the data with pg_dump"
+            "its encoding is {encoding}, which cannot hold every name: create a database with `create database ... \
+             encoding 'UTF8' template template0`, and copy the data with pg_dump"
         ));
     }
     if setting("is_standby")? == "true" {
-        problems.push("the server is a standby, which takes no writes: name the primary, or promote it".to_owned());
+        problems.push("the server is a read-only standby: use the primary, or promote the standby".to_owned());
     } else if setting("read_only")? == "on" {
         problems.push(
             "writes are forbidden: `default_transaction_read_only` is on for the role, the database or the server. \
-             Find out why (a provider sets it when a disk runs full), and reset it"
+             Find the cause (some providers set it when a disk is full), and reset it"
                 .to_owned(),
         );
     }
@@ -63,12 +62,12 @@ pub(in crate::store) async fn check_postgres(connection: &mut PgConnection) -> R
         ));
     }
     if setting("has_schema")? != "true" {
-        problems.push("the role may not use the schema public: `grant usage on schema public to ...`".to_owned());
+        problems.push("the role lacks usage on the schema public: `grant usage on schema public to ...`".to_owned());
     }
     fit(problems)
 }
 
-/// Warns of what makes a database less safe and does not keep the service from working.
+/// Warns about settings that weaken durability or correctness but do not stop the service.
 pub(in crate::store) async fn warn_about_postgres(connection: &mut PgConnection) -> Result<()> {
     let row = sqlx::raw_sql(
         "select current_setting('fsync') as fsync
@@ -82,24 +81,24 @@ pub(in crate::store) async fn warn_about_postgres(connection: &mut PgConnection)
         if column::<Postgres, String>(&row, setting)? == "off" {
             tracing::warn!(
                 db.setting = setting,
-                "answered writes are lost when the database's machine fails: set it on"
+                "committed writes are lost when the database server crashes: turn it on"
             );
         }
     }
     if column::<Postgres, String>(&row, "is_sorted_otherwise")? == "true" {
         tracing::warn!(
-            "the database's collation has another version than when its indexes were made, and rows may not be found: run \
+            "the database's collation version has changed since its indexes were built, so lookups may miss rows: run \
              `reindex database`, then `alter database ... refresh collation version`"
         );
     }
     Ok(())
 }
 
-/// Makes the file of a SQLite database unless it is there, and demands of it what the service relies on. Waits for another
-/// process that has the file locked as long as `busy_timeout`.
+/// Creates the SQLite file unless it exists, and checks its requirements. Waits up to `busy_timeout` for another
+/// process that has locked it.
 ///
 /// # Errors
-/// [`StoreError::Unfit`] with everything that is wrong.
+/// [`StoreError::Unfit`] with all problems.
 pub(in crate::store) async fn check_sqlite(file: &Path, busy_timeout: Duration) -> Result<()> {
     let options = sqlite_options(file).create_if_missing(true).busy_timeout(busy_timeout);
     let mut connection = match options.connect().await {
@@ -116,10 +115,10 @@ async fn find_problems(file: &Path, connection: &mut SqliteConnection) -> Result
     let mut problems = Vec::new();
     sqlx::raw_sql("pragma busy_timeout = 0").execute(&mut *connection).await?;
     match sqlx::raw_sql(PROVE_WRITABLE).execute(&mut *connection).await {
-        // Another process writes: so can this one, in a moment.
+        // Busy: another process is writing, so the file is writable.
         Err(error) if !error.as_database_error().is_some_and(is_busy) => {
             problems.push(cannot_be_used(file, &error));
-            // It may have stopped within its transaction.
+            // A transaction may still be open.
             let _ = sqlx::raw_sql("rollback").execute(&mut *connection).await;
         }
         _ => {}
@@ -135,7 +134,7 @@ async fn find_problems(file: &Path, connection: &mut SqliteConnection) -> Result
     let encoding = sqlx::raw_sql("pragma encoding").fetch_one(&mut *connection).await?;
     let encoding = column::<Sqlite, String>(&encoding, "encoding")?;
     if encoding != "UTF-8" {
-        problems.push(format!("{} keeps text as {encoding}: begin with a new file", file.display()));
+        problems.push(format!("{} stores text as {encoding}: start with a new file", file.display()));
     }
     Ok(problems)
 }
@@ -143,9 +142,8 @@ async fn find_problems(file: &Path, connection: &mut SqliteConnection) -> Result
 fn cannot_be_used(file: &Path, error: &sqlx::Error) -> String {
     let cause = error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
     format!(
-        "{} cannot be written ({cause}): it must be a SQLite database or not be there yet, and the service must be allowed to \
-         write to it, to the files beside it that end in -wal and -shm, and to its folder, on a file system that is neither \
-         read-only nor full",
+        "{} cannot be written ({cause}): it must be a SQLite database or not exist yet; the service needs write permission on \
+         it, on its -wal and -shm files and on its folder, on a file system that is neither read-only nor full",
         file.display()
     )
 }

@@ -1,7 +1,7 @@
-//! What holds for every session with Postgres, whatever the role's, the database's or the server's settings say.
+//! The settings of every Postgres session, regardless of those of the role, the database and the server.
 //!
-//! With a server process of its own, a connection says so once, in the options that it starts with. Behind a pooler nothing
-//! outlives a transaction, so each transaction begins with it.
+//! Without a pooler they are start-up options of the connection. Behind a transaction pooler no setting outlives a
+//! transaction, so each transaction sets them.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -14,75 +14,75 @@ use sqlx::{ConnectOptions, SqlSafeStr, SqlStr};
 use crate::store::Result;
 use crate::store::pool::patience;
 
-/// Settings of the session that change what a statement does or how it is planned, and the only value that the statements are
-/// written for.
+/// Session settings that change a statement's result or plan, with the only value that the statements support.
 ///
-/// Not here is what cannot change an outcome: the planner's other settings, `default_transaction_deferrable` (read committed
-/// ignores it), `client_encoding` (sqlx demands UTF8 of each connection). Not here either is
-/// `default_transaction_read_only`: it is how an operator, or a provider whose disk runs full, forbids writes.
+/// Settings that cannot change a result are not pinned: the other planner settings, `default_transaction_deferrable`
+/// (no effect at read committed), `client_encoding` (sqlx requires UTF8). Neither is `default_transaction_read_only`,
+/// with which an operator, or a provider whose disk is full, forbids writes.
 const PINNED: [(&str, &str); 17] = [
-    // Statements wait for each other's rows and look again. Above read committed they fail instead (40001).
+    // At read committed a statement that waited for a row re-evaluates its condition. At higher levels it fails
+    // (40001).
     ("default_transaction_isolation", "read committed"),
-    // An answered write survives a crash of the server; with `off` it does not.
+    // With `off`, a committed write may be lost when the server crashes.
     ("synchronous_commit", "on"),
-    // The tables are found where the migrations made them. A table of the same name in another schema, or a temporary one
-    // that another client of a pooler left behind, is not taken for ours.
+    // Finds the tables in the schema of the migrations. A table of the same name in another schema, or a temporary
+    // table left by another client of a pooler, must not shadow them.
     ("search_path", "public, pg_temp"),
-    // How literals in statements are read.
+    // Parsing of literals.
     ("standard_conforming_strings", "on"),
     ("transform_null_equals", "off"),
     ("array_nulls", "on"),
-    // How values that are cast to and from text look.
+    // Text formats for casts.
     ("DateStyle", "ISO, MDY"),
     ("IntervalStyle", "postgres"),
     ("TimeZone", "UTC"),
     ("bytea_output", "hex"),
-    // With `off` statements fail where the operator uses row security.
+    // With `off`, statements fail where the operator uses row security.
     ("row_security", "on"),
-    // A statement has one plan for all partners. Otherwise the first five executions on each connection are planned for their
-    // parameters, and go by what the statistics say of a partner that they may not know.
+    // One plan for all partners. Otherwise the first five executions on each connection are planned for their
+    // parameters, by statistics that may not contain the partner.
     ("plan_cache_mode", "force_generic_plan"),
-    // With `log`, Postgres sends statements and what they were called with; sqlx would log them.
+    // With `log`, Postgres sends statements with their parameters to the client; sqlx would log them.
     ("client_min_messages", "warning"),
-    // A role's time limits are not ours: see `DatabaseSettings::statement_timeout` for those.
+    // Overrides a role's timeouts. `DatabaseSettings::statement_timeout` sets the service's own.
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),
 ];
 
-/// The names of all settings that are pinned.
+/// The names of all pinned settings.
 pub(in crate::store) fn pinned() -> impl Iterator<Item = &'static str> {
     PINNED.iter().map(|(name, _)| *name)
 }
 
-/// How a connection is opened that migrates: without a time limit.
+/// Options of a connection for migrations, which has no timeouts.
 ///
 /// # Errors
-/// When the URL is none.
+/// When the URL is invalid.
 pub(in crate::store) fn migration_options(url: &SecretString) -> Result<PgConnectOptions> {
     Ok(plain_options(url)?.options(PINNED))
 }
 
-/// How a connection of the service is opened.
+/// Options of a connection of the service.
 ///
 /// # Errors
-/// When the URL is none.
+/// When the URL is invalid.
 pub(in crate::store) fn service_options(url: &SecretString, statement_timeout: Duration) -> Result<PgConnectOptions> {
     Ok(migration_options(url)?.options(time_limits(statement_timeout)))
 }
 
-/// How a connection to a pooler in transaction mode is opened: it refuses what it cannot keep apart for each client. Floats
-/// come in binary, so their digits do not matter.
+/// Options of a connection to a pooler in transaction mode, which rejects unknown start-up parameters. Floats are
+/// transferred in binary, so `extra_float_digits` is not needed.
 ///
 /// # Errors
-/// When the URL is none.
+/// When the URL is invalid.
 pub(in crate::store) fn pooled_options(url: &SecretString) -> Result<PgConnectOptions> {
     Ok(plain_options(url)?.extra_float_digits(None))
 }
 
-/// How each transaction begins behind a pooler, with what it begins with anyway. One text, so one round trip.
-#[expect(clippy::disallowed_types, reason = "made of the constants above and two numbers")]
+/// Begins a transaction behind a pooler and sets the pinned settings. One text, so one round trip.
+#[expect(clippy::disallowed_types, reason = "built from the constants above and two numbers")]
 pub(in crate::store) fn pooled_begin(begin: &str, statement_timeout: Duration) -> SqlStr {
     use sqlx::AssertSqlSafe;
     let pinned = PINNED.map(|(name, value)| (name, value.to_owned()));
@@ -92,11 +92,12 @@ pub(in crate::store) fn pooled_begin(begin: &str, statement_timeout: Duration) -
     AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
 }
 
-/// Set after the pinned ones, and so in their place.
+/// Set after the pinned settings, which they override.
 fn time_limits(statement_timeout: Duration) -> [(&'static str, String); 2] {
     [
         ("statement_timeout", statement_timeout.as_millis().to_string()),
-        // If a network fails so that the server does not learn of it, locks end when we have given up the transaction.
+        // If the network fails without the server noticing, locks are released when the service has given up the
+        // transaction.
         ("idle_in_transaction_session_timeout", patience(statement_timeout).as_millis().to_string()),
     ]
 }

@@ -1,7 +1,7 @@
-//! How many devices each partner has, counted in the background for those that have too many to be counted with each list.
+//! Stored device counts of partners that have too many devices to count with each list. Updated in the background.
 //!
-//! The steps are short, also for ten million devices: a count goes along the index from position to position. What changes
-//! meanwhile before the position is left to the next count.
+//! A count walks the index in short steps, also with ten million devices. Changes before the current position are left
+//! to the next count.
 
 use crate::domain::person::PartnerId;
 use crate::store::devices::lists::{COUNTED_EXACTLY, Position};
@@ -10,10 +10,10 @@ use crate::store::rows::{column, partner};
 use crate::store::sql_store::SqlStore;
 use crate::store::{Result, StoreError};
 
-/// How many devices a step counts; the statements say it too.
+/// Devices per step; the statements repeat the number.
 const STEP: i64 = 20_000;
 
-/// What is counted on its own.
+/// The state of the devices that are counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeviceKind {
     /// Devices that can sign.
@@ -23,7 +23,7 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
-    /// The state in the rows of such devices.
+    /// The value of the column `state`.
     fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
@@ -32,25 +32,24 @@ impl DeviceKind {
     }
 }
 
-/// A partner that has devices.
+/// A partner with devices or a stored count.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartnerDevices {
     /// The partner.
     pub partner: PartnerId,
-    /// Whether lists read how many there are: there are more live or more deleted devices than a list counts.
+    /// Whether lists need a stored count: the partner has more live or more deleted devices than [`COUNTED_EXACTLY`].
     pub are_many: bool,
-    /// Whether a count is kept.
+    /// Whether a count is stored.
     pub are_kept: bool,
 }
 
-/// The counts of partners' devices.
+/// Stored counts of partners' devices.
 #[macro_rules_attribute::apply(port)]
 pub trait DeviceCounts {
-    /// The next partner after this one that has devices or a kept count.
+    /// The next partner after this one with devices or a stored count.
     async fn next_partner_with_devices(&self, after: Option<&PartnerId>) -> Result<Option<PartnerDevices>>;
 
-    /// One step: how many devices are behind this position, and the position up to which they were counted; none when
-    /// there are no more.
+    /// Counts one step: the number of devices after this position, and the position reached, or `None` at the end.
     async fn count_devices(
         &self,
         partner: &PartnerId,
@@ -58,14 +57,14 @@ pub trait DeviceCounts {
         after: Position,
     ) -> Result<(i64, Option<Position>)>;
 
-    /// Keeps how many live and how many deleted devices there are.
+    /// Stores the number of live and deleted devices.
     async fn keep_device_count(&self, partner: &PartnerId, live: i64, deleted: i64) -> Result<()>;
 
-    /// Removes the partner's count.
+    /// Deletes the partner's stored count.
     async fn forget_device_count(&self, partner: &PartnerId) -> Result<()>;
 }
 
-/// The last device of a step, if the step is full.
+/// The last device of a full step.
 const LAST_OF_STEP: &str = "
     select device_id
       from device
@@ -75,7 +74,7 @@ const LAST_OF_STEP: &str = "
      order by device_id desc
      limit 1 offset 19999";
 
-/// How many devices there are in the last step.
+/// The number of devices in the last step.
 const REST: &str = "
     select count(*) as counted
       from (select device_id
@@ -89,7 +88,7 @@ const REST: &str = "
 #[async_trait::async_trait]
 impl<DB: Dialect> DeviceCounts for SqlStore<DB> {
     async fn next_partner_with_devices(&self, after: Option<&PartnerId>) -> Result<Option<PartnerDevices>> {
-        // One look into each index, and at most a thousand devices of each kind.
+        // One lookup per index, and at most a thousand devices of each state.
         let query = sqlx::query(
             "select found.partner_id
                   , (select count(*)

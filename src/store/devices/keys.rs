@@ -1,8 +1,8 @@
 //! The keys of bound devices.
 //!
-//! Statements that look for live keys of a device say `cast(deleted_at as text) is null`, which hides from Postgres that the
-//! index on live keys would do: it begins with the partner, and of a table that was never analysed Postgres believes that
-//! nearly no row of it is live, and reads all keys of the partner.
+//! To find a device's live keys, statements use `cast(deleted_at as text) is null`, which hides the partial index on
+//! live keys from Postgres: that index leads with the partner, and on a table that was never analysed Postgres
+//! estimates almost no live rows, chooses it and reads all keys of the partner.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -21,39 +21,39 @@ use crate::store::rows::{column, device, device_key};
 use crate::store::sql_store::SqlStore;
 use crate::store::{AuditRecord, Result, StoreError};
 
-/// A key that an existing key of the device has vouched for, not yet stored.
+/// A key that an existing key of the device has signed, not yet stored.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// Its id to be.
+    /// Its id.
     pub id: KeyId,
-    /// The device's.
+    /// The device.
     pub device_id: DeviceId,
-    /// Whose device; their failures are forgiven.
+    /// The device's person, whose failures are reset.
     pub person_id: PersonId,
     /// The key.
     pub public_key: PublicKey,
-    /// What it may sign for.
+    /// Its purpose.
     pub purpose: KeyPurpose,
-    /// The key that signed it, and was thereby used.
+    /// The key that signed it; its `used_at` is updated.
     pub vouched_by: KeyId,
     /// Now.
     pub at: DateTime<Utc>,
-    /// Keys per device.
+    /// Maximum number of keys per device.
     pub key_limit: i64,
-    /// Failures per person.
+    /// The person's failure budget.
     pub budget: FailureBudget,
 }
 
-/// What became of a new key.
+/// The result of adding a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AddedKey {
-    /// It can sign for the device.
+    /// The key is stored.
     Added,
-    /// The device was deleted meanwhile, or the person has to wait.
+    /// The device was deleted concurrently, or the person is cooling off.
     Overtaken,
-    /// The device has as many keys as allowed.
+    /// The device has reached the key limit.
     KeyLimit,
-    /// A bound device of the partner already has it.
+    /// A bound device of the partner already has this key.
     KeyTaken,
 }
 
@@ -66,8 +66,8 @@ pub trait Keys {
     /// One live key of one device.
     async fn key(&self, partner: &PartnerId, device: DeviceId, key: KeyId) -> Result<Option<DeviceKey>>;
 
-    /// Adds a key and notes that the one which vouched for it was used, in one commit.
-    /// Nothing is written for a key that is not added.
+    /// Adds a key and updates `used_at` of the key that signed it, in one transaction. Nothing is written unless the
+    /// key is added.
     async fn add_key(&self, partner: &PartnerId, key: &NewKey, record: &AuditRecord) -> Result<AddedKey>;
 }
 
@@ -116,14 +116,14 @@ impl<DB: Dialect> Keys for SqlStore<DB> {
 
     async fn add_key(&self, partner: &PartnerId, key: &NewKey, record: &AuditRecord) -> Result<AddedKey> {
         let mut transaction = self.begin().await?;
-        // Person, device, keys: the order in which everybody takes these locks.
+        // Lock order of all writes: person, device, keys.
         let forgiven = forgive::<DB>(partner, &key.person_id, key.at, &key.budget);
         let forgiven = forgiven.fetch_all(&mut *transaction).await?;
         if forgiven.is_empty() {
             transaction.rollback().await?;
             return Ok(AddedKey::Overtaken);
         }
-        // The device's row puts additions in an order, so that the limit holds.
+        // The lock on the device's row serializes concurrent additions, so that the limit holds.
         let live_keys = sqlx::query(
             "update device
                 set live_keys = live_keys + 1
@@ -163,7 +163,7 @@ impl<DB: Dialect> Keys for SqlStore<DB> {
                 transaction.rollback().await?;
                 return Ok(AddedKey::KeyTaken);
             }
-            // After some errors SQLite has rolled back by itself, and would refuse to do it again.
+            // After some errors SQLite has already rolled back, and a second rollback would fail.
             Err(error) => return Err(error),
         }
         sqlx::query("update device_key set used_at = $4 where partner_id = $1 and device_id = $2 and key_id = $3")

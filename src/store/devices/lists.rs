@@ -1,11 +1,11 @@
-//! Lists of devices: one page, and how many devices there are.
+//! Lists of devices: one page, and the total number.
 //!
-//! The cost of a page does not grow with the number of devices. A page begins at a position in the list, which an index
-//! finds; only a page number has to skip devices, and the caller bounds how many. Up to [`COUNTED_EXACTLY`] devices of a kind
-//! (live, or deleted) are counted with the page. Beyond that the number is read: that of a person's devices from the person's
-//! row, that of a partner's from what the background counted last (see `device_counts`).
+//! The cost of a page does not grow with the number of devices. A page begins at a position that an index finds (keyset
+//! pagination); only a page number has to skip devices, and the caller bounds how many. Up to [`COUNTED_EXACTLY`]
+//! devices per state (live, deleted) are counted with the page. Beyond that the total is read: a person's from the
+//! person's row, a partner's from the last background count (see `counts`).
 //!
-//! Lists are in the order of ids, which begin with the instant at which the registration of the device began.
+//! Lists are ordered by id. Ids begin with the instant at which the device's registration began.
 
 use sqlx::Row;
 use uuid::Uuid;
@@ -17,29 +17,29 @@ use crate::store::dialect::Dialect;
 use crate::store::rows::{column, device};
 use crate::store::sql_store::SqlStore;
 
-/// So many devices of a kind are counted with each page; the statements say 1000 too.
+/// Devices per state that are counted with each page; the statements repeat the number.
 pub const COUNTED_EXACTLY: i64 = 1000;
 
-/// Whether deleted devices are wanted too.
+/// Whether deleted devices are included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tombstones {
-    /// Only what can sign.
+    /// Only live devices.
     Excluded,
-    /// Everything that ever could.
+    /// Live and deleted devices.
     Included,
 }
 
-/// The place of a device in lists, whatever their filter: they are ordered by id, newest first.
+/// The position of a device in every list, whatever its filter: lists are ordered by id, newest first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Position(pub Uuid);
 
 impl Position {
     /// Before the newest device.
     pub const NEWEST: Self = Self(Uuid::max());
-    /// Behind the oldest device.
+    /// After the oldest device.
     pub const OLDEST: Self = Self(Uuid::nil());
 
-    /// Where this device stands.
+    /// The position of this device.
     #[must_use]
     pub fn of(device: &Device) -> Self {
         Self(device.id.uuid())
@@ -49,44 +49,44 @@ impl Position {
 /// Where a page begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PageStart {
-    /// At the newest device, after so many others.
+    /// At the newest device, skipping this many.
     Skipping(i64),
     /// At the first device that is older.
     After(Position),
-    /// So that it ends with the last device that is newer.
+    /// The page that ends with the last newer device.
     Before(Position),
 }
 
-/// Which devices to list.
+/// The devices to list.
 #[derive(Clone, Debug)]
 pub struct DeviceQuery {
-    /// One person's, or all of the partner's.
+    /// The person's devices only, or all of the partner's.
     pub person_id: Option<PersonId>,
-    /// Deleted ones too?
+    /// Whether deleted devices are included.
     pub tombstones: Tombstones,
     /// Where the page begins.
     pub start: PageStart,
-    /// How many at most.
+    /// Maximum number of devices on the page.
     pub limit: i64,
 }
 
 /// One page of a list, newest first.
 #[derive(Clone, Debug)]
 pub struct DevicePage {
-    /// How many devices fit the query on all pages. Exact with a person and up to [`COUNTED_EXACTLY`].
+    /// Number of devices on all pages. Exact for a person, and up to [`COUNTED_EXACTLY`].
     pub total: i64,
     /// The devices of this page.
     pub devices: Vec<Device>,
-    /// Whether there may be newer ones before them.
+    /// Whether there may be newer devices before this page.
     pub has_newer: bool,
-    /// Whether there may be older ones behind them.
+    /// Whether there may be older devices after this page.
     pub has_older: bool,
 }
 
 /// Lists of devices.
 #[macro_rules_attribute::apply(port)]
 pub trait DeviceLists {
-    /// A page of devices, and how many there are.
+    /// A page of devices with the total.
     async fn devices(&self, partner: &PartnerId, query: &DeviceQuery) -> Result<DevicePage>;
 }
 
@@ -97,7 +97,7 @@ impl<DB: Dialect> DeviceLists for SqlStore<DB> {
             PageStart::Skipping(devices) => (Position::NEWEST, devices),
             PageStart::After(position) | PageStart::Before(position) => (position, 0),
         };
-        // One more than asked for tells whether there are more.
+        // One extra row tells whether there are more.
         let mut statement = sqlx::query(statement(query))
             .bind(partner.as_str().to_owned())
             .bind(position.0)
@@ -107,7 +107,7 @@ impl<DB: Dialect> DeviceLists for SqlStore<DB> {
             statement = statement.bind(person.as_str().to_owned());
         }
         let rows = self.rows(statement).await?;
-        // The total stands in every row, and alone in the only row of an empty page.
+        // Every row has the total; the only row of an empty page has nothing else.
         let total = rows.first().map_or(Ok(0), |row| column::<DB, i64>(row, "total"))?;
         let devices = rows
             .iter()
@@ -118,7 +118,7 @@ impl<DB: Dialect> DeviceLists for SqlStore<DB> {
     }
 }
 
-/// Takes off the device that was one too many.
+/// Removes the extra device.
 fn page(query: &DeviceQuery, total: i64, mut devices: Vec<Device>) -> DevicePage {
     let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
     let has_more = devices.len() > limit;
@@ -135,8 +135,8 @@ fn page(query: &DeviceQuery, total: i64, mut devices: Vec<Device>) -> DevicePage
     DevicePage { total, devices, has_newer, has_older }
 }
 
-/// How many rows there are: as many as are kept if those are more than 1000, else counted that far. In the order of the
-/// index, because Postgres would look for the first thousand in the table itself, and for a small partner read all of it.
+/// The number of rows: the stored count if it exceeds 1000, otherwise counted up to 1001. Ordered by the index, because
+/// Postgres would otherwise scan the table for the first thousand rows, and for a small partner read all of it.
 macro_rules! number_of {
     ($rows:literal, $kept:literal) => {
         concat!(
@@ -154,7 +154,7 @@ macro_rules! number_of {
     };
 }
 
-/// Devices of one kind from a position on.
+/// Devices of one state from a position on.
 macro_rules! rows_from {
     ($rows:literal, $compare:literal, $order:literal) => {
         concat!(
@@ -171,7 +171,7 @@ macro_rules! rows_from {
     };
 }
 
-/// One statement gives the page and the total, so that both are of the same moment.
+/// The page and the total in one statement, for a consistent snapshot.
 macro_rules! list {
     ($total:expr, $page:expr) => {
         concat!(
@@ -187,7 +187,7 @@ macro_rules! list {
     };
 }
 
-/// Live devices, and those merged with the deleted ones, in one of the two directions.
+/// Live devices, and live merged with deleted ones, in one direction.
 macro_rules! lists {
     ([$live:literal, $live_kept:literal], [$deleted:literal, $deleted_kept:literal], $compare:literal, $order:literal) => {
         [
@@ -237,7 +237,8 @@ macro_rules! of_person {
     };
 }
 
-/// Without tombstones, and with them. A filter that is not there must not cost the index, so each has its statement.
+/// Without and with tombstones. Each filter has its own statement, because an optional filter would prevent the index
+/// scan.
 type Lists = [&'static str; 2];
 
 const OF_PARTNER_AFTER: Lists = of_partner!("<", "device_id desc");

@@ -16,14 +16,14 @@ use crate::store::rows::{column, device, person_id};
 use crate::store::sql_store::SqlStore;
 use crate::store::{AuditRecord, Result};
 
-/// What became of a deletion.
+/// The result of a deletion.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DeleteOutcome {
-    /// The device and its keys are tombstones now.
+    /// The device and its keys were deleted.
     Deleted,
-    /// This person's device was deleted before.
+    /// The device was already deleted; it belonged to this person.
     DeletedBefore(PersonId),
-    /// There is no such device.
+    /// The device does not exist.
     NotFound,
 }
 
@@ -33,8 +33,8 @@ pub trait Devices {
     /// One device, deleted or not.
     async fn device(&self, partner: &PartnerId, id: DeviceId) -> Result<Option<Device>>;
 
-    /// Deletes a device with all its keys, and frees its place among the person's devices. The recorded event names the
-    /// person, under this salt.
+    /// Deletes a device with all its keys, and decrements the person's device count. Sets the recorded event's subject
+    /// to the person, under this salt.
     async fn delete_device(
         &self,
         partner: &PartnerId,
@@ -67,9 +67,10 @@ impl<DB: Dialect> Devices for SqlStore<DB> {
         record: &AuditRecord,
         salt: [u8; 16],
     ) -> Result<DeleteOutcome> {
-        // Person, device, keys: the order in which an acceptance takes its locks, so that the two cannot wait for each other.
-        // Of two deletions at once, the one that waited for the person's row still sees the device as it was before. What it
-        // counts is taken back below, when it finds the device deleted; it must only not fall below zero until then.
+        // Lock order as for accepting a binding: person, device, keys, so that the two cannot deadlock. Of two
+        // concurrent deletions, the second waits for the person's row but still reads the device's old state and
+        // decrements again; when it finds the device deleted it rolls back. Until then the count must not fall below
+        // zero.
         let mut transaction = self.begin().await?;
         let persons = sqlx::query(
             "update person
@@ -106,7 +107,8 @@ impl<DB: Dialect> Devices for SqlStore<DB> {
             return Ok(tombstone.map_or(DeleteOutcome::NotFound, |it| DeleteOutcome::DeletedBefore(it.person_id)));
         };
         let person = person_id(&column::<DB, String>(person, "person_id")?)?;
-        // Its keys are all alive. To look for live ones would offer Postgres the index on those of the whole partner.
+        // All its keys are live. A condition on `deleted_at` would let Postgres choose the partner-wide index on live
+        // keys.
         sqlx::query(
             "update device_key
                 set deleted_at = coalesce(deleted_at, $3)

@@ -1,8 +1,9 @@
-//! Brings the tables up to date.
+//! Applies pending migrations.
 //!
-//! One process migrates at a time, and a database that lacks nothing is only read. What another session holds (the right to
-//! migrate, a table, the SQLite file) is waited for: the log says so after a few seconds, and the run fails after
-//! `MIGRATE_LOCK_TIMEOUT_SECONDS`. The bookkeeping is sqlx's own; the order of steps and the waiting are here.
+//! One process migrates at a time; an up-to-date database is only read. If another session holds a lock (the migration
+//! lock, a table, the SQLite file), the run logs a warning after a few seconds and fails after
+//! `MIGRATE_LOCK_TIMEOUT_SECONDS`. sqlx keeps the table of applied migrations; this module does the order of steps and
+//! the waiting.
 
 mod postgres;
 mod sqlite;
@@ -18,26 +19,26 @@ use super::{DatabaseSettings, DatabaseUrl, Result, StoreError};
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| sqlx::migrate!("migrations/postgres"));
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| sqlx::migrate!("migrations/sqlite"));
 
-/// Where sqlx notes what has been applied.
+/// sqlx's table of applied migrations.
 const APPLIED: &str = "_sqlx_migrations";
 
-/// How long a lock is waited for before the log says so, and again until the log repeats it.
-const SILENCE: Duration = Duration::from_secs(3);
-const REPEAT: Duration = Duration::from_secs(15);
+/// How long to wait for a lock before the first warning, and between warnings.
+const WARN_AFTER: Duration = Duration::from_secs(3);
+const WARN_EVERY: Duration = Duration::from_secs(15);
 
-/// Between two attempts to get a lock: as long as requests have a free way.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Delay between two attempts to get a lock, during which requests are not blocked.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// The last migration of this build.
+/// Version of the newest migration of this build.
 pub(super) fn newest() -> i64 {
     POSTGRES.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-/// Brings the tables up to date.
+/// Applies pending migrations.
 ///
 /// # Errors
-/// When the database cannot be reached, when a lock is not free in time, or when a migration fails or was changed after it
-/// had been applied.
+/// When the database is unreachable, a lock is not free in time, a migration fails, or an applied migration differs
+/// from this build's.
 pub async fn migrate(settings: &DatabaseSettings) -> Result<()> {
     match &settings.url {
         DatabaseUrl::Postgres(..) => migrate_with(&POSTGRES, settings).await,
@@ -45,7 +46,7 @@ pub async fn migrate(settings: &DatabaseSettings) -> Result<()> {
     }
 }
 
-/// The same with other migrations than those of this build.
+/// Applies migrations other than this build's.
 ///
 /// # Errors
 /// As for [`migrate`].
@@ -56,7 +57,7 @@ pub async fn migrate_with(migrations: &Migrator, settings: &DatabaseSettings) ->
     }
 }
 
-/// What has not been applied yet. The table of those that were must be there.
+/// The pending migrations. The table of applied ones must exist.
 async fn pending<'a, C: Migrate>(connection: &mut C, migrations: &'a Migrator) -> Result<Vec<&'a Migration>> {
     if let Some(version) = connection.dirty_version(APPLIED).await? {
         return Err(MigrateError::Dirty(version).into());
@@ -75,31 +76,31 @@ async fn pending<'a, C: Migrate>(connection: &mut C, migrations: &'a Migrator) -
     Ok(migrations.iter().filter(|migration| !is_applied(migration)).collect())
 }
 
-/// Waiting for something that another session holds.
+/// A wait for a lock that another session holds.
 struct Wait {
-    /// What is waited for.
+    /// The lock.
     what: String,
     since: Instant,
     limit: Duration,
-    told: Option<Instant>,
-    /// Who holds it, as far as it is known.
+    warned: Option<Instant>,
+    /// The sessions that hold it, as far as known.
     holders: String,
 }
 
 impl Wait {
     fn for_(what: impl Into<String>, limit: Duration) -> Self {
         let holders = "another session".to_owned();
-        Self { what: what.into(), since: Instant::now(), limit, told: None, holders }
+        Self { what: what.into(), since: Instant::now(), limit, warned: None, holders }
     }
 
-    /// Takes down who holds it, and says so in the log if it has lasted.
+    /// Updates the holders, and logs a warning if the wait has lasted.
     fn notice(&mut self, holders: Option<String>) {
         if let Some(holders) = holders {
             self.holders = holders;
         }
-        let is_new = self.told.is_none_or(|told| told.elapsed() >= REPEAT);
-        if self.since.elapsed() >= SILENCE && is_new {
-            self.told = Some(Instant::now());
+        let is_new = self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY);
+        if self.since.elapsed() >= WARN_AFTER && is_new {
+            self.warned = Some(Instant::now());
             let seconds = self.since.elapsed().as_secs();
             let limit = self.limit.as_secs();
             tracing::warn!(
@@ -110,15 +111,15 @@ impl Wait {
         }
     }
 
-    /// Gives the others time before the next attempt.
+    /// Waits before the next attempt.
     ///
     /// # Errors
-    /// When the time for waiting is over.
+    /// When the timeout has passed.
     async fn pause(&mut self) -> Result<()> {
         if self.since.elapsed() >= self.limit {
             return Err(self.give_up());
         }
-        sleep(PAUSE.min(self.limit)).await;
+        sleep(RETRY_DELAY.min(self.limit)).await;
         Ok(())
     }
 

@@ -1,12 +1,13 @@
-//! Migrations on Postgres, beside replicas that serve requests on the same tables.
+//! Migrations on Postgres, while replicas serve requests on the same tables.
 //!
-//! The right to migrate is sqlx's advisory lock, asked for again and again: a session that waits for it inside a statement
-//! would be one more transaction that `create index concurrently` waits for, and so a deadlock.
+//! The migration lock is sqlx's advisory lock, acquired by polling: a session that waits for it inside a statement
+//! holds a snapshot that `create index concurrently` waits for, which is a deadlock.
 //!
-//! A migration runs in one transaction whose locks must be free within [`LOCK_TIMEOUT`]: as long as a statement such as
-//! `alter table` waits for a lock, all requests that come after it wait behind it. It is tried again after a pause. A
-//! migration that begins with `-- no-transaction` runs statement by statement; these build or drop indexes concurrently,
-//! block no request, and may wait. An index that an earlier attempt left unfinished is invalid, and is dropped first.
+//! A migration runs in one transaction that must get its locks within [`LOCK_TIMEOUT`], and is otherwise retried after
+//! a pause: while a statement such as `alter table` waits for a lock, all later requests on that table queue behind it.
+//! A migration that begins with `-- no-transaction` runs statement by statement; its statements build or drop indexes
+//! concurrently, block no request, and may wait. An index that an interrupted attempt left unfinished is invalid, and
+//! is dropped first.
 
 use std::time::Duration;
 
@@ -22,15 +23,15 @@ use crate::store::connect::reach_postgres;
 use crate::store::connect::session::migration_options;
 use crate::store::{DatabaseSettings, Result, StoreError};
 
-/// How long a transaction waits for the lock on a table, and all requests behind it.
+/// How long a transaction waits for the lock on a table, with all later requests queued behind it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often it is looked who blocks a statement that runs.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the sessions that block a running statement are polled.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Brings the tables up to date.
 pub(super) async fn migrate(migrations: &Migrator, url: &SecretString, settings: &DatabaseSettings) -> Result<()> {
-    // Also because it says at once when there is no server.
+    // Checks the requirements, and fails fast when the server is unreachable.
     reach_postgres(url, settings).await?.close().await?;
     let mut run = Run::connect(url, settings.migrate_lock_timeout).await?;
     if run.is_complete(migrations).await? {
@@ -65,7 +66,7 @@ impl Run {
         Ok(has_table && pending(&mut self.connection, migrations).await?.is_empty())
     }
 
-    /// Takes the lock that sqlx takes, which ends with the session.
+    /// Takes the same lock as sqlx, which is released with the session.
     async fn lock(&mut self) -> Result<()> {
         let mut wait = Wait::for_("the migration lock", self.limit);
         let query = sqlx::query_scalar("select current_database()::text");
@@ -99,11 +100,11 @@ impl Run {
         for statement in statements(migration.sql.as_str()) {
             self.run_alone(migration.version, &statement).await?;
         }
-        // Its statements have run: sqlx only has to note it.
+        // Its statements have run: sqlx only records it as applied.
         Ok(self.connection.skip(APPLIED, migration).await?)
     }
 
-    /// Applies a migration in one transaction, again and again until the locks that it needs are free.
+    /// Applies a migration in one transaction; retries until the locks that it needs are free.
     async fn apply_as_a_whole(&mut self, migration: &Migration) -> Result<()> {
         let mut wait = Wait::for_(format!("a table of migration {}", migration.version), self.limit);
         loop {
@@ -115,14 +116,14 @@ impl Run {
         }
     }
 
-    /// Runs a statement that takes no lock which requests would wait for, and which therefore may wait itself.
+    /// Runs a statement that takes no lock that would block requests, and which may therefore wait itself.
     async fn run_alone(&mut self, version: i64, statement: &str) -> Result<()> {
         if let Some(index) = built_index(statement) {
             let query = sqlx::query_scalar(
                 "select exists (select from pg_index where indexrelid = to_regclass($1) and not indisvalid)",
             );
             if query.bind(index).fetch_one(&mut self.connection).await? {
-                tracing::info!("the index {index} was left unfinished by an earlier attempt and is built anew");
+                tracing::info!("index {index} was left unfinished by an earlier attempt, will be rebuilt");
                 self.wait_and_run(version, &format!("drop index concurrently {index}")).await?;
             }
         }
@@ -130,7 +131,7 @@ impl Run {
     }
 
     async fn wait_and_run(&mut self, version: i64, statement: &str) -> Result<()> {
-        let mut wait = Wait::for_(format!("a transaction that migration {version} has to outlast"), self.limit);
+        let mut wait = Wait::for_(format!("an older transaction than migration {version}"), self.limit);
         let patience =
             sqlx::query("select set_config('lock_timeout', $1, false)").bind(self.limit.as_millis().to_string());
         patience.execute(&mut self.connection).await?;
@@ -150,8 +151,8 @@ impl Run {
     }
 }
 
-/// Looks, on a connection of its own, which sessions block a statement that runs. It is for the log alone: what fails here
-/// fails in silence.
+/// Finds the sessions that block a running statement, on a separate connection. Only for the log; its own errors are
+/// ignored.
 struct Watch {
     options: PgConnectOptions,
     pid: i32,
@@ -159,15 +160,15 @@ struct Watch {
 }
 
 impl Watch {
-    /// Lets `work` run, and tells meanwhile what it waits for.
+    /// Runs `work`, and meanwhile logs the sessions that it waits for.
     async fn during<T>(&mut self, wait: &mut Wait, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = sleep(LOOK) => {}
+                () = sleep(POLL_INTERVAL) => {}
             }
-            if let Ok(Ok(Some(blockers))) = timeout(LOOK, self.blockers()).await {
+            if let Ok(Ok(Some(blockers))) = timeout(POLL_INTERVAL, self.blockers()).await {
                 wait.notice(Some(blockers));
             }
         }
@@ -194,46 +195,46 @@ impl Watch {
 
     async fn close(self) {
         if let Some(connection) = self.connection {
-            let _ = timeout(LOOK, connection.close()).await;
+            let _ = timeout(POLL_INTERVAL, connection.close()).await;
         }
     }
 }
 
-/// Sessions, as an operator finds them in `pg_stat_activity`. What they run is left out: it may hold personal data.
+/// Sessions by the columns of `pg_stat_activity`. Their statements are left out, since they may contain personal data.
 fn described(sessions: &[(i32, String)]) -> Option<String> {
     let each = sessions.iter().map(|(pid, application)| format!("pid {pid} (application_name {application:?})"));
     let text = each.collect::<Vec<_>>().join(", ");
     (!text.is_empty()).then_some(text)
 }
 
-/// The key of sqlx's lock, so that sqlx's own command line and the service exclude each other: see `generate_lock_id` in
+/// The key of sqlx's lock, so that sqlx-cli and the service exclude each other: see `generate_lock_id` in
 /// sqlx-postgres.
 fn lock_key(database: &str) -> i64 {
     0x3d32_ad9e * i64::from(Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(database.as_bytes()))
 }
 
-/// The statements of a migration, without comments. They hold no text in quotes: see `tests/it/migrations`.
+/// Splits a migration into statements without comments. Migrations have no quoted text: see `tests/it/migrations`.
 fn statements(sql: &str) -> Vec<String> {
     let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
     let code = code.collect::<Vec<_>>().join("\n");
     code.split(';').map(|statement| statement.trim().to_owned()).filter(|statement| !statement.is_empty()).collect()
 }
 
-/// A statement of a migration, or made of one, which is no caller's text.
-#[expect(clippy::disallowed_types, reason = "it is part of a file that the binary holds, cut out while it runs")]
+/// A query from the text of a migration, which contains no caller's input.
+#[expect(clippy::disallowed_types, reason = "part of a file that is compiled into the binary")]
 fn of_a_migration(statement: &str) -> RawSql {
     use sqlx::AssertSqlSafe;
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
 }
 
-/// The index that a statement builds.
+/// The name of the index that a statement builds.
 fn built_index(statement: &str) -> Option<&str> {
     let mut words = statement.split_whitespace().skip_while(|word| *word != "concurrently").skip(1);
     let name = words.by_ref().find(|word| !["if", "not", "exists"].contains(word));
     name.filter(|_| statement.starts_with("create "))
 }
 
-/// A lock was not free in time, or this session was the one to give way in a deadlock.
+/// Whether a lock timed out or this session was the victim of a deadlock.
 fn is_lock_refused(error: &StoreError) -> bool {
     let code = error.database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| ["55P03", "40P01"].contains(&&*code))
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_index_of_a_statement_is_the_one_that_it_builds() {
+    fn built_index_is_the_name_of_a_created_index_only() {
         assert_eq!(built_index("create index concurrently if not exists a on t (x)"), Some("a"));
         assert_eq!(built_index("create unique index concurrently a\n on t (x)"), Some("a"));
         assert_eq!(built_index("drop index concurrently if exists a"), None);

@@ -1,4 +1,4 @@
-//! Migrations on SQLite: all that are missing in one transaction, which holds the file's only write lock.
+//! Migrations on SQLite: all pending ones in one transaction, which holds the file's only write lock.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::store::connect::preconditions::check_sqlite;
 use crate::store::connect::sqlite_options;
 use crate::store::error::is_busy;
 
-/// How long SQLite itself waits for the file before it is tried anew.
+/// How long SQLite itself waits for the file before a retry.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Brings the tables up to date.
+/// Applies pending migrations.
 pub(super) async fn migrate(migrations: &Migrator, file: &Path, limit: Duration) -> Result<()> {
     let mut wait = Wait::for_("the SQLite file", limit);
     loop {
@@ -34,7 +34,7 @@ async fn attempt(migrations: &Migrator, file: &Path) -> Result<()> {
     let mut connection = sqlite_options(file).busy_timeout(BUSY_TIMEOUT).connect().await?;
     let is_complete = has_table(&mut connection).await? && pending(&mut connection, migrations).await?.is_empty();
     if !is_complete {
-        // The lock first, then the look: what another process has applied meanwhile is not pending any more.
+        // The lock comes first: another process may have applied migrations meanwhile.
         let mut transaction = connection.begin_with("begin immediate").await?;
         transaction.ensure_migrations_table(APPLIED).await?;
         for migration in pending(&mut *transaction, migrations).await? {

@@ -1,15 +1,15 @@
-//! Erases a person: what is personal goes, and what must be accounted for stays without it.
+//! Erasure of a person: deletes or overwrites personal data, and keeps accountable records under a pseudonym.
 //!
-//! In steps of a bounded size, each one commit. Every step first closes the person for new work: number, messages, the
-//! person's row and the live devices go together, so a request that runs meanwhile is done before, or finds that there is no
-//! such person. What else there is of the person is found by their id, a batch of each kind in a step. A row of
-//! `person_erasure` stands from the first commit to the last. It keeps the id that stands in the person's place, so that an
-//! erasure that was cut off goes on under the same id when it is asked for again.
+//! Runs in steps of bounded size, one transaction each. Each step first deletes the number, messages and the person's
+//! row and marks the live devices as deleted, so that a concurrent request either commits before or finds no such
+//! person. It then processes one batch of each other kind of row, found by the person's id. A row of `person_erasure`
+//! exists from the first commit to the last; it holds the pseudonym, so that an interrupted erasure resumes with the
+//! same one when it is requested again.
 //!
-//! The locks are taken in the order of all writes: number, messages, person, device, keys. The partner's audit chain comes
-//! last; while it is held no sealer can carry the person's id past us.
+//! Locks are taken in the order of all writes: number, messages, person, device, keys. The partner's audit chain is
+//! locked last; while it is held, no sealer can copy the person's id to `audit_event`.
 //!
-//! As in `housekeeping`, the size of a batch is written out in the statements.
+//! As in `housekeeping`, the batch size is a literal in the statements.
 
 use chrono::{DateTime, Utc};
 use sqlx::query::Query;
@@ -26,30 +26,30 @@ use crate::store::rows::{column, person_id};
 use crate::store::sql_store::SqlStore;
 use crate::store::statement::Statement;
 
-/// Rows of one kind in one commit, if they are not bounded by a limit of their own.
+/// Maximum number of rows of one kind in one transaction, unless another limit bounds them.
 pub const ERASURE_BATCH: usize = 1000;
 
-/// How many rows of each kind an erasure found.
+/// Number of rows of each kind that an erasure found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Erased {
     /// Mobile numbers: deleted.
     pub numbers: usize,
-    /// Persons, with the open attempt to bind a device: deleted.
+    /// Persons, with their binding: deleted.
     pub persons: usize,
-    /// Devices: tombstones under the id in the person's place.
+    /// Devices: tombstones under the pseudonym.
     pub devices: usize,
     /// Keys: overwritten.
     pub keys: usize,
-    /// Fraud assessments: under the id in the person's place.
+    /// Fraud assessments: under the pseudonym.
     pub assessments: usize,
-    /// Answers kept for idempotency keys: deleted.
+    /// Outcomes stored for idempotency keys: deleted.
     pub answers: usize,
     /// Audit events: without the person.
     pub events: usize,
 }
 
 impl Erased {
-    /// Both together.
+    /// Adds the counts.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -64,21 +64,21 @@ impl Erased {
     }
 }
 
-/// One commit of an erasure.
+/// The result of one step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ErasureStep {
-    /// What it found.
+    /// The rows that it found.
     pub erased: Erased,
-    /// Whether there is more, for another step.
+    /// Whether another step is needed.
     pub goes_on: bool,
 }
 
 /// The erasure of persons.
 #[macro_rules_attribute::apply(port)]
 pub trait Erasure {
-    /// Takes one step. The first adds `event` to the trail. What stays of the person's devices and assessments belongs to
-    /// `pseudonym` from now on, or to the id that an erasure which was cut off began with. `None`, and nothing changed, when
-    /// there is nothing of the person and no erasure to be finished.
+    /// Runs one step. The first adds `event` to the audit trail. The remaining rows of the person get the id
+    /// `pseudonym`, or the pseudonym with which an interrupted erasure began. `None`, and nothing changed, when there
+    /// are no rows of the person and no erasure to resume.
     async fn erase_step(
         &self,
         partner: &PartnerId,
@@ -100,9 +100,9 @@ impl<DB: Dialect> Erasure for SqlStore<DB> {
         now: DateTime<Utc>,
     ) -> Result<Option<ErasureStep>> {
         let mut transaction = self.begin().await?;
-        let (in_their_place, is_first) =
-            begin_or_go_on::<DB>(&mut transaction, partner, person, pseudonym, now).await?;
-        let mut erasing = Erasing { transaction: &mut transaction, partner, person, pseudonym: &in_their_place, now };
+        let (kept_pseudonym, is_first) =
+            begin_or_resume::<DB>(&mut transaction, partner, person, pseudonym, now).await?;
+        let mut erasing = Erasing { transaction: &mut transaction, partner, person, pseudonym: &kept_pseudonym, now };
         let numbers = erasing.numbers().await?;
         let found = numbers.len();
         erasing.messages(numbers).await?;
@@ -129,9 +129,8 @@ impl<DB: Dialect> Erasure for SqlStore<DB> {
     }
 }
 
-/// Makes the row that an erasure is known by, or finds it and holds it. Gives the id in the person's place, and whether this
-/// is the first step.
-async fn begin_or_go_on<DB: Dialect>(
+/// Inserts the row of an erasure, or locks the existing one. Returns the pseudonym and whether this is the first step.
+async fn begin_or_resume<DB: Dialect>(
     transaction: &mut Transaction<DB>,
     partner: &PartnerId,
     person: &PersonId,
@@ -154,7 +153,7 @@ async fn begin_or_go_on<DB: Dialect>(
     Ok((person_id(&column::<DB, String>(&row, "pseudonym")?)?, column::<DB, i64>(&row, "steps")? == 1))
 }
 
-/// A step under way. Its parts run in the order in which they stand here, and most give how many rows they found.
+/// A step in progress. Its methods run in the order below; most return the number of rows found.
 struct Erasing<'a, DB: Dialect> {
     transaction: &'a mut Transaction<DB>,
     partner: &'a PartnerId,
@@ -164,8 +163,9 @@ struct Erasing<'a, DB: Dialect> {
 }
 
 impl<DB: Dialect> Erasing<'_, DB> {
-    /// Takes the place of the person's number, and deletes the challenges of the person with it, also where there is none: a request that creates one now waits for our end,
-    /// instead of relying on a person's row that is about to go.
+    /// Locks and deletes the person's number and challenges. A person without a number gets a temporary row, so that a
+    /// concurrent request that creates a number waits for this commit instead of using a person's row that is about to
+    /// be deleted.
     async fn numbers(&mut self) -> Result<Vec<String>> {
         let hold = self.statement(
             "insert into mobile_number (partner_id, person_id, number_id, number, created_at)
@@ -183,8 +183,9 @@ impl<DB: Dialect> Erasing<'_, DB> {
         Ok(numbers.into_iter().filter(|number| !number.is_empty()).collect())
     }
 
-    /// Messages of late: the person goes out of theirs, and out of all of them the numbers that the person has or had and
-    /// no other person has. What is left of a message then counts on against the number, or against another person.
+    /// Recent messages: removes the person from theirs, and from all messages those numbers of the person, current or
+    /// former, that no other person has. The rest of a row still counts against the number, or against the other
+    /// person.
     async fn messages(&mut self, mut numbers: Vec<String>) -> Result<()> {
         let former = self.statement(
             "select distinct number
@@ -200,7 +201,7 @@ impl<DB: Dialect> Erasing<'_, DB> {
             self.statement("delete from sms_sent where partner_id = $1 and person_id = $2 and number is null");
         self.run(of_person_alone).await?;
         for number in numbers {
-            // A number that another person has is theirs, and its limit holds.
+            // Another person has this number: its limit stays in force.
             let others = self.about_number(
                 "select person_id from mobile_number where partner_id = $1 and number = $2 limit 1",
                 &number,
@@ -226,13 +227,13 @@ impl<DB: Dialect> Erasing<'_, DB> {
         Ok(())
     }
 
-    /// The person's row, and in it the attempt that may be open.
+    /// The person's row, with its binding.
     async fn person(&mut self) -> Result<usize> {
         let query = self.statement("delete from person where partner_id = $1 and person_id = $2 returning person_id");
         Ok(self.run(query).await?.len())
     }
 
-    /// Live devices become tombstones. A person has no more of them than the limit allows.
+    /// Live devices become tombstones. The device limit bounds their number.
     async fn live_devices(&mut self) -> Result<()> {
         let query = self.statement(
             "update device
@@ -247,8 +248,8 @@ impl<DB: Dialect> Erasing<'_, DB> {
         Ok(())
     }
 
-    /// The keys of a batch of tombstones, which have no more of them than the limit allows. They are deleted ones, so that
-    /// having no content does not make them each other's double.
+    /// The keys of a batch of tombstones; the key limit bounds their number. They are marked as deleted, so that their
+    /// empty contents do not violate the uniqueness of live keys.
     async fn keys(&mut self) -> Result<usize> {
         let query = self.statement(
             "update device_key
@@ -289,7 +290,7 @@ impl<DB: Dialect> Erasing<'_, DB> {
         Ok(self.run(query).await?.len())
     }
 
-    /// What was decided, and why, stays; under the provider's id the provider knows whom it was about.
+    /// Keeps decision and reason. Removes the provider's id, by which the provider could identify the person.
     async fn assessments(&mut self) -> Result<usize> {
         let query = self.statement(
             "update fraud_assessment
@@ -323,8 +324,8 @@ impl<DB: Dialect> Erasing<'_, DB> {
         Ok(self.run(query).await?.len())
     }
 
-    /// The person's id in events that wait to be sealed, and the salt without which the id cannot be guessed from the digest.
-    /// When the last of them has lost both, so has every event that is sealed from then on.
+    /// Removes the person's id from events that wait to be sealed, and the salt, without which the id cannot be guessed
+    /// from the digest. Events that are sealed later have neither.
     async fn pending_events(&mut self) -> Result<usize> {
         hold_chain::<DB>(self.transaction, self.partner).await?;
         let query = self.statement(
@@ -343,7 +344,7 @@ impl<DB: Dialect> Erasing<'_, DB> {
         Ok(self.run(query).await?.len())
     }
 
-    /// The same in sealed events.
+    /// Removes the same from sealed events.
     async fn sealed_events(&mut self) -> Result<usize> {
         let query = self.statement(
             "update audit_event
@@ -361,7 +362,7 @@ impl<DB: Dialect> Erasing<'_, DB> {
         Ok(self.run(query).await?.len())
     }
 
-    /// The erasure is over.
+    /// Deletes the row of the erasure.
     async fn end(&mut self) -> Result<()> {
         let query = self.statement("delete from person_erasure where partner_id = $1 and person_id = $2");
         self.run(query).await?;

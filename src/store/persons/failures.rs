@@ -1,7 +1,7 @@
-//! How often each person has failed of late (`docs/errors.md`, 429). The rule is in `domain::failure_budget`.
+//! Recent failures of each person (`docs/errors.md`, 429). The rule is in `domain::failure_budget`.
 //!
-//! The count is in the person's row, so it holds across challenges and replicas. A failure is counted in the commit that
-//! records it, before the client is answered.
+//! The count is in the person's row, so it holds across challenges and replicas. A failure is counted in the
+//! transaction that records it, before the client gets its answer.
 
 use chrono::{DateTime, Utc};
 use sqlx::query::Query;
@@ -17,11 +17,11 @@ use crate::store::{AuditRecord, Result, Written};
 /// Failures of persons.
 #[macro_rules_attribute::apply(port)]
 pub trait Failures {
-    /// The person's failures of late.
+    /// The person's recent failures.
     async fn failures(&self, partner: &PartnerId, person: &PersonId) -> Result<FailureRun>;
 
-    /// Counts a failure that belongs to no challenge, such as a wrong signature for a new key. Overtaken by a pause that has
-    /// begun.
+    /// Counts a failure that belongs to no challenge, such as a wrong signature for a new key. Overtaken when the
+    /// person is cooling off.
     async fn count_failure(
         &self,
         partner: &PartnerId,
@@ -73,9 +73,8 @@ pub(in crate::store) fn failure_run<DB: Dialect>(row: &DB::Row) -> Result<Failur
     })
 }
 
-/// The statement that counts one more failure of a person: one that is too late after the last, or follows a full run, is
-/// the first of a new run. Returns no row, and counts nothing, during
-/// a pause.
+/// Counts a failure of a person. A failure that is too late after the last, or follows a full run, starts a new run.
+/// While the person is cooling off it counts nothing and returns no row.
 pub(in crate::store) fn spend<DB: Dialect>(
     partner: &PartnerId,
     person: &PersonId,
@@ -101,8 +100,7 @@ pub(in crate::store) fn spend<DB: Dialect>(
     .bind(before)
 }
 
-/// The statement that forgives a person's failures after a success. Returns no row when a pause has begun, which success
-/// does not overtake.
+/// Resets a person's failures after a success. Returns no row when a pause has begun: a success does not end it.
 pub(in crate::store) fn forgive<DB: Dialect>(
     partner: &PartnerId,
     person: &PersonId,

@@ -1,7 +1,7 @@
-//! Opens connections for the pool, and says which of those that it kept are still good.
+//! Opens connections for the pool, and decides which idle ones are still usable.
 //!
-//! A connection that was in use a moment ago is taken for good, which saves a round trip per request; one that has been
-//! idle for longer is tried first. What came to no clear end never gets here: `lent` closes it.
+//! A recently used connection is not tested, which saves a round trip per request; one that has been idle for longer is
+//! pinged first. A connection whose last statement did not end cleanly never gets here: `lent` closes it.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -13,33 +13,33 @@ use sqlx::Connection;
 
 use crate::store::dialect::Dialect;
 
-/// A connection that was last lent longer ago than this is tried before it is used: the server may have gone away meanwhile.
+/// A connection that was idle for longer is pinged before use: the server may have become unreachable.
 const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(1);
 
-/// One that was last lent longer ago than this is not even tried: networks forget connections without a word.
+/// A connection that was idle for longer is closed without a ping: networks drop idle connections silently.
 const IDLE_MAX: Duration = Duration::from_mins(10);
 
-/// No connection gets older: a server process grows with what it has seen, and names may point elsewhere by now.
+/// Maximum lifetime: a server process accumulates memory, and DNS may have changed.
 const AGE_MAX: Duration = Duration::from_mins(30);
 
-/// How connections to one database are opened.
+/// Opens connections to one database.
 #[async_trait::async_trait]
 pub(in crate::store) trait Open<DB: Dialect>: Send + Sync {
-    /// Opens one.
+    /// Opens a connection.
     async fn open(&self) -> sqlx::Result<DB::Connection>;
 
-    /// Which file one would lead to that is opened now, by device and number. `None` where it leads to no file.
+    /// Device and inode number of the file that a new connection would open. `None` if it is not a file.
     fn file(&self) -> Option<(u64, u64)>;
 }
 
 /// Opens connections to one database.
 pub(in crate::store) struct Connector<DB: Dialect> {
     open: Box<dyn Open<DB>>,
-    /// Goes up with each change of the schema that a statement has met.
+    /// Incremented when a statement detects a schema change.
     plans: Arc<AtomicUsize>,
 }
 
-/// An open connection, and what was true when it was opened.
+/// An open connection with the state at its opening.
 pub(in crate::store) struct Opened<DB: Dialect> {
     connection: DB::Connection,
     file: Option<(u64, u64)>,
@@ -54,10 +54,9 @@ impl<DB: Dialect> Connector<DB> {
 }
 
 impl<DB: Dialect> Opened<DB> {
-    /// Keeps every connection that is open now from being lent again: the schema has changed, and what it has prepared may
-    /// not fit any more.
+    /// Discards every connection that is open now: the schema has changed, and their prepared statements may be stale.
     pub(super) fn forget_plans(&self) {
-        // Of several that meet the same change the first counts it.
+        // Of several statements that detect the same change, only the first increments.
         let (seen, next) = (self.plans, self.plans + 1);
         let _ = self.newest_plans.compare_exchange(seen, next, Ordering::Relaxed, Ordering::Relaxed);
     }
@@ -86,7 +85,8 @@ impl<DB: Dialect> Manager for Connector<DB> {
     type Error = sqlx::Error;
 
     async fn create(&self) -> sqlx::Result<Opened<DB>> {
-        // Both before the connection: what changes meanwhile makes it too old, not too new.
+        // Both are read before connecting, so that a concurrent change makes the connection too old rather than too
+        // new.
         let (file, plans) = (self.open.file(), self.plans.load(Ordering::Relaxed));
         let connection = self.open.open().await?;
         Ok(Opened { connection, file, plans, newest_plans: self.plans.clone() })

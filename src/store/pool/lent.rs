@@ -1,4 +1,4 @@
-//! A connection that is lent for a limited time, and what its statements leave behind.
+//! A borrowed connection with a deadline, which closes itself if a statement leaves it in an unknown state.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -19,20 +19,20 @@ use crate::store::connect::Pooler;
 use crate::store::dialect::Dialect;
 use crate::store::error::{is_stale_plan, is_unavailable};
 
-/// One row, or the end of one statement.
+/// A row, or the end of a statement.
 type Step<DB> = Either<<DB as Database>::QueryResult, <DB as Database>::Row>;
 
-/// A connection for one statement, or for one transaction.
+/// A connection for one statement or one transaction.
 pub(in crate::store) struct Lent<DB: Dialect> {
-    /// There until it is dropped, but for the moment in which it is exchanged for another.
+    /// `None` only on drop and while it is exchanged for another.
     connection: Option<Object<Connector<DB>>>,
     pooler: Pooler,
     deadline: Instant,
-    /// Whether every statement that has begun came to an end that leaves the connection as it was.
+    /// Whether every statement has ended and left the connection in a known state.
     is_clear: bool,
-    /// How the transaction began, if there is one.
+    /// The statement that began the transaction, if there is one.
     begun: Option<SqlStr>,
-    /// Whether no statement has run yet but the one that began the transaction: then nothing is lost with the connection.
+    /// Whether no statement but the one that began the transaction has run, so that the connection can be replaced.
     is_untouched: bool,
 }
 
@@ -50,13 +50,13 @@ impl<DB: Dialect> Lent<DB> {
         Ok(())
     }
 
-    /// Has the connection closed, not lent again, unless its transaction came to an end.
+    /// Closes the connection on drop unless its transaction has ended.
     pub(super) fn close_unless(&mut self, ended: bool) {
         self.is_clear &= ended;
     }
 
-    /// Runs a statement to its end. If its plan is stale, the connection is exchanged for one without plans, and the
-    /// statement runs there, provided that nothing has run before it in the same transaction.
+    /// Runs a statement to its end. If its plan is stale and it is the first statement of its transaction, runs it
+    /// again on a new connection without prepared statements.
     async fn statement(&mut self, sql: SqlStr, arguments: Option<DB::Arguments>) -> sqlx::Result<Vec<Step<DB>>> {
         let may_repeat = std::mem::replace(&mut self.is_untouched, false);
         let again = may_repeat.then(|| arguments.clone());
@@ -76,7 +76,7 @@ impl<DB: Dialect> Lent<DB> {
         }
     }
 
-    /// Closes the connection, and takes another that has seen no statement.
+    /// Replaces the connection by one without stale plans.
     async fn exchange(&mut self) -> sqlx::Result<()> {
         let stale = self.connection.take().ok_or(sqlx::Error::PoolClosed)?;
         let pool = Object::pool(&stale).ok_or(sqlx::Error::PoolClosed)?;
@@ -96,7 +96,7 @@ impl<DB: Dialect> Lent<DB> {
         Ok(steps)
     }
 
-    /// Waits for the end of a statement, but no longer than allowed.
+    /// Runs a statement with the deadline.
     async fn steps(
         &mut self,
         sql: SqlStr,
@@ -115,7 +115,7 @@ impl<DB: Dialect> Lent<DB> {
     }
 }
 
-/// sqlx wants one of every `Executor`. There is nothing to say: a connection knows secrets.
+/// Required by sqlx's `Executor`. Prints nothing of the connection, which holds secrets.
 impl<DB: Dialect> fmt::Debug for Lent<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lent").finish_non_exhaustive()
@@ -156,24 +156,23 @@ impl<'c, DB: Dialect> Executor<'c> for &'c mut Lent<DB> {
     where
         'c: 'e,
     {
-        Box::pin(async { Err(not_by_hand()) })
+        Box::pin(async { Err(not_explicitly()) })
     }
 
     fn describe<'e>(self, _: SqlStr) -> BoxFuture<'e, sqlx::Result<Describe<DB>>>
     where
         'c: 'e,
     {
-        Box::pin(async { Err(not_by_hand()) })
+        Box::pin(async { Err(not_explicitly()) })
     }
 }
 
-/// sqlx prepares what it is asked to run. What is prepared by hand could not be replaced when its plan is stale.
-fn not_by_hand() -> sqlx::Error {
-    sqlx::Error::Protocol("nothing is prepared by hand".to_owned())
+/// Statements that are prepared explicitly could not be replaced when their plan is stale.
+fn not_explicitly() -> sqlx::Error {
+    sqlx::Error::Protocol("explicit prepare and describe are not supported".to_owned())
 }
 
-/// A statement that keeps its text and its arguments apart. Behind a pooler it is prepared without a name, to be gone after
-/// its transaction.
+/// A statement's text and arguments. Behind a pooler it is unnamed, so that it does not outlive its transaction.
 struct Statement<DB: Database> {
     sql: SqlStr,
     arguments: Option<DB::Arguments>,
@@ -198,12 +197,13 @@ impl<DB: Database> Execute<'_, DB> for Statement<DB> {
     }
 }
 
-/// Whether the connection is as good as before. After a refusal it is; after a failure its state is unknown.
+/// Whether the connection can be reused. After an error of the statement it can; after a failure of the database its
+/// state is unknown.
 pub(super) fn leaves_connection(error: Option<&sqlx::Error>) -> bool {
     error.is_none_or(|error| !is_unavailable(error))
 }
 
-/// What a statement gave, once it has come to its end.
+/// The stream of a statement's rows, available once it has ended.
 enum Steps<'e, DB: Dialect> {
     Running(BoxFuture<'e, sqlx::Result<Vec<Step<DB>>>>),
     Ended(VecDeque<Step<DB>>),
@@ -234,7 +234,7 @@ impl<DB: Dialect> Stream for Steps<'_, DB> {
     }
 }
 
-/// Why the pool has no connection.
+/// The cause of a pool error.
 pub(super) fn cause(error: PoolError<sqlx::Error>) -> sqlx::Error {
     match error {
         PoolError::Backend(error) => error,
@@ -243,5 +243,5 @@ pub(super) fn cause(error: PoolError<sqlx::Error>) -> sqlx::Error {
 }
 
 fn too_late() -> sqlx::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the database took too long over a statement").into()
+    io::Error::new(io::ErrorKind::TimedOut, "the database did not answer before the deadline").into()
 }

@@ -1,12 +1,13 @@
-//! Connections lent with a deadline that is ours: a server that is frozen, or behind a network that drops everything, keeps
-//! neither requests nor connections.
+//! A connection pool with client-side deadlines, so that a frozen server or a network that drops packets blocks neither
+//! requests nor connections.
 //!
-//! `statement_timeout` is the server's, and so is no help when the server itself stands still. A borrower of a connection
-//! has a little longer than that, for all its statements together. A connection whose last statement did not come to its
-//! end (too late, broken, or its request was given up) is closed, never lent again: what it will answer next is unknown.
-//! What it was asked may still take effect.
+//! `statement_timeout` is enforced by the server, and fails when the server itself is frozen. The deadline of a
+//! borrowed connection is slightly longer and covers all its statements together. A connection whose last statement did
+//! not end cleanly (timeout, I/O error, cancelled request) is closed, not reused: its protocol state is unknown. That
+//! statement may still take effect.
 //!
-//! All others are lent again at once, without a word to the server: `docs/decisions/0022-a-pool-that-does-not-ask.md`.
+//! All other connections are reused immediately, without a round trip:
+//! `docs/decisions/0022-a-pool-that-does-not-ask.md`.
 
 mod connector;
 mod lent;
@@ -28,15 +29,15 @@ pub(super) use connector::{Connector, Open};
 use lent::{Lent, cause, leaves_connection};
 pub(super) use transaction::Transaction;
 
-/// The server's own limit comes first when it can: it says for certain that nothing happened.
+/// The server's timeout should fire first: it guarantees that nothing was changed.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// How long a connection is lent, when the server gives up a statement after `statement_timeout`.
+/// How long a connection may be borrowed, if the server cancels a statement after `statement_timeout`.
 pub(super) fn patience(statement_timeout: Duration) -> Duration {
     statement_timeout + MARGIN
 }
 
-/// A pool whose connections are lent for a limited time.
+/// A pool whose connections are borrowed for a limited time.
 pub(super) struct Pool<DB: Dialect> {
     connections: managed::Pool<Connector<DB>>,
     pooler: Pooler,
@@ -46,20 +47,20 @@ pub(super) struct Pool<DB: Dialect> {
 }
 
 impl<DB: Dialect> Pool<DB> {
-    /// Lends as many connections at a time as the settings allow, or fewer.
+    /// Creates a pool of at most `max` connections.
     pub(super) fn new(connector: Connector<DB>, max: u32, pooler: Pooler, settings: &DatabaseSettings) -> Self {
         let connections = managed::Pool::builder(connector)
             .max_size(max as usize)
-            // The one that came back last is the least likely to have been forgotten by the network.
+            // The most recently used connection is the least likely to have been dropped by the network.
             .queue_mode(QueueMode::Lifo)
             .build()
-            .expect("only time limits need a runtime, and the pool has none");
+            .expect("only timeouts need a runtime, and the pool has none");
         let patience = patience(settings.statement_timeout);
         let DatabaseSettings { acquire_timeout, statement_timeout, .. } = *settings;
         Self { connections, pooler, statement_timeout, acquire_timeout, patience }
     }
 
-    /// Runs one statement in its own commit, and gives the first row that it returned.
+    /// Runs one statement in its own transaction and returns its first row.
     pub(super) async fn one(&self, query: Query<'_, DB, DB::Arguments>) -> sqlx::Result<Option<DB::Row>> {
         match self.pooler {
             Pooler::None => query.fetch_optional(&mut self.acquire().await?).await,
@@ -67,7 +68,7 @@ impl<DB: Dialect> Pool<DB> {
         }
     }
 
-    /// Runs one statement in its own commit, and gives all rows that it returned.
+    /// Runs one statement in its own transaction and returns its rows.
     pub(super) async fn all(&self, query: Query<'_, DB, DB::Arguments>) -> sqlx::Result<Vec<DB::Row>> {
         match self.pooler {
             Pooler::None => query.fetch_all(&mut self.acquire().await?).await,
@@ -75,7 +76,8 @@ impl<DB: Dialect> Pool<DB> {
         }
     }
 
-    /// Between two transactions the server may change, and what was prepared on one is not there on the other.
+    /// Behind a pooler, begin, prepare and execute must share a transaction: the next one may run on another server
+    /// connection.
     async fn in_transaction(&self, query: Query<'_, DB, DB::Arguments>) -> sqlx::Result<Vec<DB::Row>> {
         let mut transaction = self.begin_with("begin").await?;
         match query.fetch_all(&mut *transaction).await {
@@ -89,14 +91,14 @@ impl<DB: Dialect> Pool<DB> {
         }
     }
 
-    /// Lends a connection.
+    /// Borrows a connection.
     async fn acquire(&self) -> sqlx::Result<Lent<DB>> {
         let connection = timeout(self.acquire_timeout, self.connections.get()).await;
         let connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(cause)?;
         Ok(Lent::new(connection, self.pooler, Instant::now() + self.patience))
     }
 
-    /// Lends a connection on which a transaction has begun with this statement.
+    /// Begins a transaction with this statement.
     pub(super) async fn begin_with(&self, begin: &'static str) -> sqlx::Result<Transaction<DB>> {
         let mut transaction = Transaction { lent: self.acquire().await?, ended: false };
         let begin = match self.pooler {
@@ -107,8 +109,7 @@ impl<DB: Dialect> Pool<DB> {
         Ok(transaction)
     }
 
-    /// Lends a connection on which a transaction that writes has begun with this statement, and gives the rows that it
-    /// returned.
+    /// Begins a write transaction with its first statement and returns that statement's rows.
     pub(super) async fn begin_and<S: Statement<DB>>(
         &self,
         statement: S,
@@ -127,8 +128,7 @@ impl<DB: Dialect> Pool<DB> {
         Ok((transaction, rows))
     }
 
-    /// Runs a statement that begins and commits a transaction by itself. If it fails half way, the connection is closed, and
-    /// what it had begun is undone.
+    /// Runs a text that contains its own `begin` and `commit`. If it fails, the connection is closed, which rolls back.
     pub(super) async fn transact(&self, statement: Query<'_, DB, DB::Arguments>) -> sqlx::Result<Vec<DB::Row>> {
         let mut transaction = Transaction { lent: self.acquire().await?, ended: false };
         let rows = statement.fetch_all(&mut *transaction).await?;
@@ -142,12 +142,12 @@ impl<DB: Dialect> Pool<DB> {
         PoolUse { used: count(status.size - status.available), idle: count(status.available) }
     }
 
-    /// Says farewell on every idle connection, and lends none any more.
+    /// Closes the pool and every idle connection.
     pub(super) async fn close(&self) {
         let idle = self.connections.retain(|_, _| false).removed;
         self.connections.close();
         for connection in idle {
-            // A server that does not answer any more has no need of a farewell.
+            // An unresponsive server need not be told.
             let _ = timeout(self.patience, connection.close()).await;
         }
     }

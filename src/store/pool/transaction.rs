@@ -8,14 +8,14 @@ use super::lent::{Lent, leaves_connection};
 use crate::store::dialect::Dialect;
 use crate::store::statement::{Batch, Call, Statement};
 
-/// A transaction. Dropped without a commit, it has no effect: its connection is closed.
+/// A transaction. Dropped without commit, it is rolled back by closing its connection.
 pub(in crate::store) struct Transaction<DB: Dialect> {
     pub(super) lent: Lent<DB>,
     pub(super) ended: bool,
 }
 
 impl<DB: Dialect> Transaction<DB> {
-    /// Runs a statement, and gives the rows that it returned.
+    /// Runs a statement and returns its rows.
     pub(in crate::store) async fn rows(&mut self, statement: impl Statement<DB>) -> sqlx::Result<Vec<DB::Row>> {
         statement.query().fetch_all(&mut self.lent).await
     }
@@ -24,7 +24,7 @@ impl<DB: Dialect> Transaction<DB> {
         self.end("commit").await
     }
 
-    /// Runs the statements and commits. If one of them is refused, nothing of the transaction remains.
+    /// Runs the statements and commits. If one fails, the transaction is rolled back.
     pub(in crate::store) async fn commit_with(mut self, rest: Batch<DB>) -> sqlx::Result<()> {
         for call in rest.into_calls() {
             if let Err(error) = call.execute(&mut self.lent).await {

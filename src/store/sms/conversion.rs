@@ -1,7 +1,7 @@
-//! How many codes were sent and used, per partner, country and minute of their sending.
+//! Counts of codes sent and used, per partner, country and minute of sending.
 //!
-//! Replicas add what they counted; additions to one row come in any order and from anywhere and lose nothing. A reset makes
-//! the minutes before it count no more, and leaves them in place.
+//! Replicas add their counts to shared rows; additions commute, so concurrent ones lose nothing. A reset excludes
+//! earlier minutes from the sums without deleting them.
 
 use std::ops::Range;
 
@@ -17,37 +17,38 @@ use crate::store::rows::column;
 use crate::store::sql_store::SqlStore;
 use crate::store::{AuditRecord, Result, StoreError};
 
-/// Codes that were sent to a destination within one minute.
+/// Identifies the codes that were sent to a destination within one minute.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SentMinute {
-    /// Where they went.
+    /// Their destination.
     pub destination: Destination,
-    /// The minute's beginning.
+    /// Start of the minute.
     pub minute: DateTime<Utc>,
 }
 
-/// What is known of a destination.
+/// The counts of a destination.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConversionSum {
-    /// Where codes went.
+    /// The destination.
     pub destination: Destination,
-    /// Those of the minutes that were asked about.
+    /// The sums over the requested minutes.
     pub tally: Tally,
-    /// The newest minute in which any was sent, whether or not it was asked about.
+    /// The newest minute with a sent code, requested or not.
     pub last_minute: DateTime<Utc>,
 }
 
 /// Codes sent and used.
 #[macro_rules_attribute::apply(port)]
 pub trait SmsConversion {
-    /// Adds counts, all of them or none. Callers that add at the same time must name rows in the same order: sorted.
+    /// Adds counts atomically. To avoid deadlocks, callers must pass rows in sorted order.
     async fn add_sms_conversion(&self, counts: &[(SentMinute, Tally)]) -> Result<()>;
 
-    /// The sums of these minutes for every partner and country that was sent to since they began; without what came before
-    /// a destination's last reset. Minutes and resets that only a wrong clock can have written by `now` do not count.
+    /// The sums over these minutes for every partner and country with codes since their start, excluding minutes before
+    /// a destination's last reset. Minutes and resets that are too far ahead of `now` come from a wrong clock and are
+    /// ignored.
     async fn sms_conversion(&self, minutes: Range<DateTime<Utc>>, now: DateTime<Utc>) -> Result<Vec<ConversionSum>>;
 
-    /// Minutes that began before this moment count no more for the destination.
+    /// Excludes minutes that began before this instant from the destination's sums.
     async fn reset_sms_conversion(
         &self,
         destination: &Destination,

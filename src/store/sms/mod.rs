@@ -1,4 +1,4 @@
-//! SMS that were sent: what counts against the limits, and how many of their codes were used.
+//! Sent SMS: usage for the limits, and the conversion of their codes.
 
 pub(in crate::store) mod conversion;
 pub(in crate::store) mod usage;

@@ -1,8 +1,8 @@
-//! Messages that were sent of late, for the limits: read, counted, taken back.
+//! Recent messages, for the SMS limits: read, count, refund.
 //!
-//! A message is one row of `sms_sent`. It has a turn among the messages to its number and a turn among those for its person.
-//! What is read is out of date when the row is written, so the write is made under the condition that the last messages are
-//! still those that were read, and takes the turns that follow. Unique indexes let one of two writers have a turn. See
+//! A message is one row of `sms_sent`. It has a sequence number (turn) per number and one per person. The write is a
+//! compare-and-set: its condition is that the last messages are still those that were read, and it takes the next
+//! turns. Unique indexes let only one of two concurrent writers have a turn. See
 //! `docs/decisions/0021-sms-limits-compare-and-set.md`.
 
 use uuid::Uuid;
@@ -16,8 +16,8 @@ use crate::store::rows::column;
 use crate::store::statement::{Bound, Statement};
 use crate::store::{Result, StoreError};
 
-/// The columns that [`sms_use`] reads, of a statement whose number is `n`, and which has the partner as $1 and the person as
-/// $2. By subqueries: after a quiet night Postgres would join all that a partner has.
+/// The columns for [`sms_use`]. The surrounding statement must alias the number as `n`, and bind the partner as $1 and
+/// the person as $2. They are subqueries, because with stale statistics Postgres would join all rows of a partner.
 macro_rules! sms_use_columns {
     () => {
         "         , (select string_agg(cast(m.number_turn as text) || ':' || cast(m.sent_at as text), ',')
@@ -40,7 +40,7 @@ macro_rules! sms_use_columns {
 }
 pub(in crate::store) use sms_use_columns;
 
-/// The statement that reads the last message to a number. What keeps the row as it is until the commit is the engine's own.
+/// Selects the last message to a number. The dialect adds the row lock that keeps it unchanged until commit.
 macro_rules! last_sms_to_number {
     ($held:literal) => {
         concat!(
@@ -57,7 +57,7 @@ macro_rules! last_sms_to_number {
 }
 pub(in crate::store) use last_sms_to_number;
 
-/// The same of the last message for a person.
+/// Selects the last message for a person, likewise.
 macro_rules! last_sms_for_person {
     ($held:literal) => {
         concat!(
@@ -93,11 +93,11 @@ fn sms_turn(word: &str) -> Option<SmsTurn> {
     Some(SmsTurn { turn: turn.parse().ok()?, sent_at: sent_at.parse().ok()? })
 }
 
-/// Counts a message and charges the partner for it. False when a limit stands against it by now, or another message was
-/// counted since the limits were read; then the transaction is to be rolled back.
+/// Counts a message and charges the partner for it. False when a limit is now reached, or another message was counted
+/// since the limits were read; the caller must then roll back.
 ///
-/// To be called after the number's own row is held and before the person's is: number, challenge, message, person, partner is
-/// the order of these locks everywhere.
+/// To be called with the number's row locked and the person's row not yet locked. The lock order is number, challenge,
+/// message, person, partner.
 pub(in crate::store) async fn spend_sms<DB: Dialect>(
     transaction: &mut Transaction<DB>,
     partner: &PartnerId,
@@ -147,7 +147,7 @@ pub(in crate::store) async fn count_sms<DB: Dialect>(
     Ok(!counted.fetch_all(&mut **transaction).await?.is_empty())
 }
 
-/// Charges the partner's rate for a message. False when the partner is at its rate by now.
+/// Charges a message to the partner's rate. False when the rate is now exceeded.
 pub(in crate::store) async fn charge_partner<DB: Dialect>(
     transaction: &mut Transaction<DB>,
     partner: &PartnerId,
@@ -156,8 +156,8 @@ pub(in crate::store) async fn charge_partner<DB: Dialect>(
     Ok(!transaction.rows(ChargePartner { partner, spend }).await?.is_empty())
 }
 
-/// An instant that lies further ahead than a partner can get was made by a wrong clock, or while limits were only watched, and
-/// counts for nothing.
+/// A stored instant further ahead than the limit allows was written by a wrong clock, or while limits were only
+/// observed; it is ignored.
 struct ChargePartner<'a> {
     partner: &'a PartnerId,
     spend: &'a SmsSpend,
@@ -181,9 +181,9 @@ impl<DB: Dialect> Statement<DB> for ChargePartner<'_> {
     }
 }
 
-/// Takes back a message that no provider took: it counts for nothing, and keeps its turns, so that no request that has read
-/// less than there was gets one of them. The partner's rate is not given back; it also bounds how often providers are asked
-/// in vain.
+/// Refunds a message that no provider accepted: it no longer counts, but keeps its turns, so that a request with an
+/// outdated read cannot take them again. The partner's rate is not refunded, because it also bounds the rate of failing
+/// calls to providers.
 pub(in crate::store) async fn take_back_sms<DB: Dialect>(
     transaction: &mut Transaction<DB>,
     partner: &PartnerId,
