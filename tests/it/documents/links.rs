@@ -1,34 +1,52 @@
-//! Relative links in the documents: the target file exists, and a fragment is a heading of that file.
+//! Every relative link leads to a file, and its fragment to a heading of that file.
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Document, documents, root};
 
+/// The fragments that lead to a heading, by document.
+pub(super) struct Headings(HashMap<PathBuf, Vec<String>>);
+
+impl Headings {
+    pub(super) fn of(documents: &[Document]) -> Self {
+        Self(documents.iter().map(|document| (document.path.clone(), anchors(document))).collect())
+    }
+
+    /// Whether a file exists, and the heading that the fragment names if there is a fragment.
+    pub(super) fn lead(&self, target: &Path, anchor: Option<&str>) -> bool {
+        let has = |anchor: &str| self.0.get(target).is_some_and(|known| known.iter().any(|known| known == anchor));
+        root().join(target).exists() && anchor.is_none_or(has)
+    }
+}
+
 #[test]
 fn every_relative_link_leads_to_a_file_and_a_heading() {
     let documents = documents();
-    let anchors: HashMap<&Path, Vec<String>> =
-        documents.iter().map(|document| (document.path.as_path(), anchors(document))).collect();
-    let (mut seen, mut broken) = (0, Vec::new());
-    for document in &documents {
-        for (line, link) in document.prose().flat_map(|(number, line)| links(line).map(move |link| (number, link))) {
-            if link.contains("://") || link.starts_with("mailto:") {
-                continue;
-            }
-            seen += 1;
-            let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
-            let target = if file.is_empty() { document.path.clone() } else { beside(&document.path, file) };
-            let has_anchor = |anchor: &str| {
-                anchors.get(target.as_path()).is_some_and(|known| known.iter().any(|known| known == anchor))
-            };
-            if !root().join(&target).exists() || !anchor.is_none_or(has_anchor) {
-                broken.push(format!("{}:{line}: {link}", document.path.display()));
-            }
-        }
-    }
-    assert!(broken.is_empty(), "these lead nowhere:\n{}", broken.join("\n"));
-    assert!(seen > 30, "only {seen} links found: the walk has lost its way");
+    let headings = Headings::of(&documents);
+    let broken: Vec<String> = documents.iter().flat_map(|document| broken(&headings, document)).collect();
+    assert!(broken.is_empty(), "these links lead nowhere:\n{}", broken.join("\n"));
+    let seen = documents.iter().flat_map(Document::prose).flat_map(|(_, line)| relative(line)).count();
+    assert!(seen > 100, "only {seen} links found");
+}
+
+/// The links of a document that lead nowhere, each with its place.
+fn broken(headings: &Headings, document: &Document) -> Vec<String> {
+    let links = document.prose().flat_map(|(number, line)| relative(line).map(move |link| (number, link)));
+    let leads_nowhere = |link: &str| {
+        let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+        let target = if file.is_empty() { document.path.clone() } else { beside(&document.path, file) };
+        !headings.lead(&target, anchor)
+    };
+    links
+        .filter(|(_, link)| leads_nowhere(link))
+        .map(|(number, link)| format!("{}:{number}: {link}", document.path.display()))
+        .collect()
+}
+
+/// The targets of `[text](target)` within the project.
+fn relative(line: &str) -> impl Iterator<Item = &str> {
+    links(line).filter(|link| !link.contains("://") && !link.starts_with("mailto:"))
 }
 
 /// The targets of `[text](target)`.
@@ -36,7 +54,7 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
     line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next())
 }
 
-/// Resolves a path relative to the folder of a file.
+/// A path relative to the folder of a file.
 fn beside(file: &Path, relative: &str) -> PathBuf {
     let mut path = file.parent().expect("a file is in a folder").to_path_buf();
     for component in Path::new(relative).components() {
@@ -49,26 +67,40 @@ fn beside(file: &Path, relative: &str) -> PathBuf {
     path
 }
 
-/// The anchors of a document's headings as GitHub and GitLab derive them: lower case, punctuation removed, a hyphen for
-/// each space.
+/// The fragments of a document's headings, as GitHub makes them: lower case, punctuation left out, a hyphen for each
+/// blank, and a number behind a text that an earlier heading has.
 fn anchors(document: &Document) -> Vec<String> {
     let headings = document.prose().filter_map(|(_, line)| line.strip_prefix('#'));
     let texts = headings.filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
+    let mut earlier: HashMap<String, usize> = HashMap::new();
     texts
         .map(|text| {
             let is_kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
             let kept = text.trim().chars().flat_map(char::to_lowercase).filter(is_kept);
-            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+            let slug: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+            let count = earlier.entry(slug.clone()).or_default();
+            *count += 1;
+            if *count == 1 { slug } else { format!("{slug}-{}", *count - 1) }
         })
         .collect()
 }
 
 #[test]
-fn links_and_headings_are_read_as_forges_read_them() {
-    let line = "see [one](docs/one.md#a-b) and [two](#two) and ![three](three.svg \"title\")";
-    assert_eq!(links(line).collect::<Vec<_>>(), ["docs/one.md#a-b", "#two", "three.svg"]);
-    assert_eq!(beside(Path::new("docs/decisions/1.md"), "../errors.md"), Path::new("docs/errors.md"));
-    let document =
-        Document { path: "x.md".into(), text: "# Once, twice\n```\n# no\n```\n## `A_B` and C (d)\n#no\n".to_owned() };
-    assert_eq!(anchors(&document), ["once-twice", "a_b-and-c-d"]);
+fn links_and_headings_are_read_as_github_reads_them() {
+    let line = "see [one](pages/one.md#a-b) and [two](#two) and ![three](three.svg \"title\") and [four](https://four)";
+    assert_eq!(links(line).collect::<Vec<_>>(), ["pages/one.md#a-b", "#two", "three.svg", "https://four"]);
+    assert_eq!(relative(line).count(), 3);
+    assert_eq!(beside(Path::new("pages/decisions/1.md"), "../errors.md"), Path::new("pages/errors.md"));
+    let text = "# Once, twice\n```\n# no\n```\n## `A_B` and C (d)\n#no\n## Once, twice\n";
+    let document = Document { path: "x.md".into(), text: text.to_owned() };
+    assert_eq!(anchors(&document), ["once-twice", "a_b-and-c-d", "once-twice-1"]);
+}
+
+#[test]
+fn a_link_to_a_missing_file_or_heading_is_found() {
+    let text = "# Here\n[good](#here) [good](Cargo.toml)\n[no heading](#there) [no file](there.md) [no heading](Cargo.toml#here)\n";
+    let document = Document { path: "README.md".into(), text: text.to_owned() };
+    let headings = Headings::of(std::slice::from_ref(&document));
+    let expected = ["README.md:3: #there", "README.md:3: there.md", "README.md:3: Cargo.toml#here"];
+    assert_eq!(broken(&headings, &document), expected);
 }

@@ -1,6 +1,7 @@
-//! Facts in the documents that a program can check: links, names of settings, tests, files and metrics, and the
-//! directions of imports.
+//! Facts in the documents that a program can check: links, citations of pages in comments, names of settings, tests, files
+//! and metrics, and the directions of imports.
 
+mod citations;
 mod links;
 mod metrics;
 mod names;
@@ -42,19 +43,35 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every document: the Markdown files in the root folder, in `benches`, in `docs` and in `docs/decisions`.
-fn documents() -> Vec<Document> {
-    let mut documents = Vec::new();
-    for folder in ["", "benches", "docs", "docs/decisions"] {
-        for entry in fs::read_dir(root().join(folder)).expect("a readable folder") {
+/// Folders without files that a person wrote: repositories, build output, inputs of the fuzzer.
+const SKIPPED: [&str; 4] = [".git", "corpus", "node_modules", "target"];
+
+/// Every text file of the project, sorted by path.
+fn texts() -> Vec<Document> {
+    let (mut folders, mut texts) = (vec![root().to_path_buf()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a readable folder") {
             let path = entry.expect("a readable folder").path();
-            if path.extension().is_some_and(|extension| extension == "md") {
-                documents
-                    .push(Document::read(&path.strip_prefix(root()).expect("below the project").to_string_lossy()));
+            let is_skipped = path.file_name().is_some_and(|name| SKIPPED.iter().any(|skipped| *skipped == name));
+            if is_skipped {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                texts.push(Document { path: path.strip_prefix(root()).expect("below the project").into(), text });
             }
         }
     }
-    documents.sort_by(|one, other| one.path.cmp(&other.path));
-    assert!(documents.len() > 20, "only {} documents found: the walk has lost its way", documents.len());
+    texts.sort_by(|one, other| one.path.cmp(&other.path));
+    assert!(texts.len() > 300, "only {} text files found", texts.len());
+    texts
+}
+
+/// Every Markdown file of the project.
+fn documents() -> Vec<Document> {
+    let is_markdown = |document: &Document| document.path.extension().is_some_and(|extension| extension == "md");
+    let documents: Vec<Document> = texts().into_iter().filter(is_markdown).collect();
+    assert!(documents.len() > 20, "only {} documents found", documents.len());
     documents
 }
