@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Holds the service's opinion of phone numbers against Google's rules, as the Python port of libphonenumber has them.
+"""Compares the service's validation of phone numbers with the Python port of Google's libphonenumber.
 
-    numbers.py ANY NONE SOURCE METADATA
+    numbers.py ANY NONE COUNTRIES METADATA
 
-ANY and NONE are addresses of sandboxes of the service: the first one serves every country, the second one only a country
-without mobile numbers in this list, so that its refusals name the country. SOURCE is the file that has the default list
-of countries, METADATA the version of the metadata in the service's own library.
+ANY and NONE are addresses of the service in sandbox mode: the first serves every country, the second only a country
+without mobile numbers in this list, so that its refusals name the country. COUNTRIES is the default of SMS_COUNTRIES,
+METADATA the version of the metadata in the service's own library.
 
-Some ten thousand numbers are made up, always the same: of every region and every kind, too long, too short, with zeros and
-prefixes too many. The service must accept exactly those whose whole national number is a mobile one, give each back as it
-was written without the separators, and know its country.
+Some ten thousand numbers are generated from a fixed seed: of every region and kind, too long, too short, with
+additional zeros and prefixes. The service must accept exactly those whose whole national number is a mobile number,
+return each as sent but without the separators, and determine its country.
 """
 
 import base64
@@ -29,28 +29,34 @@ CONNECTIONS = 4
 SEPARATORS = " -_/.()"
 MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
 KINDS = [
-    "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan", "voicemail",
+    "fixed_line",
+    "mobile",
+    "toll_free",
+    "premium_rate",
+    "shared_cost",
+    "personal_number",
+    "voip",
+    "pager",
+    "uan",
+    "voicemail",
 ]
 
-# Numbers on which the two disagree, each with the reason, for these versions of the metadata (the service's, Python's).
-# A difference that is not here fails, and so does one that is gone.
+# Known differences, each with the reason, for these versions of the metadata (the service's, Python's). The run fails
+# on a difference that is not listed and on a listed one that no longer exists.
 VERSIONS = ("9.0.42", "9.0.42")
 DIFFERENCES = {}
 
 
 def main():
-    any_country, no_country, source, metadata = sys.argv[1:]
+    any_country, no_country, countries, metadata = sys.argv[1:]
     versions = (metadata, phonenumbers.__version__)
     if versions != VERSIONS:
-        sys.exit(f"error: the metadata is {versions} now, and the list of differences is for {VERSIONS}")
-    with open(source, encoding="utf-8") as file:
-        served = re.search(r'DEFAULT_COUNTRIES: &str =\s*"([A-Z,]+)"', file.read()).group(1).split(",")
-
-    texts = list(dict.fromkeys(made_up(random.Random(SEED), served)))
+        sys.exit(f"error: the metadata is {versions}, but the list of differences is for {VERSIONS}")
+    texts = list(dict.fromkeys(generate(random.Random(SEED), countries.split(","))))
     opinions = {text: google(text) for text in texts}
     accepted = [text for text in texts if opinions[text]]
     print(f"{len(texts)} numbers of {len(regions())} regions, {len(accepted)} of them mobile; metadata {versions}")
-    # Of each verdict there has to be much, or all this says little.
+    # Enough numbers of each verdict for the comparison to mean something.
     assert len(texts) > 10_000 and len(accepted) > 2_000 and len(texts) - len(accepted) > 3_000
 
     differences = {}
@@ -67,14 +73,16 @@ def main():
     for text in sorted(differences.keys() - DIFFERENCES.keys()):
         print(f"difference: {text!r}: {differences[text]}")
     for text in sorted(DIFFERENCES.keys() - differences.keys()):
-        print(f"no difference any more: {text!r}: {DIFFERENCES[text]}")
+        print(f"listed, but no difference: {text!r}: {DIFFERENCES[text]}")
     if differences.keys() != DIFFERENCES.keys():
-        sys.exit("error: the service and Google's rules disagree")
+        sys.exit("error: the service and libphonenumber disagree")
 
 
 def google(text):
-    """The normal form and the region of a mobile number, or None. What Google's rules would mend counts as wrong: the whole
-    national number counts (openapi.yaml, MobileNumberText)."""
+    """The normal form and the region of a mobile number, or None.
+
+    A number that libphonenumber would correct is invalid, as it is to the service (openapi.yaml, MobileNumberText).
+    """
     bare = text.translate({ord(c): None for c in SEPARATORS})
     if not re.fullmatch(r"\+[0-9]+", bare):
         return None
@@ -94,7 +102,7 @@ def regions():
     return named + [PhoneMetadata.metadata_for_nongeo_region(code) for code in codes]
 
 
-def made_up(rng, served):
+def generate(rng, served):
     for region in regions():
         code, often = f"+{region.country_code}", region.id in served
         mobile = matches(rng, region.mobile, 24 if often else 3)
@@ -128,7 +136,7 @@ def made_up(rng, served):
 
 
 def matches(rng, kind, count):
-    """National numbers of this kind, made from its own pattern."""
+    """National numbers of this kind, generated from its pattern."""
     if not kind or not kind.national_number_pattern or kind.national_number_pattern == "NA":
         return []
     return [Rstr(rng).xeger(kind.national_number_pattern) for _ in range(count)]
@@ -139,12 +147,12 @@ def example(kind):
 
 
 def written(rng, number):
-    """The number as people write it, with separators anywhere after the +."""
+    """The number with random separators after the +."""
     return number[0] + "".join(rng.choice(["", "", *SEPARATORS]) + digit for digit in number[1:])
 
 
 def ask(address, texts):
-    """Gives each text to a person of its own; yields it with the service's answer."""
+    """Sends each text as the number of a new person; yields the text with the answer."""
     host, port = address.split(":")
     credentials = base64.b64encode(b"sandbox:sandbox").decode()
 

@@ -1,7 +1,7 @@
 """Authlib gets a token in each way that both it and the service offer, and calls one endpoint with it.
 
-Environment: BASE, CLIENT_ID, CLIENT_SECRET, and AUTHLIB_INSECURE_TRANSPORT, as loopback has no TLS. `.ci/run clients`
-starts the service.
+Environment: BASE, CLIENT_ID, CLIENT_SECRET, and AUTHLIB_INSECURE_TRANSPORT, because loopback has no TLS.
+`.ci/run clients` starts the service.
 """
 
 import os

@@ -2,7 +2,7 @@
 // Environment: BASE, CLIENT_ID, CLIENT_SECRET. `.ci/run clients` starts the service.
 import { webcrypto } from 'node:crypto'
 
-globalThis.crypto ??= webcrypto // Node.js 18 does not have it by itself
+globalThis.crypto ??= webcrypto // Node.js 18 has no global `crypto`
 const oauth = await import('openid-client')
 
 const { BASE, CLIENT_ID, CLIENT_SECRET } = process.env

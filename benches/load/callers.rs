@@ -1,4 +1,4 @@
-//! Callers with one connection each, which send the next request when the last one is answered.
+//! Clients with one connection each, which send the next request when the last one is answered (a closed loop).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,46 +18,46 @@ use tokio::task::LocalSet;
 
 use crate::people;
 
-/// Whom to ask, how many at a time, and for how long.
+/// The services, the number of connections and the duration of an order.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Terms {
-    /// `host:port` of each replica; connections are spread over them.
+    /// `host:port` of each replica; connections are distributed over them.
     services: Vec<String>,
     /// A token of each partner.
     tokens: Vec<String>,
     connections: usize,
-    /// No request is begun after it.
+    /// No request is sent after this time.
     seconds: f64,
 }
 
-/// What is asked, as a list of requests that are made when their turn comes.
+/// A list of requests, each generated when it is sent.
 pub(crate) trait Errand {
-    /// The request of this place in the list; none when the list has come to its end.
+    /// The request at this place in the list; none after the end.
     fn request(&self, place: usize) -> Option<Ask>;
 
-    /// Looks at the answer to the request of this place; the error says what it should have been.
+    /// Checks the answer to the request at this place; the error is the expected answer.
     fn check(&self, place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str>;
 }
 
-/// A request before it has its headers.
+/// A request without headers.
 pub(crate) struct Ask {
-    /// Whose partner sends it: the person of that number's.
+    /// The number of the person, which determines the partner that sends it.
     pub(crate) number: u64,
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) body: String,
 }
 
-/// Runs an errand: how many requests were answered, how long all of them took, and how long each waited.
+/// Runs an errand and reports the number of answered requests, the total time and the latency.
 pub(crate) async fn run(terms: &Terms, errand: Rc<dyn Errand>) -> anyhow::Result<Value> {
     let mut open = Vec::new();
     for number in 0..terms.connections {
         let service = &terms.services[number % terms.services.len()];
-        open.push((HeaderValue::try_from(service)?, connect(service).await.context("the service is not there")?));
+        open.push((HeaderValue::try_from(service)?, connect(service).await.context("cannot connect to the service")?));
     }
     let bearers: Result<Rc<[_]>, _> =
         terms.tokens.iter().map(|token| HeaderValue::try_from(format!("Bearer {token}"))).collect();
-    let bearers = bearers.context("a token that cannot stand in a header")?;
+    let bearers = bearers.context("the token is no valid header value")?;
     let waits = Rc::new(RefCell::new(Vec::new()));
     let next = Rc::new(Cell::new(0));
     let started = Instant::now();
@@ -68,13 +68,13 @@ pub(crate) async fn run(terms: &Terms, errand: Rc<dyn Errand>) -> anyhow::Result
         .map(|(service, (sender, connection))| {
             let headers = (service, bearers.clone());
             let calls = call(sender, headers, errand.clone(), next.clone(), waits.clone(), end);
-            // In one task, so that a caller costs its neighbours on the same cores as little as it can.
+            // One task per client, to use little of the cores that the service runs on.
             callers.spawn_local(async move {
                 tokio::select! {
                     called = calls => called,
                     ended = connection => {
                         ended?;
-                        bail!("the service has closed the connection")
+                        bail!("the service closed the connection")
                     }
                 }
             })
@@ -124,7 +124,7 @@ async fn call(
         let body = response.into_body().collect().await?.to_bytes();
         waits.borrow_mut().push(started.elapsed());
         let verdict = errand.check(place, status, &body);
-        ensure!(verdict.is_ok(), "{verdict:?}, and not {status} {}", String::from_utf8_lossy(&body));
+        ensure!(verdict.is_ok(), "expected {verdict:?}, got {status} {}", String::from_utf8_lossy(&body));
     }
     Ok(())
 }

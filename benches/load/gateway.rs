@@ -1,4 +1,4 @@
-//! An SMS gateway that takes every message at once and keeps the code for the phone that it was sent to.
+//! An SMS gateway that accepts every message and keeps the newest code of each number.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 /// The newest code of each number.
 type Codes = Arc<Mutex<HashMap<String, String>>>;
 
-/// Listens on a free port of loopback.
+/// A gateway on a free loopback port.
 pub(crate) struct Gateway {
     port: u16,
     codes: Codes,
@@ -26,7 +26,7 @@ struct Message {
 }
 
 impl Gateway {
-    /// Begins to take messages.
+    /// Starts to listen.
     pub(crate) async fn open() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
@@ -40,9 +40,9 @@ impl Gateway {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
-    /// The code that was sent to a number; a second time there is none.
+    /// Takes the code that was sent to a number.
     pub(crate) fn code_for(&self, number: &str) -> Option<String> {
-        self.codes.lock().expect("nobody panics with the codes").remove(number)
+        self.codes.lock().expect("no thread panics while it holds the codes").remove(number)
     }
 }
 
@@ -50,6 +50,6 @@ async fn take(State(codes): State<Codes>, Json(message): Json<Message>) -> Statu
     let Some(code) = message.text.split(|c: char| !c.is_ascii_digit()).find(|digits| digits.len() == 6) else {
         return StatusCode::UNPROCESSABLE_ENTITY;
     };
-    codes.lock().expect("nobody panics with the codes").insert(message.to, code.to_owned());
+    codes.lock().expect("no thread panics while it holds the codes").insert(message.to, code.to_owned());
     StatusCode::ACCEPTED
 }

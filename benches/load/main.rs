@@ -1,14 +1,14 @@
-//! The callers of `benches/run`: partners' back ends with one connection each, the phones behind them, and the gateway
-//! that brings them their codes. In one process, so that one order can rely on what came of the order before.
+//! The load generator of `benches/run`: clients with one connection each, phones that sign, and the SMS gateway that
+//! receives their codes. One process, so that an order can use the results of the order before it.
 //!
-//! It prints a line of JSON about itself, then reads an order per line and prints what came of it, until its input ends.
-//! Keys and signatures are made before the clock starts, requests that are sent are all different, and every answer is
-//! looked at: the first that is not right ends the order with an error.
+//! It prints the gateway's URL as a line of JSON, then reads one order per line and prints its report, until the input
+//! ends. Keys and signatures are made before the clock starts. All requests differ, and every answer is checked: a wrong
+//! one ends the order with an error.
 
-#![expect(clippy::print_stdout, reason = "what benches/run reads")]
+#![expect(clippy::print_stdout, reason = "benches/run reads the reports")]
 
 mod callers;
-#[allow(dead_code, reason = "of the cases, signature checks are the ones wanted")]
+#[allow(dead_code, reason = "only the signature checks are used")]
 #[path = "../cases/mod.rs"]
 mod cases;
 mod gateway;
@@ -24,14 +24,14 @@ use serde_json::json;
 use gateway::Gateway;
 use orders::Office;
 
-/// One thread: there are two cores, and the service and its database want some of them.
+/// One thread, because the service and its database share the cores.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let gateway = Gateway::open().await.context("the gateway cannot listen")?;
     say(&json!({ "gateway": gateway.url() }))?;
     let mut office = Office::new(gateway);
     for line in std::io::stdin().lock().lines() {
-        let order = serde_json::from_str(&line?).context("no such order")?;
+        let order = serde_json::from_str(&line?).context("unknown order")?;
         match office.carry_out(order).await {
             Ok(report) => say(&report)?,
             Err(error) => say(&json!({ "error": format!("{error:#}") }))?,

@@ -1,10 +1,11 @@
-//! What `benches/run` can order, and the requests that each order means.
+//! The orders of `benches/run` and their requests.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use device_management::store::accepting_statements;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,19 +21,21 @@ use crate::phones::Phone;
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub(crate) enum Order {
-    /// Persons from `first` on ask for a device each, `at_most` so many.
+    /// Opens a binding for each person from `first` on, `at_most` this many.
     Bind { terms: Terms, first: u64, at_most: usize },
-    /// Their phones answer the challenges that came of it.
+    /// Answers the challenges of the last `Bind`.
     Answer { terms: Terms },
-    /// Somebody reads devices, in no order, of the persons 1 to `devices`.
+    /// Reads the devices of the persons 1 to `devices`, in random order.
     Read { terms: Terms, devices: u64 },
-    /// Somebody asks for a device by what cannot be an id.
+    /// Reads a device by an id that is invalid.
     Nothing { terms: Terms },
-    /// Nobody asks anybody: signatures are checked as the service does it, and by AWS-LC alone.
+    /// Checks signatures with the service's code and with AWS-LC alone, without a request.
     Check { seconds: f64 },
+    /// Gives the SQL with which the service accepts an answer on SQLite.
+    Statements,
 }
 
-/// Where orders are carried out.
+/// Carries out orders.
 pub(crate) struct Office {
     gateway: Gateway,
     /// The challenges of the last `Bind`.
@@ -44,13 +47,13 @@ impl Office {
         Self { gateway, answers: Vec::new() }
     }
 
-    /// Does what an order says. An error is an answer that was not right, or none.
+    /// Carries out an order. Fails when an answer is wrong or missing.
     pub(crate) async fn carry_out(&mut self, order: Order) -> anyhow::Result<Value> {
         match order {
             Order::Bind { terms, first, at_most } => self.bind(&terms, first, at_most).await,
             Order::Answer { terms } => {
                 if self.answers.is_empty() {
-                    bail!("there is nothing to answer");
+                    bail!("no challenge is open");
                 }
                 let errand = Rc::new(Answers(std::mem::take(&mut self.answers)));
                 callers::run(&terms, errand).await
@@ -58,6 +61,7 @@ impl Office {
             Order::Read { terms, devices } => callers::run(&terms, Rc::new(Reads { devices })).await,
             Order::Nothing { terms } => callers::run(&terms, Rc::new(Nothing)).await,
             Order::Check { seconds } => checks(seconds),
+            Order::Statements => Ok(json!({ "sqlite": accepting_statements() })),
         }
     }
 
@@ -68,7 +72,7 @@ impl Office {
         let report = callers::run(terms, bindings.clone()).await?;
         for (place, id) in bindings.ids.take() {
             let number = first + place as u64;
-            let code = self.gateway.code_for(&people::mobile_number(number)).context("a challenge without an SMS")?;
+            let code = self.gateway.code_for(&people::mobile_number(number)).context("no SMS for a challenge")?;
             self.answers.push(Answer { number, id, signature: bindings.phones[place].sign(&code)? });
         }
         Ok(report)
@@ -106,7 +110,7 @@ impl Errand for Bindings {
     }
 }
 
-/// A challenge, and what is right.
+/// A challenge and the right signature.
 struct Answer {
     number: u64,
     id: Uuid,
@@ -125,7 +129,7 @@ impl Errand for Answers {
     }
 
     fn check(&self, _place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
-        (status == StatusCode::NO_CONTENT && body.is_empty()).then_some(()).ok_or("204 with nothing")
+        (status == StatusCode::NO_CONTENT && body.is_empty()).then_some(()).ok_or("204 without a body")
     }
 }
 
@@ -135,7 +139,7 @@ struct Reads {
 }
 
 impl Reads {
-    /// Whose device: each as likely as the others, and the same in each run.
+    /// The number of the person: pseudo-random with a fixed seed, uniformly distributed.
     fn number(&self, place: usize) -> u64 {
         let random = (place as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11;
         random % self.devices + 1
@@ -154,11 +158,11 @@ impl Errand for Reads {
         let is_right = said(status == StatusCode::OK, body).is_some_and(|said| {
             said.id.parse() == Ok(people::device(number)) && said.person_id == Some(&*people::person(number))
         });
-        is_right.then_some(()).ok_or("200 with the device that was asked for")
+        is_right.then_some(()).ok_or("200 with the requested device")
     }
 }
 
-/// `GET /v1/mfa/devices/nothing`: all that is around a request, and no work.
+/// `GET /v1/mfa/devices/nothing`: the cost of a request without a use case and the database.
 struct Nothing;
 
 impl Errand for Nothing {
@@ -170,12 +174,12 @@ impl Errand for Nothing {
     fn check(&self, _place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
         let is_right = status == StatusCode::NOT_FOUND
             && String::from_utf8_lossy(body).contains(r#""detail":"device \"nothing\" not found""#);
-        is_right.then_some(()).ok_or("404 for a device that is called nothing")
+        is_right.then_some(()).ok_or("404 for the device `nothing`")
     }
 }
 
-/// Time of a signature check, in microseconds: ours from hexadecimal text to the verdict, and AWS-LC's own of the same
-/// signature. In turns, so that both meet the machine in the same mood.
+/// Time of a signature check in microseconds: the service's, from hexadecimal text to the result, and AWS-LC's for the
+/// same signature. They alternate, so that a change of the clock rate affects both.
 fn checks(seconds: f64) -> anyhow::Result<Value> {
     const TURN: u32 = 50;
     let cases = cases::crypto::cases();
@@ -196,14 +200,14 @@ fn checks(seconds: f64) -> anyhow::Result<Value> {
     Ok(json!({ "service_us": ours, "aws_lc_us": limit, "ratio": ours / limit }))
 }
 
-/// What is looked at of an answer.
+/// The fields of an answer that are checked.
 #[derive(Deserialize)]
 struct Said<'a> {
     id: &'a str,
     person_id: Option<&'a str>,
 }
 
-/// What the body says, where it is one that was wanted.
-fn said(is_wanted: bool, body: &[u8]) -> Option<Said<'_>> {
-    is_wanted.then(|| serde_json::from_slice(body).ok()).flatten()
+/// The body of an answer, if it has the expected status.
+fn said(is_expected: bool, body: &[u8]) -> Option<Said<'_>> {
+    is_expected.then(|| serde_json::from_slice(body).ok()).flatten()
 }

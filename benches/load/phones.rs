@@ -1,14 +1,14 @@
-//! Phones that really sign: a key pair each.
+//! Phones that sign with a key pair each.
 
 use anyhow::Context as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 
-/// A phone with a key of its own.
+/// A phone with its key pair.
 pub(crate) struct Phone(EcdsaKeyPair);
 
 impl Phone {
-    /// Makes a key pair.
+    /// Generates a key pair.
     pub(crate) fn new() -> anyhow::Result<Self> {
         Ok(Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).context("no key pair")?))
     }

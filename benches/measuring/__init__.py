@@ -1,1 +1,1 @@
-"""What benches/run measures with: the programs that it starts, what it asks of them, and what it makes of the answers."""
+"""The modules of benches/run: it starts the programs, has them send requests, and reports the figures."""

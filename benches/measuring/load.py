@@ -1,4 +1,4 @@
-"""Orders to the callers (benches/load/), which are a process of their own."""
+"""Sends orders to the load generator (benches/load/), a separate process."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ class Load:
         print(json.dumps({"do": what, **more}), file=self.process.stdin, flush=True)
         report = self._answer()
         if "error" in report:
-            sys.exit(f"error: a wrong answer to `{what}`: {report['error']}")
+            sys.exit(f"error: the order `{what}` failed: {report['error']}")
         return report
 
     def stop(self):
@@ -26,4 +26,4 @@ class Load:
 
     def _answer(self):
         line = self.process.stdout.readline()
-        return json.loads(line) if line else sys.exit("error: the callers are gone")
+        return json.loads(line) if line else sys.exit("error: the load generator has ended")

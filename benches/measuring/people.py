@@ -1,11 +1,11 @@
-"""Persons and devices by their number; benches/load/people.rs knows them by the same ids."""
+"""Persons and devices by their number, with the same ids as in benches/load/people.rs."""
 
 import uuid
 
-# As many as share a database; each has a row of its own for the rate of its messages.
+# The partners of one database. Each has its own row for the rate of its SMS.
 PARTNERS = 50
 
-# Spreads numbers over ten digits, each once: who comes next is nobody's neighbour in an index.
+# A bijection from numbers to ten digits: consecutive numbers are not neighbours in an index.
 SPREAD, DIGITS_END = 2_654_435_761, 2**32
 
 
@@ -38,12 +38,12 @@ def mobile_number_sql(number="n"):
 
 
 def uuid_sql(kind, number="n"):
-    """The id of a number, as SQL; `kind` keeps ids of different things apart."""
+    """The id for a number, as SQL; ids of different kinds differ."""
     return f"('019000{kind:02x}-0000-7000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid"
 
 
 def made_sql(heard, kind, number="n"):
-    """An id like one that was heard, as SQL: of the same instant, so that nobody sweeps it away as old."""
+    """An id with the timestamp of a recorded one, as SQL, so that housekeeping does not remove it as expired."""
     instant = heard.hex[:12]
     return f"('{instant[:8]}-{instant[8:]}-7{kind:03x}-8000-' || lpad(to_hex({number}), 12, '0'))::uuid"
 
@@ -53,8 +53,8 @@ def number_sql(first, last):
 
 
 def fill(postgres, devices, already=0):
-    """Persons with a verified number and one bound device each, up to so many."""
-    # In the order of the largest index of each table, so that a million of them does not visit all of its pages.
+    """Inserts persons with a verified number and one bound device each, up to this many."""
+    # In the order of the largest index of each table, so that a million rows do not touch all of its pages.
     step = 1_000_000
     for first in range(already + 1, devices + 1, step):
         last = min(first + step - 1, devices)
@@ -63,7 +63,8 @@ def fill(postgres, devices, already=0):
             f"""
             insert into person (partner_id, person_id, bound_devices)
             select {partner_sql()}, {person_sql()}, 1 from {number_sql(first, last)} order by 1, 2;
-            insert into device (device_id, partner_id, person_id, name, created_at, bound_at, binding_fingerprint, live_keys)
+            insert into device
+                   (device_id, partner_id, person_id, name, created_at, bound_at, binding_fingerprint, live_keys)
             select {uuid_sql(0)}, {partner_sql()}, {person_sql()}, 'A phone like any other'
                  , now() - interval '1 day', now() - interval '1 day', {random_bytes("n")}, 1
               from {number_sql(first, last)};
@@ -79,7 +80,7 @@ def fill(postgres, devices, already=0):
 
 
 def numbers(postgres, first, last):
-    """Persons who have a verified number and nothing else."""
+    """Inserts persons who have a verified number and nothing else."""
     postgres.ask(
         f"""
         insert into mobile_number (partner_id, person_id, number_id, number, created_at, verified_at, asserted_by)
@@ -91,5 +92,5 @@ def numbers(postgres, first, last):
 
 
 def random_bytes(seed):
-    """32 bytes that look like any others, and are the same in each run."""
+    """32 pseudo-random bytes, the same in each run."""
     return f"sha256(({seed})::text::bytea)"

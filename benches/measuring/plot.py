@@ -1,4 +1,4 @@
-"""What was found, as a picture: throughput and latency over the number of callers, for each request."""
+"""Plots throughput and latency over the number of connections, for each request."""
 
 import shutil
 import sys
@@ -6,8 +6,7 @@ import sys
 from . import programs
 from .rounds import OPERATIONS
 
-# Without colour, dashes and points still tell the lines apart. Keys are above the plots, as no corner in one stays free of
-# lines in every run.
+# Dashes and points distinguish the lines without colour. The keys are above the plots, where no line can cross them.
 SCRIPT = """
 set terminal svg size 1260,800 noenhanced font "sans-serif,13" background "white"
 
@@ -51,12 +50,12 @@ unset multiplot
 
 
 def installed():
-    """Where gnuplot is."""
+    """The path of gnuplot."""
     return shutil.which("gnuplot") or sys.exit("error: gnuplot is not installed: apt-get install gnuplot-nox")
 
 
 def svg(gnuplot, found):
-    """The smallest database of the run; without the settings of whoever runs it."""
+    """The plot for the smallest database of the run, without the user's gnuplot settings."""
     return programs.run([gnuplot, "--default-settings", "-"], input=script(found["sizes"][0]))
 
 
@@ -74,7 +73,7 @@ def script(size):
 
 
 def rows(levels, operation):
-    """A line per level, in columns that the script knows by their number; two empty lines part the requests."""
+    """A line per number of connections, with the columns that the script addresses by position."""
     columns = ("rate", "limit", "p50_ms", "p95_ms", "p99_ms")
     lines = [[level["connections"], *(level[operation][column] for column in columns)] for level in levels]
     return "\n".join(" ".join(map(str, line)) for line in lines)

@@ -1,4 +1,4 @@
-"""A private Postgres, as durable as an ordinary one."""
+"""A private Postgres with durable settings."""
 
 import copy
 import os
@@ -10,7 +10,7 @@ import sys
 
 from . import programs
 
-# Durable, and with the memory that its own manual asks to be set; the rest is as installed.
+# Durable, and with the memory settings that the manual recommends to set. All others keep their defaults.
 SETTINGS = {
     "listen_addresses": "'127.0.0.1'",
     "unix_socket_directories": "''",
@@ -34,18 +34,18 @@ class Postgres:
         programs.give_to_unprivileged(self.folder)
         self._run("initdb", "-D", self.folder, "-U", "postgres", "-A", "trust", "--encoding=UTF8", "--locale=C")
         settings = SETTINGS | {"port": self.port}
-        with open(self.folder / "postgresql.auto.conf", "a") as file:
+        with (self.folder / "postgresql.auto.conf").open("a") as file:
             file.writelines(f"{name} = {value}\n" for name, value in settings.items())
-        log = open(self.folder.parent / "postgres.log", "w")
         command = [self.bin / "postgres", "-D", self.folder]
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **programs.unprivileged())
+        with (self.folder.parent / "postgres.log").open("w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **programs.unprivileged())
         programs.wait_until(self._is_ready, 30, f"Postgres does not start, see {log.name}")
         self.version = self.ask("show server_version")
 
     def url(self, port=None):
         return f"postgres://postgres@127.0.0.1:{port or self.port}/{self.database}"
 
-    def database_of_its_own(self, name):
+    def create_database(self, name):
         """Another database of the same server."""
         self.ask(f"create database {name}")
         other = copy.copy(self)
@@ -53,13 +53,13 @@ class Postgres:
         return other
 
     def ask(self, sql, **variables):
-        """Runs SQL, with psql's `:name` in it set, and gives what it printed."""
+        """Runs SQL with these psql variables (`:name`) and returns the output."""
         given = [f"--set={name}={value}" for name, value in variables.items()]
         command = [self.bin / "psql", "-XqtA", "-v", "ON_ERROR_STOP=1", *given, "-f", "-", self.url()]
         return programs.run(command, input=sql).strip()
 
     def pgbench(self, folder, script, clients, seconds=None, turns=None):
-        """Runs a script for some time, or so many turns per client; gives how many times it ran, and in how many seconds.
+        """Runs a script for some seconds, or some turns per client. Returns the number of runs and the seconds.
 
         Each client counts its turns in `:i`.
         """
@@ -68,7 +68,10 @@ class Postgres:
         end = ["-t", turns] if turns else ["-T", seconds]
         command = ["pgbench", "-n", "-M", "prepared", "-c", clients, "-j", min(clients, 2), *end, "--define=i=0"]
         output = programs.run([self.bin / command[0], *command[1:], "-f", path, self.url()])
-        number = lambda pattern: float(re.search(pattern, output)[1])
+
+        def number(pattern):
+            return float(re.search(pattern, output)[1])
+
         if failed := int(number(r"number of failed transactions: (\d+)")):
             sys.exit(f"error: {failed} transactions of pgbench failed:\n{output}")
         processed = int(number(r"transactions actually processed: (\d+)"))
@@ -79,16 +82,16 @@ class Postgres:
 
     def _is_ready(self):
         if self.process.poll() is not None:
-            sys.exit("error: Postgres ended at once:\n" + (self.folder.parent / "postgres.log").read_text()[-2000:])
+            sys.exit("error: Postgres did not start:\n" + (self.folder.parent / "postgres.log").read_text()[-2000:])
         command = [self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        return subprocess.run(command).returncode == 0
+        return subprocess.run(command, check=False).returncode == 0
 
     def _run(self, program, *arguments):
         programs.run([self.bin / program, *arguments], cwd="/", **programs.unprivileged())
 
 
 def installed():
-    """The folder of the newest installed Postgres: Debian's place, or where PATH leads."""
+    """The folder of the newest installed Postgres, in Debian's folder or on PATH."""
     folders = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if found := shutil.which("postgres"):
         folders.append(pathlib.Path(os.path.realpath(found)).parent)

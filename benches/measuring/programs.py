@@ -1,4 +1,4 @@
-"""Programs that live as long as the run: ports, users, processor time, memory."""
+"""Processes: ports, users, processor time, memory."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ def free_port():
 
 
 def unprivileged():
-    """How to start what refuses to run as root: as the user that Postgres' package has made."""
+    """Options that start a process as the user of Debian's Postgres package: Postgres refuses to run as root."""
     return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
 
 
@@ -32,20 +32,21 @@ def give_to_unprivileged(path):
 
 
 def run(command, **options):
-    """Runs a command to its end, and ends with what it said if it fails."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
+    """Runs a command and returns its output; exits with its message if it fails."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)
     if done.returncode != 0:
-        sys.exit(f"error: {pathlib.Path(command[0]).name} ended with {done.returncode}: {(done.stderr or done.stdout)[-2000:]}")
+        message = (done.stderr or done.stdout)[-2000:]
+        sys.exit(f"error: {pathlib.Path(command[0]).name} ended with {done.returncode}: {message}")
     return done.stdout
 
 
 def processor_seconds(pid):
-    """Time that a process and its children have spent on a processor, those that have ended included."""
+    """Processor time of a process and its children, including children that have ended."""
     return own_seconds(pid, ended_children=True) + sum(own_seconds(child) for child in children(pid))
 
 
 def own_seconds(pid, ended_children=False):
-    """proc(5), `/proc/pid/stat`: fields 14 and 15, and for children that were waited for 16 and 17."""
+    """proc(5), `/proc/pid/stat`: fields 14 and 15, and 16 and 17 for children that have been waited for."""
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -61,7 +62,7 @@ def children(pid):
 
 
 def resident_mebibytes(pid):
-    """What a process holds in memory now, and the most that it ever held."""
+    """Resident memory of a process, now and at its peak."""
     status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
     return tuple(int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
 

@@ -1,4 +1,4 @@
-"""What was found, as a table for readers."""
+"""The report as Markdown."""
 
 import os
 import pathlib
@@ -8,16 +8,19 @@ import subprocess
 from . import targets
 from .rounds import OPERATIONS
 
-# What the service does for a request besides its work: the yardstick for all others.
+# The cost of a request that does no work: the reference for all others.
 NOTHING = "GET nothing: all layers and a token, no database"
 
-COLUMNS = "devices | connections | request | per second | rounds from to | p50 ms | p95 ms | p99 ms | pgbench | of it | service us | Postgres us | callers us"
+COLUMNS = (
+    "devices | connections | request | per second | rounds from to | p50 ms | p95 ms | p99 ms | pgbench | of it"
+    " | service us | Postgres us | callers us"
+)
 
 
 def machine(postgres_version):
     info = pathlib.Path("/proc/cpuinfo").read_text() if platform.system() == "Linux" else ""
     names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
-    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
+    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=False).stdout.strip()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cores": os.cpu_count(),
@@ -38,7 +41,8 @@ def markdown(found):
             for operation, name in {"nothing": NOTHING, **OPERATIONS}.items():
                 lines.append(row(size["devices"], level["connections"], name, level[operation]))
     one, two = found["replicas"]["one"], found["replicas"]["two"]
-    lines += ["", f"Two replicas, {found['replicas']['connections']} connections:", "", "| request | one | two | two of one |", "| --- | --- | --- | --- |"]
+    lines += ["", f"Two replicas, {found['replicas']['connections']} connections:", ""]
+    lines += ["| request | one | two | two of one |", "| --- | --- | --- | --- |"]
     for operation, name in OPERATIONS.items():
         rates = one[operation]["rate"], two[operation]["rate"]
         lines.append(f"| {name} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[1] / rates[0]:.2f} |")
@@ -47,19 +51,21 @@ def markdown(found):
     check, sqlite = found["check"], found["sqlite"]["answer"]
     lines += [
         "",
-        f"Signature check: {check['service_us']:.1f} us, AWS-LC alone {check['aws_lc_us']:.1f} us: {check['ratio']:.2f}.",
+        f"Signature check: {check['service_us']:.1f} us, AWS-LC alone {check['aws_lc_us']:.1f} us:"
+        f" {check['ratio']:.2f}.",
         f"SQLite, {found['sqlite']['connections']} connections, PUT the signature: {sqlite['rate']:,.0f} per second,"
         f" its statements alone {sqlite['limit']:,.0f}: {sqlite['ratio']:.2f}.",
         f"On disk with {largest['devices']:,} devices: {largest['disk_bytes'] / 2**20:,.0f} MiB,"
         f" {largest['disk_bytes'] / largest['devices']:,.0f} bytes a device.",
-        f"Resident memory after {top['connections']} connections: {top['memory_mib']:.0f} MiB, at most {top['memory_most_mib']:.0f} MiB.",
+        f"Resident memory after {top['connections']} connections: {top['memory_mib']:.0f} MiB,"
+        f" at most {top['memory_most_mib']:.0f} MiB.",
         f"From start to ready: {found['boot_ms']:.0f} ms.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def comparison(found):
-    """Another commit's service beside this one: medians of the rounds, and the median of the ratios turn by turn."""
+    """The service of another commit beside this one: medians of the rounds, and the median ratio of the rounds."""
     before, after = found["before"], found["after"]
     lines = [
         ", ".join(f"{name}: {value}" for name, value in found["machine"].items()),
@@ -83,7 +89,10 @@ def comparison(found):
 def row(devices, connections, name, figures):
     beside = (f"{figures['limit']:,.0f}", f"{figures['ratio']:.2f}") if "limit" in figures else ("", "")
     cells = [
-        f"{devices:,}", connections, name, f"{figures['rate']:,.0f}",
+        f"{devices:,}",
+        connections,
+        name,
+        f"{figures['rate']:,.0f}",
         f"{figures['lowest_rate']:,.0f} {figures['highest_rate']:,.0f}",
         *(f"{figures[wait]:.1f}" for wait in ("p50_ms", "p95_ms", "p99_ms")),
         *beside,

@@ -1,4 +1,4 @@
-"""The measurements, round after round: the service, and right after it the database alone with the same work."""
+"""The measurements, in rounds: the service, then the database alone with the same statements."""
 
 import statistics
 
@@ -7,10 +7,10 @@ from .service import Service
 from .statements import Walk
 from .wire import Wire
 
-# A person for each request that makes something, far from those who have a device.
+# The first number of the persons without a device: each request that creates something uses a new one.
 FRESH = 50_000_000
 
-# What a second could come to, at the most: so much is prepared for it.
+# An upper bound on requests per second: the persons for them are prepared.
 MOST_A_SECOND = 15_000
 
 OPERATIONS = {"bind": "POST a binding", "answer": "PUT the signature", "read": "GET a device"}
@@ -40,18 +40,18 @@ class Bench:
         return found
 
     def compare(self, other):
-        """The service of another commit and this one, in turns, each on a database of its own in the same Postgres."""
+        """The service of another commit and this one, alternating, each with its own database in the same Postgres."""
         devices, connections = self.options.devices[0], self._connections(32)
         own, sides = self.postgres, {}
         for name, executable in {"before": other, "after": self.executable}.items():
-            postgres = own.database_of_its_own(name)
+            postgres = own.create_database(name)
             service = self.service(postgres.url(), executable)
             people.fill(postgres, devices)
             sides[name] = (service, postgres, [])
         for turn in range(self.options.rounds + 1):
             for service, self.postgres, rounds in sides.values():
                 figures = self._round([service], connections, devices, beside=False)
-                # The first turn fills caches and tells Postgres about its tables.
+                # The first turn warms the caches and is followed by `analyze`.
                 rounds.append(figures) if turn else self.postgres.ask("vacuum analyze; checkpoint;")
         self.postgres, found = own, {"connections": connections}
         for name, (service, _, rounds) in sides.items():
@@ -61,7 +61,7 @@ class Bench:
         found["ratios"] = {
             operation: statistics.median(
                 after[operation]["rate"] / before[operation]["rate"]
-                for before, after in zip(sides["before"][2], sides["after"][2])
+                for before, after in zip(sides["before"][2], sides["after"][2], strict=True)
             )
             for operation in OPERATIONS
         }
@@ -72,7 +72,7 @@ class Bench:
         return Service(executable or self.executable, self.folder, url, self.load.gateway, **settings)
 
     def ask(self, what, services, connections, seconds, **more):
-        """Has the callers ask for something, and looks at what it costs whom."""
+        """Has the load generator send requests, and measures the processor time of each process."""
         parts = {
             "service": [service.process.pid for service in services],
             "postgres": [self.postgres.process.pid],
@@ -89,7 +89,7 @@ class Bench:
         return answer | {"rate": requests / answer["seconds"]}
 
     def fresh_people(self, count):
-        """The first of so many numbers that nobody has had."""
+        """The first of this many unused numbers."""
         first, self.fresh = self.fresh, self.fresh + count
         return first
 
@@ -97,8 +97,9 @@ class Bench:
         return int(self.postgres.ask("select pg_database_size(current_database())"))
 
     def _connections(self, at_most):
-        """The highest level that is no more than that, or else the lowest."""
-        return max((level for level in self.options.connections if level <= at_most), default=min(self.options.connections))
+        """The highest number of connections up to this one, or else the lowest."""
+        levels = self.options.connections
+        return max((level for level in levels if level <= at_most), default=min(levels))
 
     def _size(self, devices):
         service = self.service()
@@ -112,7 +113,7 @@ class Bench:
         return levels
 
     def _replicas(self, devices):
-        """One replica and two, in turn."""
+        """One replica and two, alternating."""
         connections = self._connections(32)
         services = [self.service(), self.service()]
         both = {1: [], 2: []}
@@ -124,7 +125,7 @@ class Bench:
         return {"connections": connections, "one": medians(both[1]), "two": medians(both[2])}
 
     def _round(self, services, connections, devices, beside=True):
-        """Every figure once, the limit right after what it limits."""
+        """Every figure once, each followed by its limit."""
         seconds, figures = self.options.seconds, {}
         figures["nothing"] = self.ask("nothing", services, connections, seconds)
         figures["read"] = self.ask("read", services, connections, seconds, devices=devices)
@@ -139,7 +140,7 @@ class Bench:
         return figures
 
     def limits(self, connections, devices):
-        """What pgbench does in a second, with the statements of each request."""
+        """The rate of pgbench with the statements of each request."""
         seconds, rates = max(1, round(self.options.seconds)), {}
 
         def pgbench(operation, number, **terms):
@@ -148,27 +149,34 @@ class Bench:
             return done
 
         pgbench("read", f"random(1, {devices})", seconds=seconds)
-        # Each client of pgbench has persons of its own.
+        # Each client of pgbench has its own persons.
         each = seconds * MOST_A_SECOND // connections
         first = self._people(each * connections)
-        # The rate of a partner is ahead of the instant that the statements were heard at.
+        # The rate limit of a partner has advanced past the time in the recorded statements.
         self.postgres.ask("delete from sms_partner_rate")
         number = f"{first - 1} + :client_id * {each} + :i"
         pgbench("bind", number, seconds=seconds)
-        # Only what was opened can be met, and every client has opened about as many.
-        opened = int(self.postgres.ask(
-            f"select min(opened) from (select count(p.person_id) as opened"
-            f" from generate_series(0, {connections - 1}) client, lateral {people.number_sql(first, first + each - 1)}"
-            f", lateral (select n + client * {each} as m) it"
-            f" left join person p on p.partner_id = {people.partner_sql('m')} and p.person_id = {people.person_sql('m')}"
-            f" group by client) clients"
-        ))
-        bound = lambda: int(self.postgres.ask("select count(*) from device"))
-        before = bound()
-        met = pgbench("answer", number, turns=max(1, opened))
-        if bound() - before != met:
-            raise SystemExit(f"error: pgbench met {met} challenges, and {bound() - before} devices were bound")
+        # Only an open challenge can be answered, and every client has opened about as many.
+        partner, person = people.partner_sql("m"), people.person_sql("m")
+        opened = self.postgres.ask(
+            f"""
+            select min(opened)
+              from (select count(p.person_id) as opened
+                      from generate_series(0, {connections - 1}) client
+                         , lateral {people.number_sql(first, first + each - 1)}
+                         , lateral (select n + client * {each} as m) it
+                      left join person p on p.partner_id = {partner} and p.person_id = {person}
+                     group by client) clients
+            """
+        )
+        before = self._devices()
+        answered = pgbench("answer", number, turns=max(1, int(opened)))
+        if (bound := self._devices() - before) != answered:
+            raise SystemExit(f"error: pgbench answered {answered} challenges, but {bound} devices were bound")
         return rates
+
+    def _devices(self):
+        return int(self.postgres.ask("select count(*) from device"))
 
     def _people(self, count):
         first = self.fresh_people(count)
@@ -181,18 +189,22 @@ class Bench:
         return service.boot_ms
 
     def _warm_up(self, service, devices):
-        """Fills caches, and then has Postgres look at its tables, as it does by itself once a minute."""
+        """Warms the caches and then runs `analyze`, as autovacuum does once a minute."""
         self._round([service], self.options.connections[-1], devices, beside=False)
         self.postgres.ask("vacuum analyze; checkpoint;")
 
     def _listen(self):
-        """Makes the tables and a client per partner, and hears what the service says to the database for one person."""
+        """Creates the tables and a client per partner, and records the statements of each request for one person."""
         wire = Wire(self.postgres.port)
         service = self.service(self.postgres.url(wire.port), DATABASE_MAX_CONNECTIONS="1")
         self.tokens = [service.token(people.partner(number)) for number in range(people.PARTNERS)]
         people.fill(self.postgres, 1)
         newcomer = self._people(1)
-        orders = {"read": (1, {"devices": 1}), "bind": (newcomer, {"first": newcomer, "at_most": 1}), "answer": (newcomer, {})}
+        orders = {
+            "read": (1, {"devices": 1}),
+            "bind": (newcomer, {"first": newcomer, "at_most": 1}),
+            "answer": (newcomer, {}),
+        }
         walks = {number: Walk(number) for number, _ in orders.values()}
         scripts = {}
         for operation, (number, more) in orders.items():
@@ -200,7 +212,7 @@ class Bench:
             self.ask(operation, [service], 1, 0.02, **more)
             heard = walks[number].about(wire.take())
             # The same request may have been sent more than once.
-            statements = list(dict((sql, (sql, values)) for sql, values in reversed(heard)).values())[::-1]
+            statements = list({sql: (sql, values) for sql, values in reversed(heard)}.values())[::-1]
             scripts[operation] = lambda at, walk=walks[number], statements=statements: walk.script(statements, at)
         service.stop()
         self.postgres.ask("delete from device_key; delete from device; delete from person; delete from mobile_number;")
@@ -208,7 +220,7 @@ class Bench:
 
 
 def medians(rounds):
-    """The median of each figure, and how far its rounds lie apart."""
+    """The median of each figure, and the lowest and highest rate."""
     found = {}
     for operation in rounds[0]:
         figures = {name: statistics.median(r[operation][name] for r in rounds) for name in rounds[0][operation]}

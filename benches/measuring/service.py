@@ -1,4 +1,4 @@
-"""The service itself: the release binary, as an operator would run it."""
+"""The service: the release binary with production settings."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from base64 import b64encode
 
 from . import programs
 
-# Everything that production has. The limits are looked at for each SMS, but set so that no measurement meets one.
+# As in production. Every SMS is checked against the limits, which are too high to be reached.
 SETTINGS = {
     "SANDBOX_OTP": "random",
     "SANDBOX_CLIENT": "false",
@@ -28,7 +28,7 @@ SETTINGS = {
 
 
 class Service:
-    """One replica. `boot_ms` says how long it took to be ready."""
+    """One replica. `boot_ms` is the time from start to ready."""
 
     def __init__(self, executable, folder, database_url, gateway, **settings):
         self.address = f"127.0.0.1:{programs.free_port()}"
@@ -36,15 +36,14 @@ class Service:
         here = {"DATABASE_URL": database_url, "SMS_WEBHOOK_URL": gateway}
         self.environment = {"PATH": os.environ["PATH"], **SETTINGS, **addresses, **here, **settings}
         self.executable, self.folder = executable, folder
-        with open(folder / "service.log", "a") as log:
+        with (folder / "service.log").open("a") as log:
             started = time.monotonic()
             self.process = subprocess.Popen([executable], env=self.environment, cwd=folder, stdout=log, stderr=log)
-        ready = lambda: self._lives() and programs.answers(f"http://{self.address}/readyz")
-        programs.wait_until(ready, 60, f"the service is not ready, see {folder / 'service.log'}")
+        programs.wait_until(self._is_ready, 60, f"the service is not ready, see {folder / 'service.log'}")
         self.boot_ms = (time.monotonic() - started) * 1000
 
     def token(self, partner):
-        """A bearer token of a client of the partner's, both fresh."""
+        """A bearer token of a new client of the partner."""
         command = [self.executable, "client", "create", "--partner", partner]
         output = programs.run(command, env=self.environment, cwd=self.folder)
         client, secret = (line.partition("=")[2] for line in output.splitlines())
@@ -59,7 +58,7 @@ class Service:
     def stop(self):
         programs.end(self.process)
 
-    def _lives(self):
+    def _is_ready(self):
         if self.process.poll() is not None:
-            raise SystemExit("error: the service ended at once:\n" + (self.folder / "service.log").read_text()[-2000:])
-        return True
+            raise SystemExit("error: the service did not start:\n" + (self.folder / "service.log").read_text()[-2000:])
+        return programs.answers(f"http://{self.address}/readyz")

@@ -1,4 +1,4 @@
-"""The statements of one request as a pgbench script that does the same for person after person."""
+"""Turns the recorded statements of one request into a pgbench script that repeats them for other persons."""
 
 import datetime
 import re
@@ -6,15 +6,15 @@ import uuid
 
 from . import people
 
-# Tables that no request touches: whoever names one of them works in the background.
+# Tables that only background tasks use.
 BACKGROUND = re.compile(r"\b(audit_event|audit_seal|audit_chain|housekeeping_lease|sms_conversion)\b")
 
-# What a script says instead of a number that it has in `:n`.
+# The number of the person, a variable of the script.
 NUMBER = ":n::bigint"
 
 
 class Walk:
-    """A person of whom everything is known: where it turns up in a parameter, a script says another person's."""
+    """The ids of one person, each with the SQL expression that replaces it in a parameter."""
 
     def __init__(self, number):
         self.person = {
@@ -25,23 +25,24 @@ class Walk:
         self.known = self.person | {people.partner(number): people.partner_sql(NUMBER)}
 
     def about(self, heard):
-        """Of what was heard, what is about the person; the rest is the service's own business."""
+        """The recorded statements about the person, without those of background tasks."""
         heard = [(sql, values) for sql, values in heard if not BACKGROUND.search(sql)]
         mine = [(sql, values) for sql, values in heard if any(self._names_the_person(value) for _, value in values)]
         if not mine:
-            raise SystemExit("error: the request came to no statement")
+            raise SystemExit("error: no statement of the request was recorded")
         for _, values in mine:
             for kind, value in values:
                 if kind == "uuid" and value is not None and value not in self.known:
-                    # An id that was made on the way: one more of its kind for each repetition.
+                    # An id that the service generated: each repetition needs another one.
                     self.person[value] = self.known[value] = people.made_sql(value, len(self.known), NUMBER)
         return mine
 
     def script(self, heard, number):
-        """`number` is pgbench's expression for the number of the person whose turn it is."""
+        """The script; `number` is pgbench's expression for the number of the person."""
         lines = [r"\set i :i + 1", rf"\set n {number}"]
         for sql, values in heard:
-            filled = re.sub(r"\$(\d+)", lambda match: self._sql(*values[int(match[1]) - 1]), sql)
+            parameters = [self._sql(kind, value) for kind, value in values]
+            filled = re.sub(r"\$(\d+)", lambda match, those=parameters: those[int(match[1]) - 1], sql)
             lines.append(" ".join(filled.split()) + ";")
         return "\n".join(lines) + "\n"
 
@@ -56,7 +57,7 @@ class Walk:
         if value in self.known:
             return f"({self.known[value]})::{kind}"
         if kind == "bytea":
-            # A key or a fingerprint: of the same length, and not the same twice.
+            # A key or a fingerprint: another one of the same length for each person.
             return f"decode(lpad(to_hex({NUMBER}), {2 * len(value)}, '0'), 'hex')"
         if isinstance(value, datetime.datetime):
             value = value.isoformat()

@@ -1,17 +1,17 @@
-"""What the service is meant to reach, and whether it did. No run fails for it: that would say more about the machine."""
+"""The targets, and whether they were met. A missed target does not fail the run, because it depends on the machine."""
 
 import statistics
 
 from .rounds import OPERATIONS
 
-# Of what pgbench does, where the database has enough to do and is not yet swamped.
+# Parts of pgbench's rate, at numbers of connections that keep the database busy without overloading it.
 OF_PGBENCH = {"answer": 0.6, "bind": 0.5, "read": 0.4}
 BUSY = range(16, 65)
 
-# Of the smallest database. A binding is not among them: the persons it is for are new in each.
+# Parts of the rate with the smallest database. Bindings are left out: their persons are new in each database.
 OF_SMALLEST = {"read": 0.85, "answer": 0.85}
 
-# Rounds of the same thing differ by so much: it counts as no slower.
+# The noise between rounds: a rate above this part counts as no slower.
 NO_SLOWER = 0.95
 
 OF_AWS_LC, OF_RAW_SQLITE = 1.2, 0.5
@@ -20,13 +20,14 @@ MEMORY_MIB, BOOT_MS = 64, 200
 
 def table(found):
     lines = ["| what | target | found | met |", "| --- | --- | --- | --- |"]
-    for what, target, value, met in [*beside_pgbench(found), *by_size(found), *two_replicas(found), *single_figures(found)]:
+    rows = [*beside_pgbench(found), *by_size(found), *two_replicas(found), *single_figures(found)]
+    for what, target, value, met in rows:
         lines.append(f"| {what} | {target} | {value} | {'yes' if met else 'no'} |")
     return lines
 
 
 def beside_pgbench(found):
-    """The worst level counts, so that no choice of levels makes it look better."""
+    """The worst number of connections counts, so that the choice of `--connections` cannot improve the result."""
     every = found["sizes"][0]["levels"]
     levels = [level for level in every if level["connections"] in BUSY] or every
     connections = span([level["connections"] for level in levels], "d")
@@ -37,11 +38,11 @@ def beside_pgbench(found):
 
 
 def by_size(found):
-    """The largest database beside the smallest, if there are two; the levels of both are the same."""
+    """The largest database beside the smallest, if there are two, at the same numbers of connections."""
     smallest, largest = found["sizes"][0], found["sizes"][-1]
     if smallest is largest:
         return
-    pairs = list(zip(smallest["levels"], largest["levels"]))
+    pairs = list(zip(smallest["levels"], largest["levels"], strict=True))
     for operation, least in OF_SMALLEST.items():
         ratio = statistics.median(large[operation]["rate"] / small[operation]["rate"] for small, large in pairs)
         what = f"{OPERATIONS[operation]}, {largest['devices']:,} devices / {smallest['devices']:,}"
@@ -60,13 +61,14 @@ def single_figures(found):
     top = max(found["sizes"][-1]["levels"], key=lambda level: level["connections"])
     memory = top["memory_mib"]
     yield "signature check / AWS-LC alone", f"<= {OF_AWS_LC}", f"{check:.2f}", check <= OF_AWS_LC
-    yield "PUT the signature / statements alone, SQLite", f">= {OF_RAW_SQLITE}", f"{sqlite:.2f}", sqlite >= OF_RAW_SQLITE
+    what = "PUT the signature / statements alone, SQLite"
+    yield what, f">= {OF_RAW_SQLITE}", f"{sqlite:.2f}", sqlite >= OF_RAW_SQLITE
     what = f"resident memory, {top['connections']} connections"
     yield what, f"<= {MEMORY_MIB} MiB", f"{memory:.0f} MiB", memory <= MEMORY_MIB
     yield "start to ready", f"<= {BOOT_MS} ms", f"{boot:.0f} ms", boot <= BOOT_MS
 
 
 def span(values, form):
-    """From the least to the most, or what is both."""
+    """The smallest and the largest value, or the only one."""
     least, most = format(min(values), form), format(max(values), form)
     return least if least == most else f"{least} to {most}"

@@ -1,6 +1,6 @@
-"""What the service says to Postgres, heard on the way: the statements of a request with their parameters.
+"""A proxy in front of Postgres that records the statements of a request with their parameters.
 
-So the limit is always measured with what the service really runs, and not with a copy that somebody keeps by hand.
+The limit is measured with the recorded statements, so there is no copy of them to keep up to date.
 """
 
 import datetime
@@ -9,12 +9,12 @@ import struct
 import threading
 import uuid
 
-# "SSLRequest" asks before the real first message whether there is TLS; ours has none.
+# The code of an "SSLRequest", which a client may send before its startup message. This Postgres has no TLS.
 WANTS_TLS = 80877103
 
-POSTGRES_EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
+POSTGRES_EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
-# Postgres, "pg_type.dat": how a parameter of a type travels in binary, and how the type is called.
+# Types of parameters by OID (Postgres, "pg_type.dat"): the name and the binary format.
 TYPES = {
     16: ("boolean", lambda raw: raw != b"\0"),
     17: ("bytea", lambda raw: raw),
@@ -27,7 +27,7 @@ TYPES = {
 
 
 class Wire:
-    """Listens on a port of its own and hands on what comes to Postgres. `heard` has (statement, [(type, value)])."""
+    """Listens on a free port and forwards to Postgres. `heard` is a list of (statement, [(type, value)])."""
 
     def __init__(self, postgres_port):
         self.heard = []
@@ -37,7 +37,7 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def take(self):
-        """What was heard since the last time."""
+        """The statements recorded since the last call."""
         heard, self.heard = self.heard, []
         return heard
 
@@ -45,11 +45,11 @@ class Wire:
         while True:
             client, _ = self._listener.accept()
             server = socket.create_connection(("127.0.0.1", self._target))
-            threading.Thread(target=hand_on, args=(server, client), daemon=True).start()
+            threading.Thread(target=forward, args=(server, client), daemon=True).start()
             threading.Thread(target=self._listen, args=(client, server), daemon=True).start()
 
     def _listen(self, client, server):
-        """Postgres' manual, "Message Formats": a letter and a length, but for what comes first."""
+        """Postgres' manual, "Message Formats": a type byte and a length, except in the first messages."""
         parsed = {}
         try:
             while True:
@@ -84,7 +84,7 @@ class Wire:
         self.heard.append((sql, values))
 
 
-def hand_on(source, target):
+def forward(source, target):
     try:
         while data := source.recv(65536):
             target.sendall(data)

@@ -272,7 +272,7 @@ impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
 }
 
 /// Selects a person's newest binding by id.
-struct FindBinding<'a> {
+pub(super) struct FindBinding<'a> {
     partner: &'a PartnerId,
     id: ChallengeId,
 }

@@ -3,10 +3,13 @@
 //! Each write takes effect only if the person's row still allows it: see `binding`.
 
 use chrono::{DateTime, Utc};
+use sqlx::Sqlite;
 
 use crate::domain::challenges::{Acceptance, ChallengeId, REPEAT_WINDOW, WrongSignature};
 use crate::domain::person::{PartnerId, PersonId};
+use crate::store::audit::events::InsertEvent;
 use crate::store::audit::record::commit_with_record;
+use crate::store::challenges::binding::FindBinding;
 use crate::store::dialect::Dialect;
 use crate::store::error::is_key_taken;
 use crate::store::rows::{column, person_id};
@@ -132,6 +135,22 @@ impl<DB: Dialect> BindingOutcomes for SqlStore<DB> {
             is_repeat: column::<DB, i64>(&row, "repeated")? == 1,
         }))
     }
+}
+
+/// The statements with which SQLite accepts an answer, in their order. `benches/run` measures them without the service.
+#[doc(hidden)]
+#[must_use]
+pub fn accepting_statements() -> [&'static str; 5] {
+    fn sql<S: Statement<Sqlite>>() -> &'static str {
+        S::SQL
+    }
+    [
+        sql::<FindBinding>(),
+        sql::<MeetBinding>(),
+        sql::<InsertBoundDevice>(),
+        sql::<InsertFirstKey>(),
+        sql::<InsertEvent>(),
+    ]
 }
 
 /// The writes as transactions of plain statements: the reference for `one_statement`.

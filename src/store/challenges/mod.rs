@@ -6,7 +6,7 @@ pub(in crate::store) mod number;
 mod one_statement;
 
 pub use binding::{BindingProspects, Bindings};
-pub use binding_outcomes::{Accepted, BindingOutcomes, PastBinding};
+pub use binding_outcomes::{Accepted, BindingOutcomes, PastBinding, accepting_statements};
 pub use number::{CodeAnswer, NumberChallenge, NumberChallenges, NumberCode, NumberProspects, SentCode};
 
 /// The ports of all kinds.

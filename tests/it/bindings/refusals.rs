@@ -13,7 +13,7 @@ on_both_databases![
     each_person_and_each_partner_has_a_limit_of_its_own,
     a_key_belongs_to_one_device_of_a_partner,
     an_added_key_is_taken_too,
-    the_same_key_may_be_anothers_at_another_partner,
+    one_key_may_be_bound_at_two_partners,
     a_deleted_device_frees_its_key,
     the_first_reason_counts,
 ];
@@ -86,7 +86,7 @@ async fn an_added_key_is_taken_too(app: TestApp) {
     assert_key_taken(&acme.post(DEVICES, wish("ada", &vault)).await);
 }
 
-async fn the_same_key_may_be_anothers_at_another_partner(app: TestApp) {
+async fn one_key_may_be_bound_at_two_partners(app: TestApp) {
     let (acme, globex) = (app.partner(), app.other_partner());
     acme.verified_person("ada").await;
     globex.verified_person("ada").await;
