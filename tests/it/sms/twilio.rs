@@ -135,7 +135,7 @@ fn the_operators_page_prints_the_table_of_error_numbers() {
         let taken_for = match numbers.blame {
             Blame::Number => "`rejected`",
             Blame::Rate => "`throttled`",
-            Blame::Account => "`unavailable`, logged as our mistake",
+            Blame::Account => "`unavailable`, logged as misconfiguration",
             Blame::Route => "`unavailable` for this number only",
         };
         format!("| {} | {} | {taken_for} |", codes.collect::<Vec<_>>().join(", "), numbers.meaning)
