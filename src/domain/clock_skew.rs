@@ -2,7 +2,7 @@
 //!
 //! Replicas use their own clocks and read each other's timestamps. A clock that ran days ahead leaves leases and pauses
 //! that would last for days. So everything of limited duration has a latest plausible end: a timestamp beyond it counts
-//! as expired. See `docs/operations.md`, Clocks.
+//! as expired. See `docs/operations.md#clock-skew`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
