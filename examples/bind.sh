@@ -1,13 +1,13 @@
 #!/bin/sh
-# Binds the device of the API reference's own example, with nothing but curl.
+# Binds the device of the example in the API reference, with curl only.
 #
-# The example's signature is one over the code 212212, which the sandbox hands out unless SANDBOX_OTP says otherwise. So
-# this works with the service as it starts with nothing configured:
+# The example's signature is over the code 212212, the sandbox's default (SANDBOX_OTP). So this works with the default
+# configuration of the service:
 #
 #     cargo run &
 #     examples/bind.sh
 #
-# BASE_URL (http://127.0.0.1:8080), CLIENT_ID and CLIENT_SECRET (sandbox) name another service or another client.
+# BASE_URL (default http://127.0.0.1:8080), CLIENT_ID and CLIENT_SECRET (default sandbox) set another service or client.
 set -eu
 
 here=$(dirname "$0")
@@ -19,17 +19,17 @@ person=ec3d16cbc106f481b72d881d90c89cc5cper
 echo '# Get an access token.'
 sign_in
 
-echo '# Clear away what an earlier run left: the number and the devices.'
+echo '# Delete the number and the devices of an earlier run.'
 call '200 404' DELETE "/v1/persons/$person/mobile_number"
 call 200 GET "/v1/mfa/devices?filter%5Bperson_id%5D=$person"
 for device in $(fields id); do
     call 204 DELETE "/v1/mfa/devices/$device"
 done
 
-echo '# Give the person a mobile number that we have verified ourselves.'
+echo '# Give the person a mobile number that the partner has verified.'
 call 201 POST "/v1/persons/$person/mobile_number" '{"number": "+49 151 12345678", "verified": true}'
 
-echo '# Ask for the device. The person gets the code by SMS.'
+echo '# Request a device. The person gets the code by SMS.'
 call 202 POST /v1/mfa/devices "@$here/create-device.json"
 device=$(field id)
 

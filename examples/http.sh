@@ -1,4 +1,4 @@
-# What both examples stand on: one request to the service, its status checked, its answer kept. Sourced, not run.
+# Functions of both examples: send a request to the service, check its status, keep its answer. Sourced, not run.
 # shellcheck shell=sh
 
 base_url=${BASE_URL:-http://127.0.0.1:8080}
@@ -14,13 +14,13 @@ fail() {
     exit 1
 }
 
-# request "202" POST /path [curl's arguments]: sends the request and prints what came back. Several expected statuses
-# stand side by side: "200 404". The body of the answer is in $answer.
+# request "202" POST /path [curl's arguments]: sends the request and prints the status. Several expected statuses are
+# separated by blanks: "200 404". The body of the answer is in $answer.
 request() {
     expected=$1 method=$2 path=$3
     shift 3
     status=$(curl --silent --show-error --output "$answer" --write-out '%{http_code}' \
-        --request "$method" "$@" "$base_url$path") || fail "no answer from $base_url: does the service run there?"
+        --request "$method" "$@" "$base_url$path") || fail "no answer from $base_url: is the service running there?"
     printf '%s  %-6s %s\n' "$status" "$method" "$path"
     case " $expected " in
         *" $status "*) ;;
@@ -38,7 +38,7 @@ call() {
     fi
 }
 
-# fields NAME: every value that the answer's JSON gives a text field of this name, one a line.
+# fields NAME: every string value of this field in the answer's JSON, one per line.
 fields() {
     grep -o "\"$1\":\"[^\"]*\"" "$answer" | cut -d '"' -f 4
 }

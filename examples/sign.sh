@@ -1,20 +1,20 @@
 #!/bin/sh
-# A device's whole life with fresh keys: binds it, adds a second key, and deletes it.
+# The life cycle of a device with new keys: binds it, adds a second key, and deletes it.
 #
-# openssl stands for the phone: it makes the keys and signs. The code comes from the console SMS in the service's log, so
-# the service must run in the sandbox and write its log to a file:
+# openssl acts as the phone: it makes the keys and signs. The code comes from the console SMS in the service's log, so the
+# service must run in the sandbox and write its log to a file:
 #
 #     SANDBOX_OTP=random cargo run 2>service.log &
 #     SERVER_LOG=service.log examples/sign.sh
 #
-# BASE_URL (http://127.0.0.1:8080), CLIENT_ID and CLIENT_SECRET (sandbox) name another service or another client.
+# BASE_URL (default http://127.0.0.1:8080), CLIENT_ID and CLIENT_SECRET (default sandbox) set another service or client.
 set -eu
 
 here=$(dirname "$0")
 # shellcheck source=examples/http.sh
 . "$here/http.sh"
 
-log=${SERVER_LOG:?must name the file that the service writes its log to}
+log=${SERVER_LOG:?must name the log file of the service}
 
 # new_key NAME: makes a P-256 key.
 new_key() {
@@ -25,7 +25,7 @@ hex() {
     od -An -v -tx1 | tr -d ' \n'
 }
 
-# public_key NAME: the uncompressed point in hex, which is what the last 65 bytes of the DER form hold.
+# public_key NAME: the uncompressed point in hex, which is the last 65 bytes of the DER form.
 public_key() {
     openssl ec -in "$folder/$1.pem" -pubout -outform DER 2>"$folder/openssl.log" | tail -c 65 | hex
 }
@@ -35,8 +35,8 @@ sign() {
     printf '%s' "$2" | openssl dgst -sha256 -sign "$folder/$1.pem" | hex
 }
 
-# code_for CHALLENGE: the first six digits of the SMS that the log shows for it. Through a pipe, a line may reach the file
-# a moment after the answer.
+# code_for CHALLENGE: the first six digits of the challenge's SMS in the log. Through a pipe, a line may reach the file
+# after the answer.
 code_for() {
     for _ in 1 2 3 4 5; do
         grep -F "$1" "$log" | sed -n 's/.*SMS to //p' | grep -o '[0-9]\{6\}' | head -n 1 >"$folder/code"
@@ -53,10 +53,10 @@ new_key second
 echo '# Get an access token.'
 sign_in
 
-echo '# Give the person a mobile number that we have verified ourselves.'
+echo '# Give the person a mobile number that the partner has verified.'
 call 201 POST "/v1/persons/$person/mobile_number" '{"number": "+49 151 12345678", "verified": true}'
 
-echo '# Ask for a device with the first key.'
+echo '# Request a device with the first key.'
 call 202 POST /v1/mfa/devices \
     "{\"person_id\": \"$person\", \"key_type\": \"ecdsa-p256\", \"key\": \"$(public_key first)\", \"name\": \"openssl\"}"
 device=$(field id)
@@ -78,7 +78,7 @@ call 200 GET "/v1/mfa/devices/$device/keys"
 cat "$answer"
 echo
 
-echo '# Delete the device. It is in no list any more, and cannot be deleted twice.'
+echo '# Delete the device. It is no longer listed and cannot be deleted twice.'
 call 204 DELETE "/v1/mfa/devices/$device"
 call 200 GET "/v1/mfa/devices?filter%5Bperson_id%5D=$person"
 [ "$(cat "$answer")" = '[]' ] || fail "the device is still there: $(cat "$answer")"

@@ -1,4 +1,4 @@
-//! What a clock that was days ahead leaves in the database stops nothing once the clock is right again.
+//! Timestamps from a clock that was days ahead block nothing after the clock is corrected.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -15,38 +15,38 @@ use crate::harness::{Answer, Broken, NUMBER, Phone, TestApp, TestClient, on_both
 use crate::sms_conversion::{Watched, trip};
 
 on_both_databases![
-    a_lease_of_housekeeping_from_a_wrong_clock_is_over,
-    a_claim_of_an_idempotency_key_from_a_wrong_clock_is_over,
-    a_run_that_left_its_answer_under_a_wrong_clock_is_over,
-    a_reset_of_the_conversion_breaker_from_a_wrong_clock_does_not_count,
-    codes_counted_by_a_wrong_clock_do_not_prolong_a_stop,
+    a_housekeeping_lease_from_a_future_clock_has_ended,
+    an_idempotency_claim_from_a_future_clock_has_ended,
+    an_outcome_stored_under_a_future_clock_is_replayed,
+    a_conversion_reset_from_a_future_clock_is_ignored,
+    codes_counted_by_a_future_clock_do_not_prolong_a_pause,
 ];
 
 /// How far the wrong clock is ahead.
 const AHEAD: TimeDelta = TimeDelta::days(3);
 
-/// Does something while the clock is ahead.
-async fn ahead<T>(app: &TestApp, deed: impl Future<Output = T>) -> T {
+/// Runs a future while the clock is ahead.
+async fn while_ahead<T>(app: &TestApp, deed: impl Future<Output = T>) -> T {
     app.advance(AHEAD);
     let outcome = deed.await;
     app.advance(-AHEAD);
     outcome
 }
 
-async fn a_lease_of_housekeeping_from_a_wrong_clock_is_over(app: TestApp) {
+async fn a_housekeeping_lease_from_a_future_clock_has_ended(app: TestApp) {
     let (service, longest) = (&app.app.service, TimeDelta::minutes(5));
     let take = async |holder: u128| {
         let now = service.clock.now();
         app.store().take_lease("housekeeping", Uuid::from_u128(holder), now, longest).await.unwrap()
     };
-    assert!(ahead(&app, take(1)).await);
+    assert!(while_ahead(&app, take(1)).await);
     assert_eq!(service.keep_house().await.unwrap(), Turn::Done);
-    // One that another replica's clock, a little ahead, has just taken is in force.
+    // A lease that another replica with a slightly faster clock has just taken is valid.
     app.advance(TimeDelta::minutes(1));
     assert!(take(2).await);
     app.advance(-TimeDelta::minutes(1));
     assert_eq!(service.keep_house().await.unwrap(), Turn::HeldElsewhere);
-    // One microsecond further ahead than the longest life is too far.
+    // A lease that ends one microsecond later than the longest lease from now is not.
     app.advance(TimeDelta::minutes(1) + TimeDelta::microseconds(1));
     assert!(take(2).await);
     app.advance(-TimeDelta::minutes(1) - TimeDelta::microseconds(1));
@@ -58,14 +58,14 @@ async fn post_with_key(client: &TestClient, path: &str, body: &Value) -> Answer 
     client.request(request).await
 }
 
-/// Sends a request to a replica whose clock is ahead and whose process is lost with the message on its way.
+/// Sends a request to a replica whose clock is ahead and which is lost while it sends the SMS.
 async fn lose_ahead(app: &TestApp, path: &str, body: &Value) {
     let hanging = app.broken_replica(Broken::HangingSmsSender, &[("REQUEST_DEADLINE_SECONDS", "1")]).await;
     let lost = async { post_with_key(&app.partner().through(hanging), path, body).await.assert_status(503).status };
-    ahead(app, lost).await;
+    while_ahead(app, lost).await;
 }
 
-async fn a_claim_of_an_idempotency_key_from_a_wrong_clock_is_over(app: TestApp) {
+async fn an_idempotency_claim_from_a_future_clock_has_ended(app: TestApp) {
     app.partner().verified_person("ada").await;
     let (path, body) = ("/v1/persons/ada/mobile_number/authorize", json!({"number": NUMBER}));
     lose_ahead(&app, path, &body).await;
@@ -75,7 +75,7 @@ async fn a_claim_of_an_idempotency_key_from_a_wrong_clock_is_over(app: TestApp) 
     assert_eq!(answer.assert_status(201).headers.get("idempotency-replayed"), None);
 }
 
-async fn a_run_that_left_its_answer_under_a_wrong_clock_is_over(app: TestApp) {
+async fn an_outcome_stored_under_a_future_clock_is_replayed(app: TestApp) {
     app.partner().verified_person("ada").await;
     let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
     lose_ahead(&app, "/v1/mfa/devices", &wish).await;
@@ -83,7 +83,7 @@ async fn a_run_that_left_its_answer_under_a_wrong_clock_is_over(app: TestApp) {
     assert_eq!(answer.assert_status(202).headers["idempotency-replayed"], "true");
 }
 
-async fn a_reset_of_the_conversion_breaker_from_a_wrong_clock_does_not_count(Watched(app): Watched) {
+async fn a_conversion_reset_from_a_future_clock_is_ignored(Watched(app): Watched) {
     let service = &app.app.service;
     let book = ConversionBook {
         store: app.store(),
@@ -92,11 +92,11 @@ async fn a_reset_of_the_conversion_breaker_from_a_wrong_clock_does_not_count(Wat
         policy: &service.policy,
     };
     let destination = Destination { partner: partner(), country: Country::parse("DE").unwrap() };
-    ahead(&app, book.resume(&destination)).await.unwrap();
+    while_ahead(&app, book.resume(&destination)).await.unwrap();
     trip(&app, &app.partner(), NUMBER).await;
 }
 
-async fn codes_counted_by_a_wrong_clock_do_not_prolong_a_stop(Watched(app): Watched) {
+async fn codes_counted_by_a_future_clock_do_not_prolong_a_pause(Watched(app): Watched) {
     let acme = app.partner();
     let destination = Destination { partner: partner(), country: Country::parse("DE").unwrap() };
     let minute = minute_of(app.app.service.clock.now() + AHEAD);

@@ -1,4 +1,4 @@
-//! A person who is erased leaves nothing that names them, in any column of any table, and the audit trail still holds.
+//! Erasure: no column of any table keeps personal data of an erased person, and the audit trail still verifies.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -19,16 +19,16 @@ use crate::harness::{Bound, Engine, Phone, TestApp, TestClient, books, on_both_d
 
 on_both_databases![
     no_table_names_an_erased_person,
-    nothing_that_the_api_wrote_of_a_person_is_left_in_any_column,
-    an_erasure_that_was_cut_off_goes_on_under_the_same_id,
-    what_stays_is_a_tombstone_of_nobody,
-    others_keep_what_is_theirs,
-    an_open_challenge_ends_with_the_person,
-    former_numbers_of_an_erased_person_go_and_what_was_sent_for_others_counts_on,
-    the_limit_of_a_number_that_another_person_has_outlives_the_erasure,
-    somebody_who_has_only_left_traces_can_be_erased,
-    nothing_happens_to_somebody_who_is_not_there,
-    the_command_says_what_it_erased_and_fails_the_second_time,
+    no_column_keeps_personal_data_after_an_erasure,
+    an_interrupted_erasure_resumes_under_the_same_id,
+    the_tombstones_of_an_erased_person_have_an_anonymous_id,
+    other_persons_keep_their_data,
+    an_open_challenge_ends_with_the_erasure,
+    former_numbers_are_erased_and_sms_counts_of_others_stay,
+    the_sms_limit_of_a_shared_number_survives_the_erasure,
+    a_person_known_only_by_records_can_be_erased,
+    erasing_an_unknown_person_changes_nothing,
+    the_command_prints_counts_and_fails_the_second_time,
 ];
 
 const ADA: &str = "Ada-Lovelace-1815";
@@ -49,8 +49,8 @@ async fn erase(app: &TestApp, id: &str) -> Option<Erased> {
     erasure.erase(&acme(), &person(id)).await.unwrap()
 }
 
-/// Gives Ada a number, two devices with three keys of which one device is deleted, and an open challenge.
-async fn furnish(app: &TestApp, partner: &TestClient) -> [Bound; 3] {
+/// Gives Ada a number, two devices (one of them deleted) with three keys, and an open challenge.
+async fn set_up_ada(app: &TestApp, partner: &TestClient) -> [Bound; 3] {
     let number = json!({"number": ADAS_NUMBER, "verified": true});
     partner.post(&format!("/v1/persons/{ADA}/mobile_number"), number).await.assert_status(201);
     let mut devices = Vec::new();
@@ -70,8 +70,8 @@ async fn furnish(app: &TestApp, partner: &TestClient) -> [Bound; 3] {
     devices.try_into().unwrap()
 }
 
-/// What requests with a fraud check and an idempotency key leave, and events of which one is sealed.
-async fn leave_traces(app: &TestApp, id: &str, number: u8) {
+/// Writes a fraud assessment, an idempotent request, and two events of which one is sealed.
+async fn write_records(app: &TestApp, id: &str, number: u8) {
     let write = Literals(app.database.engine());
     let at = write.instant("2022-03-18T14:50:04Z".parse().unwrap());
     let [one, other] = [0, 100].map(|more| write.uuid(Uuid::from_bytes([number + more; 16])));
@@ -107,19 +107,19 @@ fn salt(number: u8) -> [u8; 16] {
     b"a grain of salt!".map(|byte| byte ^ number)
 }
 
-/// Everything by which Ada could be known, as text and as it looks among bytes.
+/// All personal data of Ada, as text and in hex.
 fn needles() -> Vec<String> {
     let words = [ADA, ADAS_NUMBER, &ADAS_NUMBER[1..], ADAS_NAME, "seon-1"].map(str::to_lowercase);
     let as_bytes = words.each_ref().map(hex::encode);
-    // The salt, without which nobody can guess the id from its digest; and the keys.
+    // Without the salt, the id cannot be guessed from its digest.
     let salt = hex::encode(salt(1));
     let keys = (1..=4).map(|seed| Phone::new(seed).key());
     words.into_iter().chain(as_bytes).chain(keys).chain([salt]).collect()
 }
 
 async fn no_table_names_an_erased_person(app: TestApp) {
-    furnish(&app, &app.partner()).await;
-    leave_traces(&app, ADA, 1).await;
+    set_up_ada(&app, &app.partner()).await;
+    write_records(&app, ADA, 1).await;
     let before = sql::every_value(&app.database).await;
     let needles: Vec<String> = needles().into_iter().filter(|needle| before.contains(needle)).collect();
     // Person, number with and without its sign, name, id at SEON; keys; salt.
@@ -135,7 +135,7 @@ async fn no_table_names_an_erased_person(app: TestApp) {
     }
     books::assert_balanced(&app.database).await;
 
-    // The trail holds, before and after the rest of it is sealed, and says that somebody was erased.
+    // The trail verifies before and after the remaining events are sealed, and has the event of the erasure.
     for waiting in [true, false] {
         let verdicts = verdicts(app.store(), &AuditCheckpoints::default()).await;
         assert!(verdicts.iter().all(|it| it.faults.is_empty() && (it.waiting > 0) == waiting), "{verdicts:?}");
@@ -149,8 +149,8 @@ async fn no_table_names_an_erased_person(app: TestApp) {
 /// A number that Ada had before.
 const FORMER_NUMBER: &str = "+4915199887766";
 
-/// Leaves something of Ada in every table that requests write to, through the API alone.
-async fn live(app: &TestApp, partner: &TestClient) {
+/// Writes personal data of Ada to every table that requests write to, through the API only.
+async fn use_every_table(app: &TestApp, partner: &TestClient) {
     let number = format!("/v1/persons/{ADA}/mobile_number");
     let with_key = async |key: &str, path: &str, body: Value| {
         let request = Request::post(path).header("idempotency-key", key);
@@ -184,7 +184,7 @@ async fn live(app: &TestApp, partner: &TestClient) {
     app.app.service.settle_conversion().await.unwrap();
 }
 
-/// Tables in which nothing is of a person.
+/// Tables without personal data.
 const IMPERSONAL: [&str; 10] = [
     "_sqlx_migrations",
     "client",
@@ -198,8 +198,8 @@ const IMPERSONAL: [&str; 10] = [
     "audit_seal",
 ];
 
-/// The catalogue says which tables and columns there are: a new one is looked into without being named here.
-async fn nothing_that_the_api_wrote_of_a_person_is_left_in_any_column(app: TestApp) {
+/// The tables and columns come from the catalogue of the database, so a new one is covered.
+async fn no_column_keeps_personal_data_after_an_erasure(app: TestApp) {
     let seon = Seon::that_says("APPROVE").await;
     let uri = seon.uri();
     let settings = [
@@ -209,7 +209,7 @@ async fn nothing_that_the_api_wrote_of_a_person_is_left_in_any_column(app: TestA
         ("SEON_API_KEY", "a-licence"),
         ("SEON_BASE_URL", uri.as_str()),
     ];
-    live(&app, &app.partner().through(app.replica(&settings).await)).await;
+    use_every_table(&app, &app.partner().through(app.replica(&settings).await)).await;
     let salts = match app.database.engine() {
         Engine::Sqlite => "select lower(hex(person_salt)) from audit_event where person_salt is not null",
         Engine::Postgres | Engine::Distributed => {
@@ -220,7 +220,7 @@ async fn nothing_that_the_api_wrote_of_a_person_is_left_in_any_column(app: TestA
     assert!(salts.len() > 3, "{salts:?}");
     let words =
         [ADA, ADAS_NUMBER, &ADAS_NUMBER[1..], FORMER_NUMBER, &FORMER_NUMBER[1..], ADAS_NAME, "seon-1", DEVICE_DATA];
-    // As text, as bytes, and as a digest without a salt, which anyone could compute.
+    // As text, in hex, and as a digest without a salt, which an attacker could compute.
     let forms = words.iter().flat_map(|word| {
         [
             word.to_lowercase(),
@@ -239,7 +239,7 @@ async fn nothing_that_the_api_wrote_of_a_person_is_left_in_any_column(app: TestA
         }
     }
     silent.retain(|table| !IMPERSONAL.contains(&table.as_str()) && table != "person_erasure");
-    assert!(silent.is_empty(), "the test leaves nothing of the person in {silent:?}");
+    assert!(silent.is_empty(), "the test writes no personal data to {silent:?}");
 
     erase(&app, ADA).await.unwrap();
     for table in sql::tables(&app.database).await {
@@ -253,8 +253,8 @@ async fn nothing_that_the_api_wrote_of_a_person_is_left_in_any_column(app: TestA
     assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
 }
 
-/// Leaves so many events and assessments of Ada behind.
-async fn leave_many(app: &TestApp, events: usize, assessments: usize) {
+/// Writes this many events and assessments of Ada.
+async fn write_many_records(app: &TestApp, events: usize, assessments: usize) {
     let at = "2022-03-18T14:50:04Z".parse().unwrap();
     let id = |number: usize| Uuid::from_u128(0xb000 << 64 | u128::try_from(number).unwrap());
     let events = (0..events).map(|number| AuditEvent {
@@ -285,14 +285,14 @@ async fn leave_many(app: &TestApp, events: usize, assessments: usize) {
     sql::execute(app.database.url(), &insertion).await;
 }
 
-async fn an_erasure_that_was_cut_off_goes_on_under_the_same_id(app: TestApp) {
+async fn an_interrupted_erasure_resumes_under_the_same_id(app: TestApp) {
     let partner = app.partner();
-    let [_, bound, pending] = furnish(&app, &partner).await;
-    leave_many(&app, 2 * ERASURE_BATCH, ERASURE_BATCH + 1).await;
+    let [_, bound, pending] = set_up_ada(&app, &partner).await;
+    write_many_records(&app, 2 * ERASURE_BATCH, ERASURE_BATCH + 1).await;
     app.app.service.seal_audit_trail().await.unwrap();
-    leave_traces(&app, ADA, 1).await;
+    write_records(&app, ADA, 1).await;
 
-    // One commit, and the process is gone.
+    // The process dies after one commit.
     let mut event = AuditEvent {
         id: Uuid::from_u128(7),
         client_id: "operator".to_owned(),
@@ -308,11 +308,11 @@ async fn an_erasure_that_was_cut_off_goes_on_under_the_same_id(app: TestApp) {
     let first = app.store().erase_step(&acme(), &person(ADA), &person("erased-first"), &event, now).await.unwrap();
     let first = first.unwrap();
     assert!(first.goes_on, "{first:?}");
-    // Bounded, but for what waits and what is sealed, which count as two kinds.
+    // A step is bounded. Pending and sealed events are counted separately.
     assert!(first.erased.events <= 2 * ERASURE_BATCH && first.erased.assessments <= ERASURE_BATCH, "{first:?}");
-    assert!(sql::every_value(&app.database).await.contains(&ADA.to_lowercase()), "there is more");
+    assert!(sql::every_value(&app.database).await.contains(&ADA.to_lowercase()), "the erasure is not complete");
 
-    // For requests there is no such person from that commit on.
+    // Requests do not find the person from that commit on.
     let device = partner.get(&format!("/v1/mfa/devices/{}", bound.id)).await.assert_status(200).json();
     assert_eq!((device["person_id"].as_str(), device["deleted_at"].is_string()), (Some("erased-first"), true));
     partner.get(&format!("/v1/mfa/challenges/signatures/{}", pending.id)).await.assert_status(404);
@@ -325,12 +325,15 @@ async fn an_erasure_that_was_cut_off_goes_on_under_the_same_id(app: TestApp) {
     assert!(first.erased.events + rest.events > 2 * ERASURE_BATCH, "{rest:?}");
     assert!(!sql::every_value(&app.database).await.contains(&ADA.to_lowercase()));
     for table in ["device", "fraud_assessment"] {
-        let nobodies = sql::texts(app.database.url(), &format!("select distinct person_id from {table}")).await;
-        assert_eq!(nobodies, ["erased-first"], "{table}");
+        let ids = sql::texts(app.database.url(), &format!("select distinct person_id from {table}")).await;
+        assert_eq!(ids, ["erased-first"], "{table}");
     }
     // The event of the first run is the only one.
     event.id = Uuid::from_u128(8);
-    assert_eq!(app.store().erase_step(&acme(), &person(ADA), &person("erased-anew"), &event, now).await.unwrap(), None);
+    assert_eq!(
+        app.store().erase_step(&acme(), &person(ADA), &person("erased-again"), &event, now).await.unwrap(),
+        None
+    );
     app.app.service.seal_audit_trail().await.unwrap();
     let said = "select count(*) from audit_event where action = 'person.erased'";
     assert_eq!(books::count(&app.database, said).await, 1);
@@ -338,7 +341,7 @@ async fn an_erasure_that_was_cut_off_goes_on_under_the_same_id(app: TestApp) {
     assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
 }
 
-/// Each event takes half a millisecond: all of them together would be beyond the statement timeout.
+/// Each event takes 0.5 ms: one statement for all of them would exceed the statement timeout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_with_more_events_than_one_statement_can_change_is_erased() {
     if !Engine::Postgres
@@ -362,19 +365,19 @@ async fn a_person_with_more_events_than_one_statement_can_change_is_erased() {
     assert!(!sql::every_value(&app.database).await.contains(&ADA.to_lowercase()));
 }
 
-async fn what_stays_is_a_tombstone_of_nobody(app: TestApp) {
+async fn the_tombstones_of_an_erased_person_have_an_anonymous_id(app: TestApp) {
     let partner = app.partner();
-    let [deleted, bound, pending] = furnish(&app, &partner).await;
+    let [deleted, bound, pending] = set_up_ada(&app, &partner).await;
     let deleted_at = partner.get(&format!("/v1/mfa/devices/{}", deleted.id)).await.json()["deleted_at"].clone();
     erase(&app, ADA).await.unwrap();
 
-    // The contract knows such ids of persons: the test's client holds every answer against it.
+    // The test client checks these ids of persons against openapi.yaml.
     let show = async |id: &str| partner.get(&format!("/v1/mfa/devices/{id}")).await.assert_status(200).json();
     let [deleted, bound_now] = [show(&deleted.id).await, show(&bound.id).await];
-    let nobody = bound_now["person_id"].as_str().unwrap().to_owned();
-    assert!(nobody.starts_with("erased-"), "{nobody}");
-    assert_eq!(deleted["person_id"], *nobody);
-    assert_eq!(deleted["deleted_at"], deleted_at, "what was deleted before was deleted then");
+    let anonymous = bound_now["person_id"].as_str().unwrap().to_owned();
+    assert!(anonymous.starts_with("erased-"), "{anonymous}");
+    assert_eq!(deleted["person_id"], *anonymous);
+    assert_eq!(deleted["deleted_at"], deleted_at, "the erasure keeps an earlier deleted_at");
     for tombstone in [&deleted, &bound_now] {
         assert!(tombstone["deleted_at"].is_string() && tombstone["name"].is_null(), "{tombstone}");
     }
@@ -387,14 +390,14 @@ async fn what_stays_is_a_tombstone_of_nobody(app: TestApp) {
         partner.get(&format!("/v1/mfa/devices?person_id={id}&filter[include_deleted]=true")).await.json()
     };
     assert_eq!(of(ADA).await, json!([]));
-    assert_eq!(of(&nobody).await.as_array().map(Vec::len), Some(2));
+    assert_eq!(of(&anonymous).await.as_array().map(Vec::len), Some(2));
 }
 
-async fn others_keep_what_is_theirs(app: TestApp) {
+async fn other_persons_keep_their_data(app: TestApp) {
     let partner = app.partner();
-    furnish(&app, &partner).await;
-    leave_traces(&app, ADA, 1).await;
-    leave_traces(&app, "Bob", 2).await;
+    set_up_ada(&app, &partner).await;
+    write_records(&app, ADA, 1).await;
+    write_records(&app, "Bob", 2).await;
     partner.verified_person("Bob").await;
     let bobs = partner.bind("Bob", &Phone::new(11)).await;
     let namesake = app.other_partner();
@@ -415,7 +418,7 @@ async fn others_keep_what_is_theirs(app: TestApp) {
     assert!(books::count(&app.database, events).await >= 1);
 }
 
-async fn an_open_challenge_ends_with_the_person(app: TestApp) {
+async fn an_open_challenge_ends_with_the_erasure(app: TestApp) {
     let partner = app.partner();
     partner.verified_person(ADA).await;
     let phone = Phone::new(1);
@@ -423,7 +426,7 @@ async fn an_open_challenge_ends_with_the_person(app: TestApp) {
     let code = app.outbox().last().code();
     erase(&app, ADA).await.unwrap();
     partner.answer(&asked.id, &phone.sign(&code)).await.assert_status(404);
-    // Whoever comes back begins anew, with the same key if they like.
+    // The person may return and bind the same key again.
     partner.verified_person(ADA).await;
     partner.bind(ADA, &phone).await;
     assert_eq!(erase(&app, ADA).await.unwrap().devices, 1);
@@ -432,7 +435,7 @@ async fn an_open_challenge_ends_with_the_person(app: TestApp) {
     books::assert_balanced(&app.database).await;
 }
 
-/// Gives a person another number, which is verified.
+/// Replaces the person's number with another verified one.
 async fn renumber(partner: &TestClient, person: &str, number: &str) {
     let path = format!("/v1/persons/{person}/mobile_number");
     partner.delete(&path).await;
@@ -444,7 +447,7 @@ async fn ask(partner: &TestClient, person: &str) -> u16 {
     partner.post("/v1/mfa/devices", body).await.status.as_u16()
 }
 
-async fn former_numbers_of_an_erased_person_go_and_what_was_sent_for_others_counts_on(app: TestApp) {
+async fn former_numbers_are_erased_and_sms_counts_of_others_stay(app: TestApp) {
     const FORMER: &str = "+4915112345678";
     const BOBS: &str = "+4915187651234";
     let limits = [("SMS_LIMITS", "enforce"), ("LIMIT_SMS_PER_NUMBER", "100/1h"), ("LIMIT_SMS_PER_PERSON", "2/1h")];
@@ -460,12 +463,12 @@ async fn former_numbers_of_an_erased_person_go_and_what_was_sent_for_others_coun
         assert!(!after.contains(needle), "{needle} is still there");
     }
     assert!(after.contains(BOBS));
-    assert_eq!(ask(&partner, "Bob").await, 429, "what was sent for Bob still counts");
+    assert_eq!(ask(&partner, "Bob").await, 429, "SMS sent for Bob still count");
     assert_eq!(erase(&app, "Bob").await.unwrap().numbers, 1);
     assert_eq!(books::count(&app.database, "select count(*) from sms_sent").await, 0);
 }
 
-async fn the_limit_of_a_number_that_another_person_has_outlives_the_erasure(app: TestApp) {
+async fn the_sms_limit_of_a_shared_number_survives_the_erasure(app: TestApp) {
     let partner = app.partner().through(app.replica(&[("SMS_LIMITS", "enforce")]).await);
     for person in [ADA, "Bob"] {
         renumber(&partner, person, ADAS_NUMBER).await;
@@ -474,28 +477,28 @@ async fn the_limit_of_a_number_that_another_person_has_outlives_the_erasure(app:
     erase(&app, ADA).await.unwrap();
     assert_eq!(ask(&partner, "Bob").await, 429);
     assert!(!sql::every_value(&app.database).await.contains(&ADA.to_lowercase()));
-    // The last one who has the number takes it along.
+    // The count is erased with the last person who has the number.
     erase(&app, "Bob").await.unwrap();
     assert_eq!(books::count(&app.database, "select count(*) from sms_sent").await, 0);
 }
 
-async fn somebody_who_has_only_left_traces_can_be_erased(app: TestApp) {
-    leave_traces(&app, ADA, 1).await;
+async fn a_person_known_only_by_records_can_be_erased(app: TestApp) {
+    write_records(&app, ADA, 1).await;
     let erased = erase(&app, ADA).await.unwrap();
     let expected = Erased { assessments: 1, answers: 1, events: 2, ..Erased::default() };
     assert_eq!(erased, expected);
     assert!(!sql::every_value(&app.database).await.contains(&ADA.to_lowercase()));
 }
 
-async fn nothing_happens_to_somebody_who_is_not_there(app: TestApp) {
+async fn erasing_an_unknown_person_changes_nothing(app: TestApp) {
     app.partner().verified_person("Bob").await;
     let before = sql::every_value(&app.database).await;
     assert_eq!(erase(&app, ADA).await, None);
     assert_eq!(sql::every_value(&app.database).await, before);
 }
 
-async fn the_command_says_what_it_erased_and_fails_the_second_time(app: TestApp) {
-    leave_traces(&app, ADA, 1).await;
+async fn the_command_prints_counts_and_fails_the_second_time(app: TestApp) {
+    write_records(&app, ADA, 1).await;
     let program = sandbox_on(&app.database);
     let lines = [
         "mobile numbers\t0",

@@ -1,49 +1,51 @@
-//! The seeds of the fuzzer, tried out by a stable compiler: the same functions, the same properties (`fuzz/src/targets`).
+//! The seed corpora of the fuzz targets as regression tests on the stable compiler, with the functions and properties
+//! of
+//! `fuzz/src/targets`.
 //!
-//! A seed's name says what must become of it: `good-...` is taken, `bad-...` is refused or fits into no request at all.
-//! What the fuzzer finds is given such a name and stays here.
+//! A seed named `good-...` must be accepted; one named `bad-...` must be refused or not fit into a request. Inputs that
+//! the fuzzer finds are added under such a name.
 
 use std::fs;
 use std::path::Path;
 
 use crate::harness::contract;
 
-#[allow(unreachable_pub, reason = "the fuzz targets, which are another crate, use it too")]
+#[allow(unreachable_pub, reason = "the crate of the fuzz targets uses it too")]
 #[path = "../../fuzz/src/targets/mod.rs"]
 mod targets;
 
 use targets::{Edge, Verdict};
 
 #[test]
-fn signatures_are_taken_in_strict_der_and_not_otherwise() {
+fn signatures_are_accepted_in_strict_der_only() {
     every_seed_of("signature", targets::signature::try_out);
 }
 
 #[test]
-fn public_keys_are_taken_on_the_curve_and_not_otherwise() {
+fn public_keys_are_accepted_on_the_curve_only() {
     every_seed_of("public_key", targets::public_key::try_out);
 }
 
 #[test]
-fn bodies_are_taken_or_their_faults_are_named() {
+fn bodies_are_accepted_or_their_faults_are_named() {
     let edge = Edge::open();
     every_seed_of("json_body", |seed| targets::json_body::try_out(&edge, seed));
 }
 
 #[test]
-fn queries_of_the_device_listing_are_taken_or_their_faults_are_named() {
+fn queries_of_the_device_list_are_accepted_or_their_faults_are_named() {
     let edge = Edge::open();
     every_seed_of("device_listing", |seed| targets::device_listing::try_out(&edge, seed));
 }
 
 #[test]
-fn nobody_is_let_in_without_a_token_of_our_making() {
+fn only_tokens_of_the_service_are_accepted() {
     let edge = Edge::open();
     every_seed_of("bearer_token", |seed| targets::bearer_token::try_out(&edge, seed));
 }
 
 #[test]
-fn a_good_idempotency_key_is_never_in_the_way_and_a_bad_one_is_refused() {
+fn a_valid_idempotency_key_is_accepted_and_an_invalid_one_is_refused() {
     let edge = Edge::open();
     every_seed_of("idempotency_key", |seed| targets::idempotency_key::try_out(&edge, seed));
 }
@@ -56,7 +58,7 @@ fn every_seed_of(target: &str, try_out: impl Fn(&[u8]) -> Verdict) {
     }
 }
 
-/// The seeds with their names: good and bad ones, and nothing else.
+/// The seeds with their names, at least one good and one bad.
 fn seeds_of(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut seeds = Vec::new();

@@ -1,5 +1,5 @@
-//! The roles and grants that the documents print are enough for everything that the service does, and no more. They are
-//! taken from the page, run on a Postgres server of the test's own, and used by the executable as an operator uses it.
+//! The roles and grants in `docs/operations.md` suffice for all that the service does, and permit no more. The tests
+//! run the SQL of the document on a temporary Postgres server and use the executable as an operator does.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,20 +26,20 @@ const OWNER: &str = "device_management_owner";
 const SERVICE: &str = "device_management";
 const AUDITOR: &str = "device_management_auditor";
 
-/// Every role's, which the page leaves open.
+/// The password of every role, a placeholder in the document.
 const PASSWORD: &str = "a-password";
 
-/// What the fenced block says that follows the comment `<!-- NAME -->`.
+/// The fenced block after the comment `<!-- NAME -->`.
 fn block(name: &str) -> &'static str {
-    let (_, after) = OPERATIONS.split_once(&format!("<!-- {name} -->\n```sql\n")).expect("the page has the block");
+    let (_, after) = OPERATIONS.split_once(&format!("<!-- {name} -->\n```sql\n")).expect("the document has the block");
     after.split_once("\n```").expect("the block ends").0
 }
 
-/// A server on which the page's roles and grants are in force.
+/// A server with the documented roles and grants.
 struct Granted(PostgresServer);
 
 impl Granted {
-    /// What `DATABASE_URL` says for a role.
+    /// The `DATABASE_URL` of a role.
     fn url_of(&self, role: &str) -> String {
         let url = self.0.url("device_management");
         let (_, host) = url.split_once('@').unwrap();
@@ -50,7 +50,7 @@ impl Granted {
         Program::new().with("DATABASE_URL", &self.url_of(role)).with("MIGRATE_ON_START", "false")
     }
 
-    async fn take_from_the_page() -> Self {
+    async fn from_the_document() -> Self {
         let server = Self(PostgresServer::start(&[]).unwrap());
         for statement in block("roles").replace("'...'", &format!("'{PASSWORD}'")).lines() {
             sql::execute(&server.0.url("postgres"), statement).await;
@@ -61,7 +61,7 @@ impl Granted {
     }
 }
 
-/// Whether Postgres lets a role do something.
+/// Whether Postgres permits a statement.
 async fn may(url: &str, statement: &str) -> bool {
     let mut connection = PgConnection::connect(url).await.unwrap();
     match sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await {
@@ -75,7 +75,7 @@ async fn may(url: &str, statement: &str) -> bool {
 }
 
 #[test]
-fn the_page_prints_the_file_that_the_compose_file_runs() {
+fn the_documented_grants_equal_the_file_of_the_compose_setup() {
     assert_eq!(block("grants"), GRANTS.trim_end());
 }
 
@@ -84,7 +84,7 @@ async fn the_service_works_under_the_printed_grants() {
     if !can_start_servers_for("grants::the_service_works_under_the_printed_grants") {
         return;
     }
-    let server = Granted::take_from_the_page().await;
+    let server = Granted::from_the_document().await;
     let (url, owner) = (server.url_of(SERVICE), server.url_of(OWNER));
     let ungranted = "select relname::text
                        from pg_class
@@ -92,7 +92,7 @@ async fn the_service_works_under_the_printed_grants() {
                         and relkind in ('r', 'p')
                         and not has_table_privilege('device_management', oid, 'select')
                       order by 1";
-    // Who is being erased is the owner's business alone.
+    // Only the owner reads `person_erasure`.
     assert_eq!(sql::texts(&owner, ungranted).await, ["person_erasure"], "tables of migrations without a grant");
 
     let seon = Seon::that_says("DECLINE").await;
@@ -101,7 +101,7 @@ async fn the_service_works_under_the_printed_grants() {
     let app = TestApp::at(&url, &settings).await;
     walk(&app, 1).await;
     walk_with_repetitions(&app, 1).await;
-    // Now, and when everything is old enough to be swept away.
+    // Once now, and once when all rows have expired.
     for _ in 0..2 {
         for duty in duties() {
             duty.turn(app.app.service.clone()).await.unwrap();
@@ -132,7 +132,7 @@ async fn the_service_works_under_the_printed_grants() {
     }
 }
 
-/// All commands by their names, `client create` and so on.
+/// The full names of all commands, such as `client create`.
 fn commands(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
     for sub in command.get_subcommands() {
         let name = format!("{path} {}", sub.get_name()).trim().to_owned();
@@ -141,11 +141,11 @@ fn commands(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_command_works_for_the_role_that_it_is_for() {
-    if !can_start_servers_for("grants::every_command_works_for_the_role_that_it_is_for") {
+async fn every_command_works_under_its_documented_role() {
+    if !can_start_servers_for("grants::every_command_works_under_its_documented_role") {
         return;
     }
-    let server = Granted::take_from_the_page().await;
+    let server = Granted::from_the_document().await;
     let app = TestApp::at(&server.url_of(SERVICE), &[]).await;
     walk(&app, 1).await;
     app.partner().verified_person("ada").await;
@@ -183,13 +183,13 @@ async fn every_command_works_for_the_role_that_it_is_for() {
     let mut known = BTreeSet::new();
     commands(&Cli::command(), "", &mut known);
     let tried = uses.iter().map(|(_, command, _)| (*command).to_owned()).chain(["serve".to_owned()]).collect();
-    assert_eq!(known, tried, "every command of the command line is tried");
+    assert_eq!(known, tried, "every command of the command line is tested");
 }
 
-/// What Postgres' image runs when it makes its data folder, run here on a server of the test's own.
+/// Runs the script that the Postgres image runs at initialisation, on a temporary server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_roles_of_the_compose_file_are_no_superusers_and_serve() {
-    if !can_start_servers_for("grants::the_roles_of_the_compose_file_are_no_superusers_and_serve") {
+async fn the_roles_of_the_compose_file_are_unprivileged_and_can_serve() {
+    if !can_start_servers_for("grants::the_roles_of_the_compose_file_are_unprivileged_and_can_serve") {
         return;
     }
     let server = Granted(PostgresServer::start(&[]).unwrap());

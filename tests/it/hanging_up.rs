@@ -1,7 +1,7 @@
-//! Clients that hang up in the middle of a request: its work runs to its end, and no database connection is lost by it.
+//! Clients that disconnect during a request: its work runs to its end, and no database connection is lost.
 //!
-//! Every table that requests ask for is locked, so that each request waits in Postgres when its client goes. A connection
-//! whose statement is given up is closed, so what is counted are the server processes that Postgres started.
+//! Every table that requests use is locked, so that each request waits in Postgres when its client disconnects. The
+//! driver closes a connection whose statement is cancelled, so the tests count the backend processes of Postgres.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use crate::contract::calls::Scene;
 use crate::harness::contract::{CONTRACT, Operation};
 use crate::harness::{Engine, Start, TestApp, TestClient, TestDatabase};
 
-/// The connections that the executable may have at a time.
+/// The size of the executable's connection pool.
 const MAX: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The tables that background tasks ask for, which no test here is about.
+/// All tables, except those that background tasks use.
 const LOCKED: &str = "select quote_ident(table_name) from information_schema.tables where table_schema = 'public'
                       and table_name !~ '^(audit|sms_conversion|housekeeping)'";
 
-/// Holds up all requests while it is open.
+/// Table locks that block all requests while they are held.
 struct Barrier(PgConnection);
 
 impl Barrier {
@@ -39,7 +39,7 @@ impl Barrier {
         Self(connection)
     }
 
-    /// Waits until a statement waits, or until the request is answered without one. True in the first case.
+    /// Waits until a statement waits for a lock (true), or until the request is answered without one (false).
     async fn holds_up<T>(&mut self, request: &JoinHandle<T>) -> bool {
         let waiting =
             "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
@@ -52,7 +52,7 @@ impl Barrier {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, wait).await.expect("the request comes to the database or to its end")
+        timeout(PATIENCE, wait).await.expect("the request waits in the database or ends")
     }
 
     async fn open(mut self) {
@@ -60,7 +60,7 @@ impl Barrier {
     }
 }
 
-/// The server processes that work for the service.
+/// The backend processes of the service's connections.
 async fn backends(url: &str) -> BTreeSet<i32> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let others = "select pid from pg_stat_activity
@@ -72,7 +72,7 @@ fn form() -> &'static str {
     "grant_type=client_credentials&client_id=01a2143a-0000-7000-8000-000000000000&client_secret=unknown"
 }
 
-/// A request for each operation of `openapi.yaml`: of the partner where a token is asked for, else of a stranger.
+/// A request for each operation of `openapi.yaml`: with the partner's token if the operation needs one.
 async fn every_request(app: &TestApp) -> Vec<(String, Request<Body>)> {
     let scene = Scene::set(app, &app.partner()).await;
     let calls = scene.calls();
@@ -95,7 +95,7 @@ async fn every_request(app: &TestApp) -> Vec<(String, Request<Body>)> {
                 builder.body(Body::from(serde_json::Value::Object(json).to_string()))
             }
             path => {
-                assert_eq!(operation.method, "GET", "say what {path} is asked");
+                assert_eq!(operation.method, "GET", "add a request for {path}");
                 builder.body(Body::empty())
             }
         }
@@ -103,17 +103,17 @@ async fn every_request(app: &TestApp) -> Vec<(String, Request<Body>)> {
     CONTRACT.operations().iter().map(|operation| (operation.id.clone(), request(operation).unwrap())).collect()
 }
 
-/// Waits until no request is worked on.
+/// Waits until no request is running.
 async fn is_idle(app: &TestApp) {
     let idle = async {
         while !app.app.running.is_empty() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, idle).await.expect("all work comes to its end");
+    timeout(PATIENCE, idle).await.expect("all requests end within PATIENCE");
 }
 
-/// The service with a single connection, which is there already.
+/// The service with a single connection, which is already open.
 async fn with_one_connection(test: &str, settings: &[(&str, &str)]) -> Option<TestApp> {
     if !Engine::Postgres.is_there_for(test).await {
         return None;
@@ -123,14 +123,14 @@ async fn with_one_connection(test: &str, settings: &[(&str, &str)]) -> Option<Te
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_route_loses_a_connection_when_its_client_hangs_up() {
+async fn a_disconnected_client_costs_no_database_connection() {
     let Some(app) = with_one_connection("hanging_up", &[]).await else { return };
     let requests = every_request(&app).await;
     let before = backends(app.database.url()).await;
     assert_eq!(before.len(), 1);
     let mut held_up = Vec::new();
     for (operation, request) in requests {
-        // What was learnt about the database's state is out of date by now.
+        // The cached result of the readiness check expires.
         app.advance(TimeDelta::seconds(2));
         let mut barrier = Barrier::close(app.database.url()).await;
         let client = app.partner();
@@ -145,13 +145,13 @@ async fn no_route_loses_a_connection_when_its_client_hangs_up() {
         app.partner().get("/v1/mfa/devices").await.assert_status(200);
         assert_eq!(backends(app.database.url()).await, before, "{operation} cost a connection");
     }
-    // The rest answers without the database.
+    // The other operations do not use the database.
     let idle = ["getHealth", "getOpenApiDocument", "getDocs", "getDocsFile"];
     assert_eq!(held_up.len() + idle.len(), CONTRACT.operations().len(), "{held_up:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_that_misses_its_deadline_loses_no_connection() {
+async fn a_timed_out_read_costs_no_database_connection() {
     let Some(app) = with_one_connection("hanging_up", &[("REQUEST_DEADLINE_SECONDS", "1")]).await else { return };
     let acme = app.partner();
     acme.get("/v1/mfa/devices").await.assert_status(200);
@@ -164,13 +164,13 @@ async fn a_read_that_misses_its_deadline_loses_no_connection() {
     assert_eq!(backends(app.database.url()).await, before);
 }
 
-/// How many connections the service has: one of each client here, and perhaps one that has been given up.
+/// The number of HTTP connections: one for each client here, and perhaps one that is being closed.
 fn connections(metrics: &str) -> u32 {
     let count = metrics.lines().find_map(|line| line.strip_prefix("http_connections "));
     count.and_then(|count| count.parse().ok()).expect("the metric is a number")
 }
 
-/// Sends a request to the real executable, and hangs up when it waits in the database.
+/// Sends a request to the executable, and disconnects when it waits in the database.
 async fn hang_up(http: &Client, url: &str, token: &str, path: &str, barrier: &mut Barrier) {
     let request = match path {
         "/oauth2/token" => http.post(format!("{url}{path}")).body(form()),
@@ -183,7 +183,7 @@ async fn hang_up(http: &Client, url: &str, token: &str, path: &str, barrier: &mu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn neither_a_closed_connection_nor_a_reset_stream_costs_the_database_one() {
+async fn closed_connections_and_reset_streams_cost_no_database_connection() {
     if !Engine::Postgres.is_there_for("hanging_up").await {
         return;
     }
@@ -195,14 +195,14 @@ async fn neither_a_closed_connection_nor_a_reset_stream_costs_the_database_one()
     let mut seen = BTreeSet::new();
     for http in [one.build().unwrap(), two.build().unwrap()] {
         for path in ["/v1/mfa/devices", "/v1/persons/ada/mobile_number", "/oauth2/token", "/readyz"].repeat(3) {
-            // An older probe of the database would be the answer.
+            // The readiness check is cached for a second.
             sleep(Duration::from_millis(if path == "/readyz" { 1100 } else { 0 })).await;
             let mut barrier = Barrier::close(database.url()).await;
             hang_up(&http, &service.base_url(), token, path, &mut barrier).await;
-            // On HTTP/2 this comes behind the reset; on HTTP/1 the connection is gone when it is not counted any more.
+            // On HTTP/2 this request follows the reset; on HTTP/1 the metric shows when the connection is closed.
             http.get(format!("{}/healthz", service.base_url())).send().await.unwrap();
             let gone = async { while connections(&service.metrics().await) > 2 {} };
-            timeout(PATIENCE, gone).await.expect("the service notices");
+            timeout(PATIENCE, gone).await.expect("the service detects the disconnect");
             barrier.open().await;
             client.get("/v1/mfa/devices").await.assert_status(200);
             seen.extend(backends(database.url()).await);

@@ -1,4 +1,4 @@
-//! What nobody needs any more goes, in its time and not before; what is alive stays.
+//! Housekeeping: expired rows are removed at their time and not before; other rows stay.
 
 use chrono::TimeDelta;
 use device_management::service::Turn;
@@ -9,14 +9,14 @@ use uuid::Uuid;
 use crate::harness::{Engine, NUMBER, Phone, TestApp, books, on_both_databases};
 
 on_both_databases![
-    an_attempt_goes_a_day_after_it_expired_and_its_person_stays,
-    answers_go_after_a_day,
-    messages_go_when_no_window_reaches_them,
-    a_code_goes_and_its_number_stays,
+    a_binding_is_removed_a_day_after_its_expiry_and_its_person_stays,
+    stored_outcomes_are_removed_after_a_day,
+    messages_are_removed_when_no_limit_counts_them,
+    an_expired_code_is_removed_and_its_number_stays,
     a_batch_is_no_larger_than_its_limit,
-    one_replica_works_at_a_time,
-    a_thousand_repeated_requests_leave_no_heap,
-    no_index_leads_to_whatever_has_not_expired,
+    one_replica_at_a_time_does_housekeeping,
+    a_thousand_stored_outcomes_are_removed,
+    no_index_contains_an_expiry_column,
 ];
 
 const ATTEMPTS: &str = "select count(*) from person where binding_id is not null or binding_key is not null";
@@ -25,7 +25,7 @@ async fn keep_house(app: &TestApp) {
     assert_eq!(app.app.service.keep_house().await.unwrap(), Turn::Done);
 }
 
-async fn an_attempt_goes_a_day_after_it_expired_and_its_person_stays(app: TestApp) {
+async fn a_binding_is_removed_a_day_after_its_expiry_and_its_person_stays(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     acme.verified_person("bob").await;
@@ -41,11 +41,11 @@ async fn an_attempt_goes_a_day_after_it_expired_and_its_person_stays(app: TestAp
     acme.get(&format!("/v1/mfa/devices/{}", bound.id)).await.assert_status(200);
     acme.bind("bob", &Phone::new(3)).await;
     keep_house(&app).await;
-    assert_eq!(books::count(&app.database, ATTEMPTS).await, 1, "this one is new");
+    assert_eq!(books::count(&app.database, ATTEMPTS).await, 1, "the new binding stays");
     books::assert_balanced(&app.database).await;
 }
 
-async fn answers_go_after_a_day(app: TestApp) {
+async fn stored_outcomes_are_removed_after_a_day(app: TestApp) {
     let stored = "select count(*) from idempotent_request";
     repeat(&app, 1).await;
     app.advance(TimeDelta::hours(24));
@@ -56,7 +56,7 @@ async fn answers_go_after_a_day(app: TestApp) {
     assert_eq!(books::count(&app.database, stored).await, 0);
 }
 
-async fn messages_go_when_no_window_reaches_them(app: TestApp) {
+async fn messages_are_removed_when_no_limit_counts_them(app: TestApp) {
     let limited = app.partner().through(app.replica(&[("SMS_LIMITS", "enforce")]).await);
     limited.verified_person("ada").await;
     limited.ask_for_device("ada", &Phone::new(1)).await;
@@ -69,7 +69,7 @@ async fn messages_go_when_no_window_reaches_them(app: TestApp) {
     assert_eq!(books::count(&app.database, messages).await, 0);
 }
 
-async fn a_code_goes_and_its_number_stays(app: TestApp) {
+async fn an_expired_code_is_removed_and_its_number_stays(app: TestApp) {
     let path = "/v1/persons/ada/mobile_number";
     app.partner().post(path, json!({"number": NUMBER})).await.assert_status(201);
     app.partner().post(&format!("{path}/authorize"), json!({"number": NUMBER})).await.assert_status(201);
@@ -91,7 +91,7 @@ async fn a_batch_is_no_larger_than_its_limit(app: TestApp) {
     }
 }
 
-async fn one_replica_works_at_a_time(app: TestApp) {
+async fn one_replica_at_a_time_does_housekeeping(app: TestApp) {
     repeat(&app, 1).await;
     app.advance(TimeDelta::days(2));
     let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
@@ -101,24 +101,28 @@ async fn one_replica_works_at_a_time(app: TestApp) {
     };
     assert!(take(one).await);
     assert!(!take(other).await);
-    assert!(take(one).await, "its own");
+    assert!(take(one).await, "the holder can take its lease again");
     assert_eq!(app.app.service.keep_house().await.unwrap(), Turn::HeldElsewhere);
-    assert_eq!(books::count(&app.database, "select count(*) from idempotent_request").await, 1, "not its turn");
+    assert_eq!(
+        books::count(&app.database, "select count(*) from idempotent_request").await,
+        1,
+        "without the lease, nothing is removed"
+    );
     app.advance(TimeDelta::minutes(5));
     keep_house(&app).await;
     assert_eq!(books::count(&app.database, "select count(*) from idempotent_request").await, 0);
-    // It does not keep the lease after its work.
+    // The lease is released after the work.
     assert!(take(one).await);
 }
 
-async fn a_thousand_repeated_requests_leave_no_heap(app: TestApp) {
+async fn a_thousand_stored_outcomes_are_removed(app: TestApp) {
     repeat(&app, 1000).await;
     app.advance(TimeDelta::days(2));
     keep_house(&app).await;
     assert_eq!(books::count(&app.database, "select count(*) from idempotent_request").await, 0);
 }
 
-/// Requests that each leave an answer behind.
+/// Sends requests that each store an outcome.
 async fn repeat(app: &TestApp, times: usize) {
     let acme = app.partner();
     for number in 0..times {
@@ -127,9 +131,9 @@ async fn repeat(app: &TestApp, times: usize) {
     }
 }
 
-/// Requests ask for an attempt by its id and whether it has expired. With such an index Postgres may begin with the latter,
-/// and read everything that is open for each of them.
-async fn no_index_leads_to_whatever_has_not_expired(app: TestApp) {
+/// Requests select a binding by its id and its expiry. With an index on the expiry, Postgres may choose a plan that
+/// reads all open bindings for each request.
+async fn no_index_contains_an_expiry_column(app: TestApp) {
     let indexes = match app.database.engine() {
         Engine::Postgres | Engine::Distributed => {
             "select count(*) from pg_indexes where indexdef like '%expires_at%' and tablename <> 'client_secret'"

@@ -1,5 +1,5 @@
-//! A pooler in transaction mode between the service and Postgres: each transaction may come to another server process, so
-//! nothing may be left behind for the next.
+//! PgBouncer in transaction mode between the service and Postgres: each transaction may run on another backend, so none
+//! may depend on session state.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use serde_json::json;
 use crate::harness::pgbouncer::PgBouncer;
 use crate::harness::{Engine, Phone, Start, TestApp, TestClient, TestDatabase, books, sql};
 
-/// So many pairs of persons share three connections to the server.
+/// Pairs of persons that share three connections to the server.
 const PAIRS: u32 = 20;
 
-/// The limit that the service asks for, from somebody else.
+/// Sets the service's own statement timeout as the default of the database.
 const LIMIT_OF_THE_DATABASE: &str = "
     do $$ begin
         execute format('alter database %I set statement_timeout = %L', current_database(), '5s');
     end $$";
 
-/// A way to the database that leads through the pooler.
+/// The settings for a connection through the pooler.
 fn through(pooler: &PgBouncer) -> [(&str, &str); 3] {
     [("DATABASE_URL", pooler.url()), ("DATABASE_POOLER", "transaction"), ("MIGRATE_ON_START", "false")]
 }
 
-async fn are_there_for(test: &str) -> bool {
+async fn can_run(test: &str) -> bool {
     Engine::Postgres.is_there_for(test).await && PgBouncer::is_there_for(test)
 }
 
-/// A person with a number of their own, and a challenge for this phone that is open.
+/// A person with a unique number and an open challenge for this phone: the id of the challenge and its right signature.
 async fn challenge(app: &TestApp, partner: &TestClient, number: u32, phone: &Phone) -> (String, String) {
     let (person, its_number) = (format!("person-{number}"), format!("+491701{number:06}"));
     let given = json!({"number": its_number, "verified": true});
@@ -38,7 +38,7 @@ async fn challenge(app: &TestApp, partner: &TestClient, number: u32, phone: &Pho
     (asked.id, phone.sign(&message.code()))
 }
 
-/// Two persons want the same key at the same time: one gets it, and is answered the same as often as it asks.
+/// Two persons bind the same key concurrently: one succeeds, and its repeated requests get the same answer.
 async fn two_for_one_key(app: Arc<TestApp>, partner: TestClient, number: u32) {
     let phone = Phone::new(number);
     let (first, right) = challenge(&app, &partner, 2 * number, &phone).await;
@@ -48,7 +48,7 @@ async fn two_for_one_key(app: Arc<TestApp>, partner: TestClient, number: u32) {
     for answer in <[_; 4]>::from(tokio::join!(one, two, three, four)) {
         answer.assert_status(204);
     }
-    // The index refuses it in the middle of a transaction.
+    // The unique index refuses the key within a transaction.
     partner.answer(&second, &right_too).await.assert_status(409);
     let devices = partner.get(&format!("/v1/mfa/devices?person_id=person-{}", 2 * number)).await.json();
     assert_eq!((devices.as_array().unwrap().len(), &devices[0]["id"]), (1, &json!(first)));
@@ -56,8 +56,8 @@ async fn two_for_one_key(app: Arc<TestApp>, partner: TestClient, number: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_at_once_get_what_each_of_them_asked_for() {
-    if !are_there_for("pooler::many_at_once_get_what_each_of_them_asked_for").await {
+async fn concurrent_requests_get_their_own_results() {
+    if !can_run("pooler::concurrent_requests_get_their_own_results").await {
         return;
     }
     let app = Arc::new(TestApp::with(Engine::Postgres, &[]).await);
@@ -76,10 +76,10 @@ async fn many_at_once_get_what_each_of_them_asked_for() {
     assert_eq!(books::count(&app.database, "select count(*) from device").await, i64::from(PAIRS));
 }
 
-/// Statements that are prepared on one server process and run on another could be each other's.
+/// A statement prepared on one backend and executed on another could be a different statement there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pooler_that_nobody_has_told_of_is_noticed_at_the_start() {
-    if !are_there_for("pooler::a_pooler_that_nobody_has_told_of_is_noticed_at_the_start").await {
+async fn an_unconfigured_pooler_is_detected_at_startup() {
+    if !can_run("pooler::an_unconfigured_pooler_is_detected_at_startup").await {
         return;
     }
     let database = TestDatabase::start(Engine::Postgres).await;
@@ -87,10 +87,10 @@ async fn a_pooler_that_nobody_has_told_of_is_noticed_at_the_start() {
     for ignored in ["options,extra_float_digits", "extra_float_digits", ""] {
         let pooler = PgBouncer::to(database.url(), ignored);
         let settings = DatabaseSettings::new(DatabaseUrl::parse(pooler.url()).unwrap());
-        // Again and again, whatever the attempt before has left on the server.
+        // Twice, because the first attempt may leave session state on the server.
         for _ in 0..2 {
             for refused in [connect(&settings).await.map(drop), migrate(&settings).await] {
-                let refused = refused.expect_err("the session's settings do not hold");
+                let refused = refused.expect_err("session settings are lost");
                 assert!(matches!(refused, StoreError::SessionNotKept(_)), "{ignored}: {refused:?}");
                 assert!(refused.to_string().contains("DATABASE_POOLER=transaction"));
             }

@@ -1,4 +1,4 @@
-//! What a request costs the database: round trips, and connections held while others are waited for.
+//! The cost of a request in the database: round trips, and that no connection is held during an outbound call.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::harness::wire::Wire;
 use crate::harness::{Engine, NUMBER, Phone, TestApp};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_request_takes_as_few_round_trips_as_promised() {
+async fn each_request_stays_within_its_number_of_round_trips() {
     if !Engine::Postgres.is_there_for("round_trips").await {
         return;
     }
@@ -16,7 +16,7 @@ async fn each_request_takes_as_few_round_trips_as_promised() {
     let router = app.replica(&[("DATABASE_URL", wire.url()), ("DATABASE_MAX_CONNECTIONS", "1")]).await;
     let acme = app.partner().through(router);
 
-    // The first round prepares the statements on the one connection, the second is counted.
+    // The first round prepares the statements on the one connection; only the second is counted.
     for (person, phone) in [("ada", Phone::new(1)), ("bob", Phone::new(2))] {
         acme.verified_person(person).await;
         app.advance(TimeDelta::seconds(1));
@@ -24,7 +24,7 @@ async fn each_request_takes_as_few_round_trips_as_promised() {
         let check = |what: &str, at_most: usize| {
             let round_trips = wire.round_trips();
             assert!(!counted || round_trips <= at_most, "{what} took {round_trips} round trips");
-            assert!(round_trips > 0 || at_most == 0, "{what} went past the wire");
+            assert!(round_trips > 0 || at_most == 0, "{what} did not use the counted connection");
         };
         wire.round_trips();
         let asked = acme.ask_for_device(person, &phone).await;
@@ -49,7 +49,7 @@ async fn each_request_takes_as_few_round_trips_as_promised() {
     }
 }
 
-/// The service looks at the catalogue of Citus when it starts.
+/// The service detects Citus by its catalogue at startup.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_distributed_tables_bindings_are_written_by_plain_statements() {
     if !Engine::Distributed.is_there_for("round_trips").await {
@@ -75,9 +75,9 @@ async fn on_distributed_tables_bindings_are_written_by_plain_statements() {
     }
 }
 
-/// With a single connection, whoever held it during an outside call would keep everybody else out.
+/// With a single connection, holding it during an outbound call would block all other requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_connection_is_held_while_an_sms_is_on_its_way() {
+async fn no_connection_is_held_during_a_call_to_an_sms_provider() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         if !engine.is_there_for("no_connection_is_held").await {
             return;
@@ -99,9 +99,9 @@ async fn no_connection_is_held_while_an_sms_is_on_its_way() {
     }
 }
 
-/// Anybody may ask whether the service is ready: what the database pays for it must not depend on how many do.
+/// The readiness check needs no token, so its cost in the database must not grow with the number of requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readiness_costs_the_database_a_question_a_second_however_many_ask() {
+async fn readiness_checks_cost_one_query_a_second() {
     if !Engine::Postgres.is_there_for("round_trips").await {
         return;
     }
@@ -122,9 +122,9 @@ async fn readiness_costs_the_database_a_question_a_second_however_many_ask() {
         }
         app.advance(TimeDelta::milliseconds(999));
         stranger.get("/readyz").await.assert_status(200);
-        // The first connection is also asked what server this is.
+        // On the first connection, the service also queries the kind of server.
         let asked = wire.round_trips();
-        assert!(asked == 1 || seconds == 0, "{asked} questions in a second");
+        assert!(asked == 1 || seconds == 0, "{asked} queries in a second");
         app.advance(TimeDelta::milliseconds(1));
     }
     replica.draining.store(true, std::sync::atomic::Ordering::Relaxed);

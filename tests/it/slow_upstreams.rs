@@ -1,4 +1,4 @@
-//! SMS providers, SEON and identity providers that hang, fail or misbehave, seen by those who call the API meanwhile.
+//! SMS providers, SEON and identity providers that hang, fail or misbehave, and their effect on other requests.
 
 use std::time::Duration;
 
@@ -15,25 +15,26 @@ use crate::harness::provider::{Manners, RudeServer};
 use crate::harness::{Answer, Phone, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
-    while_an_sms_provider_hangs_others_are_answered_as_ever,
-    while_seon_hangs_others_are_answered_as_ever,
-    a_provider_that_fails_is_skipped_by_the_setting_and_the_next_one_sends,
-    with_every_provider_skipped_the_answer_is_502_and_nobody_is_asked,
-    whatever_seon_does_the_policy_decides_within_its_deadline,
-    while_an_identity_provider_hangs_its_tokens_hold_no_places,
-    whatever_an_identity_provider_does_known_keys_are_served_at_once,
+    a_hanging_sms_provider_does_not_delay_other_requests,
+    a_hanging_seon_does_not_delay_other_requests,
+    the_circuit_breaker_skips_a_failing_provider_and_the_next_one_sends,
+    with_every_provider_skipped_the_answer_is_502_without_a_call,
+    any_failure_of_seon_is_decided_by_the_policy_within_the_timeout,
+    tokens_that_wait_for_keys_hold_no_places,
+    known_keys_are_served_while_the_identity_provider_fails,
 ];
 
-/// Requests that hang at once, far more than there are connections to the database.
+/// Concurrent hanging requests, far more than there are connections to the database.
 const HANGING: u32 = 24;
 
-/// For how long nobody waits who needs nobody outside: half of what SEON is given here, a twelfth of what SMS is.
+/// The highest latency of a request without an outbound call: half of the timeout of SEON here, a twelfth of that of
+/// SMS.
 const SOON: Duration = Duration::from_secs(5);
 
 const NOT_SENT: &str = "the SMS could not be sent; nothing of this attempt remains, please try again";
 const PAYLOAD: &str = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf";
 
-async fn while_an_sms_provider_hangs_others_are_answered_as_ever(app: TestApp) {
+async fn a_hanging_sms_provider_does_not_delay_other_requests(app: TestApp) {
     let gateway = RudeServer::start(Manners::Silent).await;
     let url = gateway.url();
     let settings = [
@@ -45,19 +46,19 @@ async fn while_an_sms_provider_hangs_others_are_answered_as_ever(app: TestApp) {
         ("DATABASE_MAX_CONNECTIONS", "2"),
     ];
     let replica = app.partner().through(app.replica(&settings).await);
-    let hanging = ask_in_vain(&app, &replica, None).await;
+    let hanging = start_hanging_requests(&app, &replica, None).await;
     gateway.has_read(HANGING as usize).await;
-    live_a_little(&app, &replica).await;
-    assert!(hanging.iter().all(|asking| !asking.is_finished()), "they hung all the while");
+    run_other_requests(&app, &replica).await;
+    assert!(hanging.iter().all(|asking| !asking.is_finished()), "the requests still hang");
 
-    // Their messages may have been taken.
+    // The gateway may have accepted the messages.
     drop(gateway);
     for asking in hanging {
         asking.await.unwrap().assert_status(202);
     }
 }
 
-async fn while_seon_hangs_others_are_answered_as_ever(app: TestApp) {
+async fn a_hanging_seon_does_not_delay_other_requests(app: TestApp) {
     let seon = RudeServer::start(Manners::Silent).await;
     let url = seon.url();
     let settings = [
@@ -68,10 +69,10 @@ async fn while_seon_hangs_others_are_answered_as_ever(app: TestApp) {
         ("DATABASE_MAX_CONNECTIONS", "2"),
     ];
     let replica = app.partner().through(app.replica(&settings).await);
-    let hanging = ask_in_vain(&app, &replica, Some(PAYLOAD)).await;
+    let hanging = start_hanging_requests(&app, &replica, Some(PAYLOAD)).await;
     seon.has_read(HANGING as usize).await;
-    live_a_little(&app, &replica).await;
-    assert!(hanging.iter().all(|asking| !asking.is_finished()), "they hung all the while");
+    run_other_requests(&app, &replica).await;
+    assert!(hanging.iter().all(|asking| !asking.is_finished()), "the requests still hang");
 
     drop(seon);
     for asking in hanging {
@@ -79,7 +80,7 @@ async fn while_seon_hangs_others_are_answered_as_ever(app: TestApp) {
     }
 }
 
-async fn a_provider_that_fails_is_skipped_by_the_setting_and_the_next_one_sends(app: TestApp) {
+async fn the_circuit_breaker_skips_a_failing_provider_and_the_next_one_sends(app: TestApp) {
     let (gateway, twilio) = (RudeServer::start(Manners::ResetAfterRequest).await, MockServer::start().await);
     let created = ResponseTemplate::new(201).set_body_json(json!({"sid": "SM42"}));
     Mock::given(method("POST")).respond_with(created).mount(&twilio).await;
@@ -105,7 +106,7 @@ async fn a_provider_that_fails_is_skipped_by_the_setting_and_the_next_one_sends(
     assert_eq!(gateway.requests(), 2);
 }
 
-async fn with_every_provider_skipped_the_answer_is_502_and_nobody_is_asked(app: TestApp) {
+async fn with_every_provider_skipped_the_answer_is_502_without_a_call(app: TestApp) {
     let gateway = RudeServer::start(Manners::ResetAfterRequest).await;
     let url = gateway.url();
     let settings = [
@@ -123,15 +124,15 @@ async fn with_every_provider_skipped_the_answer_is_502_and_nobody_is_asked(app: 
         let answer = ask(&replica, "ada", 2, None).await;
         answer.assert_error(502, "bad_gateway", NOT_SENT);
     }
-    assert_eq!(gateway.requests(), 1, "nobody was asked again");
+    assert_eq!(gateway.requests(), 1, "the provider was not called again");
 
-    // Another replica finds out for itself.
+    // The circuit breaker is per replica.
     let other = app.partner().through(app.replica(&settings).await);
     ask(&other, "ada", 2, None).await.assert_status(202);
     assert_eq!(gateway.requests(), 2);
 }
 
-async fn whatever_seon_does_the_policy_decides_within_its_deadline(app: TestApp) {
+async fn any_failure_of_seon_is_decided_by_the_policy_within_the_timeout(app: TestApp) {
     let manners = [
         Manners::Silent,
         Manners::DripHead,
@@ -162,10 +163,10 @@ async fn whatever_seon_does_the_policy_decides_within_its_deadline(app: TestApp)
     }
 }
 
-async fn while_an_identity_provider_hangs_its_tokens_hold_no_places(app: TestApp) {
+async fn tokens_that_wait_for_keys_hold_no_places(app: TestApp) {
     let (silent, key) = (RudeServer::start(Manners::Silent).await, IssuerKey::ec("ec", 1));
     let url = silent.url();
-    // One place is enough when a token that waits holds none.
+    // One place is enough, because a request whose token waits for keys holds none.
     let settings = [
         ("EXTERNAL_ISSUER", url.as_str()),
         ("EXTERNAL_JWKS_URL", url.as_str()),
@@ -189,13 +190,13 @@ async fn while_an_identity_provider_hangs_its_tokens_hold_no_places(app: TestApp
     for waiting in waiting {
         waiting.await.unwrap().assert_status(503);
     }
-    assert!(begun.elapsed() < SOON, "they waited for one look, and no longer");
-    // Those who come later wait for none, while it is left alone.
+    assert!(begun.elapsed() < SOON, "all of them waited for one fetch");
+    // Later requests do not wait: no fetch for ten seconds after a failure.
     external.get("/v1/mfa/devices").await.assert_status(503);
     assert_eq!(silent.requests(), 1);
 }
 
-async fn whatever_an_identity_provider_does_known_keys_are_served_at_once(app: TestApp) {
+async fn known_keys_are_served_while_the_identity_provider_fails(app: TestApp) {
     let (key, other) = (IssuerKey::ec("ec", 1), IssuerKey::ec("other", 2));
     let provider = IdentityProvider::with(&[&key]).await;
     let (issuer, keys) = (provider.issuer(), provider.jwks_url());
@@ -214,7 +215,7 @@ async fn whatever_an_identity_provider_does_known_keys_are_served_at_once(app: T
             "fails" => provider.break_down().await,
             _ => provider.talk_nonsense().await,
         }
-        // The keys are stale, and tokens with another key have them looked for.
+        // The keys are stale, and tokens with an unknown key cause a fetch.
         app.advance(TimeDelta::minutes(10));
         let refreshing = tokio::spawn({
             let tokens = replica.tokens.clone();
@@ -228,7 +229,7 @@ async fn whatever_an_identity_provider_does_known_keys_are_served_at_once(app: T
             assert!(begun.elapsed() < Duration::from_secs(2), "{trouble}: {:?}", begun.elapsed());
         }
         if trouble == "hangs" {
-            assert!(!waiting.is_finished(), "it hung all the while");
+            assert!(!waiting.is_finished(), "the request with the unknown key still waits");
         }
         assert!(refreshing.await.unwrap(), "{trouble}");
         let (status, back) = waiting.await.unwrap();
@@ -253,8 +254,8 @@ async fn ask(client: &TestClient, person: &str, phone: u32, device_data: Option<
     client.post("/v1/mfa/devices", body).await
 }
 
-/// Asks for devices by way of a replica that gets no further with them.
-async fn ask_in_vain(
+/// Requests devices through a replica whose outbound calls hang.
+async fn start_hanging_requests(
     app: &TestApp,
     replica: &TestClient,
     device_data: Option<&'static str>,
@@ -270,8 +271,8 @@ async fn ask_in_vain(
     asking
 }
 
-/// Everything that needs nobody outside, by way of the same replica.
-async fn live_a_little(app: &TestApp, replica: &TestClient) {
+/// Sends requests without outbound calls through the same replica, and checks their latency.
+async fn run_other_requests(app: &TestApp, replica: &TestClient) {
     let acme = app.partner();
     let mut last = Instant::now();
     let mut answered_soon = |what: &str| {
@@ -283,10 +284,10 @@ async fn live_a_little(app: &TestApp, replica: &TestClient) {
         replica.verified_person(&person).await;
         answered_soon("giving a number");
         let (phone, other) = (Phone::new(100 + round), Phone::new(200 + round));
-        // Only the code comes by another way, from a replica whose provider works.
+        // Only the code comes from another replica, whose provider works.
         let asked = acme.ask_for_device(&person, &phone).await.id;
         let code = app.outbox().last().code();
-        answered_soon("asking elsewhere");
+        answered_soon("requesting a device at another replica");
         replica.answer(&asked, &phone.sign("wrong")).await.assert_status(403);
         answered_soon("a wrong answer");
         replica.answer(&asked, &phone.sign(&code)).await.assert_status(204);

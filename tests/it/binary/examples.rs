@@ -56,12 +56,12 @@ fn a_step_that_goes_wrong_ends_the_script_with_a_message() {
     let random = Program::new().with("SANDBOX_OTP", "random").serve();
     let mut wrong_secret = example("bind.sh", &random);
     wrong_secret.env("CLIENT_SECRET", "wrong");
-    let mut nobody = example("bind.sh", &random);
-    nobody.env("BASE_URL", "http://127.0.0.1:1");
+    let mut unreachable = example("bind.sh", &random);
+    unreachable.env("BASE_URL", "http://127.0.0.1:1");
     for (mut script, message) in [
         (example("bind.sh", &random), "bind.sh: expected 204, got 403: {\"errors\""),
         (wrong_secret, "bind.sh: expected 200, got 401: {\"error\":\"invalid_client\""),
-        (nobody, "bind.sh: no answer from http://127.0.0.1:1: does the service run there?"),
+        (unreachable, "bind.sh: no answer from http://127.0.0.1:1: is the service running there?"),
         (example("sign.sh", &random), "SERVER_LOG: must name the file"),
     ] {
         let process = Process::start(&mut script);

@@ -1,4 +1,4 @@
-//! Room and time for bodies.
+//! Limits of bodies: size, total memory of all bodies, and time.
 
 use std::pin::pin;
 
@@ -6,19 +6,19 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
-use super::{DEVICES, Unfinished, assert_shed, wish};
+use super::{DEVICES, Unfinished, assert_shed, device_body};
 use crate::harness::{TestApp, TestClient, on_both_databases};
 
 on_both_databases![
-    the_room_of_a_body_is_taken_until_its_work_has_ended,
-    a_body_that_announces_too_much_is_refused_before_it_comes,
-    a_body_that_never_ends_is_refused_as_the_callers_fault,
-    strangers_send_short_bodies_into_room_of_their_own,
-    a_body_that_broke_off_gives_its_room_back,
+    the_memory_of_a_body_is_reserved_until_its_request_ends,
+    a_content_length_above_the_limit_is_refused_before_the_body,
+    an_incomplete_body_is_400,
+    token_requests_have_a_lower_limit_and_their_own_memory,
+    a_broken_off_body_releases_its_memory,
 ];
 
-/// The service with room for so many bytes, to which each body may contribute as many.
-async fn with_room(app: &TestApp, bytes: &str) -> TestClient {
+/// A replica with this many bytes of memory for all bodies, and the same limit for one body.
+async fn with_memory(app: &TestApp, bytes: &str) -> TestClient {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let settings = [
@@ -30,16 +30,16 @@ async fn with_room(app: &TestApp, bytes: &str) -> TestClient {
     acme.through(app.replica(&settings).await)
 }
 
-/// A wish for a device that is so long.
-fn long_wish(phone: u32, bytes: usize) -> Value {
-    let mut wish = wish("ada", phone);
-    wish["device_data"] = json!("x");
-    let rest = bytes - wish.to_string().len();
-    wish["device_data"] = json!("x".repeat(rest + 1));
-    wish
+/// A request for a device whose body has this many bytes.
+fn long_device_body(phone: u32, bytes: usize) -> Value {
+    let mut body = device_body("ada", phone);
+    body["device_data"] = json!("x");
+    let rest = bytes - body.to_string().len();
+    body["device_data"] = json!("x".repeat(rest + 1));
+    body
 }
 
-/// Something with a body of so many bytes that has no effect: its type is wrong.
+/// Whether a body of this many bytes gets memory. It has no effect: its JSON type is wrong.
 async fn fits(client: &TestClient, bytes: usize) -> bool {
     let answer = client.post(DEVICES, Value::from("x".repeat(bytes - 2))).await;
     if answer.status == 400 {
@@ -49,16 +49,16 @@ async fn fits(client: &TestClient, bytes: usize) -> bool {
     false
 }
 
-async fn the_room_of_a_body_is_taken_until_its_work_has_ended(app: TestApp) {
-    let client = with_room(&app, "4096").await;
+async fn the_memory_of_a_body_is_reserved_until_its_request_ends(app: TestApp) {
+    let client = with_memory(&app, "4096").await;
     let hold = app.outbox().hold();
-    let (asking, wish) = (client.clone(), long_wish(1, 3000));
-    let request = tokio::spawn(async move { asking.post(DEVICES, wish).await });
+    let (asking, body) = (client.clone(), long_device_body(1, 3000));
+    let request = tokio::spawn(async move { asking.post(DEVICES, body).await });
     hold.reached().await;
-    // Of 4096 bytes 3000 are taken, to the byte.
+    // Exactly 3000 of 4096 bytes are reserved.
     assert!(!fits(&client, 1097).await);
     assert!(fits(&client, 1096).await);
-    // Requests without a body need no room.
+    // Requests without a body need no memory.
     client.get(DEVICES).await.assert_status(200);
 
     hold.release();
@@ -66,23 +66,23 @@ async fn the_room_of_a_body_is_taken_until_its_work_has_ended(app: TestApp) {
     assert!(fits(&client, 4096).await);
 }
 
-async fn a_body_that_announces_too_much_is_refused_before_it_comes(app: TestApp) {
-    let client = with_room(&app, "4096").await;
+async fn a_content_length_above_the_limit_is_refused_before_the_body(app: TestApp) {
+    let client = with_memory(&app, "4096").await;
     let announced = Request::post(DEVICES).body(Unfinished::announcing(4097)).unwrap();
     client.request(announced).await.assert_error(413, "payload_too_large", "the body is too large");
-    // Announcing takes no room from others.
+    // `Content-Length` alone reserves no memory.
     let request = Request::post(DEVICES).body(Unfinished::announcing(4096)).unwrap();
     let mut waiting = pin!(client.request(request));
     tokio::select! {
         biased;
-        _ = waiting.as_mut() => panic!("nothing came of this body"),
+        _ = waiting.as_mut() => panic!("this body never arrives"),
         fits = fits(&client, 4096) => assert!(fits),
     }
     waiting.await.assert_status(400);
 }
 
-async fn a_body_that_never_ends_is_refused_as_the_callers_fault(app: TestApp) {
-    let client = with_room(&app, "4096").await;
+async fn an_incomplete_body_is_400(app: TestApp) {
+    let client = with_memory(&app, "4096").await;
     let answer = client.request(Request::post(DEVICES).body(Unfinished::body("{\"person_id\"")).unwrap()).await;
     let detail = "the body was not complete within 2 s; send it without pauses";
     answer.assert_error(400, "invalid_json", detail);
@@ -98,8 +98,8 @@ async fn a_body_that_never_ends_is_refused_as_the_callers_fault(app: TestApp) {
     }
 }
 
-async fn strangers_send_short_bodies_into_room_of_their_own(app: TestApp) {
-    let client = with_room(&app, "65536").await;
+async fn token_requests_have_a_lower_limit_and_their_own_memory(app: TestApp) {
+    let client = with_memory(&app, "65536").await;
     let form = |bytes: usize| {
         let credentials = "grant_type=client_credentials&client_id=sandbox&client_secret=sandbox&x=";
         let body = format!("{credentials}{}", "x".repeat(bytes - credentials.len()));
@@ -107,7 +107,7 @@ async fn strangers_send_short_bodies_into_room_of_their_own(app: TestApp) {
     };
     client.request(form(16 * 1024)).await.assert_status(200);
     client.request(form(16 * 1024 + 1)).await.assert_error(413, "payload_too_large", "the body is too large");
-    // What strangers send slowly is not in the way of the API.
+    // Slow token requests do not reduce the memory of the API.
     let slow: Vec<_> = (0..8)
         .map(|_| {
             let client = client.clone();
@@ -116,16 +116,16 @@ async fn strangers_send_short_bodies_into_room_of_their_own(app: TestApp) {
         })
         .collect();
     assert!(fits(&client, 65536).await);
-    // Nor do they take the one place that there is for tokens.
+    // Nor do they hold the one place for token requests.
     client.request(form(100)).await.assert_status(200);
     for request in slow {
         request.await.unwrap().assert_status(400);
     }
 }
 
-async fn a_body_that_broke_off_gives_its_room_back(app: TestApp) {
-    let client = with_room(&app, "4096").await;
-    let (body, break_off) = Unfinished::until_told(&" ".repeat(4000));
+async fn a_broken_off_body_releases_its_memory(app: TestApp) {
+    let client = with_memory(&app, "4096").await;
+    let (body, break_off) = Unfinished::until_broken_off(&" ".repeat(4000));
     let request = {
         let client = client.clone();
         tokio::spawn(async move { client.request(Request::post(DEVICES).body(body).unwrap()).await })

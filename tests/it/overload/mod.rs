@@ -1,4 +1,5 @@
-//! More than the service takes on: whoever finds no place or no room is told at once, and others notice nothing.
+//! Load shedding: a request without a free place or without memory for its body gets 503 immediately, and other
+//! requests are not affected.
 
 mod bodies;
 mod places;
@@ -15,17 +16,17 @@ use tokio::sync::mpsc;
 use crate::harness::{Answer, Phone};
 
 const DEVICES: &str = "/v1/mfa/devices";
-const COME_AGAIN: &str = "the service is not available right now, please try again";
+const UNAVAILABLE: &str = "the service is not available right now, please try again";
 
-/// Refused for now, with the time after which to come again.
+/// 503 with `Retry-After: 1`.
 #[track_caller]
 fn assert_shed(answer: &Answer) {
-    answer.assert_error(503, "service_unavailable", COME_AGAIN);
+    answer.assert_error(503, "service_unavailable", UNAVAILABLE);
     assert_eq!(answer.headers["retry-after"], "1");
 }
 
-/// What must be said to ask for a device.
-fn wish(person: &str, phone: u32) -> Value {
+/// The body that requests a device.
+fn device_body(person: &str, phone: u32) -> Value {
     json!({"person_id": person, "key_type": "ecdsa-p256", "key": Phone::new(phone).key()})
 }
 
@@ -41,14 +42,14 @@ impl Unfinished {
         Body::new(Self { begin: Some(Bytes::copy_from_slice(begin.as_bytes())), announced: None, end: None })
     }
 
-    /// Breaks off as the body of a connection does whose client hangs up, when it is told to.
-    fn until_told(begin: &str) -> (Body, mpsc::Sender<io::Error>) {
-        let (end, told) = mpsc::channel(1);
+    /// Fails with the error that is sent to the channel, like a body whose client disconnects.
+    fn until_broken_off(begin: &str) -> (Body, mpsc::Sender<io::Error>) {
+        let (end, errors) = mpsc::channel(1);
         let begin = Some(Bytes::copy_from_slice(begin.as_bytes()));
-        (Body::new(Self { begin, announced: None, end: Some(told) }), end)
+        (Body::new(Self { begin, announced: None, end: Some(errors) }), end)
     }
 
-    /// Says how long it will be; not even a first byte comes.
+    /// Announces its length and never sends a byte.
     fn announcing(length: u64) -> Body {
         Body::new(Self { begin: None, announced: Some(length), end: None })
     }

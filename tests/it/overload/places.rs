@@ -1,4 +1,4 @@
-//! Places for requests.
+//! The limit of concurrent requests, `REQUESTS_AT_ONCE`.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{DEVICES, assert_shed, wish};
+use super::{DEVICES, assert_shed, device_body};
 use crate::harness::{Answer, Hold, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
-    whoever_finds_no_place_is_told_to_come_again,
-    a_client_that_hangs_up_keeps_its_place_until_the_work_has_ended,
-    a_request_that_took_too_long_keeps_its_place_until_the_work_has_ended,
-    a_crowd_gets_as_many_places_as_there_are,
+    requests_above_the_limit_are_shed_with_retry_after,
+    a_disconnected_request_holds_its_place_until_its_work_ends,
+    a_timed_out_request_holds_its_place_until_its_work_ends,
+    concurrent_requests_get_exactly_the_configured_places,
 ];
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,13 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn held(app: &TestApp, client: &TestClient, person: &str, phone: u32) -> (Hold, JoinHandle<Answer>) {
     let hold = app.outbox().hold();
     let client = client.clone();
-    let wish = wish(person, phone);
-    let request = tokio::spawn(async move { client.post(DEVICES, wish).await });
+    let body = device_body(person, phone);
+    let request = tokio::spawn(async move { client.post(DEVICES, body).await });
     hold.reached().await;
     (hold, request)
 }
 
-/// A replica with so many places, and two persons who can ask for devices.
+/// A replica with this many places, and two persons with verified numbers.
 async fn with_places(app: &TestApp, places: &str, settings: &[(&str, &str)]) -> Router {
     for person in ["ada", "bob"] {
         app.partner().verified_person(person).await;
@@ -37,17 +37,17 @@ async fn with_places(app: &TestApp, places: &str, settings: &[(&str, &str)]) -> 
     app.replica(&[&[("REQUESTS_AT_ONCE", places)], settings].concat()).await
 }
 
-/// Comes again until it is served, as long as a test may take.
+/// Retries until the request is served.
 async fn until_served(client: &TestClient) {
     let served = async {
         while client.get(DEVICES).await.status != 200 {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, served).await.expect("the place is free at last");
+    timeout(PATIENCE, served).await.expect("the place is released within PATIENCE");
 }
 
-async fn whoever_finds_no_place_is_told_to_come_again(app: TestApp) {
+async fn requests_above_the_limit_are_shed_with_retry_after(app: TestApp) {
     let replica = with_places(&app, "2", &[]).await;
     let (client, stranger) = (app.partner().through(replica.clone()), app.stranger().through(replica));
     let (first, first_request) = held(&app, &client, "ada", 1).await;
@@ -56,9 +56,9 @@ async fn whoever_finds_no_place_is_told_to_come_again(app: TestApp) {
 
     for _ in 0..20 {
         assert_shed(&client.get(DEVICES).await);
-        assert_shed(&client.post(DEVICES, wish("ada", 3)).await);
+        assert_shed(&client.post(DEVICES, device_body("ada", 3)).await);
     }
-    // The token is checked before a place is taken, so a stranger learns nothing of the crowd.
+    // The token is checked before a place is taken, so a caller without a token does not see the load.
     stranger.get(DEVICES).await.assert_error(401, "token_required", "send an access token: Authorization: Bearer ...");
     for path in ["/healthz", "/readyz", "/openapi.yaml", "/docs", "/docs/swagger-ui.css"] {
         stranger.get(path).await.assert_status(200);
@@ -75,7 +75,7 @@ async fn whoever_finds_no_place_is_told_to_come_again(app: TestApp) {
     second_request.await.unwrap().assert_status(202);
 }
 
-async fn a_client_that_hangs_up_keeps_its_place_until_the_work_has_ended(app: TestApp) {
+async fn a_disconnected_request_holds_its_place_until_its_work_ends(app: TestApp) {
     let client = app.partner().through(with_places(&app, "1", &[]).await);
     let (hold, request) = held(&app, &client, "ada", 1).await;
     request.abort();
@@ -85,7 +85,7 @@ async fn a_client_that_hangs_up_keeps_its_place_until_the_work_has_ended(app: Te
     until_served(&client).await;
 }
 
-async fn a_request_that_took_too_long_keeps_its_place_until_the_work_has_ended(app: TestApp) {
+async fn a_timed_out_request_holds_its_place_until_its_work_ends(app: TestApp) {
     let client = app.partner().through(with_places(&app, "1", &[("REQUEST_DEADLINE_SECONDS", "1")]).await);
     let (hold, request) = held(&app, &client, "ada", 1).await;
     let answer = request.await.unwrap();
@@ -96,11 +96,11 @@ async fn a_request_that_took_too_long_keeps_its_place_until_the_work_has_ended(a
     until_served(&client).await;
 }
 
-async fn a_crowd_gets_as_many_places_as_there_are(app: TestApp) {
+async fn concurrent_requests_get_exactly_the_configured_places(app: TestApp) {
     let client = app.partner().through(with_places(&app, "3", &[]).await);
     let (hold, request) = held(&app, &client, "ada", 1).await;
     let (other_hold, other_request) = held(&app, &client, "bob", 2).await;
-    // One place is left; who has it hangs for good, so that everybody else of the crowd finds none.
+    // A third request holds the last place, so all other requests are shed.
     let (last_hold, last_request) = held(&app, &client, "bob", 3).await;
     let crowd: Vec<_> = (0..50)
         .map(|_| {
@@ -115,7 +115,7 @@ async fn a_crowd_gets_as_many_places_as_there_are(app: TestApp) {
         hold.release();
         request.await.unwrap().assert_status(202);
     }
-    // All three are back, no more and no fewer.
+    // Exactly three places are free again.
     let (hold, request) = held(&app, &client, "ada", 4).await;
     let (other_hold, other_request) = held(&app, &client, "bob", 5).await;
     client.get(DEVICES).await.assert_status(200);

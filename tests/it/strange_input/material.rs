@@ -1,15 +1,15 @@
-//! Strange texts, ids and bodies.
+//! Generators of random texts, ids and bodies.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value};
 
-/// Characters that some specification calls white space, invisible or forbidden, and one that none does.
+/// Characters that some specification treats as white space, invisible or forbidden, and one ordinary letter.
 pub(super) const ODD_CHARACTERS: &str =
     "[\u{0}\t\n\u{7f}\u{85}\u{a0}\u{200b}\u{2028}\u{3000}\u{feff}\u{fffd}\u{10ffff}a]{1,5}";
 
-/// Every byte percent-encoded.
+/// Percent-encodes every byte.
 pub(super) fn encoded(text: &str) -> String {
     hex::encode(text)
         .as_bytes()
@@ -30,7 +30,7 @@ pub(super) fn uuids() -> impl Strategy<Value = String> {
     })
 }
 
-/// Bodies made of the names that the service knows and of values that it does not expect.
+/// Bodies with known field names and unexpected values.
 pub(super) fn body() -> impl Strategy<Value = Value> {
     const NAMES: [&str; 18] = [
         "person_id",

@@ -1,6 +1,6 @@
-//! Whatever is sent, the answer is a documented one below 500, and what was there before is there afterwards.
+//! Property tests with random input: each answer is a documented one below 500, and stored data does not change.
 //!
-//! That each answer is a documented one is what the test client sees to: it holds everything against `openapi.yaml`.
+//! The test client checks each answer against `openapi.yaml`.
 
 mod material;
 mod sender;
@@ -13,39 +13,39 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use self::material::{ODD_CHARACTERS, body, encoded, uuids};
-use self::sender::Strange;
+use self::sender::Fuzzed;
 use crate::contract::calls::PERSON;
 use crate::harness::{NUMBER, Phone, on_both_databases};
 
 on_both_databases![
-    no_json_is_too_strange,
-    no_bytes_are_too_strange,
-    no_path_and_no_query_is_too_strange,
-    no_key_and_no_signature_is_too_strange,
-    no_header_is_too_strange,
-    a_name_that_is_taken_is_shown_as_it_was_sent,
-    no_depth_and_no_length_is_too_great,
+    arbitrary_json_is_answered_below_500,
+    arbitrary_bytes_are_answered_below_500,
+    arbitrary_paths_and_queries_are_answered_below_500,
+    arbitrary_keys_and_signatures_are_answered_below_500,
+    arbitrary_headers_are_answered_below_500,
+    an_accepted_name_is_returned_unchanged,
+    deep_and_long_input_is_answered_below_500,
 ];
 
-async fn no_json_is_too_strange(strange: Strange) {
-    let bodies = (select((0..strange.calls().len()).collect::<Vec<_>>()), body());
-    strange.holds_for(&bodies, async |(index, body)| {
-        let call = &strange.calls()[index];
+async fn arbitrary_json_is_answered_below_500(fuzzed: Fuzzed) {
+    let bodies = (select((0..fuzzed.calls().len()).collect::<Vec<_>>()), body());
+    fuzzed.for_all(&bodies, async |(index, body)| {
+        let call = &fuzzed.calls()[index];
         let good = call.body.clone().unwrap_or_default();
-        // What is not strange is good, so that strange fields get past the others.
+        // Fields without random values are valid, so that the checks reach the random ones.
         let body = match (good, body) {
-            (Value::Object(mut good), Value::Object(strange)) => {
-                good.extend(strange);
+            (Value::Object(mut good), Value::Object(fuzzed)) => {
+                good.extend(fuzzed);
                 Value::Object(good)
             }
             (_, body) => body,
         };
-        strange.send(call.method, &call.path, Some("application/json"), body.to_string().into_bytes()).await
+        fuzzed.send(call.method, &call.path, Some("application/json"), body.to_string().into_bytes()).await
     });
-    strange.left_everything_as_it_was().await;
+    fuzzed.assert_unchanged().await;
 }
 
-async fn no_bytes_are_too_strange(strange: Strange) {
+async fn arbitrary_bytes_are_answered_below_500(fuzzed: Fuzzed) {
     let tricks: Vec<&[u8]> = vec![
         b"{\"person_id\":\"\\ud800\"}",
         b"{\"person_id\":\"\\ud800\\u0041\"}",
@@ -65,23 +65,23 @@ async fn no_bytes_are_too_strange(strange: Strange) {
     let bytes = prop_oneof![
         vec(any::<u8>(), 0..200),
         select(tricks).prop_map(<[u8]>::to_vec),
-        // Broken off somewhere.
+        // Truncated JSON.
         (body(), 0..100_usize).prop_map(|(body, part)| {
             let text = body.to_string().into_bytes();
             text[..text.len() * part / 100].to_vec()
         }),
     ];
     let media_types = select(vec![None, Some("application/json"), Some("text/plain"), Some("application/json;\u{7f}")]);
-    let requests = (select((0..strange.calls().len()).collect::<Vec<_>>()), bytes, media_types);
-    strange.holds_for(&requests, async |(index, bytes, media_type)| {
-        let call = &strange.calls()[index];
+    let requests = (select((0..fuzzed.calls().len()).collect::<Vec<_>>()), bytes, media_types);
+    fuzzed.for_all(&requests, async |(index, bytes, media_type)| {
+        let call = &fuzzed.calls()[index];
         let media_type = media_type.filter(|text| HeaderValue::from_str(text).is_ok());
-        strange.send(call.method, &call.path, media_type, bytes).await
+        fuzzed.send(call.method, &call.path, media_type, bytes).await
     });
-    strange.left_everything_as_it_was().await;
+    fuzzed.assert_unchanged().await;
 }
 
-async fn no_path_and_no_query_is_too_strange(strange: Strange) {
+async fn arbitrary_paths_and_queries_are_answered_below_500(fuzzed: Fuzzed) {
     let segment =
         prop_oneof!["[!-~]{1,40}", "(%[0-9A-Fa-f]{2}){1,20}", "\\PC{1,20}".prop_map(|text| encoded(&text)), uuids(),];
     let queries = prop_oneof![
@@ -107,20 +107,20 @@ async fn no_path_and_no_query_is_too_strange(strange: Strange) {
         ("GET", "/{}"),
     ]);
     let requests = (templates, segment, prop_oneof![Just(String::new()), queries]);
-    strange.holds_for(&requests, async |((method, template), segment, query)| {
+    fuzzed.for_all(&requests, async |((method, template), segment, query)| {
         let path = format!("{}?{query}", template.replace("{}", &segment));
-        // Not every text is a URI; the server's HTTP library sees to those.
+        // The server's HTTP library refuses what is not a URI.
         if path.parse::<Uri>().is_err() || segment == PERSON {
             return Ok(());
         }
         let body = json!({"number": NUMBER, "token": "000000", "signature": Phone::new(9).sign("x")});
         let body = if method == "GET" { Vec::new() } else { body.to_string().into_bytes() };
-        strange.send(method, &path, None, body).await
+        fuzzed.send(method, &path, None, body).await
     });
-    strange.left_everything_as_it_was().await;
+    fuzzed.assert_unchanged().await;
 }
 
-async fn no_key_and_no_signature_is_too_strange(strange: Strange) {
+async fn arbitrary_keys_and_signatures_are_answered_below_500(fuzzed: Fuzzed) {
     let hex = prop_oneof![
         "[0-9a-fA-F]{0,300}",
         "04[0-9a-f]{128}",
@@ -131,24 +131,24 @@ async fn no_key_and_no_signature_is_too_strange(strange: Strange) {
         (1..40_u32).prop_map(|seed| Phone::new(seed).sign("212212")),
         any::<String>(),
     ];
-    let keys = format!("/v1/mfa/devices/{}/keys", strange.scene.device);
+    let keys = format!("/v1/mfa/devices/{}/keys", fuzzed.scene.device);
     let keys_or_hex = prop_oneof![(6..40_u32).prop_map(|seed| Phone::new(seed).key()), hex.clone()];
-    strange.holds_for(&(keys_or_hex, hex), async |(key, signature)| {
+    fuzzed.for_all(&(keys_or_hex, hex), async |(key, signature)| {
         let device_signature = json!({"signature_key_purpose": "unrestricted", "signature": signature});
-        let pending = strange.client.ask_for_device("eve", &Phone::new(40)).await.id;
+        let pending = fuzzed.client.ask_for_device("eve", &Phone::new(40)).await.id;
         for (method, path, body) in [
             ("PUT", &format!("/v1/mfa/challenges/signatures/{pending}"), json!({"signature": signature})),
             ("POST", &keys, json!({"key": key, "key_type": "ecdsa-p256", "device_signature": device_signature})),
             ("POST", &"/v1/mfa/devices".into(), json!({"person_id": "eve", "key_type": "ecdsa-p256", "key": key})),
         ] {
-            strange.send(method, path, None, body.to_string().into_bytes()).await?;
+            fuzzed.send(method, path, None, body.to_string().into_bytes()).await?;
         }
         Ok(())
     });
-    strange.left_everything_as_it_was().await;
+    fuzzed.assert_unchanged().await;
 }
 
-async fn no_header_is_too_strange(strange: Strange) {
+async fn arbitrary_headers_are_answered_below_500(fuzzed: Fuzzed) {
     let names = select(vec![
         "authorization",
         "content-type",
@@ -165,18 +165,18 @@ async fn no_header_is_too_strange(strange: Strange) {
     let headers = vec((names, value), 1..4);
     let paths =
         select(vec!["/v1/mfa/devices", "/oauth2/token", "/oauth/token", "/v1/persons/eve/mobile_number/authorize"]);
-    strange.holds_for(&(paths, headers), async |(path, headers)| {
+    fuzzed.for_all(&(paths, headers), async |(path, headers)| {
         let mut request = Request::post(path);
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        strange.answer(request.body(Body::from("grant_type=client_credentials")).unwrap()).await
+        fuzzed.answer(request.body(Body::from("grant_type=client_credentials")).unwrap()).await
     });
-    strange.left_everything_as_it_was().await;
+    fuzzed.assert_unchanged().await;
 }
 
-async fn a_name_that_is_taken_is_shown_as_it_was_sent(strange: Strange) {
-    let (client, phone) = (&strange.client, Phone::new(6));
+async fn an_accepted_name_is_returned_unchanged(fuzzed: Fuzzed) {
+    let (client, phone) = (&fuzzed.client, Phone::new(6));
     let name = prop_oneof![
         ODD_CHARACTERS,
         any::<String>(),
@@ -184,7 +184,7 @@ async fn a_name_that_is_taken_is_shown_as_it_was_sent(strange: Strange) {
         ".{250,260}",
         ODD_CHARACTERS.prop_map(|text| format!("x{text}x")),
     ];
-    strange.holds_for(&name, async |name| {
+    fuzzed.for_all(&name, async |name| {
         let body = json!({"person_id": "eve", "key_type": "ecdsa-p256", "key": phone.key(), "name": name});
         let asked = client.post("/v1/mfa/devices", body).await;
         if asked.status == 400 {
@@ -192,7 +192,7 @@ async fn a_name_that_is_taken_is_shown_as_it_was_sent(strange: Strange) {
             return Ok(());
         }
         let device = asked.assert_status(202).json()["id"].as_str().expect("an id").to_owned();
-        client.answer(&device, &phone.sign(&strange.app.outbox().last().code())).await.assert_status(204);
+        client.answer(&device, &phone.sign(&fuzzed.app.outbox().last().code())).await.assert_status(204);
         let path = format!("/v1/mfa/devices/{device}");
         prop_assert_eq!(&client.get(&path).await.json()["name"], name.as_str());
         client.delete(&path).await.assert_status(204);
@@ -200,7 +200,7 @@ async fn a_name_that_is_taken_is_shown_as_it_was_sent(strange: Strange) {
     });
 }
 
-async fn no_depth_and_no_length_is_too_great(strange: Strange) {
+async fn deep_and_long_input_is_answered_below_500(fuzzed: Fuzzed) {
     let deep =
         |open: &str, close: &str, depth: usize| format!("{{\"x\":{}0{}}}", open.repeat(depth), close.repeat(depth));
     let long = 300 * 1024;
@@ -219,17 +219,17 @@ async fn no_depth_and_no_length_is_too_great(strange: Strange) {
     for field in ["person_id", "key", "signature", "number", "token", "name", "language", "key_type", "device_data"] {
         bodies.push(json!({field: "0".repeat(long)}).to_string());
     }
-    for call in strange.calls() {
+    for call in fuzzed.calls() {
         for body in bodies.iter().filter(|_| call.body.is_some()) {
-            let outcome = strange.send(call.method, &call.path, None, body.clone().into_bytes()).await;
+            let outcome = fuzzed.send(call.method, &call.path, None, body.clone().into_bytes()).await;
             outcome.unwrap_or_else(|fault| panic!("{}: {fault}", &body[..20]));
         }
     }
     for path in ["f".repeat(30_000), "%00".repeat(10_000), "/".repeat(10_000), "?".repeat(20_000), "a=&".repeat(8_000)]
     {
         for prefix in ["/v1/mfa/devices/", "/v1/mfa/devices?", "/v1/persons/"] {
-            strange.send("GET", &format!("{prefix}{path}"), None, Vec::new()).await.unwrap();
+            fuzzed.send("GET", &format!("{prefix}{path}"), None, Vec::new()).await.unwrap();
         }
     }
-    strange.left_everything_as_it_was().await;
+    fuzzed.assert_unchanged().await;
 }

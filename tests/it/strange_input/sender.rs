@@ -1,4 +1,4 @@
-//! Somebody who sends strange things, and knows how everything was before.
+//! Sends random input to the service and compares its state with that before.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -12,23 +12,23 @@ use tokio::task::block_in_place;
 use crate::contract::calls::{Call, PERSON, Scene};
 use crate::harness::{Engine, Phone, Start, TestApp, TestClient};
 
-/// Cases of each property, on each database. A second goes by with each, and a challenge lives for three hundred.
+/// Cases of each property, on each database. The clock advances by 1 s with each, and a challenge lives for 300 s.
 const CASES: u32 = 120;
 
-/// Somebody who sends strange things to a scene, and knows how it was before.
-pub(super) struct Strange {
+/// The service with a scene, a client that sends random input, and the state of the scene at the start.
+pub(super) struct Fuzzed {
     pub(super) app: TestApp,
     pub(super) client: TestClient,
     pub(super) scene: Scene,
     before: Vec<Value>,
 }
 
-impl Start for Strange {
+impl Start for Fuzzed {
     async fn start(engine: Engine) -> Self {
-        // Strange signatures are wrong ones too: whoever sends so many would soon be told to wait.
-        let patience =
+        // Random signatures count as failures: these limits avoid a cool-down.
+        let settings =
             [("LIMIT_FAILURES_PER_PERSON", "100"), ("FAILURE_WINDOW_SECONDS", "1"), ("COOL_DOWN_SECONDS", "1")];
-        let app = TestApp::with(engine, &patience).await;
+        let app = TestApp::with(engine, &settings).await;
         let client = app.partner();
         let scene = Scene::set(&app, &client).await;
         client.verified_person("eve").await;
@@ -37,13 +37,13 @@ impl Start for Strange {
     }
 }
 
-impl Strange {
-    /// Calls that change nothing of the scene as long as their bodies are not good ones on purpose.
+impl Fuzzed {
+    /// Calls that cannot change the scene, unless their bodies are valid on purpose.
     pub(super) fn calls(&self) -> Vec<Call> {
         let mut calls = self.scene.calls();
         calls.retain(|call| !["deleteMobileNumber", "deleteDevice", "createDevice"].contains(&call.operation));
         for call in &mut calls {
-            // A well-formed answer would cost one of the challenge's attempts.
+            // A well-formed signature would count as a failure of the challenge.
             if call.operation == "verifySignatureChallenge" {
                 call.body = Some(json!({"signature": "30"}));
             }
@@ -57,17 +57,13 @@ impl Strange {
         calls
     }
 
-    /// Whether every strange thing gets a fitting answer.
-    pub(super) fn holds_for<S: Strategy>(
-        &self,
-        strategy: &S,
-        test: impl AsyncFn(S::Value) -> Result<(), TestCaseError>,
-    ) {
+    /// Runs a property for random values of the strategy.
+    pub(super) fn for_all<S: Strategy>(&self, strategy: &S, test: impl AsyncFn(S::Value) -> Result<(), TestCaseError>) {
         let settings = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
         let runtime = Handle::current();
-        let try_one = |strange| {
+        let try_one = |input| {
             self.app.advance(TimeDelta::seconds(1));
-            block_in_place(|| runtime.block_on(test(strange)))
+            block_in_place(|| runtime.block_on(test(input)))
         };
         TestRunner::new(settings).run(strategy, try_one).unwrap_or_else(|fault| panic!("{fault}"));
     }
@@ -92,7 +88,7 @@ impl Strange {
         Ok(())
     }
 
-    pub(super) async fn left_everything_as_it_was(&self) {
+    pub(super) async fn assert_unchanged(&self) {
         self.app.advance(TimeDelta::seconds(1));
         assert_eq!(self.scene.state(&self.client).await, self.before);
         self.client.answer(&self.scene.challenge, &self.scene.right_signature).await.assert_status(204);
