@@ -1,8 +1,8 @@
-//! Who may come in: shedding what is too much instead of queueing it.
+//! Load shedding: limits on concurrent requests and on the memory for their bodies.
 //!
-//! A request that finds no place, and a body that finds no room, is refused at once with 503 and `Retry-After`; nobody
-//! waits. Strangers may call the token routes, so these have places and room of their own: filling them leaves the API
-//! alone. A place and the room of a body are given back when the work of the request has ended, not when its client hangs up.
+//! A request or body above its limit is refused immediately with 503 and `Retry-After`; no request is queued. The token
+//! routes need no token, so they have separate limits: exhausting these does not affect the API. Permits are released
+//! when the task of the request has ended, not when its client disconnects.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,17 +14,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::error::ApiError;
 use super::{App, RequestLimits};
 
-/// A moment is enough: whoever has a place keeps it for milliseconds unless something hangs.
+/// Short, since a request normally holds its permit for milliseconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// The largest body on the token routes: credentials are short, and strangers send them.
+/// The largest body on the token routes: credentials are short, and the client is not authenticated yet.
 pub(super) const TOKEN_BODY_MAX: usize = 16 * 1024;
-/// Room for bodies on the token routes: a thousand of the largest.
+/// The memory for bodies on the token routes: 1024 of the largest.
 const TOKEN_BODIES_TOTAL: usize = 1024 * TOKEN_BODY_MAX;
-/// The token routes have one place for so many of the API's.
+/// The API's request limit divided by that of the token routes.
 const TOKEN_SHARE: usize = 8;
 
-/// The gates of this process.
+/// The limits of this process.
 #[derive(Debug)]
 pub struct Admission {
     pub(super) api: Gate,
@@ -32,7 +32,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Everything is free.
+    /// All permits are available.
     #[must_use]
     pub fn new(limits: &RequestLimits) -> Self {
         let token_places = limits.requests_at_once.div_ceil(TOKEN_SHARE);
@@ -43,7 +43,7 @@ impl Admission {
     }
 }
 
-/// Places for requests and room for their bodies, for one class of callers.
+/// The permits for requests and for bytes of their bodies, for one class of routes.
 #[derive(Debug)]
 pub(super) struct Gate {
     class: &'static str,
@@ -51,12 +51,12 @@ pub(super) struct Gate {
     room: Arc<Semaphore>,
 }
 
-/// What there was too much of. For the log; callers learn only that they should come again.
+/// Which limit was exceeded. For the log; the client gets a 503 without details.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 enum Shed {
-    #[error("shed: too many requests at once ({0})")]
+    #[error("load shedding: too many concurrent requests ({0})")]
     Requests(&'static str),
-    #[error("shed: too many bytes of bodies at once ({0})")]
+    #[error("load shedding: request bodies exceed the memory limit ({0})")]
     Bodies(&'static str),
 }
 
@@ -65,12 +65,12 @@ impl Gate {
         Self { class, places: Arc::new(Semaphore::new(places)), room: Arc::new(Semaphore::new(room)) }
     }
 
-    /// A place for one request.
+    /// A permit for one request.
     pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         self.places.clone().try_acquire_owned().map_err(|_| self.shed(Shed::Requests(self.class), "requests"))
     }
 
-    /// Room for so many bytes of a body.
+    /// A permit for this many bytes of a body.
     pub(super) fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(bytes);
@@ -87,7 +87,7 @@ tokio::task_local! {
     static VISIT: Visit;
 }
 
-/// What a request occupies until its work has ended.
+/// The permits that a request holds until its task has ended.
 #[derive(Debug)]
 pub(super) struct Visit {
     _place: OwnedSemaphorePermit,
@@ -95,16 +95,16 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// Keeps the room of the body, too: parts of it live on in the use case.
+    /// Holds the permit of the body too: parts of the body are still used by the use case.
     pub(super) fn keep(room: OwnedSemaphorePermit) {
         let _ = VISIT.try_with(|visit| {
-            // A request has one body. Were there a second, its room would be given back here.
+            // A request has one body; the permit of a second one would be released here.
             let _ = visit.body.set(room);
         });
     }
 }
 
-/// Around every route of the API: no place, no request.
+/// Middleware of every API route: a request without a permit is refused.
 pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     match app.admission.api.enter() {
         Ok(place) => VISIT.scope(Visit { _place: place, body: OnceLock::new() }, next.run(request)).await,

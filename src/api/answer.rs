@@ -1,4 +1,4 @@
-//! The answer to a request: the outcome of its use case, rendered once.
+//! Renders the outcome of a use case as an HTTP answer.
 
 use axum::http::header::HeaderName;
 use axum::response::{IntoResponse, Response};
@@ -10,9 +10,9 @@ use crate::service::{Answer, NotDone};
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Renders an outcome: `show` what was done, the table of errors why it was not.
+/// Renders a success with `show`, and a refusal or failure by the table of errors.
 ///
-/// A repetition is rendered like the first answer, and its errors name the first request.
+/// A repetition is rendered like the first answer; its errors have the id of the first request.
 pub(super) fn answer<T, R: IntoResponse>(
     outcome: impl Into<Answer<T>>,
     path: &PathIds,

@@ -1,7 +1,7 @@
-//! Bodies: the right media type, a bounded size, a bounded time, and for JSON an object.
+//! Request bodies: checks the media type, and reads the body with a size limit and a timeout.
 //!
-//! They are read piece by piece, and each piece needs room among all that are held at the moment. Nothing is taken on
-//! announcement: who only says that much will come takes nothing away from others.
+//! Bodies are read frame by frame, and each frame is charged to the memory budget of all bodies. A `Content-Length`
+//! alone reserves nothing, so that a client cannot use up the budget by announcing a large body.
 
 use std::time::Duration;
 
@@ -20,22 +20,22 @@ use super::fields::Fields;
 use super::refusals::ErrorCode;
 use crate::domain::invalid::Faults;
 
-/// A JSON body. What is wrong inside it is kept for the handler, which may have to answer something else first.
+/// A JSON body. Its faults are kept for the handler, since other errors may take precedence.
 pub(crate) struct JsonBody(pub(crate) Result<Fields, Faults>);
 
 impl JsonBody {
-    /// Reads the fields of a body.
+    /// Parses a body.
     pub(crate) fn parse(body: &[u8]) -> Self {
         Self(Fields::parse(body))
     }
 
-    /// Reads a value out of the body.
+    /// Reads a value from the fields.
     pub(crate) fn read<T>(self, read: impl FnOnce(Fields) -> Result<T, Faults>) -> Result<T, Faults> {
         self.0.and_then(read)
     }
 }
 
-/// A JSON body, or none at all.
+/// A JSON body, or an empty one.
 pub(crate) struct OptionalJsonBody(pub(crate) Option<JsonBody>);
 
 impl FromRequest<App> for OptionalJsonBody {
@@ -47,7 +47,7 @@ impl FromRequest<App> for OptionalJsonBody {
         if body.as_ref().is_ok_and(Vec::is_empty) {
             return Ok(Self(None));
         }
-        // What kind of body it is comes before how large it is.
+        // A wrong media type takes precedence over a body that is too large.
         is_json?;
         Ok(Self(Some(JsonBody::parse(&body?))))
     }
@@ -55,7 +55,7 @@ impl FromRequest<App> for OptionalJsonBody {
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Without a content type the body is taken for what it must be: some clients leave it out.
+/// Accepts `application/json` and `+json` types. A missing content type is accepted, since some clients omit it.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let is_json = media_type(headers).is_none_or(|essence| {
         let subtype = essence.strip_prefix("application/").unwrap_or_default();
@@ -65,19 +65,19 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     require_plain(headers)
 }
 
-/// The same for a form: what another media type says would be read as a form without fields.
+/// The same for a form: a body of another media type would be parsed as a form without fields.
 pub(crate) fn require_form(headers: &HeaderMap) -> Result<(), ApiError> {
     media_type(headers).is_none_or(|essence| essence == FORM).then_some(()).ok_or_else(|| unsupported(FORM))?;
     require_plain(headers)
 }
 
-/// Whether the request says that its body is a form.
+/// Whether the content type is that of a form.
 pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     media_type(headers).is_some_and(|essence| essence == FORM)
 }
 
-/// No coding is undone here but the chunks of a transfer: a small body could become a large one (RFC 9110 section 15.5.16
-/// says how to refuse).
+/// Refuses every content coding: a small compressed body could expand to a large one. RFC 9110 section 15.5.16 has the
+/// form of the refusal.
 fn require_plain(headers: &HeaderMap) -> Result<(), ApiError> {
     let says_only = |name, coding: &str| {
         let mut codings = headers.get_all(name).iter().map(HeaderValue::as_bytes);
@@ -95,8 +95,8 @@ fn unsupported(wanted: &str) -> ApiError {
     ApiError::new(ErrorCode::UnsupportedMediaType, format!("send the body as {wanted}"))
 }
 
-/// The media type in lower case, without its parameters. Two of them are none (RFC 9110 section 8.3): a proxy may have
-/// believed the other one.
+/// The media type in lower case, without parameters. Two `Content-Type` headers are invalid (RFC 9110 section 8.3): a
+/// proxy may have used the other one.
 fn media_type(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let first = values.next()?;
@@ -111,7 +111,7 @@ fn is_subtype(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
 }
 
-/// The body of a request to the API. Its room stays taken until the request has been dealt with.
+/// Reads the body of an API request. Its memory stays charged to the budget until the request has completed.
 pub(super) async fn of_the_api(body: Body, app: &App) -> Result<Vec<u8>, ApiError> {
     let bounds = Bounds { bytes: app.limits.body_bytes, deadline: app.limits.body_deadline() };
     let (bytes, room) = read(body, bounds, &app.admission.api).await?;
@@ -119,22 +119,22 @@ pub(super) async fn of_the_api(body: Body, app: &App) -> Result<Vec<u8>, ApiErro
     Ok(bytes)
 }
 
-/// How large and how slow a body may be.
+/// The size limit and the timeout of a body.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) bytes: usize,
     pub(crate) deadline: Duration,
 }
 
-/// Why there is no body.
+/// Why a body could not be read.
 pub(crate) enum BodyError {
-    /// It is larger than allowed, or says that it will be.
+    /// It is, or its `Content-Length` is, above the limit.
     TooLarge,
-    /// The client broke off, or what it sent is not framed as a body.
+    /// The client disconnected, or the framing is invalid.
     BrokeOff,
-    /// It was not there in time.
+    /// It was not complete within the timeout.
     Late(Duration),
-    /// There is no room for it.
+    /// The memory budget of all bodies is used up.
     Shed(ApiError),
 }
 
@@ -142,11 +142,11 @@ impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge => Self::new(ErrorCode::PayloadTooLarge, "the body is too large"),
-            BodyError::BrokeOff => Self::new(ErrorCode::InvalidJson, "the body broke off"),
+            BodyError::BrokeOff => Self::new(ErrorCode::InvalidJson, "the body is incomplete"),
             BodyError::Late(deadline) => {
                 let seconds = deadline.as_secs_f32();
                 let detail = format!("the body was not complete within {seconds:.0} s; send it without pauses");
-                // Whatever of it may still come is no request (RFC 9112 section 9.6).
+                // The rest of the body must not be parsed as the next request (RFC 9112 section 9.6).
                 Self::new(ErrorCode::InvalidJson, detail).with_header(CONNECTION, HeaderValue::from_static("close"))
             }
             BodyError::Shed(error) => error,
@@ -154,7 +154,7 @@ impl From<BodyError> for ApiError {
     }
 }
 
-/// The whole body, and the room that it takes.
+/// Reads the whole body. The permit holds its share of the memory budget.
 pub(crate) async fn read(
     body: Body,
     bounds: Bounds,
@@ -172,7 +172,7 @@ pub(crate) async fn read(
     is_whole.then_some((bytes, room)).ok_or(BodyError::BrokeOff)
 }
 
-/// Copies what comes, so that no piece keeps the connection's whole buffer in memory.
+/// Copies each frame, since a frame would keep the connection's whole buffer allocated.
 async fn collect(
     mut body: Body,
     announced: usize,

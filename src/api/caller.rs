@@ -1,7 +1,6 @@
-//! Who calls: the bearer token is checked before anything else of a request, and a handler asks for its [`Authenticated`]
-//! caller.
+//! Authentication: checks the bearer token before the rest of a request. Handlers extract the [`Authenticated`] caller.
 //!
-//! A token may have to wait for the identity provider's keys. It holds no place among the requests while it does.
+//! The check may wait for the identity provider's keys. The request holds no admission permit meanwhile.
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
@@ -15,7 +14,7 @@ use super::App;
 use super::error::ApiError;
 use crate::domain::clients::Caller;
 
-/// Around every route of the API: a request without a valid token gets no further.
+/// Middleware of every API route: refuses a request without a valid token.
 pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
     match authenticate(&app, request.headers()).await {
         Ok(caller) => {
@@ -31,26 +30,26 @@ async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError
     Ok(app.tokens.verify(bearer_token(headers)?).await?)
 }
 
-/// A caller that has shown a valid token.
+/// The caller of a request with a valid token.
 pub(super) struct Authenticated(pub(super) Caller);
 
 impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     type Rejection = ApiError;
 
-    /// A route that [`around`] does not protect has no caller, and its handler is not run.
+    /// Refuses the request on a route without [`around`]: it has no caller.
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         parts.extensions.get::<Caller>().cloned().map(Self).ok_or_else(ApiError::token_required)
     }
 }
 
-/// Says in every line of the request whose it is.
+/// Adds partner and client to the span, and so to every log line of the request.
 pub(super) fn name_caller(caller: &Caller) {
-    // Both at once: as JSON the span's fields are read and written anew for each time that some are added.
+    // In one call: the JSON layer serialises the span's fields again for each call.
     record_all!(Span::current(), partner = caller.partner.as_str(), client = caller.client_id.as_str());
 }
 
-/// RFC 6750 section 2.1; the scheme's name in any case (RFC 9110 section 11.1). Two headers are refused: a
-/// proxy may have checked the other one.
+/// RFC 6750 section 2.1; the scheme is case-insensitive (RFC 9110 section 11.1). Two headers are refused: a proxy may
+/// have checked the other one.
 fn bearer_token(headers: &HeaderMap) -> Result<&str, ApiError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let header = values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok());

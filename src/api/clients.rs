@@ -1,4 +1,5 @@
-//! POST /oauth2/token and its older form /oauth/token (`openapi.yaml`, RFC 6749 sections 2.3, 3.2, 4.4 and 5).
+//! The token endpoints: `POST /oauth2/token` and its older form `/oauth/token` (`openapi.yaml`, RFC 6749 sections 2.3,
+//! 3.2, 4.4 and 5).
 
 use axum::Json;
 use axum::body::HttpBody as _;
@@ -41,7 +42,7 @@ pub(super) async fn issue_older(State(app): State<App>, request: Request) -> Res
     answer(&app, request, parse, query).await
 }
 
-/// Reads the body, and grants or refuses.
+/// Reads the body, and issues a token or refuses.
 async fn answer(
     app: &App,
     request: Request,
@@ -60,7 +61,7 @@ async fn answer(
     Ok(response)
 }
 
-/// What stands in the body. RFC 6749 has its own words for one that cannot be read.
+/// Reads the parameters from the body. An unreadable body is `invalid_request` (RFC 6749 section 5.2).
 async fn read(
     app: &App,
     request: Request,
@@ -74,7 +75,8 @@ async fn read(
     }
 }
 
-/// Takes a place only now: a client without credentials can send a body slowly, and must not keep others from their tokens.
+/// Takes the admission permit only after the body has been read: a client without credentials that sends its body
+/// slowly must not block other clients.
 async fn grant(app: &App, credentials: &Credentials) -> Result<Response, ApiError> {
     let _place = app.admission.tokens.enter()?;
     let caller = match app.service.authenticate_client(&credentials.client_id, &credentials.client_secret).await {
@@ -97,7 +99,7 @@ async fn grant(app: &App, credentials: &Credentials) -> Result<Response, ApiErro
     .into_response())
 }
 
-/// What a client sent, wherever it stood. A parameter without a value counts as not sent (RFC 6749 section 3.2).
+/// The parameters, from body or query. A parameter without a value counts as not sent (RFC 6749 section 3.2).
 #[derive(Default)]
 struct TokenRequest {
     grant_type: Option<String>,
@@ -132,7 +134,7 @@ impl TokenRequest {
         Ok(request)
     }
 
-    /// Credentials must not be included in the address (RFC 6749 section 2.3.1): it stands in the logs of proxies.
+    /// Credentials must not be in the URL (RFC 6749 section 2.3.1): proxies log it.
     fn from_query(query: &str) -> Result<Self, OAuthError> {
         let request = Self::from_form(query.as_bytes())?;
         let has_credentials = request.client_id.is_some() || request.client_secret.is_some();
@@ -157,7 +159,7 @@ impl TokenRequest {
         fields.finish(Some(request))
     }
 
-    /// The grant that body and query together ask for. A parameter in both must say the same in both.
+    /// Merges the parameters of body and query. A parameter in both must have the same value.
     fn with_query(self, query: Self) -> Result<Self, OAuthError> {
         let merge = |body: Option<String>, query: Option<String>| match (body, query) {
             (Some(body), Some(query)) if body != query => Err(OAuthError::InvalidRequest),
@@ -171,10 +173,10 @@ impl TokenRequest {
         })
     }
 
-    /// The credentials of a request that asks for what there is, by RFC 6749 sections 2.3, 4.4.2 and 5.2. `basic` is what
-    /// stands in the header, if anything.
+    /// Checks grant type and scope and returns the credentials (RFC 6749 sections 2.3, 4.4.2 and 5.2). `basic` are
+    /// those of the `Authorization` header, if any.
     fn credentials(self, basic: Option<Result<Credentials, OAuthError>>) -> Result<Credentials, OAuthError> {
-        // One authentication method in each request. Beside the header some clients repeat their id, not their secret.
+        // One authentication method per request. Some clients repeat their id in the body, but not their secret.
         let repeats_the_id = |basic: &Result<Credentials, OAuthError>| match (basic, &self.client_id) {
             (Ok(basic), Some(client_id)) => basic.client_id == *client_id,
             _ => true,
@@ -196,7 +198,7 @@ impl TokenRequest {
     }
 }
 
-/// The credentials of RFC 7617. `None` without the header, and with another scheme, which says nothing of this client.
+/// The credentials of the Basic scheme (RFC 7617). `None` without the header, and with another scheme.
 fn basic_credentials(headers: &HeaderMap) -> Option<Result<Credentials, OAuthError>> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next()?;
@@ -211,15 +213,15 @@ fn basic_credentials(headers: &HeaderMap) -> Option<Result<Credentials, OAuthErr
     Some(decoded_credentials(encoded).ok_or(OAuthError::InvalidClient))
 }
 
-/// Id and secret are each form-encoded before they are joined (RFC 6749 section 2.3.1). Those that the service makes
-/// consist of characters that mean themselves, so clients that do not encode them send the same.
+/// Id and secret are each form-encoded before they are joined (RFC 6749 section 2.3.1). The service creates them from
+/// characters that encoding does not change, so clients that do not encode them work too.
 fn decoded_credentials(encoded: &str) -> Option<Credentials> {
     let decoded = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (id, secret) = decoded.split_once(':')?;
     Some(Credentials { client_id: form_decoded(id)?, client_secret: form_decoded(secret)?.into() })
 }
 
-/// One value of a form (WHATWG URL section 5.1). `None` if it stands for no text; a `%` without two digits stays.
+/// One form-decoded value (WHATWG URL section 5.1). `None` if it is not UTF-8; a `%` without two digits stays.
 fn form_decoded(text: &str) -> Option<String> {
     let text = text.replace('+', " ");
     percent_decode_str(&text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
@@ -244,7 +246,7 @@ impl IntoResponse for OAuthError {
             Self::CredentialsInAddress => (
                 StatusCode::BAD_REQUEST,
                 "invalid_request",
-                "credentials belong into the header or the body, not the URL",
+                "credentials belong in the header or the body, not the URL",
             ),
             Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client", "client id or secret is wrong"),
             Self::UnsupportedGrantType => {

@@ -1,7 +1,7 @@
-//! `GET /openapi.yaml` and `GET /docs`: the contract as a document and as a page.
+//! `GET /openapi.yaml` and `GET /docs`: the OpenAPI document, and Swagger UI for it.
 //!
-//! The page is Swagger UI from inside the binary. It loads nothing from elsewhere and sends nothing there, and its content
-//! security policy holds it to that. Only the files that the page asks for are served.
+//! Swagger UI is embedded in the binary. Its content security policy allows no requests to other hosts. Only the files
+//! that the page uses are served.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use utoipa_swagger_ui::{Config, serve};
 const DOCUMENT: &str = include_str!("../../openapi.yaml");
 const PAGE: &str = include_str!("docs.html");
 
-/// Swagger UI draws its icons from `data:` images; everything else comes from this service.
+/// Swagger UI uses `data:` images for its icons; everything else comes from this service.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What `docs.html` is made of.
+/// The files that `docs.html` uses.
 const FILES: [&str; 6] = [
     "favicon-32x32.png",
     "index.css",
@@ -28,7 +28,7 @@ const FILES: [&str; 6] = [
     "swagger-ui.css",
 ];
 
-/// The document, the page and the page's files. Nothing else below `/docs` exists.
+/// The routes of the document, the page and the page's files.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let routes = Router::new()
         .route("/openapi.yaml", get(|| async { answer("application/yaml", DOCUMENT) }))
@@ -36,17 +36,17 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let config = Arc::new(config());
     FILES.into_iter().fold(routes, |routes, name| {
         let file = serve(name, Arc::clone(&config))
-            .expect("the settings of the page are plain JSON")
-            .expect("Swagger UI has the files that its own page asks for");
+            .expect("the page's configuration is valid JSON")
+            .expect("Swagger UI contains the files that its page uses");
         let handler = async move || answer(&file.content_type, file.bytes);
         routes.route(&format!("/docs/{name}"), get(handler))
     })
 }
 
 fn config() -> Config<'static> {
-    Config::new(["openapi.yaml"]) // beside the page, whatever prefix a gateway puts before both
-        .use_base_layout() // without the bar that loads other documents
-        .validator_url("none") // no badge from a validator on the internet
+    Config::new(["openapi.yaml"]) // relative to the page, so that it works behind a gateway with a path prefix
+        .use_base_layout() // without the top bar, which loads other documents
+        .validator_url("none") // without the badge of an online validator
         .doc_expansion("list")
         .default_models_expand_depth(0)
 }
@@ -77,11 +77,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_file_that_the_page_asks_for_is_served() {
+    async fn every_file_that_the_page_uses_is_served() {
         let page = text(fetch("/docs").await).await;
-        let mut asked: Vec<&str> = page.split('"').filter_map(|part| part.strip_prefix("docs/")).collect();
-        asked.sort_unstable();
-        assert_eq!(asked, FILES);
+        let mut used: Vec<&str> = page.split('"').filter_map(|part| part.strip_prefix("docs/")).collect();
+        used.sort_unstable();
+        assert_eq!(used, FILES);
 
         for file in FILES {
             assert!(DOCUMENT.contains(&format!("- {file}\n")), "openapi.yaml does not name {file}");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_policy_allows_nothing_from_elsewhere() {
+    async fn the_content_security_policy_allows_no_other_host() {
         for path in ["/docs", "/docs/swagger-ui-bundle.js", "/openapi.yaml"] {
             let answer = fetch(path).await;
             let policy = answer.headers()[CONTENT_SECURITY_POLICY].to_str().expect("ASCII").to_owned();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_else_of_swagger_ui_is_served() {
+    async fn other_files_of_swagger_ui_are_not_served() {
         for path in ["/docs/", "/docs/index.html", "/docs/oauth2-redirect.html", "/docs/../Cargo.toml"] {
             assert_eq!(fetch(path).await.status(), StatusCode::NOT_FOUND, "{path}");
         }

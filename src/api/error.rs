@@ -1,7 +1,7 @@
-//! Errors on the wire: one envelope. The table of their codes is in `refusals`.
+//! The error envelope. The table of error codes is in `refusals`.
 //!
-//! `detail` is for the partner's developer. The cause is for the log, which finds it under the request id that the body
-//! shows. Bodies of 5xx answers say nothing of the inside.
+//! `detail` is for the developers of clients. The cause goes to the log only, under the request id that the body has.
+//! The body of a 5xx answer has no internal details.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use serde::Serialize;
 use super::refusals::ErrorCode;
 use crate::domain::invalid::{Fault, Faults, Invalid};
 
-/// An error on its way out. As a response it has a status, headers and no body, and carries itself; the request log, which
-/// knows the request id, writes the body, once.
+/// An error answer. Its response has status and headers, no body, and the error itself as an extension; `request_log`,
+/// which knows the request id, writes the body.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError(Box<Parts>);
 
@@ -36,62 +36,62 @@ struct Detail {
 }
 
 impl ApiError {
-    /// An error with a text for the partner's developer.
+    /// An error with a detail for the developers of clients.
     pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         let detail = Detail { code, text: detail.into(), field: None };
         Self(Box::new(Parts { details: vec![detail], headers: HeaderMap::new(), cause: None, first_request: None }))
     }
 
-    /// Our own fault.
+    /// An internal error.
     pub(crate) fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
-        Self::new(ErrorCode::GenericError, "something went wrong on our side").caused_by(cause)
+        Self::new(ErrorCode::GenericError, "internal server error").caused_by(cause)
     }
 
-    /// A handler that panicked. The panic itself was logged where it happened.
+    /// A handler panicked. The panic hook has logged the panic.
     pub(crate) fn panicked() -> Self {
-        Self::new(ErrorCode::GenericError, "something went wrong on our side")
+        Self::new(ErrorCode::GenericError, "internal server error")
     }
 
-    /// Not now, but soon.
+    /// The service is temporarily unavailable.
     pub(crate) fn unavailable(retry_after_seconds: u64) -> Self {
         Self::new(ErrorCode::ServiceUnavailable, "the service is not available right now, please try again")
             .with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
     }
 
-    /// Too much of something; come back later (RFC 6585 section 4).
+    /// A rate limit or cool-down (RFC 6585 section 4).
     pub(crate) fn too_many_requests(detail: &str, retry_after_seconds: u64) -> Self {
         Self::new(ErrorCode::TooManyRequests, detail).with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
     }
 
-    /// Another request was faster again and again, or the first request with this idempotency key still runs.
+    /// The request lost a race several times, or the first request with this idempotency key is still running.
     pub(crate) fn conflict(detail: &str, retry_after_seconds: u64) -> Self {
         Self::new(ErrorCode::Conflict, detail).with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
     }
 
-    /// The request carries no token.
+    /// The request has no token.
     pub(crate) fn token_required() -> Self {
         let detail = "send an access token: Authorization: Bearer ...";
         Self::new(ErrorCode::TokenRequired, detail).with_challenge("Bearer realm=\"device-management\"")
     }
 
-    /// The request's token is not valid now.
+    /// The request's token is invalid or expired.
     pub(crate) fn invalid_token() -> Self {
         Self::new(ErrorCode::InvalidToken, "the access token is invalid or expired")
             .with_challenge("Bearer realm=\"device-management\", error=\"invalid_token\"")
     }
 
-    /// The request's token is valid, and does not allow this.
+    /// The request's token is valid, but does not allow this request.
     pub(crate) fn insufficient_token(detail: impl Into<String>) -> Self {
         Self::new(ErrorCode::UnauthorizedAction, detail)
             .with_challenge("Bearer realm=\"device-management\", error=\"insufficient_scope\", scope=\"partners\"")
     }
 
-    /// How the client is to authenticate, and what was wrong with the token if it sent one (RFC 6750 section 3).
+    /// Adds the authentication scheme, and the error of the token if there was one (RFC 6750 section 3).
     fn with_challenge(self, challenge: &'static str) -> Self {
         self.with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
-    /// For the log only.
+    /// Adds the cause, for the log only.
     pub(crate) fn caused_by(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
         self.0.cause = Some(Arc::new(cause));
         self
@@ -102,13 +102,13 @@ impl ApiError {
         self
     }
 
-    /// Given again: it names the request that it was first given to.
+    /// Sets the id of the first request, for the repetition of a stored outcome.
     pub(crate) fn under(mut self, first_request: Option<String>) -> Self {
         self.0.first_request = first_request;
         self
     }
 
-    /// The `code` that the log line shows; the first when there are several.
+    /// The `code` for the log line; the first if there are several.
     pub(crate) fn code(&self) -> &'static str {
         self.first().row().1
     }
@@ -121,12 +121,12 @@ impl ApiError {
         self.0.details.first().map_or(ErrorCode::GenericError, |detail| detail.code)
     }
 
-    /// Writes the body of its answer, under the id of the request.
+    /// Writes the body of the answer, with the id of the request.
     pub(crate) fn write_to(&self, answer: &mut Response, request_id: &str) {
         let request_id = self.0.first_request.as_deref().unwrap_or(request_id);
         let errors = self.0.details.iter().map(|detail| ErrorView::new(detail, request_id)).collect();
         let body = serde_json::to_vec(&Envelope { errors }).expect("strings and numbers are always JSON");
-        // The router has measured the answer without it.
+        // The router has set the length of the empty body.
         answer.headers_mut().remove(CONTENT_LENGTH);
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *answer.body_mut() = Body::from(body);

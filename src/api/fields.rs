@@ -1,7 +1,7 @@
-//! Reads a JSON object field by field and collects every fault on the way (docs/api-design.md#conventions and #errors).
+//! Reads a JSON object field by field and collects all faults (docs/api-design.md#conventions and #errors).
 //!
-//! `null` means absent, unknown fields are ignored, and white space at the ends of a string is a fault. No fault repeats
-//! the value that it is about.
+//! `null` means absent, unknown fields are ignored, and leading or trailing white space is a fault. No fault quotes the
+//! value.
 
 use serde_json::{Map, Value};
 
@@ -13,7 +13,7 @@ pub(crate) struct Fields {
     faults: Faults,
 }
 
-/// What a field's text must be. The error says what to do.
+/// The parsed text of a field. The error states the expected form.
 pub(crate) type Parsed<T> = Result<T, String>;
 
 impl Fields {
@@ -21,7 +21,7 @@ impl Fields {
         Self { values, faults: Vec::new() }
     }
 
-    /// Reads a body.
+    /// Parses a body.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Faults> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(values)) => Ok(Self::new(values)),
@@ -33,7 +33,7 @@ impl Fields {
         }
     }
 
-    /// A text that must be there.
+    /// A required string.
     pub(crate) fn required<T>(&mut self, path: &'static str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
         if self.is_absent(path) {
             self.faults.push(Invalid::value(path, "is required"));
@@ -42,7 +42,7 @@ impl Fields {
         self.optional(path, parse)
     }
 
-    /// A text that may be there.
+    /// An optional string.
     pub(crate) fn optional<T>(&mut self, path: &'static str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
         let text = self.text(path)?;
         let parsed = if text.starts_with(is_white_space) || text.ends_with(is_white_space) {
@@ -53,7 +53,7 @@ impl Fields {
         self.keep(path, parsed)
     }
 
-    /// A text that may be there and may hold anything, white space at its ends included.
+    /// An optional string whose leading and trailing white space is kept.
     pub(crate) fn optional_opaque<T>(
         &mut self,
         path: &'static str,
@@ -64,7 +64,7 @@ impl Fields {
         self.keep(path, parsed)
     }
 
-    /// A truth value that may be there.
+    /// An optional boolean.
     pub(crate) fn optional_bool(&mut self, path: &'static str) -> Option<bool> {
         match self.take(path)? {
             Value::Bool(value) => Some(value),
@@ -72,7 +72,7 @@ impl Fields {
         }
     }
 
-    /// An object that must be there; `read` gets its fields.
+    /// A required object; `read` gets its fields.
     pub(crate) fn required_object<T>(
         &mut self,
         path: &'static str,
@@ -85,7 +85,7 @@ impl Fields {
         self.optional_object(path, read)
     }
 
-    /// An object that may be there; `read` gets its fields. Its faults stand among the others, in their place.
+    /// An optional object; `read` gets its fields. Its faults are inserted in the order of the fields.
     pub(crate) fn optional_object<T>(
         &mut self,
         path: &'static str,
@@ -100,7 +100,7 @@ impl Fields {
         value
     }
 
-    /// The value, unless anything was wrong anywhere.
+    /// The value, unless any field has a fault.
     pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
         match value {
             Some(value) if self.faults.is_empty() => Ok(value),
@@ -141,7 +141,7 @@ impl Fields {
     }
 }
 
-/// Unicode's white space, and the byte order mark: what `\s` is in the patterns of openapi.yaml (ECMA-262 section 12.2).
+/// Unicode white space and the byte order mark, like `\s` in the patterns of openapi.yaml (ECMA-262 section 12.2).
 fn is_white_space(c: char) -> bool {
     c.is_whitespace() || c == '\u{feff}'
 }
@@ -151,12 +151,12 @@ fn name(path: &'static str) -> &'static str {
     path.rsplit('.').next().unwrap_or(path)
 }
 
-/// The contract's words for a length that does not fit.
+/// The error message for a length out of bounds.
 pub(crate) fn out_of_bounds(length: usize, max: usize) -> String {
     format!("length ({length}) out of bounds (min: 1, max: {max})")
 }
 
-/// A text of 1 to `max` characters.
+/// Checks for 1 to `max` characters.
 pub(crate) fn within_bounds(text: &str, max: usize) -> Parsed<()> {
     match text.chars().count() {
         length if (1..=max).contains(&length) => Ok(()),
@@ -164,7 +164,7 @@ pub(crate) fn within_bounds(text: &str, max: usize) -> Parsed<()> {
     }
 }
 
-/// A value out of a short list.
+/// One of a few values.
 pub(crate) fn one_of<T>(parse: impl FnOnce(&str) -> Option<T>, names: &str) -> impl FnOnce(&str) -> Parsed<T> {
     move |text| parse(text).ok_or_else(|| format!("must be one of: {names}"))
 }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_object_is_one_fault() {
+    fn a_body_that_is_not_an_object_is_one_fault() {
         for body in ["", "[]", "1", "{", "{} x", "\u{feff}{}", "nul"] {
             assert_eq!(Fields::parse(body.as_bytes()).err().expect("a fault").len(), 1, "{body:?}");
         }

@@ -1,4 +1,4 @@
-//! /healthz and /readyz (docs/api-design.md#operator-interfaces).
+//! The health checks `/healthz` and `/readyz` (docs/api-design.md#operator-interfaces).
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use super::App;
 use super::error::ApiError;
 use crate::service::{Failure, Service};
 
-/// How long the database has to answer.
+/// The timeout of the database check.
 const READY_DEADLINE: Duration = Duration::from_secs(2);
-/// For how long its answer is true.
-const ANSWER_HOLDS: TimeDelta = TimeDelta::seconds(1);
+/// For how long its result is cached.
+const CACHED_FOR: TimeDelta = TimeDelta::seconds(1);
 const RETRY_AFTER_SECONDS: u64 = 2;
 
-/// What the database answered last, and when. Strangers may ask for it, so they cost it a question a second together:
-/// those who come while it is asked wait for that answer.
+/// The cached result of the last database check. The route needs no token, so all requests together cause at most one
+/// check per second; requests that arrive during a check wait for its result.
 #[derive(Default)]
 pub struct Readiness(Mutex<Option<Probe>>);
 
@@ -34,7 +34,7 @@ impl Readiness {
     async fn of(&self, service: &Service) -> Result<(), ApiError> {
         let mut last = self.0.lock().await;
         if let Some(probe) = &*last
-            && (TimeDelta::zero()..ANSWER_HOLDS).contains(&(service.clock.now() - probe.at))
+            && (TimeDelta::zero()..CACHED_FOR).contains(&(service.clock.now() - probe.at))
         {
             return probe.outcome.clone();
         }
@@ -48,12 +48,12 @@ impl Readiness {
     }
 }
 
-/// The process is there.
+/// Liveness: the process answers.
 pub(super) async fn alive() -> impl IntoResponse {
     Json(json!({"status": "ok"}))
 }
 
-/// Requests can be served: the database answers, its migrations are applied, and nobody has told us to stop.
+/// Readiness: the database answers, its migrations are applied, and no stop signal was received.
 pub(super) async fn ready(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
     if app.is_draining() {
         return Err(ApiError::unavailable(RETRY_AFTER_SECONDS));

@@ -1,7 +1,7 @@
-//! `Idempotency-Key`: of several requests with one key one runs, and the others get its answer.
+//! `Idempotency-Key`: of several requests with the same key one is executed, and the others get its answer.
 //!
-//! The key is scoped to client, method and path, so it means nothing before the caller is known. What is kept is the outcome
-//! of the use case, not an answer: the first answer and its repetitions are rendered by the same code, each once.
+//! The key is scoped to client, method and path, so it is read after authentication. The stored value is the outcome of
+//! the use case, not the HTTP answer: the same code renders the first answer and its repetitions.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
@@ -19,9 +19,9 @@ use crate::service::RepeatableRequest;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// A request that changes something, and takes effect once if it has a key.
+/// A changing request, which has its effect once if it has an idempotency key.
 pub(super) struct Once {
-    /// What makes it the same as another one; `None` without a key.
+    /// The identity of the request; `None` without a key.
     pub(super) repeatable: Option<RepeatableRequest>,
     /// Its body.
     pub(super) body: JsonBody,
@@ -30,8 +30,7 @@ pub(super) struct Once {
 impl FromRequest<App> for Once {
     type Rejection = ApiError;
 
-    /// In the order in which faults are told: the key, the media type, the size. What is wrong inside the body comes after
-    /// the claim.
+    /// Checks the key, the media type and the size, in this order. Faults in the body are reported after the claim.
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         let key = idempotency_key(&parts.headers)?.map(str::to_owned);

@@ -1,8 +1,8 @@
-//! The HTTP edge: translates requests into use cases and their outcomes into answers.
+//! The HTTP layer: translates requests into calls of use cases and their outcomes into answers.
 //!
-//! The only module that knows axum and JSON names, and that chooses status codes. A handler extracts, calls one use case
-//! and wraps what comes back; it decides nothing. Each request has a task of its own, which runs to its end also when the
-//! client hangs up: `request_log` starts it.
+//! The only module that uses axum and JSON names, and that chooses status codes. A handler extracts the request, calls
+//! one use case and renders the outcome; it makes no decisions. `request_log` runs each request in its own task, which
+//! completes even if the client disconnects.
 
 mod admission;
 mod answer;
@@ -42,27 +42,27 @@ use crate::auth::BearerTokens;
 use crate::crypto::RequestDigests;
 use crate::service::Service;
 
-/// Everything that requests work with. A clone is another handle on the same: each layer of each request takes one.
+/// The shared state of all requests. A clone is another handle to the same state: each layer of each request takes one.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
-/// What there is of it.
+/// The fields of [`App`].
 pub struct Parts {
     /// The use cases.
     pub service: Arc<Service>,
-    /// Checks bearer tokens and issues ours.
+    /// Checks bearer tokens and issues the service's own.
     pub tokens: Arc<BearerTokens>,
-    /// Tells retries from other requests.
+    /// Distinguishes retries from other requests with the same idempotency key.
     pub request_digests: RequestDigests,
-    /// Bounds of a request.
+    /// Limits on requests.
     pub limits: RequestLimits,
-    /// Who may come in.
+    /// Load shedding.
     pub admission: Admission,
-    /// Requests that are worked on, also those whose clients hung up.
+    /// Running requests, including those whose clients have disconnected.
     pub running: TaskTracker,
-    /// What is known of the database's state.
+    /// The cached result of the readiness check.
     pub readiness: Readiness,
-    /// Set once the process has been told to stop.
+    /// Set after the stop signal.
     pub draining: AtomicBool,
 }
 
@@ -80,29 +80,29 @@ impl Deref for App {
     }
 }
 
-/// Bounds of a request (docs/api-design.md#limits).
+/// Limits on requests (docs/api-design.md#limits).
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
     /// The largest body, in bytes.
     pub body_bytes: usize,
-    /// The longest time until the answer.
+    /// The request timeout.
     pub deadline: Duration,
-    /// How many requests of the API are worked on at a time.
+    /// The maximum number of concurrent API requests.
     pub requests_at_once: usize,
-    /// How many bytes of bodies are held at a time.
+    /// The maximum size of all bodies in memory together, in bytes.
     pub bodies_total_bytes: usize,
 }
 
 impl RequestLimits {
-    /// The longest time until a body is there: two thirds of the whole, so that the caller learns that it was too slow, and
-    /// a body that just makes it leaves time for the work.
+    /// The timeout for reading a body: two thirds of the request timeout, so that a slow client gets a specific error,
+    /// and a body that arrives just in time leaves time for the use case.
     pub(crate) fn body_deadline(&self) -> Duration {
         self.deadline * 2 / 3
     }
 }
 
 impl App {
-    /// Whether the process has been told to stop.
+    /// Whether the process has received a stop signal.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -122,7 +122,8 @@ pub fn router(app: App) -> Router {
         )
         .route("/v1/persons/{person_id}/mobile_number/authorize", post(numbers::authorize))
         .route("/v1/persons/{person_id}/mobile_number/confirm", post(numbers::confirm));
-    // The token first: it may have to wait for the identity provider, and must not hold a place meanwhile.
+    // The token is checked first: it may wait for the identity provider, and must not hold an admission permit
+    // meanwhile.
     let api = devices
         .merge(numbers)
         .merge(challenges::routes())
@@ -149,5 +150,5 @@ async fn no_such_route() -> ApiError {
 }
 
 async fn no_such_method() -> ApiError {
-    ApiError::new(ErrorCode::MethodNotAllowed, "no such method on this route; the Allow header lists those there are")
+    ApiError::new(ErrorCode::MethodNotAllowed, "method not allowed; the Allow header lists the allowed methods")
 }

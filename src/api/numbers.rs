@@ -27,16 +27,16 @@ pub(super) async fn show(State(app): State<App>, Authenticated(caller): Authenti
     answer(number.await, &path, |number| Json(MobileNumberView::from(number)))
 }
 
-/// Gives the person a number, verified or yet to be.
+/// Creates the person's number, verified or unverified.
 pub(super) async fn create(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
     Once { repeatable, body }: Once,
 ) -> Response {
-    let wish = body.read(new_number);
+    let input = body.read(new_number);
     let created = async |run| {
-        let (number, verified) = wish?;
+        let (number, verified) = input?;
         let person = path.person()?;
         if verified {
             app.service.assert_mobile_number(&caller, &person, number, run).await
@@ -55,37 +55,37 @@ pub(super) async fn authorize(
     path: PathIds,
     Once { repeatable, body }: Once,
 ) -> Response {
-    let wish = body.read(authorization);
+    let input = body.read(authorization);
     let sent = async |run| {
-        let (number, language) = wish?;
+        let (number, language) = input?;
         app.service.authorize_mobile_number(&caller, &path.person()?, &number, language, run).await
     };
     let sent = app.service.once(&caller, repeatable, sent).await;
     answer(sent, &path, changed)
 }
 
-/// Takes the code back from the person.
+/// Verifies the code that the person entered.
 pub(super) async fn confirm(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
     Once { repeatable, body }: Once,
 ) -> Response {
-    let given = body.read(confirmation);
+    let input = body.read(confirmation);
     let confirmed = async |run| {
-        let (number, token) = given?;
+        let (number, token) = input?;
         app.service.confirm_mobile_number(&caller, &path.person()?, &number, token, run).await
     };
     let confirmed = app.service.once(&caller, repeatable, confirmed).await;
     answer(confirmed, &path, changed)
 }
 
-/// 201 with the resource, also for what changed it (`openapi.yaml`).
+/// 201 with the resource, for changes too (`openapi.yaml`).
 fn changed(number: NumberRecord) -> (StatusCode, Json<MobileNumberView>) {
     (StatusCode::CREATED, Json(MobileNumberView::from(number)))
 }
 
-/// Takes the number away.
+/// Deletes the number.
 pub(super) async fn delete(
     State(app): State<App>,
     Authenticated(caller): Authenticated,

@@ -1,4 +1,4 @@
-//! Ids in paths. What is not an id is simply not found, and a person who cannot be has no number.
+//! Ids in paths. A malformed id is answered like an unknown one, with 404.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -11,7 +11,7 @@ use crate::domain::id::{DeviceId, KeyId};
 use crate::domain::person::PersonId;
 use crate::service::Refusal;
 
-/// The longest id that an error repeats: the rest of an absurd one is cut off, and control characters are left out.
+/// The longest id that an error message quotes. Longer ones are truncated, and control characters are removed.
 const SHOWN_MAX: usize = 64;
 
 /// The variable parts of a path, percent-decoded.
@@ -38,7 +38,7 @@ impl PathIds {
         PersonId::parse(self.text("person_id")).ok_or(Refusal::NumberNotFound)
     }
 
-    /// One part for an error text, as the caller wrote it.
+    /// A path parameter as the client wrote it, for an error message.
     pub(super) fn shown(&self, name: &str) -> String {
         self.text(name).chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
     }
@@ -52,7 +52,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathIds {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        // A part that is not UTF-8 once decoded names nothing.
+        // A parameter that is not UTF-8 after decoding counts as an unknown id.
         let ids = Path::<HashMap<String, String>>::from_request_parts(parts, state).await;
         Ok(Self(ids.map(|Path(ids)| ids).unwrap_or_default()))
     }

@@ -1,6 +1,6 @@
-//! The table of error codes, and which of them each refusal and failure is.
+//! The table of error codes, and the mapping of refusals and failures to them.
 //!
-//! Exhaustive on purpose: a new reason to refuse does not compile until it has its place here.
+//! The matches have no catch-all: a new refusal does not compile until it is mapped here.
 
 use axum::http::StatusCode;
 
@@ -11,7 +11,7 @@ use crate::domain::invalid::Invalid;
 use crate::service::{Failure, Refusal};
 use crate::store::StoreError;
 
-/// Every error that an answer can carry.
+/// Every error code of the API.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ErrorCode {
     InvalidJson,
@@ -70,10 +70,10 @@ impl ErrorCode {
     }
 }
 
-/// For how long a caller should leave a database alone that is away.
+/// The `Retry-After` while the database is unavailable.
 const RETRY_AFTER_OUTAGE_SECONDS: u64 = 2;
 
-/// For how long a caller should wait before it asks again after a lost race.
+/// The `Retry-After` after a lost race.
 const RETRY_AFTER_CONFLICT_SECONDS: u64 = 1;
 
 impl From<Failure> for ApiError {
@@ -83,7 +83,7 @@ impl From<Failure> for ApiError {
                 Self::unavailable(RETRY_AFTER_OUTAGE_SECONDS).caused_by(error)
             }
             Failure::Overtaken | Failure::Store(StoreError::ClaimLost) => {
-                Self::conflict("other requests came in between; ask again", RETRY_AFTER_CONFLICT_SECONDS)
+                Self::conflict("concurrent requests changed the same data; retry", RETRY_AFTER_CONFLICT_SECONDS)
             }
             failure @ (Failure::Store(_) | Failure::MissingOtpSecret { .. }) => Self::internal(failure),
         }
@@ -100,7 +100,7 @@ impl From<TokenError> for ApiError {
     }
 }
 
-/// A refusal on the wire. What is not found is named as the path names it.
+/// Maps a refusal. A 404 quotes the id as it stands in the path.
 pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
     use ErrorCode as E;
     use Refusal as R;
@@ -134,19 +134,20 @@ pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
         }
         R::KeyLimit => ApiError::new(E::KeyLimitExceeded, "the device has as many keys as allowed"),
         R::KeyTaken => ApiError::new(E::KeyAlreadyRegistered, "the key belongs to a bound device; generate a new one"),
-        // Does not say whether the code or the key was wrong: the service cannot tell (and RTS article 4(3)(a) forbids it).
+        // Does not reveal whether the code or the key was wrong: the service cannot know, and RTS article 4(3)(a)
+        // forbids it.
         R::WrongSignature => ApiError::new(E::InvalidTan, "the signature is wrong"),
         R::WrongCode => ApiError::new(E::InvalidTan, "the token is wrong or expired"),
         R::Declined => ApiError::new(E::UnauthorizedAction, "the device was declined"),
         R::SmsNotTaken(error) => {
-            let detail = "the SMS could not be sent; nothing of this attempt remains, please try again";
+            let detail = "the SMS could not be sent and the request had no effect; please retry";
             ApiError::new(E::BadGateway, detail).caused_by(error)
         }
         R::CoolingOff { retry_after } => {
             ApiError::too_many_requests("too many failed attempts; wait and start again", retry_after)
         }
         R::SmsLimit { retry_after } => {
-            let detail = "too many messages were sent of late; wait before you ask for another";
+            let detail = "too many messages were sent recently; wait before requesting another";
             ApiError::too_many_requests(detail, retry_after)
         }
         R::SendingStopped { retry_after } => {
@@ -154,11 +155,11 @@ pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
             ApiError::too_many_requests(detail, retry_after)
         }
         R::StillRunning { retry_after } => {
-            let detail = "the first request with this Idempotency-Key still runs; ask again later";
+            let detail = "the first request with this Idempotency-Key is still running; retry later";
             ApiError::conflict(detail, retry_after)
         }
         R::KeyReused => {
-            let detail = "this Idempotency-Key was used for another request; make a new key for each request";
+            let detail = "this Idempotency-Key was used for another request; use a new key for each request";
             ApiError::new(E::IdempotencyKeyReused, detail)
         }
     }

@@ -1,4 +1,4 @@
-//! Around every request: its task, its id, its deadline, its one log line, its metrics, and the body of its error.
+//! The outermost middleware: the task of a request, its id, its timeout, its log line, its metrics, and its error body.
 
 use std::error::Error;
 use std::pin::pin;
@@ -22,13 +22,13 @@ use crate::domain::id::uuid_v7;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest request id that we take from a caller.
+/// The longest request id that is accepted from a client.
 const REQUEST_ID_MAX: usize = 128;
 
-/// For how long a caller should wait after a request that took too long.
+/// The `Retry-After` of a request that timed out.
 const RETRY_AFTER_DEADLINE_SECONDS: u64 = 5;
 
-/// The id of the request under way.
+/// The id of the current request.
 #[derive(Clone, Default)]
 pub(super) struct RequestId(Arc<str>);
 
@@ -38,9 +38,9 @@ impl RequestId {
     }
 }
 
-/// Has a request worked on to its end in a task of its own. A client that hangs up, or a deadline that passes, ends the
-/// wait for the answer and not the work: a database connection whose statement is given up would have to be closed, a
-/// failure has to be counted, and a message that was not taken has to be made void.
+/// Runs a request to completion in its own task. If the client disconnects or the timeout expires, only the wait for
+/// the answer ends: cancelling a statement would cost its database connection, a failed attempt has to be counted, and
+/// the challenge of an SMS that no provider accepted has to be removed.
 pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let received = Received::new(&app, &mut request);
     let work = next.run(UnreadBody::wrap(request));
@@ -57,11 +57,11 @@ pub(super) async fn around(State(app): State<App>, mut request: Request, next: N
         }
     };
     app.running.spawn(work.instrument(span));
-    // Without an answer the work has panicked, which was logged where it happened.
+    // No answer means that the task panicked; the panic hook has logged it.
     answered.await.unwrap_or_else(|_| receipt.answered(ApiError::panicked().into_response()))
 }
 
-/// What is known of a request from the start.
+/// The data of a request that is known when it arrives.
 #[derive(Clone)]
 struct Received {
     started: Instant,
@@ -74,7 +74,7 @@ struct Received {
 impl Received {
     fn new(app: &App, request: &mut Request) -> Self {
         let started = Instant::now();
-        let id = RequestId(sane_request_id(request.headers()).unwrap_or_else(|| mint_request_id(app)).into());
+        let id = RequestId(valid_request_id(request.headers()).unwrap_or_else(|| new_request_id(app)).into());
         request.extensions_mut().insert(id.clone());
         let method = method_name(request.method());
         let route = request.extensions().get::<MatchedPath>().cloned();
@@ -87,7 +87,7 @@ impl Received {
         Self { started, id, method, route, span }
     }
 
-    /// The answer as it leaves: with the body of its error, its log line and its metrics.
+    /// Completes the answer: writes an error's body, the log line and the metrics.
     fn answered(&self, mut response: Response) -> Response {
         let error = response.extensions_mut().remove::<ApiError>();
         if let Some(error) = &error {
@@ -107,12 +107,12 @@ impl Received {
     }
 }
 
-/// The template of the path: paths themselves would make new time series.
+/// The route's template: raw paths would create unbounded time series.
 fn route_name(route: Option<&MatchedPath>) -> &str {
     route.map_or("unmatched", MatchedPath::as_str)
 }
 
-/// The one line of a request. The span around it says which request, and whose.
+/// The log line of a request. Its span has the request id, the partner and the client.
 fn log(status: u16, duration_us: u64, error: Option<&ApiError>) {
     let code = error.map(ApiError::code);
     let cause = error.and_then(ApiError::cause).map(causes);
@@ -123,7 +123,7 @@ fn log(status: u16, duration_us: u64, error: Option<&ApiError>) {
     }
 }
 
-/// The whole chain of causes, outermost first.
+/// The whole cause chain, outermost first.
 fn causes(error: &(dyn Error + Send + Sync + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -143,20 +143,20 @@ fn finish_headers(headers: &mut HeaderMap, request_id: &str) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
-/// The caller's request id, if it can stand in a log line and a header as it is.
-fn sane_request_id(headers: &HeaderMap) -> Option<String> {
+/// The client's request id, if it is safe in a log line and a header.
+fn valid_request_id(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(X_REQUEST_ID)?.to_str().ok()?;
-    let is_sane = (1..=REQUEST_ID_MAX).contains(&text.len())
+    let is_valid = (1..=REQUEST_ID_MAX).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(&b));
-    is_sane.then(|| text.to_owned())
+    is_valid.then(|| text.to_owned())
 }
 
-fn mint_request_id(app: &App) -> String {
+fn new_request_id(app: &App) -> String {
     let id: Uuid = uuid_v7(app.service.clock.now(), app.service.entropy.bytes());
     id.to_string()
 }
 
-/// Invented methods must not make new time series.
+/// A label for the method: unknown methods must not create new time series.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,8 +1,8 @@
-//! Bodies that nobody read to their end, because the answer was clear before: no token, too large.
+//! Drains request bodies that were not read to the end, because the request was refused before: no token, too large.
 //!
-//! A server that answers and closes while the client still sends makes the client's system throw the answer away with the
-//! connection (RFC 9112 section 9.6). So the rest is read and forgotten, up to a bound, while the answer is on its way.
-//! A client that asks before it sends (`Expect: 100-continue`) gets the answer instead: reading would tell it to send.
+//! If a server answers and closes the connection while the client still sends, the client's TCP stack may discard the
+//! answer (RFC 9112 section 9.6). So the rest is read and discarded, up to a limit, while the answer is sent. The body
+//! of a client with `Expect: 100-continue` is not drained: reading would tell it to send the body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,15 +17,15 @@ use http_body_util::BodyExt;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// How much is read and forgotten; whoever sends more loses the connection.
+/// How many bytes are discarded at most; a longer body closes the connection.
 const REST_MAX: usize = 8 * 1024 * 1024;
-/// How long that may take.
+/// The timeout for draining.
 const REST_DEADLINE: Duration = Duration::from_secs(5);
 
-/// A body whose rest is read when it is dropped.
+/// A body whose rest is drained when it is dropped.
 pub(super) struct UnreadBody {
     rest: Option<Body>,
-    /// Whether the client sends it: without having asked, or because it was told to.
+    /// Whether the client sends the body: it did not ask first, or it was told to continue.
     is_sent: bool,
 }
 
@@ -71,12 +71,12 @@ impl Drop for UnreadBody {
             && !rest.is_end_stream()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(timeout(REST_DEADLINE, forget(rest)));
+            runtime.spawn(timeout(REST_DEADLINE, discard(rest)));
         }
     }
 }
 
-async fn forget(mut rest: Body) {
+async fn discard(mut rest: Body) {
     let mut left = REST_MAX;
     while let Some(Ok(frame)) = rest.frame().await {
         match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {

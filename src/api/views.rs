@@ -1,4 +1,4 @@
-//! Answers as they stand on the wire: names and order as in the seed, absent values left out.
+//! The JSON of answers. Field names and order are fixed by existing clients; absent values are omitted.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -14,7 +14,7 @@ fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// The answer to a wish for a device.
+/// The answer to a binding request.
 #[derive(Serialize)]
 pub(super) struct BindingView {
     id: String,
@@ -103,7 +103,7 @@ impl From<DeviceWithKeys> for DeviceKeysView {
     }
 }
 
-/// A key, without its material.
+/// A key, without the public key itself.
 #[derive(Serialize)]
 pub(super) struct KeyView {
     key_id: String,
@@ -124,13 +124,13 @@ impl From<&DeviceKey> for KeyView {
     }
 }
 
-/// The id of what was made.
+/// The id of a created resource.
 #[derive(Serialize)]
 pub(super) struct IdView {
     pub(super) id: String,
 }
 
-/// A person's mobile number, for the partner that gave it.
+/// A person's mobile number.
 #[derive(Serialize)]
 pub(super) struct MobileNumberView {
     id: String,

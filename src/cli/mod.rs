@@ -164,7 +164,8 @@ fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{text}").context("standard output is closed")
 }
 
-/// Serves until a stop signal. A failure is reported through the log queue: a stalled log reader must not block the exit.
+/// Serves until a stop signal. A failure is reported through the log queue: a stalled log reader must not block the
+/// exit.
 async fn serve(config: Config) -> ExitCode {
     let log = match telemetry::install_log(config.log_format, &config.log_filter) {
         Ok(log) => log,

@@ -153,8 +153,8 @@ impl Config {
     }
 }
 
-/// With a request deadline below the providers' timeouts, clients would retry while a provider still accepts the message:
-/// the person would get two codes of which one works. The sandbox allows it, for experiments.
+/// With a request deadline below the providers' timeouts, clients would retry while a provider still accepts the
+/// message: the person would get two codes of which one works. The sandbox allows it, for experiments.
 fn check_deadlines(s: &mut Source<'_>, config: &Config) {
     let wait = config.sms.wait_max() + config.fraud.wait_max();
     if config.mode == Mode::Production && config.limits.deadline <= wait {

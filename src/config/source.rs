@@ -247,8 +247,8 @@ impl<'a> Source<'a> {
         self.problems.iter().any(|problem| problem.setting == setting)
     }
 
-    /// Returns the settings and all problems. An unknown key in the file is a problem; an unknown variable with the prefix
-    /// of a setting is a warning.
+    /// Returns the settings and all problems. An unknown key in the file is a problem; an unknown variable with the
+    /// prefix of a setting is a warning.
     pub(super) fn finish(mut self) -> Read {
         let is_setting = |name: &str| self.shown.iter().any(|shown| shown.name == name);
         let is_secret = |name: &str| self.secrets.iter().any(|secret| secret.name == name);

@@ -31,7 +31,7 @@ const HANGING: u32 = 24;
 /// SMS.
 const SOON: Duration = Duration::from_secs(5);
 
-const NOT_SENT: &str = "the SMS could not be sent; nothing of this attempt remains, please try again";
+const NOT_SENT: &str = "the SMS could not be sent and the request had no effect; please retry";
 const PAYLOAD: &str = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf";
 
 async fn a_hanging_sms_provider_does_not_delay_other_requests(app: TestApp) {

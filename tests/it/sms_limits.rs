@@ -25,7 +25,7 @@ impl Start for Limited {
     }
 }
 
-const REFUSED: &str = "too many messages were sent of late; wait before you ask for another";
+const REFUSED: &str = "too many messages were sent recently; wait before requesting another";
 
 async fn ask(client: &TestClient, person: &str) -> Answer {
     let body = json!({"person_id": person, "key_type": "ecdsa-p256", "key": Phone::new(1).key()});

@@ -1,4 +1,4 @@
-//! Challenges over HTTP. One file for each resource.
+//! The routes of challenges, one file per resource.
 
 pub(in crate::api) mod signatures;
 
@@ -6,7 +6,7 @@ use axum::Router;
 
 use crate::api::App;
 
-/// The routes of all kinds.
+/// The routes of all kinds of challenges.
 pub(in crate::api) fn routes() -> Router<App> {
     signatures::routes()
 }

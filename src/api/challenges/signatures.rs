@@ -1,4 +1,4 @@
-//! /v1/mfa/challenges/signatures: the challenges of devices to be bound.
+//! `/v1/mfa/challenges/signatures`: the challenges of pending devices.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,10 +18,10 @@ use crate::domain::challenges::ChallengeKind;
 use crate::domain::invalid::Faults;
 use crate::service::BindingAnswer;
 
-/// What its challenges are.
+/// The kind of the challenges of these routes.
 const KIND: ChallengeKind = ChallengeKind::Binding;
 
-/// Its routes.
+/// The routes.
 pub(super) fn routes() -> Router<App> {
     Router::new().route("/v1/mfa/challenges/signatures/{id}", put(verify).get(show))
 }

@@ -1,7 +1,7 @@
-//! The text of a cursor: a position in a list, opaque to callers (`openapi.yaml`, `page[after]`).
+//! Cursors: a position in a list as text, opaque to clients (`openapi.yaml`, `page[after]`).
 //!
-//! It holds an id, and nothing of the list that it came from: in another list, or another partner's, it is merely a place to
-//! begin at. Every text of the right form is a position.
+//! A cursor contains only an id, nothing about its list: in another list, also another partner's, it is only a start
+//! position. Every well-formed cursor is a position.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::store::Position;
 
-/// The cursor of a position: 22 characters that mean nothing in a query.
+/// The cursor of a position: 22 characters that need no encoding in a query.
 pub(in crate::api) fn write(position: Position) -> String {
     URL_SAFE_NO_PAD.encode(position.0)
 }
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ends_of_all_lists_have_cursors() {
+    fn the_ends_of_a_list_have_cursors() {
         for end in [Position::NEWEST, Position::OLDEST] {
             assert_eq!(read(&write(end)), Ok(end));
         }
@@ -45,7 +45,7 @@ mod tests {
         }
 
         #[test]
-        fn every_text_of_the_form_is_a_position_and_no_other(text in "[A-Za-z0-9_-]{21}[AQgw]", other in ".{0,40}") {
+        fn exactly_the_well_formed_cursors_are_accepted(text in "[A-Za-z0-9_-]{21}[AQgw]", other in ".{0,40}") {
             prop_assert_eq!(read(&text).map(write), Ok(text));
             if let Ok(position) = read(&other) {
                 prop_assert_eq!(write(position), other);

@@ -18,15 +18,15 @@ use crate::api::views::{DeviceKeysView, IdView, KeyView};
 use crate::domain::invalid::Faults;
 use crate::service::AddKey;
 
-/// Adds a key that an existing key vouches for.
+/// Adds a key, signed with an existing key of the device.
 pub(in crate::api) async fn add(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
     Once { repeatable, body }: Once,
 ) -> Response {
-    let wish = body.read(add_key);
-    let added = async |run| app.service.add_key(&caller, path.device()?, wish, run).await;
+    let input = body.read(add_key);
+    let added = async |run| app.service.add_key(&caller, path.device()?, input, run).await;
     let added = app.service.once(&caller, repeatable, added).await;
     answer(added, &path, |key| (StatusCode::CREATED, Json(IdView { id: key.id.to_string() })))
 }
@@ -61,13 +61,8 @@ fn add_key(mut fields: Fields) -> Result<AddKey, Faults> {
         purpose.zip(signature)
     });
     let device_data = fields.optional_opaque("device_data", device_data);
-    let wish = key.zip(key_type.and(device_signature)).map(|((key, key_text), (vouching_purpose, signature))| AddKey {
-        key,
-        key_text,
-        purpose: purpose.unwrap_or_default(),
-        vouching_purpose,
-        signature,
-        device_data,
+    let input = key.zip(key_type.and(device_signature)).map(|((key, key_text), (vouching_purpose, signature))| {
+        AddKey { key, key_text, purpose: purpose.unwrap_or_default(), vouching_purpose, signature, device_data }
     });
-    fields.finish(wish)
+    fields.finish(input)
 }

@@ -1,8 +1,8 @@
-//! The query and the headers of lists (docs/api-design.md#list-devices).
+//! Query parameters and headers of device lists (docs/api-design.md#list-devices).
 //!
-//! Brackets may come raw or percent-encoded. Unknown parameters are ignored; a known one may come once. `next` and `prev`
-//! carry a cursor, so that following them costs the same on each page, and no device is skipped or seen twice when others
-//! come and go meanwhile.
+//! Brackets may be raw or percent-encoded. Unknown parameters are ignored; a known one may occur once. The links `next`
+//! and `prev` use cursors (keyset pagination): each page costs the same, and concurrent inserts and deletions neither
+//! skip nor repeat a device.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -13,10 +13,10 @@ use crate::store::{COUNTED_EXACTLY, DevicePage, DeviceQuery, PageStart, Position
 
 const DEFAULT_SIZE: i64 = 10;
 const MAX_SIZE: i64 = 1000;
-/// Enough pages for anybody, and its product with the size is far from overflow.
+/// Its product with the size cannot overflow.
 const MAX_NUMBER: i64 = 2_147_483_647;
 
-/// So many devices a page number may skip: the database reads all of them. Cursors lead further.
+/// How many devices a page number may skip, since the database reads all of them. Cursors have no such limit.
 const MAX_SKIPPED: i64 = 100_000;
 
 const PERSON_ID: &str = "filter[person_id]";
@@ -26,7 +26,7 @@ const AFTER: &str = "page[after]";
 const BEFORE: &str = "page[before]";
 const SIZE: &str = "page[size]";
 
-/// Which page of a list.
+/// A page of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
     Number(i64),
@@ -34,7 +34,7 @@ enum Place {
     Before(Position),
 }
 
-/// What a caller asked to list.
+/// The parsed query of a list request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::api) struct DeviceListing {
     person_id: Option<PersonId>,
@@ -86,7 +86,7 @@ impl DeviceListing {
 
     pub(in crate::api) fn query(&self) -> DeviceQuery {
         let (start, limit) = match self.place {
-            // One device tells that the list reaches so far; a page behind the end of a list is empty.
+            // One device shows that the list is that long; a page after the end of a list is empty.
             Place::Number(_) if self.skipped() > MAX_SKIPPED => (PageStart::Skipping(MAX_SKIPPED), 1),
             Place::Number(_) => (PageStart::Skipping(self.skipped()), self.size),
             Place::After(position) => (PageStart::After(position), self.size),
@@ -95,7 +95,7 @@ impl DeviceListing {
         DeviceQuery { person_id: self.person_id.clone(), tombstones: self.tombstones, start, limit }
     }
 
-    /// Refuses a page number that leads too deep into a list that is so long.
+    /// Refuses a page number that skips too many devices. A page after the end of the list is not refused.
     pub(in crate::api) fn within_reach(&self, page: &DevicePage) -> Result<(), Faults> {
         if self.skipped() <= MAX_SKIPPED || page.devices.is_empty() {
             return Ok(());
@@ -110,8 +110,8 @@ impl DeviceListing {
         if let Place::Number(number) = self.place { (number - 1) * self.size } else { 0 }
     }
 
-    /// The same list, another page: a reference without a path keeps the one that the caller asked, with whatever prefix a
-    /// proxy has put before ours (RFC 3986 section 5.2.2).
+    /// The relative reference of another page: without a path it keeps the path of the request, including a prefix that
+    /// a proxy removed (RFC 3986 section 5.2.2).
     fn target(&self, place: Place) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         if let Some(person) = &self.person_id {
@@ -129,7 +129,7 @@ impl DeviceListing {
         format!("?{}", query.finish())
     }
 
-    /// The pages that there are besides this one. The last has a number where that is certain and cheap to reach.
+    /// The links to other pages. The last page has a number if the total is exact and small.
     fn links(&self, page: &DevicePage) -> Vec<(&'static str, Place)> {
         let first = Place::Number(1);
         let last = if page.total <= COUNTED_EXACTLY {
@@ -137,7 +137,7 @@ impl DeviceListing {
         } else {
             Place::Before(Position::OLDEST)
         };
-        // An empty page has no device to go on from; what there is lies all on its other side.
+        // An empty page has no device for a cursor: `prev` is then the last page, `next` the first.
         let newest = page.devices.first().map(Position::of);
         let oldest = page.devices.last().map(Position::of);
         let mut links = vec![("first", first)];
@@ -211,7 +211,7 @@ mod tests {
     fn device(number: u8) -> Device {
         Device {
             id: Uuid::from_u128(number.into()).into(),
-            person_id: PersonId::parse("ada").expect("a good id"),
+            person_id: PersonId::parse("ada").expect("a valid id"),
             name: None,
             created_at: DateTime::from_timestamp(number.into(), 0).expect("an instant"),
             deleted_at: None,
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_are_faults_all_at_once() {
+    fn all_invalid_values_are_reported_together() {
         let query = "page[number]=0&page[size]=1001&filter[include_deleted]=yes&filter[person_id]=\
                      &page[before]=1&page[after]=";
         let faults = DeviceListing::parse(query).unwrap_err();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_one_place() {
+    fn page_number_after_and_before_are_mutually_exclusive() {
         let cursor = cursor(1);
         for (query, field) in [
             (format!("page[number]=1&page[after]={cursor}"), NUMBER),
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_links_lead_on_from_the_devices_of_the_page() {
+    fn the_links_use_the_first_and_last_device_of_the_page() {
         let listing = DeviceListing::parse("person_id=a%26b&page[number]=2&page[size]=2").unwrap();
         let headers = page_headers(&listing, &page(5, &[3, 2], [true, true]));
         let [newer, older] = [cursor(3), cursor(2)];
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_page_leads_back_to_where_there_is_something() {
+    fn an_empty_page_links_to_the_nearest_page_with_devices() {
         let links = |query: &str, sides| DeviceListing::parse(query).unwrap().links(&page(25, &[], sides));
         let (first, last) = (("first", Place::Number(1)), ("last", Place::Number(3)));
         assert_eq!(links("page[number]=9", [true, false]), [first, ("prev", last.1), last]);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_page_of_a_long_list_is_found_from_its_end() {
+    fn the_last_page_of_a_long_list_has_a_cursor() {
         let listing = DeviceListing::parse("").unwrap();
         let last = |total| listing.links(&page(total, &[1], [false, true])).pop().unwrap();
         assert_eq!(last(COUNTED_EXACTLY), ("last", Place::Number(100)));
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_number_is_too_deep_only_in_a_list_that_is_so_long() {
+    fn a_page_number_is_refused_only_if_the_list_is_that_long() {
         let listing = |number| DeviceListing::parse(&format!("page[size]=1000&page[number]={number}")).unwrap();
         assert_eq!((listing(101).query().start, listing(101).query().limit), (PageStart::Skipping(100_000), 1000));
         assert_eq!((listing(102).query().start, listing(102).query().limit), (PageStart::Skipping(100_000), 1));
@@ -323,13 +323,13 @@ mod tests {
         assert!(listing(101).within_reach(&some).is_ok());
         assert!(listing(102).within_reach(&none).is_ok());
         let faults = listing(102).within_reach(&some).unwrap_err();
-        let told = "must be at most 101 with this page[size]; follow the link `next` to get further";
-        assert_eq!(faults, [Invalid::value(NUMBER, told)]);
+        let message = "must be at most 101 with this page[size]; follow the link `next` to get further";
+        assert_eq!(faults, [Invalid::value(NUMBER, message)]);
     }
 
     proptest! {
         #[test]
-        fn no_query_is_too_strange(query in ".{0,200}", number in any::<i64>(), size in any::<i64>()) {
+        fn no_query_panics(query in ".{0,200}", number in any::<i64>(), size in any::<i64>()) {
             let _ = DeviceListing::parse(&query);
             if let Ok(listing) = DeviceListing::parse(&format!("page[number]={number}&page[size]={size}")) {
                 let query = listing.query();

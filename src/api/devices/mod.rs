@@ -1,4 +1,4 @@
-//! /v1/mfa/devices (docs/api-design.md#devices).
+//! `/v1/mfa/devices` (docs/api-design.md#devices).
 
 mod cursor;
 pub(in crate::api) mod keys;
@@ -29,15 +29,15 @@ use crate::domain::person::{PERSON_ID_MAX, PersonId};
 use crate::domain::sms::language::Language;
 use crate::service::BindDevice;
 
-/// Asks for a device and sends its code.
+/// Creates a pending device and sends its code.
 pub(in crate::api) async fn bind(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     path: PathIds,
     Once { repeatable, body }: Once,
 ) -> Response {
-    let wish = body.read(bind_device);
-    let asked = async |run| app.service.bind_device(&caller, wish?, run).await;
+    let input = body.read(bind_device);
+    let asked = async |run| app.service.bind_device(&caller, input?, run).await;
     let asked = app.service.once(&caller, repeatable, asked).await;
     answer(asked, &path, |challenge| (StatusCode::ACCEPTED, Json(BindingView::from(challenge))))
 }
@@ -56,7 +56,7 @@ pub(in crate::api) async fn list(
     Ok((headers, Json(devices)))
 }
 
-/// Shows a device, also a deleted one.
+/// Shows a device, bound or deleted.
 pub(in crate::api) async fn show(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
@@ -87,7 +87,7 @@ fn bind_device(mut fields: Fields) -> Result<BindDevice, Faults> {
         fields.optional_object("sms_challenge", |inner| inner.optional("sms_challenge.app_signature", app_signature));
     let language = fields.optional("language", language);
     let device_data = fields.optional_opaque("device_data", device_data);
-    let wish = person_id.zip(key_type.and(key)).map(|(person_id, key)| BindDevice {
+    let input = person_id.zip(key_type.and(key)).map(|(person_id, key)| BindDevice {
         person_id,
         key,
         key_purpose: key_purpose.unwrap_or_default(),
@@ -96,7 +96,7 @@ fn bind_device(mut fields: Fields) -> Result<BindDevice, Faults> {
         language,
         device_data,
     });
-    fields.finish(wish)
+    fields.finish(input)
 }
 
 fn person_id(text: &str) -> Parsed<PersonId> {
@@ -113,7 +113,8 @@ fn app_signature(text: &str) -> Parsed<AppSignature> {
     AppSignature::parse(text).map_err(|error| error.to_string())
 }
 
-/// The fields that bodies of several resources share.
+// The fields that the bodies of several resources share.
+
 pub(in crate::api) fn key_type(text: &str) -> Parsed<()> {
     one_of(|text| (text == KEY_TYPE).then_some(()), KEY_TYPE)(text)
 }

@@ -85,7 +85,7 @@ async fn every_challenge_has_a_code_of_its_own(app: TestApp) {
 async fn a_challenge_whose_message_nobody_took_is_gone(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
-    let detail = "the SMS could not be sent; nothing of this attempt remains, please try again";
+    let detail = "the SMS could not be sent and the request had no effect; please retry";
     for network in [Network::Rejects, Network::IsDown] {
         app.network(network);
         acme.post(DEVICES, wish("ada", &Phone::new(1))).await.assert_error(502, "bad_gateway", detail);

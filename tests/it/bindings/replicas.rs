@@ -85,7 +85,7 @@ async fn a_replica_without_the_secret_fails_and_costs_no_attempt(BeforeRotation(
     let signature = phone.sign(&app.outbox().last().code());
     for _ in 0..3 {
         let answer = careless.answer(&asked.id, &signature).await;
-        answer.assert_error(500, "generic_error", "something went wrong on our side");
+        answer.assert_error(500, "generic_error", "internal server error");
     }
     old.answer(&asked.id, &signature).await.assert_status(204);
 }

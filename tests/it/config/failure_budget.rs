@@ -5,8 +5,8 @@ use super::{load, problems};
 
 #[test]
 fn a_pause_shorter_than_the_window_is_refused() {
-    let expected = "COOL_DOWN_SECONDS must be at least FAILURE_WINDOW_SECONDS: else more failures than \
-                    LIMIT_FAILURES_PER_PERSON fit into that time";
+    let expected = "COOL_DOWN_SECONDS must be at least FAILURE_WINDOW_SECONDS: otherwise a window of that length can \
+                    contain more failures than LIMIT_FAILURES_PER_PERSON";
     assert_eq!(problems(&[("COOL_DOWN_SECONDS", "1799")], ""), [expected]);
     assert_eq!(problems(&[("FAILURE_WINDOW_SECONDS", "1801")], ""), [expected]);
     assert!(load(&[("FAILURE_WINDOW_SECONDS", "1"), ("COOL_DOWN_SECONDS", "1")]).is_ok());

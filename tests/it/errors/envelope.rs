@@ -45,7 +45,7 @@ async fn an_unknown_method_is_405_with_the_allowed_methods() {
     ] {
         for method in ["PATCH", "OPTIONS", "TRACE", "BREW"] {
             let answer = app.stranger().send(method, path, None).await;
-            let detail = "no such method on this route; the Allow header lists those there are";
+            let detail = "method not allowed; the Allow header lists the allowed methods";
             answer.assert_error(405, "method_not_allowed", detail);
             let mut methods: Vec<&str> = answer.headers["allow"].to_str().unwrap().split(',').map(str::trim).collect();
             methods.sort_unstable();

@@ -16,7 +16,7 @@ use crate::harness::{
 on_both_databases![a_panic_is_500_and_other_requests_succeed, a_missing_table_is_500_without_details];
 
 const DEVICES: &str = "/v1/mfa/devices";
-const INTERNAL_ERROR: &str = "something went wrong on our side";
+const INTERNAL_ERROR: &str = "internal server error";
 const UNAVAILABLE: &str = "the service is not available right now, please try again";
 
 async fn a_panic_is_500_and_other_requests_succeed(app: TestApp) {

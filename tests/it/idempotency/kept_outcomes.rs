@@ -30,7 +30,7 @@ async fn an_outcome_that_cannot_be_read_is_our_fault_and_has_no_second_effect(ap
         let change = format!("update idempotent_request set outcome = '{outcome}'");
         sql::execute(app.database.url(), &change).await;
         let again = send(&acme, "key", "POST", DEVICES, &body).await;
-        again.assert_error(500, "generic_error", "something went wrong on our side");
+        again.assert_error(500, "generic_error", "internal server error");
         assert_eq!(again.headers.get("idempotency-replayed"), None);
     }
     assert_eq!(app.outbox().messages().len(), 1);

@@ -141,7 +141,7 @@ async fn a_run_whose_claim_was_taken_over_opens_no_challenge(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     let (overtaken, asked) = take_over(&app, DEVICES, wish("ada", &phone), 202).await;
-    overtaken.assert_error(409, "conflict", "other requests came in between; ask again");
+    overtaken.assert_error(409, "conflict", "concurrent requests changed the same data; retry");
     assert!(overtaken.headers.contains_key("retry-after"));
     assert_eq!(app.outbox().messages().len(), 1);
     // The code that was sent is still good.

@@ -99,7 +99,7 @@ async fn another_body_under_the_same_key_is_refused(app: TestApp) {
     acme.verified_person("ada").await;
     send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await.assert_status(202);
     let other = send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(2))).await;
-    let detail = "this Idempotency-Key was used for another request; make a new key for each request";
+    let detail = "this Idempotency-Key was used for another request; use a new key for each request";
     other.assert_error(422, "idempotency_key_reused", detail);
     assert_eq!(app.outbox().messages().len(), 1);
 }
@@ -114,7 +114,7 @@ async fn a_repetition_waits_for_the_first_and_then_gets_its_answer(app: TestApp)
     };
     held.reached().await;
     let early = send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await;
-    early.assert_error(409, "conflict", "the first request with this Idempotency-Key still runs; ask again later");
+    early.assert_error(409, "conflict", "the first request with this Idempotency-Key is still running; retry later");
     assert_eq!(early.headers["retry-after"], "60");
     held.release();
     let first = first.await.unwrap();

@@ -160,7 +160,7 @@ async fn an_sms_that_nobody_takes_leaves_no_code_behind(app: TestApp) {
     let earlier = number_with_code(&app, &acme).await;
     for network in [Network::IsDown, Network::Rejects] {
         app.network(network);
-        let detail = "the SMS could not be sent; nothing of this attempt remains, please try again";
+        let detail = "the SMS could not be sent and the request had no effect; please retry";
         acme.post(&authorize("ada"), json!({"number": NUMBER})).await.assert_error(502, "bad_gateway", detail);
     }
     // A code that may have been asked for because the one before was compromised does not come back to life.

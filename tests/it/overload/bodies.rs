@@ -132,6 +132,6 @@ async fn a_broken_off_body_releases_its_memory(app: TestApp) {
     };
     while fits(&client, 97).await {}
     break_off.send(std::io::ErrorKind::UnexpectedEof.into()).await.unwrap();
-    request.await.unwrap().assert_error(400, "invalid_json", "the body broke off");
+    request.await.unwrap().assert_error(400, "invalid_json", "the body is incomplete");
     assert!(fits(&client, 4096).await);
 }

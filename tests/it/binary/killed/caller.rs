@@ -101,6 +101,6 @@ impl Caller {
 
 /// Whether another request holds the key. Nobody else uses it, so that one lost its process.
 fn is_still_running(answer: &Answer) -> bool {
-    let still_runs = "the first request with this Idempotency-Key still runs; ask again later";
+    let still_runs = "the first request with this Idempotency-Key is still running; retry later";
     answer.status == 409 && answer.json()["errors"][0]["detail"] == still_runs
 }
