@@ -1,4 +1,4 @@
-//! Puts the parts together as the configuration says. The one place that knows every adapter.
+//! Assembles the application from its configuration. The only module that knows every adapter.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,11 +23,11 @@ use crate::sms::providers::{NoProvider, Providers, ProvidersSettings};
 use crate::store::Store;
 use secrecy::{ExposeSecret, SecretString};
 
-/// Why the parts do not fit together.
+/// Why the application could not be assembled.
 #[derive(Debug, thiserror::Error)]
 pub enum AssemblyError {
-    /// No outbound connections are possible.
-    #[error("the HTTP client cannot be made")]
+    /// The outbound HTTP client could not be created.
+    #[error("the HTTP client could not be created")]
     HttpClient(#[from] reqwest::Error),
     /// See the source.
     #[error(transparent)]
@@ -40,27 +40,27 @@ pub enum AssemblyError {
     Seon(#[from] InvalidApiKey),
 }
 
-/// What comes from outside of the configuration: the real thing in production, something that can be steered in tests.
+/// The dependencies that do not come from the configuration: the real ones in production, doubles in tests.
 pub struct Surroundings {
-    /// Where things are kept.
+    /// The database.
     pub store: Arc<dyn Store>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
+    /// The source of randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// Who brings codes to people; `None` for the providers that the configuration names.
+    /// The SMS sender; `None` for the configured providers.
     pub sms: Option<Arc<dyn SmsSender>>,
 }
 
 impl Surroundings {
-    /// The machine's own clock and randomness, and the configured providers.
+    /// The system clock, the system's randomness and the configured providers.
     #[must_use]
     pub fn real(store: Arc<dyn Store>) -> Self {
         Self { store, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sms: None }
     }
 }
 
-/// Puts everything together.
+/// Assembles the application.
 ///
 /// # Errors
 /// When an adapter refuses its settings.
@@ -105,7 +105,7 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
     Ok(parts.into())
 }
 
-/// Retries are known under the secret before, too, as long as tokens are.
+/// Retries are recognised under the previous secret as well, like tokens.
 fn request_digests(settings: &TokenSettings) -> RequestDigests {
     let secrets = [Some(&settings.current), settings.previous.as_ref()].into_iter().flatten();
     RequestDigests::new(secrets.map(|secret| secret.expose_secret().as_bytes()))

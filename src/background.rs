@@ -1,9 +1,9 @@
-//! Work that no request asks for: counts that settle, rows that are swept away.
+//! Background tasks, such as sealing the audit trail and housekeeping.
 //!
-//! The lists of it are [`duties`] and [`token_duties`]; a new piece of work is a new line there, and a method of the
-//! service or of the tokens that tests call directly. Each runs again and again with some jitter, so that replicas that start together do not work together. A step
-//! that fails or panics is tried again at its next turn; the log tells when a run of failures begins and when it ends. When
-//! the process stops, a step that runs comes to its end, and those that asked for it run once more.
+//! The lists are [`duties`] and [`token_duties`]; a new task is an entry there, and a method of the service or of the
+//! tokens that tests call directly. Each task runs periodically with jitter, so that replicas that start together do
+//! not run it at the same time. A run that fails or panics is retried at the next interval; the log has the first
+//! failure and the recovery. At shutdown, running tasks complete, and some run once more.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::auth::BearerTokens;
 use crate::entropy::Entropy;
 use crate::service::{COUNTING_INTERVAL, SETTLING_INTERVAL, Service, Turn};
 
-/// Everything that the service does by itself.
+/// The background tasks of the service.
 #[must_use]
 pub fn duties() -> Vec<Duty<Service>> {
     vec![
@@ -45,7 +45,7 @@ pub fn duties() -> Vec<Duty<Service>> {
     ]
 }
 
-/// What is done for the check of tokens.
+/// The background tasks of token verification.
 #[must_use]
 pub fn token_duties() -> Vec<Duty<BearerTokens>> {
     vec![
@@ -57,21 +57,21 @@ pub fn token_duties() -> Vec<Duty<BearerTokens>> {
     ]
 }
 
-/// How often is looked whether the identity provider's keys are stale; the provider is asked only when they are.
+/// How often the identity provider's keys are checked for staleness; they are fetched only if stale.
 const KEYS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long an audit event waits to be sealed.
+/// How often audit events are sealed.
 const SEALING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often what nobody needs any more is looked for.
+/// How often housekeeping runs.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Outcomes in the metrics.
+/// The label values of outcomes in the metrics.
 const DONE: &str = "done";
 const HELD_ELSEWHERE: &str = "held_elsewhere";
 const FAILED: &str = "failed";
 
-/// How a step ends.
+/// The result of one run.
 pub type Outcome = Result<Turn, Box<dyn Error + Send + Sync>>;
 
 type Step<S> = Box<dyn Fn(Arc<S>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
@@ -100,28 +100,28 @@ impl<S> Duty<S> {
         }
     }
 
-    /// Does it once.
+    /// Runs the task once.
     ///
     /// # Errors
-    /// What the step reports.
+    /// The error of the task.
     pub async fn turn(&self, subject: Arc<S>) -> Outcome {
         (self.step)(subject).await
     }
 
-    /// Runs at once when the process starts: what it learns is needed from the first request on.
+    /// Runs the task at the start of the process too, for results that the first request needs.
     #[must_use]
     pub fn also_at_start(self) -> Self {
         Self { also_at_start: true, ..self }
     }
 
-    /// Runs once more when the process stops: what it does must not wait for the next start.
+    /// Runs the task once more at shutdown, for work that must not wait for the next start.
     #[must_use]
     pub fn also_at_stop(self) -> Self {
         Self { also_at_stop: true, ..self }
     }
 }
 
-/// Duties that are being done.
+/// The running background tasks.
 pub struct Background {
     running: TaskTracker,
     stop: CancellationToken,
@@ -129,17 +129,17 @@ pub struct Background {
 }
 
 impl Background {
-    /// Does nothing yet.
+    /// Starts no task yet.
     #[must_use]
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
         Self { running: TaskTracker::new(), stop: CancellationToken::new(), entropy }
     }
 
-    /// Begins with these.
+    /// Starts these tasks.
     #[must_use]
     pub fn start<S: Send + Sync + 'static>(self, subject: &Arc<S>, duties: Vec<Duty<S>>) -> Self {
         for duty in duties {
-            // From the start, so that a rate over the first failure is seen.
+            // Initialised to zero, so that `rate` includes the first failure.
             for outcome in [DONE, HELD_ELSEWHERE, FAILED] {
                 metrics::counter!("background_runs_total", "task" => duty.name, "outcome" => outcome).absolute(0);
             }
@@ -149,7 +149,7 @@ impl Background {
         self
     }
 
-    /// Ends after the last steps. Whoever has a deadline puts it around this.
+    /// Stops all tasks and waits for their last runs. The caller sets the timeout.
     pub async fn finish(self) {
         self.stop.cancel();
         self.running.close();
@@ -157,7 +157,7 @@ impl Background {
     }
 }
 
-/// One duty under way.
+/// A running task.
 struct Run<S> {
     duty: Duty<S>,
     subject: Arc<S>,
@@ -178,16 +178,16 @@ impl<S: Send + Sync + 'static> Run<S> {
         }
     }
 
-    /// Between three quarters and five quarters of the interval.
+    /// The interval with jitter: 75 % to 125 %.
     fn pause(&self) -> Duration {
         let [random] = self.entropy.bytes();
         self.duty.every.mul_f64(0.75 + f64::from(random) / 510.0)
     }
 
     async fn step(&mut self) {
-        // A task of its own, so that a panic ends the step and not the duty.
+        // A separate tokio task, so that a panic ends only this run.
         let result = tokio::spawn((self.duty.step)(self.subject.clone())).await;
-        let turn = result.map_err(Stumble::Panic).and_then(|turn| turn.map_err(Stumble::Failure));
+        let turn = result.map_err(RunError::Panic).and_then(|turn| turn.map_err(RunError::Failure));
         let task = self.duty.name;
         let outcome = match &turn {
             Ok(Turn::Done) => DONE,
@@ -203,7 +203,7 @@ impl<S: Send + Sync + 'static> Run<S> {
             Ok(Turn::Done) if self.failing => tracing::info!(task, "background task recovered"),
             _ => {}
         }
-        // A turn that another replica has says nothing about this one.
+        // A run that was skipped because another replica holds the lease is neither a success nor a failure.
         self.failing = match turn {
             Ok(Turn::Done) => false,
             Ok(Turn::HeldElsewhere) => self.failing,
@@ -212,13 +212,13 @@ impl<S: Send + Sync + 'static> Run<S> {
     }
 }
 
-/// Why a step did not do its work.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
-enum Stumble {
+enum RunError {
     #[error(transparent)]
     Failure(Box<dyn Error + Send + Sync>),
-    /// The panic itself was told where it happened.
-    #[error("the step panicked")]
+    /// The panic hook has logged the panic itself.
+    #[error("the task panicked")]
     Panic(#[source] JoinError),
 }
 
@@ -230,13 +230,13 @@ mod tests {
 
     use super::*;
 
-    /// A subject that knows how often it was worked on.
-    struct Desk {
+    /// A subject that counts the runs.
+    struct Counter {
         steps: AtomicU32,
         done: Semaphore,
     }
 
-    impl Desk {
+    impl Counter {
         fn new() -> Arc<Self> {
             Arc::new(Self { steps: AtomicU32::new(0), done: Semaphore::new(0) })
         }
@@ -259,62 +259,62 @@ mod tests {
         }
     }
 
-    fn start(desk: &Arc<Desk>, duty: Duty<Desk>) -> Background {
-        Background::new(Arc::new(Always(0))).start(desk, vec![duty])
+    fn start(counter: &Arc<Counter>, duty: Duty<Counter>) -> Background {
+        Background::new(Arc::new(Always(0))).start(counter, vec![duty])
     }
 
     #[tokio::test]
-    async fn work_goes_on_after_failures_and_panics() {
-        let desk = Desk::new();
-        let stumbling = |desk: Arc<Desk>| async move {
-            match desk.step() {
+    async fn a_task_is_retried_after_failures_and_panics() {
+        let counter = Counter::new();
+        let failing = |counter: Arc<Counter>| async move {
+            match counter.step() {
                 0 => Err("a failure".into()),
                 1 => panic!("a bug"),
                 _ => Ok(Turn::Done),
             }
         };
-        let background = start(&desk, Duty::new("stumbling", Duration::from_millis(1), stumbling));
-        desk.steps(4).await;
+        let background = start(&counter, Duty::new("failing", Duration::from_millis(1), failing));
+        counter.steps(4).await;
         background.finish().await;
     }
 
     #[tokio::test]
-    async fn what_must_not_wait_is_done_at_the_start_and_at_the_stop() {
+    async fn a_task_runs_at_the_start_and_at_shutdown_if_asked_to() {
         let cases = [(duty().also_at_start(), 1), (duty().also_at_stop(), 1), (duty(), 0)];
         for (duty, steps) in cases.into_iter().chain([(duty().also_at_start().also_at_stop(), 2)]) {
-            let desk = Desk::new();
-            start(&desk, duty).finish().await;
-            assert_eq!(desk.steps.load(Ordering::SeqCst), steps);
+            let counter = Counter::new();
+            start(&counter, duty).finish().await;
+            assert_eq!(counter.steps.load(Ordering::SeqCst), steps);
         }
     }
 
     #[tokio::test]
-    async fn the_stop_waits_for_a_step_that_runs() {
-        let desk = Desk::new();
-        let slow = |desk: Arc<Desk>| async move {
-            desk.step();
+    async fn shutdown_waits_for_a_running_task() {
+        let counter = Counter::new();
+        let slow = |counter: Arc<Counter>| async move {
+            counter.step();
             tokio::task::yield_now().await;
-            desk.step();
+            counter.step();
             Ok(Turn::Done)
         };
-        let background = start(&desk, Duty::new("slow", Duration::from_millis(1), slow));
-        desk.steps(1).await;
+        let background = start(&counter, Duty::new("slow", Duration::from_millis(1), slow));
+        counter.steps(1).await;
         background.finish().await;
-        assert_eq!(desk.steps.load(Ordering::SeqCst) % 2, 0);
+        assert_eq!(counter.steps.load(Ordering::SeqCst) % 2, 0);
     }
 
     #[test]
-    fn replicas_do_not_keep_step() {
+    fn the_interval_has_jitter_of_a_quarter() {
         for (random, millis) in [(0, 750), (255, 1250)] {
-            let run = Run { duty: duty(), subject: Desk::new(), entropy: Arc::new(Always(random)), failing: false };
+            let run = Run { duty: duty(), subject: Counter::new(), entropy: Arc::new(Always(random)), failing: false };
             assert_eq!(run.pause(), Duration::from_millis(millis));
         }
     }
 
-    /// Not due while a test runs.
-    fn duty() -> Duty<Desk> {
-        let step = |desk: Arc<Desk>| async move {
-            desk.step();
+    /// A task that is not due while a test runs.
+    fn duty() -> Duty<Counter> {
+        let step = |counter: Arc<Counter>| async move {
+            counter.step();
             Ok(Turn::Done)
         };
         Duty::new("rare", Duration::from_secs(1), step)

@@ -1,20 +1,20 @@
-//! The time, passed in rather than taken: expiry can then be tested by moving a clock instead of by waiting.
+//! The clock, injected so that tests of expiry can set the time instead of waiting.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-/// Tells the time.
+/// A clock.
 pub trait Clock: Send + Sync {
-    /// The current instant, in whole microseconds: Postgres keeps no more, and what is stored must compare equal to what
-    /// was meant.
+    /// The current time in whole microseconds, the precision of Postgres, so that a stored instant compares equal to
+    /// the original.
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the system clock")]
     fn now(&self) -> DateTime<Utc> {
         let now = Utc::now();
         now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now)

@@ -1,16 +1,16 @@
-//! Randomness, passed in rather than taken, so that a test can repeat itself.
+//! Randomness, injected so that tests are reproducible.
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-/// Gives random bytes that nobody can predict.
+/// A cryptographically secure source of random bytes.
 pub trait Entropy: Send + Sync {
     /// Fills the whole slice.
     fn fill(&self, bytes: &mut [u8]);
 }
 
 impl dyn Entropy + '_ {
-    /// As many random bytes as the type asks for.
+    /// An array of random bytes.
     #[must_use]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
@@ -19,12 +19,12 @@ impl dyn Entropy + '_ {
     }
 }
 
-/// The operating system's generator.
+/// The random number generator of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        SysRng.try_fill_bytes(bytes).expect("a system without randomness cannot mint ids or secrets");
+        SysRng.try_fill_bytes(bytes).expect("the operating system provides randomness");
     }
 }

@@ -1,8 +1,8 @@
-//! Binds phones to persons and proves later which device signed.
+//! Binds phones to persons and later verifies which device signed.
 //!
-//! Reading order: [`domain`] and [`crypto`] are the pure core; [`service`] holds the use cases on top of the ports
-//! [`store`], [`sms`] and [`fraud`]; [`api`] is the HTTP edge and asks [`auth`] who calls; [`app`] puts everything together
-//! as [`config`] says. Imports point one way; `tests/it/architecture.rs` checks that. `ARCHITECTURE.md` has the map.
+//! Reading order: [`domain`] and [`crypto`] are pure; [`service`] has the use cases on top of the ports [`store`],
+//! [`sms`] and [`fraud`]; [`api`] is the HTTP layer, which authenticates with [`auth`]; [`app`] assembles everything
+//! from [`config`]. Imports point one way, which `tests/it/architecture.rs` checks. `ARCHITECTURE.md` has the map.
 
 pub mod domain;
 

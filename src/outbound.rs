@@ -1,22 +1,22 @@
-//! Calls to other companies' servers: the one HTTP client, and what every adapter needs around it.
+//! The HTTP client for calls to other servers, shared by all adapters.
 //!
-//! Nothing is followed or taken for granted: no redirects (a credential or a code would go where no setting points), no
-//! proxy from an environment variable (the same), no answer larger than its reader allows. Deadlines are the callers'.
+//! It follows no redirects and uses no proxy from the environment: either could send a credential or a code to a server
+//! that no setting names. Answers have a size limit. The callers set the timeouts.
 
 use std::fmt;
 use std::time::Duration;
 
 use reqwest::{Client, Response, Url, redirect};
 
-/// A server that does not even complete a connection in this time is down. Shorter than any caller's deadline, so that
-/// «nothing was sent» can be told from «sent, no answer».
+/// The connect timeout. It is shorter than the timeout of any caller, so that "nothing was sent" can be distinguished
+/// from "sent, no answer".
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Idle connections are dropped before common servers drop them (60 s and more): a request that is written into a
-/// connection just being closed cannot be told from a lost answer.
+/// Idle connections are closed before common servers close them (60 s and more): a request on a connection that is
+/// being closed cannot be distinguished from a lost answer.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Makes the client that all adapters share.
+/// Creates the client that all adapters share.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub fn client() -> Result<Client, reqwest::Error> {
 
 /// The address of a server: `http` or `https`, with a host and without credentials.
 ///
-/// `Debug` and `Display` show scheme and host only; a gateway's path or query may hold a token.
+/// `Debug` and `Display` show scheme and host only; a gateway's path or query may contain a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpUrl(Url);
 
@@ -44,11 +44,11 @@ pub struct HttpUrl(Url);
 pub struct InvalidHttpUrl;
 
 impl HttpUrl {
-    /// Reads an address.
+    /// Parses a URL.
     ///
     /// # Errors
     ///
-    /// When no request could be sent there.
+    /// When it is not an `http` or `https` URL with a host and without credentials.
     pub fn parse(text: &str) -> Result<Self, InvalidHttpUrl> {
         let url = Url::parse(text).map_err(|_| InvalidHttpUrl)?;
         let usable = matches!(url.scheme(), "http" | "https")
@@ -58,7 +58,7 @@ impl HttpUrl {
         usable.then_some(Self(url)).ok_or(InvalidHttpUrl)
     }
 
-    /// Whether what is sent there is encrypted.
+    /// Whether the scheme is `https`.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.0.scheme() == "https"
@@ -68,7 +68,7 @@ impl HttpUrl {
         &self.0
     }
 
-    /// The address of a resource below this one; every segment is percent-encoded.
+    /// The URL of a resource below this one; every segment is percent-encoded.
     pub(crate) fn below(&self, segments: &[&str]) -> Url {
         let mut url = self.0.clone();
         url.path_segments_mut().expect("http and https URLs have a path").pop_if_empty().extend(segments);
@@ -88,16 +88,16 @@ impl fmt::Debug for HttpUrl {
     }
 }
 
-/// A body was not read to its end.
+/// Why a body was not read to its end.
 #[derive(Debug)]
 pub(crate) enum BodyError {
-    /// It is longer than the reader allows.
+    /// It is larger than the limit.
     TooLarge,
-    /// The connection ended first.
+    /// The connection ended early.
     Interrupted(reqwest::Error),
 }
 
-/// Reads a body of at most `limit` bytes and holds no more than that, whatever `Content-Length` claims.
+/// Reads a body of at most `limit` bytes and buffers no more than that, regardless of `Content-Length`.
 pub(crate) async fn read_up_to(limit: usize, mut response: Response) -> Result<Vec<u8>, BodyError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| BodyError::Interrupted(e.without_url()))? {
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_needs_a_web_scheme_and_a_host() {
+    fn a_url_needs_http_or_https_and_a_host() {
         for text in
             ["", "api.example", "/path", "ftp://api.example", "mailto:ops@api.example", "http://", "file:///etc"]
         {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_do_not_belong_into_an_address() {
+    fn a_url_with_credentials_is_refused() {
         for text in ["https://user@api.example", "https://user:pass@api.example", "https://:pass@api.example"] {
             assert_eq!(HttpUrl::parse(text), Err(InvalidHttpUrl), "{text:?}");
         }

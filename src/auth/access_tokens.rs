@@ -1,4 +1,4 @@
-//! The tokens that we issue: JWTs under a secret that all replicas share, HMAC-SHA256 and nothing else.
+//! The service's own access tokens: JWTs, signed with HMAC-SHA256 under a secret that all replicas share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -14,25 +14,25 @@ use super::{SCOPE, TokenError, is_current};
 use crate::domain::clients::{Caller, Permissions};
 use crate::domain::person::PartnerId;
 
-/// Issuer and audience of our own tokens: nobody else reads them.
+/// Issuer and audience of the service's own tokens.
 const OURSELVES: &str = "device-management";
 
-/// A token with what the caller needs to know about it.
+/// A new token with its lifetime.
 pub struct AccessToken {
     /// The JWT.
     pub token: SecretString,
-    /// For how many seconds it is valid.
+    /// Its lifetime in seconds.
     pub expires_in: i64,
 }
 
-/// Issues and checks our own tokens.
+/// Issues and verifies the service's own tokens.
 pub struct AccessTokens {
     signing: EncodingKey,
-    /// The current key, then the previous one: tokens outlive a rotation.
+    /// The current key, then the previous one, so that tokens stay valid after a rotation.
     verifying: Vec<DecodingKey>,
     lifetime: TimeDelta,
     validation: Validation,
-    found_good: FoundGood,
+    verified: VerifiedTokens,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -49,7 +49,7 @@ struct Claims {
 }
 
 impl AccessTokens {
-    /// Keys from the secrets; the previous one still verifies.
+    /// Signs with `secret`; verifies with `secret` and `previous`.
     #[must_use]
     pub fn new(secret: &SecretString, previous: Option<&SecretString>, lifetime: TimeDelta) -> Self {
         let key = |secret: &SecretString| DecodingKey::from_secret(secret.expose_secret().as_bytes());
@@ -57,7 +57,7 @@ impl AccessTokens {
         validation.set_issuer(&[OURSELVES]);
         validation.set_audience(&[OURSELVES]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        // Against our own clock, below.
+        // Checked below, with the injected clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         Self {
@@ -65,11 +65,11 @@ impl AccessTokens {
             verifying: std::iter::once(secret).chain(previous).map(key).collect(),
             lifetime,
             validation,
-            found_good: FoundGood::default(),
+            verified: VerifiedTokens::default(),
         }
     }
 
-    /// Issues a token for a client that has shown who it is.
+    /// Issues a token for an authenticated client.
     #[must_use]
     pub fn issue(&self, caller: &Caller, now: DateTime<Utc>) -> AccessToken {
         let expires_in = self.lifetime.num_seconds();
@@ -85,52 +85,52 @@ impl AccessTokens {
             permissions: caller.permissions.to_words(),
         };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
-            .expect("claims of plain strings and numbers are always JSON, and HMAC takes any key");
+            .expect("strings and numbers always serialise to JSON, and HMAC accepts any key");
         AccessToken { token: token.into(), expires_in }
     }
 
-    /// Whether a token with this header could be ours. Decides only who is asked, not what is believed.
-    pub(super) fn might_have_made(header: &TokenHeader) -> bool {
+    /// Whether a token with this header may be one of the service. Selects the verifier; trusts nothing.
+    pub(super) fn may_have_issued(header: &TokenHeader) -> bool {
         header.algorithm == Algorithm::HS256
     }
 
-    /// Who bears this token of ours.
+    /// Verifies a token and returns its caller.
     pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Caller, TokenError> {
         let digest = Digest::of(token);
-        let bearer = match self.found_good.bearer(&digest) {
-            Some(bearer) => bearer,
-            None => self.found_good.keep(digest, self.bearer(token)?),
+        let verified = match self.verified.get(&digest) {
+            Some(verified) => verified,
+            None => self.verified.insert(digest, self.verify_signature(token)?),
         };
-        if !is_current(now, Some(bearer.not_before), bearer.expires, 0) {
+        if !is_current(now, Some(verified.not_before), verified.expires, 0) {
             return Err(TokenError::Invalid("it is expired"));
         }
-        Ok(bearer.caller.clone())
+        Ok(verified.caller.clone())
     }
 
-    /// Who bears this token at the times that it says.
-    fn bearer(&self, token: &str) -> Result<Bearer, TokenError> {
+    /// Verifies everything but the validity period.
+    fn verify_signature(&self, token: &str) -> Result<Verified, TokenError> {
         TokenHeader::of(token)?;
         let claims = self
             .verifying
             .iter()
             .find_map(|key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok())
-            .ok_or(TokenError::Invalid("signature or claims do not fit"))?
+            .ok_or(TokenError::Invalid("signature, issuer or audience is wrong"))?
             .claims;
         let partner = PartnerId::parse(&claims.partner).ok_or(TokenError::Invalid("its partner is malformed"))?;
         let permissions = Permissions::from_words(&claims.permissions);
         let caller = Caller { partner, client_id: claims.sub, permissions };
-        Ok(Bearer { caller, not_before: claims.nbf, expires: claims.exp })
+        Ok(Verified { caller, not_before: claims.nbf, expires: claims.exp })
     }
 }
 
-/// What a token of ours says.
-struct Bearer {
+/// The caller and the validity period of a token with a valid signature.
+struct Verified {
     caller: Caller,
     not_before: i64,
     expires: i64,
 }
 
-/// SHA-256 of a token: the token itself is a secret, and is not kept.
+/// The SHA-256 of a token: the token itself is a secret, and is not cached.
 #[derive(PartialEq, Eq, Hash)]
 struct Digest([u8; 32]);
 
@@ -140,28 +140,28 @@ impl Digest {
     }
 }
 
-/// So many tokens are known again; more than a replica sees within the life of one.
-const FOUND_GOOD_MAX: usize = 4096;
+/// The capacity of the cache: more tokens than a replica sees within the lifetime of one.
+const CACHED_MAX: usize = 4096;
 
-/// Tokens whose signature was found good. A client sends the same one for an hour, and signatures do not go bad: only the
-/// time has to be looked at anew. No token of others gets here, so strangers can fill nothing.
+/// A cache of tokens whose signature was verified. A client sends the same token for an hour, so only the validity
+/// period has to be checked again. Only genuine tokens are inserted, so unauthenticated clients cannot fill the cache.
 #[derive(Default)]
-struct FoundGood(RwLock<HashMap<Digest, Arc<Bearer>>>);
+struct VerifiedTokens(RwLock<HashMap<Digest, Arc<Verified>>>);
 
-impl FoundGood {
-    fn bearer(&self, digest: &Digest) -> Option<Arc<Bearer>> {
-        self.0.read().expect("nobody panics with the tokens").get(digest).cloned()
+impl VerifiedTokens {
+    fn get(&self, digest: &Digest) -> Option<Arc<Verified>> {
+        self.0.read().expect("no thread panics with the lock").get(digest).cloned()
     }
 
-    fn keep(&self, digest: Digest, bearer: Bearer) -> Arc<Bearer> {
-        let bearer = Arc::new(bearer);
-        let mut known = self.0.write().expect("nobody panics with the tokens");
-        if known.len() >= FOUND_GOOD_MAX {
-            // Those in use come again, and cost what they did the first time.
-            known.clear();
+    fn insert(&self, digest: Digest, verified: Verified) -> Arc<Verified> {
+        let verified = Arc::new(verified);
+        let mut cached = self.0.write().expect("no thread panics with the lock");
+        if cached.len() >= CACHED_MAX {
+            // Tokens in use are verified and inserted again.
+            cached.clear();
         }
-        known.insert(digest, bearer.clone());
-        bearer
+        cached.insert(digest, verified.clone());
+        verified
     }
 }
 
@@ -187,18 +187,18 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_who_bears_it_until_it_expires() {
+    fn a_token_is_valid_until_it_expires() {
         let tokens = tokens("a secret of at least thirty-two bytes", None);
         let issued = tokens.issue(&caller(), at(0));
         let token = issued.token.expose_secret();
         assert_eq!(tokens.verify(token, at(3598)).unwrap(), caller());
         assert!(matches!(tokens.verify(token, at(3599)), Err(TokenError::Invalid("it is expired"))));
-        assert!(tokens.verify(token, at(-30)).is_ok(), "by a clock that is a little behind");
+        assert!(tokens.verify(token, at(-30)).is_ok(), "accepted by a replica whose clock is 30 s behind");
         assert!(tokens.verify(token, at(-31)).is_err(), "not before it was issued");
     }
 
     #[test]
-    fn a_token_outlives_one_rotation_of_the_secret() {
+    fn a_token_stays_valid_after_one_rotation_of_the_secret_and_not_after_two() {
         let before = tokens("the first secret of thirty-two bytes", None);
         let token = before.issue(&caller(), at(0)).token;
         let rotated = tokens("the second secret of thirty-two bytes", Some("the first secret of thirty-two bytes"));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_known_is_known_until_it_expires_and_no_longer() {
+    fn a_cached_token_is_refused_outside_its_validity_period() {
         let tokens = tokens("a secret of at least thirty-two bytes", None);
         let token = tokens.issue(&caller(), at(0)).token;
         for second in [0, 1, 3598] {
@@ -217,21 +217,21 @@ mod tests {
         assert!(tokens.verify(token.expose_secret(), at(-31)).is_err(), "not before it was issued");
         assert!(tokens.verify(token.expose_secret(), at(3599)).is_err(), "expired");
         let longer = format!("{}A", token.expose_secret());
-        assert!(tokens.verify(&longer, at(1)).is_err(), "another token that begins like it");
+        assert!(tokens.verify(&longer, at(1)).is_err(), "a longer token with the cached one as prefix");
     }
 
     #[test]
-    fn tokens_that_are_known_are_bounded_in_number() {
+    fn the_cache_of_verified_tokens_is_bounded() {
         let tokens = tokens("a secret of at least thirty-two bytes", None);
-        for second in 0..i64::try_from(FOUND_GOOD_MAX).unwrap() + 10 {
+        for second in 0..i64::try_from(CACHED_MAX).unwrap() + 10 {
             let token = tokens.issue(&caller(), at(second)).token;
             assert!(tokens.verify(token.expose_secret(), at(second)).is_ok());
-            assert!(tokens.found_good.0.read().unwrap().len() <= FOUND_GOOD_MAX);
+            assert!(tokens.verified.0.read().unwrap().len() <= CACHED_MAX);
         }
     }
 
     #[test]
-    fn a_token_that_was_changed_is_worth_nothing() {
+    fn a_modified_unsigned_or_foreign_token_is_refused() {
         let tokens = tokens("a secret of at least thirty-two bytes", None);
         let token = tokens.issue(&caller(), at(0)).token;
         let parts: Vec<&str> = token.expose_secret().split('.').collect();

@@ -1,4 +1,4 @@
-//! Tokens of an identity provider that the operator names, for companies that have one already.
+//! Verification of access tokens that the operator's own identity provider issues.
 
 use std::sync::Arc;
 
@@ -14,65 +14,65 @@ use super::{LEEWAY, SCOPE, TokenError, is_current};
 use crate::domain::clients::{Caller, Permissions};
 use crate::domain::person::PartnerId;
 
-/// Whom to trust, and what its tokens look like.
+/// The settings of the identity provider.
 #[derive(Clone, Debug)]
 pub struct ExternalIssuerSettings {
     /// The `iss` of its tokens.
     pub issuer: String,
-    /// The `aud` that its tokens for us carry.
+    /// The `aud` of its tokens for this service.
     pub audience: String,
-    /// Where its keys are; without it, found through its `/.well-known/openid-configuration`.
+    /// The URL of its JWK set; without it, found through `/.well-known/openid-configuration`.
     pub jwks_url: Option<String>,
     /// The claim that names the partner.
     pub partner_claim: String,
 }
 
-/// Checks tokens of the identity provider.
+/// Verifies tokens of the identity provider.
 pub struct ExternalIssuer {
     settings: ExternalIssuerSettings,
     keys: Arc<JsonWebKeys>,
 }
 
 impl ExternalIssuer {
-    /// Nothing is asked for yet.
+    /// Fetches nothing yet.
     #[must_use]
     pub fn new(settings: ExternalIssuerSettings, http: reqwest::Client) -> Self {
         let (issuer, jwks_url) = (settings.issuer.clone(), settings.jwks_url.clone());
         Self { settings, keys: JsonWebKeys::new(Provider { issuer, jwks_url, http }) }
     }
 
-    /// Asks for the keys if those that are known are stale.
+    /// Fetches the keys if the cached ones are stale.
     pub(super) async fn refresh_keys(&self, now: DateTime<Utc>) -> Result<(), Arc<KeysError>> {
         self.keys.refresh(now).await
     }
 
-    /// Who bears this token.
+    /// Verifies a token and returns its caller.
     pub(super) async fn verify(
         &self,
         token: &str,
         header: &TokenHeader,
         now: DateTime<Utc>,
     ) -> Result<Caller, TokenError> {
-        let key_id = header.key_id.as_deref().ok_or(TokenError::Invalid("it names no key"))?;
+        let key_id = header.key_id.as_deref().ok_or(TokenError::Invalid("it has no kid"))?;
         let keys = self.keys.with_key(key_id, now).await?;
         if !keys.has(key_id) {
             return Err(TokenError::Invalid("its key is unknown"));
         }
         let claims = keys.find(key_id, header.algorithm).find_map(|key| self.claims(token, key));
-        self.caller(&claims.ok_or(TokenError::Invalid("signature or claims do not fit"))?, now)
+        self.caller(&claims.ok_or(TokenError::Invalid("signature, issuer or audience is wrong"))?, now)
     }
 
-    /// What a token says that this key verifies.
+    /// The claims of a token, if this key verifies it.
     fn claims(&self, token: &str, key: &VerifyingKey) -> Option<Map<String, Value>> {
         let mut validation = Validation::new(key.algorithm);
         validation.set_issuer(&[&self.settings.issuer]);
         validation.set_audience(&[&self.settings.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // Against our own clock, below.
+        // Checked below, with the injected clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, &key.decoding, &validation);
-        // RFC 7519 section 4.1.1: one issuer. The library takes a list of which one fits, too.
+        // `iss` is a single string (RFC 7519 section 4.1.1); the library also accepts a list.
         decoded.ok().map(|token| token.claims).filter(|claims| text(claims, "iss") == Some(&self.settings.issuer))
     }
 
@@ -97,8 +97,8 @@ impl ExternalIssuer {
     }
 }
 
-/// A subject is recorded and logged: at most as long as `OpenID` Connect Core section 2 allows, and nothing that no database
-/// or log line can hold.
+/// The subject is stored and logged: it has at most the 255 characters of `OpenID` Connect Core section 2, and no
+/// control characters.
 fn is_client_id(sub: &str) -> bool {
     (1..=255).contains(&sub.len()) && !sub.chars().any(char::is_control)
 }
@@ -108,12 +108,12 @@ fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 }
 
 /// RFC 7519 section 2: seconds, possibly with a fraction.
-#[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and dates that far away are all the same")]
+#[expect(clippy::cast_possible_truncation, reason = "`as` saturates, which is right for dates out of range")]
 fn numeric_date(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64))
 }
 
-/// `scope` is a string of words (RFC 8693 section 4.2); some providers send an array, or call it `scp`.
+/// `scope` is a space-separated string (RFC 8693 section 4.2); some providers send an array, or the claim `scp`.
 fn scope_words(claims: &Map<String, Value>) -> String {
     ["scope", "scp", "permissions"]
         .iter()

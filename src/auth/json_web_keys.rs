@@ -1,7 +1,7 @@
-//! The identity provider's public keys: asked for in the background, kept, and served while they are asked for anew.
+//! A cache of the identity provider's public keys, refreshed in the background.
 //!
-//! The provider is asked at most once per [`PAUSE`], whatever tokens arrive. Only a token whose key is unknown waits, for
-//! at most one such asking. While the provider is away the keys that are known go on working.
+//! The keys are fetched at most once per [`PAUSE`], regardless of the tokens that arrive. Only a token with an unknown
+//! key waits, for at most one fetch. While the provider is unavailable, the cached keys stay in use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use super::TokenError;
 use super::key_set::KeySet;
 use super::provider::{KeysError, Provider};
 
-/// How long the provider is left alone after it was asked.
+/// The minimum interval between two fetches.
 const PAUSE: TimeDelta = TimeDelta::seconds(10);
-/// How long one asking may take, the provider's description included.
+/// The timeout of one fetch, including the provider's metadata.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// What is known of the keys.
+/// The cached keys and the state of the fetch.
 #[derive(Default)]
 struct State {
     keys: Option<Arc<KeySet>>,
-    /// When the keys should be asked for again.
+    /// When the keys become stale.
     stale_at: Option<DateTime<Utc>>,
-    /// When the provider was last asked.
-    asked_at: Option<DateTime<Utc>>,
-    /// Whether it is being asked now.
-    asking: bool,
-    /// Why the last asking brought no keys.
+    /// When the last fetch started.
+    fetched_at: Option<DateTime<Utc>>,
+    /// Whether a fetch is running.
+    fetching: bool,
+    /// The error of the last fetch.
     failure: Option<Arc<KeysError>>,
 }
 
@@ -37,14 +37,14 @@ impl State {
         self.stale_at.is_some_and(|stale_at| now < stale_at)
     }
 
-    /// How long the provider is still left alone. A clock that was set back does not prolong it.
+    /// The time until the next fetch is allowed. A clock that was set back does not prolong it.
     fn pause(&self, now: DateTime<Utc>) -> TimeDelta {
-        let since = self.asked_at.map_or(PAUSE, |asked_at| (now - asked_at).abs());
+        let since = self.fetched_at.map_or(PAUSE, |fetched_at| (now - fetched_at).abs());
         (PAUSE - since).max(TimeDelta::zero())
     }
 }
 
-/// So many seconds, rounded up, and at least one.
+/// Seconds, rounded up, at least one.
 fn whole_seconds(pause: TimeDelta) -> u64 {
     u64::try_from(pause.num_milliseconds()).unwrap_or(0).div_ceil(1000).max(1)
 }
@@ -59,12 +59,12 @@ impl JsonWebKeys {
         Arc::new(Self { provider, state: watch::Sender::new(State::default()) })
     }
 
-    /// The keys, among which there is one with this id unless the provider has none.
+    /// The keys. If the cache has none with this id, they are fetched first.
     pub(super) async fn with_key(self: &Arc<Self>, id: &str, now: DateTime<Utc>) -> Result<Arc<KeySet>, TokenError> {
         if let Some(keys) = self.known().filter(|keys| keys.has(id)) {
             return Ok(keys);
         }
-        self.ask(now).await;
+        self.fetch(now).await;
         let state = self.state.borrow();
         state.keys.clone().ok_or_else(|| TokenError::KeysUnavailable {
             retry_after: whole_seconds(state.pause(now)),
@@ -72,10 +72,10 @@ impl JsonWebKeys {
         })
     }
 
-    /// Asks for the keys if they are stale, or if there are none.
+    /// Fetches the keys if they are stale, or if there are none.
     pub(super) async fn refresh(self: &Arc<Self>, now: DateTime<Utc>) -> Result<(), Arc<KeysError>> {
         if !self.state.borrow().is_fresh(now) {
-            self.ask(now).await;
+            self.fetch(now).await;
         }
         let state = self.state.borrow();
         match &state.failure {
@@ -88,28 +88,28 @@ impl JsonWebKeys {
         self.state.borrow().keys.clone()
     }
 
-    /// Has the provider asked, unless that was done within the pause, and waits while it is being asked. The asking goes
-    /// on without the request that began it.
-    async fn ask(self: &Arc<Self>, now: DateTime<Utc>) {
-        let begins = self.state.send_if_modified(|state| {
-            let begins = !state.asking && state.pause(now).is_zero();
-            if begins {
-                (state.asking, state.asked_at, state.failure) = (true, Some(now), None);
+    /// Starts a fetch, unless one was started within the pause, and waits for the running one. The fetch continues if
+    /// the request that started it is cancelled.
+    async fn fetch(self: &Arc<Self>, now: DateTime<Utc>) {
+        let starts = self.state.send_if_modified(|state| {
+            let starts = !state.fetching && state.pause(now).is_zero();
+            if starts {
+                (state.fetching, state.fetched_at, state.failure) = (true, Some(now), None);
             }
-            begins
+            starts
         });
-        if begins {
-            tokio::spawn(Asking(self.clone()).run(now));
+        if starts {
+            tokio::spawn(Fetch(self.clone()).run(now));
         }
         // The sender lives as long as `self`.
-        let _ = self.state.subscribe().wait_for(|state| !state.asking).await;
+        let _ = self.state.subscribe().wait_for(|state| !state.fetching).await;
     }
 }
 
-/// The provider is being asked. However that ends, those who wait for it wait no longer.
-struct Asking(Arc<JsonWebKeys>);
+/// A running fetch. Dropping it wakes the waiting requests, after a panic too.
+struct Fetch(Arc<JsonWebKeys>);
 
-impl Asking {
+impl Fetch {
     async fn run(self, now: DateTime<Utc>) {
         let JsonWebKeys { provider, state } = &*self.0;
         let answer = tokio::time::timeout(DEADLINE, provider.keys()).await.unwrap_or(Err(KeysError::Timeout));
@@ -119,7 +119,7 @@ impl Asking {
             Ok((keys, life)) => {
                 let keys = Arc::new(keys);
                 let known = state.borrow().keys.clone();
-                tell_skipped(&keys, known.as_deref());
+                log_skipped(&keys, known.as_deref());
                 state.send_modify(|state| (state.keys, state.stale_at) = (Some(keys), Some(now + life)));
             }
             Err(error) => state.send_modify(|state| state.failure = Some(Arc::new(error))),
@@ -127,18 +127,18 @@ impl Asking {
     }
 }
 
-impl Drop for Asking {
+impl Drop for Fetch {
     fn drop(&mut self) {
-        self.0.state.send_modify(|state| state.asking = false);
+        self.0.state.send_modify(|state| state.fetching = false);
     }
 }
 
-/// Says which members cannot be used, when that is not what it was before.
-fn tell_skipped(keys: &KeySet, before: Option<&KeySet>) {
+/// Logs the skipped keys by reason, if they changed since the last fetch.
+fn log_skipped(keys: &KeySet, before: Option<&KeySet>) {
     if before.is_some_and(|before| before.skipped == keys.skipped) {
         return;
     }
     for (reason, members) in &keys.skipped {
-        tracing::warn!(reason, members, "members of the identity provider's key set are skipped");
+        tracing::warn!(reason, members, "identity provider keys skipped");
     }
 }

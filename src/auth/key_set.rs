@@ -1,7 +1,7 @@
-//! A key set of the identity provider (RFC 7517 section 5).
+//! Parses a JWK set of the identity provider (RFC 7517 section 5).
 //!
-//! Each member is read on its own: one that cannot be used is skipped and counted under the reason, and the others are
-//! used. No reason repeats what the member holds.
+//! Each key is parsed separately: an unusable one is skipped and counted by reason, and the others are used. A reason
+//! never quotes the key.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,29 +11,29 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// A key and the only algorithm that it verifies.
+/// A key with the only algorithm that it verifies.
 pub(super) struct VerifyingKey {
     pub(super) decoding: DecodingKey,
     pub(super) algorithm: Algorithm,
 }
 
-/// The keys that can be used, by their id. Keys of different types may share one (RFC 7517 section 4.5).
+/// The usable keys by id. Keys of different types may share an id (RFC 7517 section 4.5).
 #[derive(Default)]
 pub(super) struct KeySet {
     keys: HashMap<String, Vec<VerifyingKey>>,
-    /// How many members were skipped, by the reason.
+    /// The number of skipped keys, by reason.
     pub(super) skipped: BTreeMap<&'static str, usize>,
 }
 
 #[derive(Deserialize)]
 struct Document<'a> {
-    /// Not values: what no value can hold, such as depth without end, is one member's fault, not the set's.
+    /// Raw text: a key that cannot be parsed, such as one that is nested too deeply, must not fail the whole set.
     #[serde(borrow)]
     keys: Vec<&'a RawValue>,
 }
 
 impl KeySet {
-    /// `None` when the text is not a key set, or when it has members and none of them can be used.
+    /// `None` when the text is not a key set, or when it has keys and none of them is usable.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         let Document { keys: members } = serde_json::from_slice(text).ok()?;
         let mut set = Self::default();
@@ -58,26 +58,27 @@ impl KeySet {
     }
 }
 
-/// A signature key that has an id and a public-key algorithm. A symmetric key in a public set is not secret.
+/// Accepts a signature key with an id and a public-key algorithm. A symmetric key in a public set is not secret.
 fn usable_key(member: &str) -> Result<(String, VerifyingKey), &'static str> {
     let values: Map<String, Value> = serde_json::from_str(member).map_err(|_| "it is not a JSON object")?;
     if values.get("kid").is_none_or(|id| !id.is_string()) {
         return Err("it has no kid, or one that is not a string");
     }
-    let key: Jwk = serde_json::from_str(member).map_err(|_| "a member of it has the wrong type or comes twice")?;
+    let key: Jwk = serde_json::from_str(member).map_err(|_| "a member has the wrong type or is repeated")?;
     let is_for = |usage: &PublicKeyUse| *usage == PublicKeyUse::Signature;
     let allows = |operations: &Vec<KeyOperations>| operations.contains(&KeyOperations::Verify);
     if !key.common.public_key_use.as_ref().is_none_or(is_for) || !key.common.key_operations.as_ref().is_none_or(allows)
     {
         return Err("it is not for signatures");
     }
-    let algorithm = algorithm_of(&key).ok_or("its type, curve or algorithm is not taken, or it lacks a member")?;
-    let decoding = DecodingKey::from_jwk(&key).map_err(|_| "its numbers are not in base64url")?;
+    let algorithm =
+        algorithm_of(&key).ok_or("its type, curve or algorithm is not supported, or a member is missing")?;
+    let decoding = DecodingKey::from_jwk(&key).map_err(|_| "its numbers are not valid base64url")?;
     let id = key.common.key_id.ok_or("it has no kid, or one that is not a string")?;
     Ok((id, VerifyingKey { decoding, algorithm }))
 }
 
-/// The one algorithm that the key verifies; RFC 7518 section 3.1 has the names.
+/// The only algorithm that the key verifies (RFC 7518 section 3.1).
 fn algorithm_of(key: &Jwk) -> Option<Algorithm> {
     Some(match (&key.algorithm, key.common.key_algorithm) {
         (AlgorithmParameters::RSA(_), None | Some(KeyAlgorithm::RS256)) => Algorithm::RS256,
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_cannot_be_used_is_skipped_and_the_others_are_used() {
+    fn an_unusable_key_is_skipped_and_the_others_are_used() {
         let deep = format!(r#"{{"kty":"RSA","kid":"deep","n":{}1{}}}"#, "[".repeat(2000), "]".repeat(2000));
         for member in [
             "null",
@@ -146,7 +147,7 @@ mod tests {
             r#"{"kty":"oct","kid":"a","alg":"HS256","k":"c2VjcmV0"}"#,
         ] {
             for members in [[member, GOOD], [GOOD, member]] {
-                let set = set(&members).unwrap_or_else(|| panic!("{member} spoils the set"));
+                let set = set(&members).unwrap_or_else(|| panic!("{member} must not fail the whole set"));
                 assert!(set.has("good") && !set.has("a"), "{member}");
                 assert_eq!(set.skipped.values().sum::<usize>(), 1, "{member}");
                 let reason = set.skipped.keys().next().unwrap();
@@ -166,11 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_set_is_told_from_one_without_keys() {
+    fn an_invalid_key_set_is_refused_and_an_empty_one_is_accepted() {
         for text in ["", "[]", "{}", r#"{"keys":null}"#, r#"{"keys":{}}"#, r#"{"keys":[null]}"#, r#"{"keys":[{}]} x"#] {
             assert!(KeySet::read(text.as_bytes()).is_none(), "{text:?}");
         }
-        assert!(!set(&[]).expect("all keys were withdrawn").has("good"));
+        assert!(!set(&[]).expect("an empty set is valid").has("good"));
         assert!(KeySet::read(br#"{"issuer":"ignored","keys":[]}"#).is_some());
     }
 }

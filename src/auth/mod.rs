@@ -1,8 +1,8 @@
-//! Bearer tokens: ours, and those of an identity provider that the operator names.
+//! Access tokens: those that the service issues, and those of the configured identity provider.
 //!
-//! A token is checked without a database call, so any replica can. Each key verifies exactly one algorithm (RFC 8725
-//! section 3.1): `none` verifies nothing, and an HMAC never verifies with a public key. What a token says about its bearer
-//! ends here, as a [`Caller`].
+//! Verification needs no database call. Each key verifies exactly one algorithm (RFC 8725 section 3.1): `none` is never
+//! accepted, and an HMAC is never verified with a public key. The result of a verification is a [`Caller`]; no other
+//! module reads claims.
 
 mod access_tokens;
 mod external_issuer;
@@ -24,67 +24,67 @@ use crate::clock::Clock;
 use crate::domain::audit::OPERATOR;
 use crate::domain::clients::Caller;
 
-/// The one scope there is (docs/api-design.md#access-tokens).
+/// The only scope (docs/api-design.md#access-tokens).
 pub const SCOPE: &str = "partners";
 
-/// Why a token opens nothing.
+/// Why a token is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// Malformed, forged, expired, or meant for somebody else.
+    /// Malformed, forged, expired, or issued for another audience.
     #[error("the token is not valid: {0}")]
     Invalid(&'static str),
-    /// Genuine, but without the scope or the partner that this service asks for.
+    /// Genuine, but without the required scope or a partner.
     #[error("the token does not allow this: {0}")]
     Insufficient(&'static str),
-    /// The identity provider's keys could not be had, so nothing can be said about the token.
+    /// The identity provider's keys could not be fetched, so the token cannot be verified.
     #[error("the identity provider's keys are unavailable")]
     KeysUnavailable {
-        /// In how many seconds the provider may be asked again.
+        /// The seconds until the next fetch is allowed.
         retry_after: u64,
-        /// Why there are none.
+        /// Why the last fetch failed.
         source: Arc<KeysError>,
     },
 }
 
-/// Checks bearer tokens of all issuers.
+/// Verifies bearer tokens of all issuers.
 pub struct BearerTokens {
-    /// Ours.
+    /// The service's own tokens.
     pub own: AccessTokens,
-    /// The identity provider's, when one is configured.
+    /// Tokens of the identity provider, if one is configured.
     pub external: Option<ExternalIssuer>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
 
 impl BearerTokens {
-    /// Who bears this token. Waits for nothing but the keys of the identity provider, when it does not know the token's.
+    /// Verifies a token and returns its caller. Waits only if the identity provider's key of the token is not cached.
     ///
     /// # Errors
-    /// When it is not valid now, does not allow this, or cannot be checked.
+    /// When the token is invalid, insufficient, or cannot be verified.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
-        let caller = self.bearer(token).await?;
-        // The trail would take its deeds for those of the command line.
+        let caller = self.verify_by_issuer(token).await?;
+        // The audit trail uses this id for the command line.
         if caller.client_id == OPERATOR {
             return Err(TokenError::Invalid("its subject is the operator"));
         }
         Ok(caller)
     }
 
-    async fn bearer(&self, token: &str) -> Result<Caller, TokenError> {
+    async fn verify_by_issuer(&self, token: &str) -> Result<Caller, TokenError> {
         let now = self.clock.now();
         if let Some(external) = &self.external {
             let header = TokenHeader::of(token)?;
-            if !AccessTokens::might_have_made(&header) {
+            if !AccessTokens::may_have_issued(&header) {
                 return external.verify(token, &header, now).await;
             }
         }
         self.own.verify(token, now)
     }
 
-    /// Asks the identity provider for its keys if those that are known are stale. Without a provider there is nothing to do.
+    /// Fetches the identity provider's keys if the cached ones are stale. Does nothing without a provider.
     ///
     /// # Errors
-    /// When the keys are stale and the provider brought none.
+    /// When the keys are stale and could not be fetched.
     pub async fn refresh_keys(&self) -> Result<(), Arc<KeysError>> {
         match &self.external {
             Some(external) => external.refresh_keys(self.clock.now()).await,
@@ -93,11 +93,11 @@ impl BearerTokens {
     }
 }
 
-/// Seconds by which another machine's clock may differ from ours.
+/// The accepted clock skew of other machines, in seconds.
 const LEEWAY: i64 = 30;
 
-/// `nbf <= now < exp`, RFC 7519 sections 4.1.4 and 4.1.5. A token may be used at once on a replica whose clock is a little
-/// behind; an identity provider's may also live a little longer.
+/// `nbf <= now < exp` (RFC 7519 sections 4.1.4 and 4.1.5). `nbf` has a leeway, so that a replica whose clock is
+/// slightly behind accepts a new token; `exp` has one for tokens of the identity provider only.
 fn is_current(now: DateTime<Utc>, not_before: Option<i64>, expires: i64, expiry_leeway: i64) -> bool {
     let now = now.timestamp();
     not_before.is_none_or(|not_before| not_before <= now.saturating_add(LEEWAY))

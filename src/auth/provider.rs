@@ -1,4 +1,4 @@
-//! The identity provider: where its keys are (`OpenID` Connect Discovery 1.0 section 4), and how they are asked for.
+//! HTTP requests to the identity provider: its metadata (`OpenID` Connect Discovery 1.0 section 4) and its JWK set.
 
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -6,41 +6,41 @@ use serde::Deserialize;
 use super::key_set::KeySet;
 use crate::outbound::{BodyError, read_up_to};
 
-/// How long an answer may be.
+/// The largest accepted answer, in bytes.
 const ANSWER_LIMIT: usize = 256 * 1024;
-/// How long keys are kept when the provider does not say.
+/// How long keys are cached without a `max-age`.
 const DEFAULT_LIFE: TimeDelta = TimeDelta::minutes(10);
-/// Bounds for what the provider says.
+/// The bounds for `max-age`.
 const LIFE_BOUNDS: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::hours(24));
 
-/// Why the identity provider's keys could not be had.
+/// Why the identity provider's keys could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// There was no whole answer in time.
-    #[error("the identity provider does not answer in time")]
+    /// The answer was not complete within the timeout.
+    #[error("the identity provider timed out")]
     Timeout,
-    /// There was no answer, or it broke off.
-    #[error("the identity provider cannot be reached")]
+    /// There was no answer, or it was incomplete.
+    #[error("the identity provider is unreachable")]
     Unreachable(#[source] reqwest::Error),
-    /// It answers with an error.
-    #[error("the identity provider answers with status {0}")]
+    /// It answered with an error status.
+    #[error("the identity provider answered with status {0}")]
     Refused(u16),
-    /// The answer is longer than a key set may be.
+    /// The answer is larger than the limit.
     #[error("the identity provider's answer is too large")]
     TooLarge,
-    /// The answer is not what was asked for, or no key in it can be used.
-    #[error("the identity provider's answer is not a key set with a key that can be used, or not a description")]
+    /// The answer cannot be parsed, or has no usable key.
+    #[error("the identity provider's answer is not a valid metadata document, or not a JWK set with a usable key")]
     Unreadable,
-    /// The description that was found is not that of the issuer.
-    #[error("the identity provider's description names another issuer, or an unencrypted address for its keys")]
+    /// The metadata is not that of the issuer, or its `jwks_uri` is not encrypted.
+    #[error("the identity provider's metadata names another issuer, or an unencrypted jwks_uri")]
     OtherIssuer,
-    /// The process ended the asking.
-    #[error("the identity provider's answer was not waited for")]
+    /// The fetch was cancelled or panicked.
+    #[error("the fetch of the identity provider's keys was interrupted")]
     Interrupted,
 }
 
 impl KeysError {
-    /// Its name in the metrics.
+    /// Its label value in the metrics.
     pub(super) fn as_str(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -54,7 +54,7 @@ impl KeysError {
     }
 }
 
-/// The provider and the way to it.
+/// The provider's addresses, and the HTTP client.
 pub(super) struct Provider {
     pub(super) issuer: String,
     pub(super) jwks_url: Option<String>,
@@ -62,32 +62,32 @@ pub(super) struct Provider {
 }
 
 #[derive(Deserialize)]
-struct Description {
+struct Metadata {
     issuer: String,
     jwks_uri: String,
 }
 
 impl Provider {
-    /// Its keys, and how long they last. The caller has the deadline.
+    /// Fetches the keys, and how long they may be cached. The caller sets the timeout.
     pub(super) async fn keys(&self) -> Result<(KeySet, TimeDelta), KeysError> {
         let url = match &self.jwks_url {
             Some(url) => url.clone(),
-            None => self.described_url().await?,
+            None => self.discover_jwks_url().await?,
         };
         let (body, life) = self.get(&url).await?;
         Ok((KeySet::read(&body).ok_or(KeysError::Unreadable)?, life))
     }
 
-    /// The description must be of the very issuer (section 4.3), and lead to no less protection than the issuer's own URL.
-    async fn described_url(&self) -> Result<String, KeysError> {
+    /// The metadata must have exactly the configured issuer (section 4.3). `jwks_uri` must be `https` if the issuer is.
+    async fn discover_jwks_url(&self) -> Result<String, KeysError> {
         let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
         let (body, _) = self.get(&url).await?;
-        let description: Description = serde_json::from_slice(&body).map_err(|_| KeysError::Unreadable)?;
+        let metadata: Metadata = serde_json::from_slice(&body).map_err(|_| KeysError::Unreadable)?;
         let is_encrypted = |url: &str| url.starts_with("https://");
-        if description.issuer != self.issuer || (is_encrypted(&self.issuer) && !is_encrypted(&description.jwks_uri)) {
+        if metadata.issuer != self.issuer || (is_encrypted(&self.issuer) && !is_encrypted(&metadata.jwks_uri)) {
             return Err(KeysError::OtherIssuer);
         }
-        Ok(description.jwks_uri)
+        Ok(metadata.jwks_uri)
     }
 
     async fn get(&self, url: &str) -> Result<(Vec<u8>, TimeDelta), KeysError> {
@@ -111,7 +111,7 @@ impl Provider {
     }
 }
 
-/// `max-age` of a `Cache-Control` header, RFC 9111 section 5.2.2.1.
+/// `max-age` of a `Cache-Control` header (RFC 9111 section 5.2.2.1).
 fn max_age(cache_control: &str) -> Option<TimeDelta> {
     let seconds = cache_control.split(',').find_map(|directive| directive.trim().strip_prefix("max-age="))?;
     TimeDelta::try_seconds(seconds.parse().ok()?)
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_provider_says_how_long_its_keys_last() {
+    fn max_age_of_cache_control_is_parsed() {
         assert_eq!(max_age("public, max-age=300, must-revalidate"), Some(TimeDelta::seconds(300)));
         assert_eq!(max_age("no-store"), None);
         assert_eq!(max_age("max-age=soon"), None);

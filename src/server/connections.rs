@@ -1,9 +1,8 @@
-//! Connections: how many, how long each may be idle, and what one peer can make us keep.
+//! Connection limits: how many connections are open, how long each may be idle, and how much memory a peer can use.
 //!
-//! At the cap no further connection is accepted: it waits in the system's queue, costs this process nothing, and comes in
-//! as soon as another ends, which is soon, because idle ones are closed. hyper bounds the time for an HTTP/1 head from its
-//! first byte on. Silent connections, halves of an HTTP/2 greeting, HTTP/2 without streams and answers that nobody reads
-//! are closed here: none of them has a request running.
+//! At the limit, further connections wait in the listen queue of the operating system until another one ends. hyper has
+//! a timeout for an HTTP/1 head from its first byte on. This module closes the other connections without a running
+//! request: silent ones, incomplete HTTP/2 prefaces, HTTP/2 without streams, and answers that the client does not read.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,35 +20,35 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 
-/// How long a connection may keep us waiting.
+/// The timeouts of a connection.
 #[derive(Clone, Copy)]
-pub(super) struct Patience {
-    /// For a request head, and on HTTP/1 for another request after one.
+pub(super) struct Timeouts {
+    /// For a request head, and on HTTP/1 for the next request of a keep-alive connection.
     pub(super) head: Duration,
-    /// Without any request running. An answer may take as long to be read.
+    /// Without a running request. It also limits how long the client takes to read an answer.
     pub(super) idle: Duration,
-    /// Once it was told to end.
-    pub(super) farewell: Duration,
+    /// After the start of a graceful shutdown of the connection.
+    pub(super) shutdown: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
-        let (head, idle, farewell) = (Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(5));
-        Self { head, idle, farewell }
+        let (head, idle, shutdown) = (Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(5));
+        Self { head, idle, shutdown }
     }
 }
 
 /// The largest request head, in bytes.
 const HEAD_MAX: usize = 32 * 1024;
-/// Streams at a time on one HTTP/2 connection.
+/// Concurrent streams on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 256;
-/// What a peer may send ahead of us on one HTTP/2 stream, and on all of a connection, in bytes.
+/// The HTTP/2 flow-control windows of a stream and of a connection, in bytes.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
-/// What we may have written ahead of the peer on one HTTP/2 stream, in bytes.
+/// The send buffer of an HTTP/2 stream, in bytes.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Streams that a peer may open and reset before we look at them (CVE-2023-44487), and that may end with an error of its
-/// making, until the connection is closed.
+/// How many streams a peer may reset before they are accepted (rapid reset, CVE-2023-44487), and how many may end with
+/// an error that it caused, before the connection is closed.
 const RESETS_MAX: usize = 20;
 const ERRORS_MAX: usize = 256;
 
@@ -57,43 +56,43 @@ const ERRORS_MAX: usize = 256;
 pub(super) struct Connections {
     server: auto::Builder<TokioExecutor>,
     router: Router,
-    patience: Patience,
-    places: Arc<Semaphore>,
+    timeouts: Timeouts,
+    permits: Arc<Semaphore>,
     open: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Connections {
-    pub(super) fn new(router: Router, max: usize, patience: Patience) -> Self {
+    pub(super) fn new(router: Router, max: usize, timeouts: Timeouts) -> Self {
         let (open, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { server: server(patience), router, patience, places: Arc::new(Semaphore::new(max)), open, stop }
+        Self { server: server(timeouts), router, timeouts, permits: Arc::new(Semaphore::new(max)), open, stop }
     }
 
-    /// Accepts for ever.
+    /// Accepts connections forever.
     pub(super) async fn accept(&self, listener: &TcpListener) {
         loop {
-            let place = self.places.clone().acquire_owned().await.expect("nobody closes the semaphore");
+            let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
             let connection = self.serve(accept(listener).await);
             self.open.spawn(async move {
                 connection.await;
-                drop(place);
+                drop(permit);
             });
         }
     }
 
-    /// The open ones, for whoever counts them.
+    /// The open connections, for the metrics.
     pub(super) fn open(&self) -> TaskTracker {
         self.open.clone()
     }
 
-    /// Ends idle connections at once and the others after the request that they are in.
+    /// Closes idle connections immediately and the others after their current request.
     pub(super) async fn shutdown(&self) {
         self.stop.cancel();
         self.open.close();
         self.open.wait().await;
     }
 
-    /// Serves one connection to its end.
+    /// Serves one connection until it is closed.
     pub(super) fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + Send + 'static
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -101,24 +100,24 @@ impl Connections {
         let (router, activity) = (self.router.clone(), Arc::new(Activity::default()));
         let requests = activity.clone();
         let service = service_fn(move |request| {
-            let counted = Counted::from_now_on(&requests);
+            let running = RunningRequest::start(&requests);
             let answer = router.clone().call(request);
             async move {
                 let answer = answer.await;
-                drop(counted);
+                drop(running);
                 answer
             }
         });
         let connection = self.server.serve_connection(TokioIo::new(stream), service).into_owned();
-        let (stop, patience) = (self.stop.clone(), self.patience);
+        let (stop, timeouts) = (self.stop.clone(), self.timeouts);
         async move {
             let mut connection = pin!(connection);
-            // A connection that breaks is the client's business; its requests were logged one by one.
+            // A connection error is not logged: it is the client's, and each request has its own log line.
             tokio::select! {
                 _ = connection.as_mut() => {}
-                () = activity.ceases(patience) => {
+                () = activity.idle(timeouts) => {
                     connection.as_mut().graceful_shutdown();
-                    let _ = timeout(patience.farewell, connection).await;
+                    let _ = timeout(timeouts.shutdown, connection).await;
                 }
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
@@ -129,16 +128,16 @@ impl Connections {
     }
 }
 
-fn server(patience: Patience) -> auto::Builder<TokioExecutor> {
+fn server(timeouts: Timeouts) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience.head)
+        .header_read_timeout(timeouts.head)
         .max_buf_size(HEAD_MAX)
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(patience.head)
+        .keep_alive_interval(timeouts.head)
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -149,8 +148,8 @@ fn server(patience: Patience) -> auto::Builder<TokioExecutor> {
     server
 }
 
-/// The next connection. Running out of file descriptors passes; until then others should have a chance to close theirs. The
-/// log tells when it begins and when it ends, not each try.
+/// Accepts the next connection. Errors such as exhausted file descriptors are temporary, so it retries after a pause.
+/// The log has the first failure and the recovery, not each attempt.
 async fn accept(listener: &TcpListener) -> TcpStream {
     let mut failing = false;
     loop {
@@ -173,52 +172,53 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// What a connection does. Requests only note it down; whoever waits for its end looks now and then, so that no request
-/// wakes anybody.
+/// The running requests of a connection. Requests only update the count, and [`Activity::idle`] polls it, so that a
+/// request causes no wake-up.
 #[derive(Default)]
 struct Activity(Mutex<Requests>);
 
 #[derive(Default)]
 struct Requests {
     running: usize,
-    /// When the last one ended.
+    /// When the last request ended.
     ended: Option<Instant>,
 }
 
 impl Activity {
     fn requests(&self) -> MutexGuard<'_, Requests> {
-        self.0.lock().expect("nobody panics with the count")
+        self.0.lock().expect("no thread panics with the lock")
     }
 
-    /// Ends when no request has been running for too long. The first one has to come sooner.
-    async fn ceases(&self, patience: Patience) {
+    /// Returns when no request has been running for the idle timeout, or when no first request came within the head
+    /// timeout.
+    async fn idle(&self, timeouts: Timeouts) {
         let began = Instant::now();
         loop {
             let wait = {
                 let requests = self.requests();
-                let deadline = requests.ended.map_or(began + patience.head, |ended| ended + patience.idle);
-                if requests.running > 0 { patience.idle } else { deadline.saturating_duration_since(Instant::now()) }
+                let deadline = requests.ended.map_or(began + timeouts.head, |ended| ended + timeouts.idle);
+                if requests.running > 0 { timeouts.idle } else { deadline.saturating_duration_since(Instant::now()) }
             };
             if wait.is_zero() {
                 return;
             }
-            // The first request may come and end while this sleeps, and from then on it is `idle` that counts.
-            sleep(wait.min(patience.idle)).await;
+            // The first request may start and end during the sleep; from then on the idle timeout applies.
+            sleep(wait.min(timeouts.idle)).await;
         }
     }
 }
 
-/// A running request among those of its connection, until it is dropped: also when the client resets the stream.
-struct Counted(Arc<Activity>);
+/// Counts a running request of a connection until it is dropped, which a reset of the stream does too.
+struct RunningRequest(Arc<Activity>);
 
-impl Counted {
-    fn from_now_on(activity: &Arc<Activity>) -> Self {
+impl RunningRequest {
+    fn start(activity: &Arc<Activity>) -> Self {
         activity.requests().running += 1;
         Self(activity.clone())
     }
 }
 
-impl Drop for Counted {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
         let mut requests = self.0.requests();
         requests.running -= 1;

@@ -1,8 +1,8 @@
-//! Listens, serves, and stops without dropping anybody.
+//! The listeners of a process, and its graceful shutdown.
 //!
-//! SIGTERM or SIGINT makes `/readyz` answer 503 at once. New requests are still served for a moment, until load balancers
-//! have noticed; then keep-alive connections end after the request that they are in and running use cases finish, within a
-//! deadline.
+//! SIGTERM or SIGINT makes `/readyz` answer 503 immediately. New requests are served for a configured delay, so that
+//! load balancers can notice. Then keep-alive connections are closed after their current request and running use cases
+//! finish, within a deadline.
 
 mod connections;
 #[cfg(test)]
@@ -18,14 +18,15 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
-use self::connections::{Connections, Patience};
+use self::connections::{Connections, Timeouts};
 use crate::api::{self, App};
 use crate::background::{Background, duties, token_duties};
 
-/// Connections to the metrics listener at a time. Prometheus keeps one or two; more would take file descriptors from the API.
+/// The connection limit of the metrics listener. Prometheus needs one or two; more would take file descriptors from the
+/// API.
 const METRICS_CONNECTIONS_MAX: usize = 16;
 
-/// How often histograms are folded when nobody asks for the metrics.
+/// How often histograms are drained if the metrics are not scraped.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// The sockets of a process.
@@ -39,13 +40,13 @@ pub struct Listeners {
 /// How a process stops.
 #[derive(Clone, Copy, Debug)]
 pub struct Shutdown {
-    /// For how long new requests are still served after the signal.
+    /// For how long new requests are still accepted after the stop signal.
     pub delay: Duration,
-    /// How long running requests may take after that.
+    /// How long running requests may take after that delay.
     pub deadline: Duration,
 }
 
-/// Serves until the process is told to stop, then drains. True when everything ended within the deadline.
+/// Serves until a stop signal, then drains. Returns true if everything ended within the deadline.
 pub async fn serve(
     listeners: Listeners,
     app: App,
@@ -56,11 +57,11 @@ pub async fn serve(
 ) -> bool {
     let background =
         Background::new(app.service.entropy.clone()).start(&app.service, duties()).start(&app.tokens, token_duties());
-    let connections = Connections::new(api::router(app.clone()), connections_max, Patience::default());
+    let connections = Connections::new(api::router(app.clone()), connections_max, Timeouts::default());
     let metrics_router = metrics_router(app.clone(), metrics.clone(), connections.open());
-    let metrics_connections = Connections::new(metrics_router, METRICS_CONNECTIONS_MAX, Patience::default());
+    let metrics_connections = Connections::new(metrics_router, METRICS_CONNECTIONS_MAX, Timeouts::default());
     let metrics_server = tokio::spawn(async move { metrics_connections.accept(&listeners.metrics).await });
-    let upkeep = tokio::spawn(keep_metrics_folded(metrics));
+    let upkeep = tokio::spawn(drain_histograms(metrics));
     tokio::select! {
         () = connections.accept(&listeners.http) => {}
         () = close_after_signal(signals, &app, shutdown.delay) => {}
@@ -82,7 +83,7 @@ pub async fn serve(
     in_time
 }
 
-/// Ends some time after the process has been told to stop; `/readyz` says so from the first moment.
+/// Waits for a stop signal, makes `/readyz` answer 503, and returns after the delay.
 async fn close_after_signal(mut signals: StopSignals, app: &App, delay: Duration) {
     signals.any().await;
     app.draining.store(true, Ordering::Relaxed);
@@ -90,17 +91,18 @@ async fn close_after_signal(mut signals: StopSignals, app: &App, delay: Duration
     tokio::time::sleep(delay).await;
 }
 
-/// What tells the process to stop.
+/// The stop signals, SIGTERM and SIGINT.
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl StopSignals {
-    /// From now on they do not end the process the hard way. To be done before anybody hears that it listens.
+    /// Installs the signal handlers, so that the signals no longer kill the process. Call it before `listening` is
+    /// logged.
     ///
     /// # Errors
-    /// When the process cannot catch signals: it could not stop in order.
+    /// When the handlers cannot be installed: a graceful shutdown would be impossible.
     pub fn catch() -> std::io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
@@ -113,7 +115,7 @@ impl StopSignals {
     }
 }
 
-/// GET /metrics, for a listener of its own: what it tells is for operators only.
+/// GET /metrics, for a separate listener: the metrics are for operators only.
 fn metrics_router(app: App, metrics: PrometheusHandle, connections: TaskTracker) -> Router {
     let render = move || async move {
         let usage = app.service.store.pool_use();
@@ -126,8 +128,8 @@ fn metrics_router(app: App, metrics: PrometheusHandle, connections: TaskTracker)
     Router::new().route("/metrics", get(render))
 }
 
-/// Folds histograms for as long as the metrics are not asked for, so that their memory has a bound.
-async fn keep_metrics_folded(metrics: PrometheusHandle) {
+/// Drains histograms periodically, so that their memory is bounded if the metrics are not scraped.
+async fn drain_histograms(metrics: PrometheusHandle) {
     loop {
         tokio::time::sleep(METRICS_UPKEEP).await;
         metrics.run_upkeep();
