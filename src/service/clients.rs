@@ -1,6 +1,6 @@
-//! Clients and their secrets: checked when a token is asked for, made and withdrawn by the operator.
+//! Client credentials: authentication for the token endpoint; creation, rotation and revocation by the operator.
 //!
-//! A secret is shown once, when it is made; only its hash is kept.
+//! A secret is shown once, when it is created. Only its hash is stored.
 
 use std::fmt::Write as _;
 
@@ -20,13 +20,13 @@ use crate::service::audit::scope::event;
 use crate::service::{Failure, Service};
 use crate::store::{AuditRecord, Client, SecretHash, Store, StoreError};
 
-/// Why a client got no token.
+/// Why authentication of a client failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientCredentialsError {
-    /// Unknown client, revoked client or wrong secret: nobody may tell which.
+    /// Unknown client, revoked client or wrong secret. The response does not reveal which.
     #[error("client id or secret is wrong")]
     InvalidClient,
-    /// Our failure.
+    /// A failure of the service.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
@@ -37,20 +37,20 @@ impl From<StoreError> for ClientCredentialsError {
     }
 }
 
-/// The client that everybody knows. Sandbox only; it is not in the database.
+/// The client with public credentials. Sandbox only; it is not in the database.
 pub struct SandboxClient {
     caller: Caller,
     secret: SecretHash,
 }
 
 impl SandboxClient {
-    /// Its id, its secret and its partner.
+    /// Its id, secret and partner.
     pub const NAME: &'static str = "sandbox";
 
-    /// With every permission.
+    /// The sandbox client with every permission.
     #[must_use]
     pub fn new() -> Self {
-        let partner = PartnerId::parse(Self::NAME).expect("the sandbox's name is a partner's name");
+        let partner = PartnerId::parse(Self::NAME).expect("the sandbox client's name is a valid partner id");
         let caller = Caller { partner, client_id: Self::NAME.to_owned(), permissions: Permissions::all() };
         Self { caller, secret: hash(&Self::NAME.into()) }
     }
@@ -62,7 +62,7 @@ impl Default for SandboxClient {
     }
 }
 
-/// So many clients are read at once.
+/// Clients per page.
 const PAGE: i64 = 500;
 
 impl Service {
@@ -74,7 +74,7 @@ impl Service {
         {
             return Ok(sandbox.caller.clone());
         }
-        // A text that no database can hold is nobody's id.
+        // Postgres rejects NUL in text, and no client id contains one.
         let known = if id.contains('\0') { None } else { self.store.client_with_secrets(id, self.clock.now()).await? };
         let (client, secrets) = known.ok_or(ClientCredentialsError::InvalidClient)?;
         if !secrets.iter().any(|known| matches(secret, known.hash)) {
@@ -84,17 +84,17 @@ impl Service {
     }
 }
 
-/// A secret that was just made.
+/// A newly created secret.
 pub struct NewSecret {
     /// The client's id.
     pub client_id: String,
-    /// The secret, to be shown once.
+    /// The secret, shown once.
     pub secret: SecretString,
 }
 
-/// The operator's side of clients, for the command line.
+/// Client administration for the command line.
 pub struct ClientRegistry<'a> {
-    /// Where clients are kept.
+    /// The store.
     pub store: &'a dyn Store,
     /// The time.
     pub clock: &'a dyn Clock,
@@ -103,7 +103,7 @@ pub struct ClientRegistry<'a> {
 }
 
 impl ClientRegistry<'_> {
-    /// Makes a client with its first secret.
+    /// Creates a client with its first secret.
     pub async fn create(
         &self,
         partner: PartnerId,
@@ -119,13 +119,13 @@ impl ClientRegistry<'_> {
         Ok(NewSecret { client_id: client.id, secret })
     }
 
-    /// The next clients, oldest first, behind the last one of the page before; none behind the last.
+    /// The next page of clients, oldest first, after the last client of the previous page; empty after the last page.
     pub async fn page(&self, after: Option<&Client>) -> Result<Vec<Client>, StoreError> {
         let after = after.map(|client| (client.created_at, client.id.as_str()));
         self.store.clients(after, PAGE).await
     }
 
-    /// Makes a new secret; the one before it works for the overlap. `None` when there is no such client.
+    /// Creates a new secret; the previous one stays valid for `overlap`. `None` when there is no such client.
     pub async fn rotate(&self, client_id: &str, overlap: TimeDelta) -> Result<Option<NewSecret>, StoreError> {
         let now = self.clock.now();
         let secret = self.mint_secret();
@@ -138,7 +138,7 @@ impl ClientRegistry<'_> {
         Ok(rotated.then(|| NewSecret { client_id: client_id.to_owned(), secret }))
     }
 
-    /// Stops a client from getting tokens. False when there is no such client.
+    /// Revokes a client, so that it gets no more tokens. False when there is no such client.
     pub async fn revoke(&self, client_id: &str) -> Result<bool, StoreError> {
         let record = self.record(AuditAction::ClientRevoked, client_id);
         let revoked = self.store.revoke_client(client_id, self.clock.now(), &record).await?;
@@ -148,7 +148,7 @@ impl ClientRegistry<'_> {
         Ok(revoked)
     }
 
-    /// Writes down that nothing was done for a client that is revoked. One that never was is in no partner's trail.
+    /// Records a refusal for a revoked client. An unknown client belongs to no partner's trail.
     async fn refuse(&self, client_id: &str, record: AuditRecord) -> Result<(), StoreError> {
         let Some((client, _)) = self.store.client_with_secrets(client_id, self.clock.now()).await? else {
             return Ok(());
@@ -173,7 +173,7 @@ impl ClientRegistry<'_> {
     }
 }
 
-/// Plain SHA-256 is enough: the secret has 256 random bits, so there is nothing to guess.
+/// Plain SHA-256 suffices: a secret of 256 random bits cannot be guessed.
 fn hash(secret: &SecretString) -> SecretHash {
     Sha256::digest(secret.expose_secret()).into()
 }

@@ -1,9 +1,9 @@
-//! Erases a person at the operator's word, for the command line.
+//! Erases a person, for the command line.
 //!
-//! Step by step, so that no commit is larger than the database can do in its time, however much there is of the person. An
-//! erasure that was cut off goes on when it is asked for again. What stays of their devices and assessments belongs to a
-//! random id in the person's place, the same for all of it, so that it can still be told from what was others'. The trail
-//! says that a person was erased, and not who.
+//! Runs in steps, each a transaction of bounded size, so that a person with much data does not run into the statement
+//! timeout. An interrupted erasure continues when it is run again. The person's tombstones and fraud assessments stay
+//! under one random pseudonym, so they remain distinct from those of others. The audit trail records the erasure
+//! without the person's id.
 
 use uuid::Uuid;
 
@@ -14,9 +14,9 @@ use crate::entropy::Entropy;
 use crate::service::audit::scope::event;
 use crate::store::{Erased, Store, StoreError};
 
-/// What an erasure works with.
+/// The erasure of persons.
 pub struct PersonErasure<'a> {
-    /// Where persons are kept.
+    /// The store.
     pub store: &'a dyn Store,
     /// The time.
     pub clock: &'a dyn Clock,
@@ -25,7 +25,7 @@ pub struct PersonErasure<'a> {
 }
 
 impl PersonErasure<'_> {
-    /// Erases the person, or the rest of them. `None` when there is nothing of them.
+    /// Erases the person, or what an interrupted erasure has left. `None` when there are no rows of the person.
     pub async fn erase(&self, partner: &PartnerId, person: &PersonId) -> Result<Option<Erased>, StoreError> {
         let now = self.clock.now();
         let mut event = event(OPERATOR, AuditAction::PersonErased, now, self.entropy.bytes());
@@ -43,9 +43,9 @@ impl PersonErasure<'_> {
     }
 }
 
-/// The person's id that stands where the erased one did.
+/// The id that replaces the person's.
 fn pseudonym(id: Uuid) -> PersonId {
-    PersonId::parse(&format!("erased-{id}")).expect("43 visible characters are a person's id")
+    PersonId::parse(&format!("erased-{id}")).expect("43 visible characters are a valid person id")
 }
 
 #[cfg(test)]
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_has_an_id_that_a_person_could_have_and_nobody_else_has() {
+    fn a_pseudonym_is_a_valid_and_unique_person_id() {
         let (one, other) = (pseudonym(Uuid::from_bytes([1; 16])), pseudonym(Uuid::from_bytes([2; 16])));
         assert_eq!(one.as_str(), "erased-01010101-0101-0101-0101-010101010101");
         assert_ne!(one, other);

@@ -1,4 +1,4 @@
-//! What any use case may run into, whatever it is about.
+//! Failures that any use case can return.
 
 use crate::store::StoreError;
 
@@ -8,13 +8,13 @@ pub enum Failure {
     /// The store could not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Other requests came in between again and again, or another run of the same request has taken over.
-    #[error("other requests came in between")]
+    /// Concurrent requests won the race in every retry, or another run has taken over the idempotency key.
+    #[error("overtaken by concurrent requests")]
     Overtaken,
-    /// A challenge was made under a secret that this process does not have.
+    /// The secret that a challenge's code was derived from is not configured in this process.
     #[error("the one-time-code secret with version {version} is not configured")]
     MissingOtpSecret {
-        /// The version that the challenge names.
+        /// The version that is stored with the challenge.
         version: u32,
     },
 }

@@ -1,4 +1,4 @@
-//! Asks the fraud check and turns its answer into a record.
+//! Runs the fraud check and turns its result into a fraud assessment.
 
 use uuid::Uuid;
 
@@ -11,17 +11,17 @@ use crate::fraud::{FraudAction, FraudQuery};
 use crate::service::Service;
 use crate::service::audit::scope::AuditScope;
 
-/// What the fraud check is asked.
+/// The input of a fraud check.
 pub(super) struct ToAssess<'a> {
     pub(super) action: FraudAction,
     pub(super) person: &'a PersonId,
-    /// What is assessed: the device, or device to be.
+    /// The device or pending device.
     pub(super) object: Uuid,
     pub(super) device_data: &'a DeviceData,
 }
 
 impl Service {
-    /// Whether the fraud check lets the attempt go on. It is asked once per attempt, however often that is settled.
+    /// Whether the fraud check allows the attempt. Runs once per attempt, also when the attempt is retried.
     pub(super) async fn passes(&self, question: Option<ToAssess<'_>>, attempt: &mut AuditScope<'_>) -> bool {
         let assessment = attempt.assessment();
         if assessment.is_none()
@@ -32,7 +32,7 @@ impl Service {
         assessment.as_ref().is_none_or(|assessment| assessment.allowed)
     }
 
-    /// `None` when nothing was assessed: there is no provider, or nothing that it understands.
+    /// `None` when nothing was assessed: no provider is configured, or it does not support this payload.
     async fn assess(&self, question: ToAssess<'_>) -> Option<FraudAssessment> {
         let ToAssess { action, person, object, device_data } = question;
         let device_data = device_data.expose();

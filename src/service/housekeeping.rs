@@ -1,4 +1,4 @@
-//! Removes what is no longer needed. One replica at a time, in small batches.
+//! Housekeeping: removes expired rows in small batches, on one replica at a time.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -8,52 +8,52 @@ use crate::domain::idempotency::ANSWERS_KEPT_FOR;
 use crate::domain::sms::limits::WINDOW_MAX;
 use crate::store::{ExpiredRows, SWEEP_BATCH, StoreError};
 
-/// Batches of one kind in one turn; the rest waits for the next turn.
+/// Maximum of batches of one kind per turn.
 const BATCHES_PER_TURN: usize = 100;
 
-/// The longest life of the lease, on the clock of any replica: for so long a replica that died half way is waited for.
+/// The length of the lease: how long a crashed replica blocks the others, by the clock of any replica.
 const LEASE: TimeDelta = TimeDelta::minutes(5);
 
 const TASK: &str = "housekeeping";
 
-/// For how long things are kept that could still be asked about.
+/// How long data that may still be asked about is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
     /// Expired challenges and codes.
     pub challenges: TimeDelta,
-    /// Fraud assessments; `None` keeps them for ever.
+    /// Fraud assessments; `None` keeps them forever.
     pub assessments: Option<TimeDelta>,
 }
 
-/// What became of a turn of background work that did not fail.
+/// The result of a turn of a background task that did not fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Turn {
     /// The work was done.
     Done,
-    /// Another replica holds the lease, and nothing was done here.
+    /// Another replica holds the lease, so this replica did nothing.
     HeldElsewhere,
 }
 
 impl Service {
-    /// Sweeps every kind once, unless another replica does.
+    /// Sweeps every kind once, unless another replica holds the lease.
     pub async fn keep_house(&self) -> Result<Turn, Failure> {
         let holder = Uuid::from_bytes(self.entropy.bytes());
         if !self.store.take_lease(TASK, holder, self.clock.now(), LEASE).await? {
             return Ok(Turn::HeldElsewhere);
         }
         let swept = self.sweep_every_kind().await;
-        // Also after a failure: the next turn is any replica's.
+        // Also after a failure, so that any replica can take the next turn.
         self.store.end_lease(TASK, holder, self.clock.now()).await?;
         swept.map(|()| Turn::Done)
     }
 
-    /// A kind that cannot be swept keeps no other from it.
+    /// A non-transient failure of one kind does not stop the others from being swept.
     async fn sweep_every_kind(&self) -> Result<(), Failure> {
         let now = self.clock.now();
         let mut failure = None;
-        for litter in ExpiredRows::ALL {
-            let Some(before) = self.policy.useless_before(litter, now) else { continue };
-            match self.sweep(litter, before).await {
+        for kind in ExpiredRows::ALL {
+            let Some(before) = self.policy.expired_before(kind, now) else { continue };
+            match self.sweep(kind, before).await {
                 Err(error) if error.is_transient() => return Err(error.into()),
                 outcome => failure = failure.or(outcome.err()),
             }
@@ -61,10 +61,10 @@ impl Service {
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    async fn sweep(&self, litter: ExpiredRows, before: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn sweep(&self, kind: ExpiredRows, before: DateTime<Utc>) -> Result<(), StoreError> {
         for _ in 0..BATCHES_PER_TURN {
-            let swept = self.store.sweep(litter, before).await?;
-            metrics::counter!("housekeeping_rows_total", "kind" => litter.as_str())
+            let swept = self.store.sweep(kind, before).await?;
+            metrics::counter!("housekeeping_rows_total", "kind" => kind.as_str())
                 .increment(u64::try_from(swept).unwrap_or(0));
             if swept < SWEEP_BATCH {
                 break;
@@ -75,9 +75,9 @@ impl Service {
 }
 
 impl Policy {
-    /// What of this kind ended before this instant is needed no more. `None` keeps all of it.
-    fn useless_before(&self, litter: ExpiredRows, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        match litter {
+    /// Rows of this kind that ended before this instant are removed. `None` keeps all.
+    fn expired_before(&self, kind: ExpiredRows, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match kind {
             ExpiredRows::Bindings | ExpiredRows::Codes => Some(now - self.retention.challenges),
             ExpiredRows::Answers => Some(now - ANSWERS_KEPT_FOR),
             ExpiredRows::Messages => Some(now - WINDOW_MAX),

@@ -1,8 +1,7 @@
-//! Requests that may be sent twice and take effect once.
+//! Idempotency keys: a request that is sent twice takes effect once.
 //!
-//! A request with a key claims it, runs, and ends. What its work has kept is the outcome of every repetition; when it kept
-//! nothing, the key is free again. The order is claim, work, end; the work itself keeps the outcome, in the commit of its
-//! change.
+//! The order is claim, work, end. The work stores its outcome in the commit of its change, and every repetition gets
+//! that outcome. If it stored none, ending the run frees the key.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -21,19 +20,19 @@ use crate::store::StoreError;
 
 /// A request with an idempotency key.
 pub struct RepeatableRequest {
-    /// What makes two requests the same one.
+    /// Identifies the request: see [`scope`](crate::domain::idempotency::scope).
     pub scope: [u8; 32],
-    /// Keyed digests of its body.
+    /// Keyed digests of its body, one per secret in force.
     pub digests: Vec<[u8; 32]>,
     /// The person in its path, if there is one.
     pub person: Option<PersonId>,
-    /// Its id.
+    /// The request id.
     pub request_id: String,
 }
 
-/// What a request comes to.
+/// The result of a request.
 pub struct Answer<T> {
-    /// What its use case says, or said the first time.
+    /// The outcome of the use case, or the stored outcome of the first run.
     pub outcome: Result<T, NotDone>,
     /// The id of the request that ran, when this one repeats it.
     pub repeats: Option<String>,
@@ -46,9 +45,10 @@ impl<T> From<Result<T, NotDone>> for Answer<T> {
 }
 
 impl Service {
-    /// Lets the work of a request run, once if it has an idempotency key: a repetition gets the outcome that was kept.
+    /// Runs the work of a request, only once if it has an idempotency key: a repetition gets the stored outcome.
     ///
-    /// The run ends also when the work panics, so that the key is not busy until the lease is over; the panic goes on.
+    /// A panic of the work also ends the run, so that the key is not blocked until the lease expires; then unwinding
+    /// resumes.
     pub async fn once<T: DeserializeOwned>(
         &self,
         caller: &Caller,
@@ -74,14 +74,14 @@ impl Service {
         }
         let outcome = unwinding(work(Some(run.clone()))).await;
         if let Err(error) = self.store.end_request(&caller.partner, &run, self.clock.now()).await {
-            // The caller gets the answer all the same; a repetition waits until the lease is over.
-            tracing::warn!(error = &error as &dyn std::error::Error, "a request with an idempotency key was not ended");
+            // The caller gets the response nevertheless; repetitions are refused until the lease expires.
+            tracing::warn!(error = &error as &dyn std::error::Error, "idempotency key not released");
         }
         outcome.unwrap_or_else(|panic| resume_unwind(panic)).into()
     }
 }
 
-/// What was kept, read again. An error of the JSON reader may repeat what it found, so it goes no further.
+/// Parses a stored outcome. The error of the JSON parser may quote its input, so it is dropped.
 fn past_answer<T: DeserializeOwned>(outcome: &str, request_id: String) -> Answer<T> {
     match serde_json::from_str::<Result<T, Refusal>>(outcome) {
         Ok(outcome) => Answer { outcome: outcome.map_err(NotDone::from), repeats: Some(request_id) },
@@ -89,7 +89,7 @@ fn past_answer<T: DeserializeOwned>(outcome: &str, request_id: String) -> Answer
     }
 }
 
-/// Runs to the end or to a panic, which is handed on. The panic hook has logged it by then.
+/// Runs to completion or to a panic, which is returned. The panic hook has logged it by then.
 async fn unwinding<T>(work: impl Future<Output = T>) -> thread::Result<T> {
     let mut work = pin!(work);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {

@@ -1,8 +1,8 @@
-//! The use cases: the only layer that puts reads, checks, outside calls and writes in an order.
+//! The use cases: the only layer that orders reads, checks, outbound calls and writes.
 //!
-//! Each follows the same course: what can fail without I/O has failed before it is called; one read; then it computes and
-//! calls outside without holding a database connection; then one conditional, durable write settles the matter. A use case
-//! runs to its end even when the client hangs up: `api` gives each request a task of its own.
+//! Each has the same shape: the input is parsed before the call; one read; checks and outbound calls without holding a
+//! database connection; one conditional, durable write. A use case runs to completion even when the client disconnects:
+//! `api` spawns a task per request.
 
 mod audit;
 mod challenges;
@@ -47,59 +47,59 @@ use crate::fraud::checker::FraudChecker;
 use crate::sms::{SmsSender, SmsTemplate};
 use crate::store::Store;
 
-/// The rules that the operator may set (docs/api-design.md#limits).
+/// The rules that the operator can configure (docs/api-design.md#limits).
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Bound devices per person.
+    /// Maximum of bound devices per person.
     pub device_limit: u32,
-    /// Keys per device.
+    /// Maximum of keys per device.
     pub key_limit: u32,
-    /// Wrong signatures, or wrong number tokens, per challenge.
+    /// Maximum of wrong answers per challenge.
     pub wrong_signatures_cap: u32,
-    /// Failures per person, all challenges together.
+    /// Failures per person, over all challenges.
     pub failure_budget: FailureBudget,
-    /// How far the SMS limits go.
+    /// Whether the SMS limits are enforced.
     pub sms_enforcement: Enforcement,
-    /// How many codes may be sent.
+    /// The rate limits of SMS.
     pub sms_limits: SmsLimits,
-    /// For how long things are kept.
+    /// How long data is kept.
     pub retention: Retention,
-    /// How long a challenge is open.
+    /// The lifetime of a challenge.
     pub challenge_life: TimeDelta,
-    /// The language of an SMS for which the caller names none.
+    /// The default language of SMS.
     pub language: Language,
-    /// To whose numbers codes are sent.
+    /// The countries to which codes are sent.
     pub sms_countries: Countries,
-    /// When too few codes are used to send more.
+    /// The rule against SMS pumping.
     pub sms_conversion: ConversionRule,
 }
 
-/// Everything that the use cases work with.
+/// The dependencies and settings of the use cases.
 pub struct Service {
-    /// Where things are kept.
+    /// The store.
     pub store: Arc<dyn Store>,
-    /// Who brings codes to people.
+    /// The SMS providers.
     pub sms: Arc<dyn SmsSender>,
-    /// Who assesses devices, and what follows from it.
+    /// The fraud check and its policy.
     pub fraud: FraudChecker,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness for ids and secrets.
     pub entropy: Arc<dyn Entropy>,
-    /// Where codes come from.
+    /// The source of codes.
     pub codes: OneTimeCodes,
-    /// How codes are worded.
+    /// The texts of SMS.
     pub sms_template: SmsTemplate,
-    /// The well-known client, in the sandbox.
+    /// The client with public credentials, in the sandbox only.
     pub sandbox_client: Option<SandboxClient>,
     /// The operator's rules.
     pub policy: Policy,
-    /// How many codes are used.
+    /// Counts of sent and used codes.
     pub conversion: Conversion,
 }
 
 impl Service {
-    /// The pause that a person's failures have them in now.
+    /// The pause that is in effect for a person with these failures.
     fn pause(&self, failures: FailureRun) -> Option<CoolingOff> {
         self.policy.failure_budget.pause(failures, self.clock.now())
     }

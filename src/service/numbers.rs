@@ -1,4 +1,4 @@
-//! A person's mobile number: given, looked at, taken away. The code that confirms it is in `challenges::number`.
+//! Creates, reads and deletes a person's mobile number. Its confirmation by a code is in `challenges::number`.
 
 use crate::domain::audit::AuditAction;
 use crate::domain::clients::{Caller, Permission};
@@ -16,7 +16,7 @@ impl Service {
         self.store.mobile_number(&caller.partner, person).await?.ok_or(Refusal::NumberNotFound.into())
     }
 
-    /// Gives the person a number that a code has yet to confirm.
+    /// Stores a number for the person that has to be confirmed by a code.
     pub async fn create_mobile_number(
         &self,
         caller: &Caller,
@@ -30,7 +30,7 @@ impl Service {
         self.end(&attempt, outcome).await
     }
 
-    /// Gives the person a number that the partner has verified itself. Who said so, and when, is recorded.
+    /// Stores a number that the partner has verified itself. The asserting client and the time are recorded.
     pub async fn assert_mobile_number(
         &self,
         caller: &Caller,
@@ -72,7 +72,8 @@ impl Service {
         Ok(Settled::Done(created))
     }
 
-    /// Takes the number away; open challenges of the person die with it. With a number, only if it is that one.
+    /// Deletes the number and closes the person's open challenges. If `number` is given, only when it is the stored
+    /// one.
     pub async fn delete_mobile_number(
         &self,
         caller: &Caller,

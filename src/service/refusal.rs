@@ -1,6 +1,6 @@
-//! Why a use case refuses: every reason once, with its word for the audit trail and the metrics.
+//! The refusals of use cases, with their outcome words for the audit trail and metrics.
 //!
-//! A refusal is the caller's to act on; what is not is a [`Failure`]. `api::refusals` says what each is called on the wire.
+//! The caller can act on a refusal; everything else is a [`Failure`]. `api::refusals` maps refusals to API errors.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,18 +14,18 @@ use crate::store::StoreError;
 
 /// Why a use case refused.
 ///
-/// Those that can count or close something have a form as JSON, in which they are kept for repetitions of their request. The
-/// names in it are as stable as the database's schema.
+/// Those that can count or close something serialize to JSON, in which they are stored for repetitions of the request.
+/// Their names are as stable as the database schema.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// The signature was not made by the key over what it should sign. Costs an attempt.
+    /// The signature does not verify. Counts as a failure.
     #[error("the signature is wrong")]
     WrongSignature,
-    /// What was typed is not the code that was sent, or no code is open.
+    /// The typed code is not the one that was sent, or no code is open.
     #[error("the code is wrong")]
     WrongCode,
-    /// The fraud check said no.
+    /// The fraud check declined the device.
     #[error("the fraud check declined the device")]
     Declined,
     /// The person has as many devices as allowed.
@@ -34,11 +34,11 @@ pub enum Refusal {
     /// A bound device already has the key.
     #[error("a bound device already has the key")]
     KeyTaken,
-    /// What is wrong with the request itself. Costs no attempt.
+    /// The request is malformed. Does not count as a failure.
     #[serde(skip)]
     #[error("the request is malformed")]
     Malformed(Faults),
-    /// No such device of this partner, or, where it would have to sign, a deleted one.
+    /// The partner has no such device, or it is deleted and would have to sign.
     #[serde(skip)]
     #[error("there is no such device")]
     DeviceNotFound,
@@ -46,7 +46,7 @@ pub enum Refusal {
     #[serde(skip)]
     #[error("there is no such key")]
     KeyNotFound,
-    /// No such challenge, or it was met, expired, superseded or closed.
+    /// No such challenge, or it was answered right, expired, superseded or closed.
     #[serde(skip)]
     #[error("the challenge is not open")]
     ChallengeNotOpen(ChallengeKind),
@@ -54,7 +54,7 @@ pub enum Refusal {
     #[serde(skip)]
     #[error("the person has no such mobile number")]
     NumberNotFound,
-    /// Unknown person, no number, or an unverified one: the caller cannot tell which.
+    /// Unknown person, no number, or an unverified one. The response does not reveal which.
     #[serde(skip)]
     #[error("the person has no verified mobile number")]
     NoVerifiedNumber,
@@ -62,11 +62,11 @@ pub enum Refusal {
     #[serde(skip)]
     #[error("the person has a mobile number already")]
     NumberExists,
-    /// The client may not say that a number is verified.
+    /// The client lacks the permission to assert numbers.
     #[serde(skip)]
     #[error("the client may not assert mobile numbers")]
     MayNotAssert,
-    /// The device has no key of the purpose that is said to have signed.
+    /// The device has no key of the purpose that the request names as the signer's.
     #[serde(skip)]
     #[error("the device has no key of that purpose")]
     NoKeyOfPurpose,
@@ -74,50 +74,51 @@ pub enum Refusal {
     #[serde(skip)]
     #[error("the device has as many keys as allowed")]
     KeyLimit,
-    /// The person has failed too often and has to wait; nothing was verified or sent.
+    /// The person's failure budget is exhausted; nothing was verified or sent.
     #[serde(skip)]
     #[error("the person has failed too often")]
     CoolingOff {
-        /// For how long, in seconds.
+        /// The wait in seconds.
         retry_after: u64,
     },
-    /// Codes are not sent to the number's country (any more).
+    /// Codes are not sent, or no longer sent, to the number's country.
     #[serde(skip)]
     #[error("the number {0}")]
     CountryNotServed(#[from] CountryNotServed),
-    /// Too many messages were sent to the number, for the person or by the partner.
+    /// A rate limit of the number, the person or the partner is reached.
     #[serde(skip)]
-    #[error("too many messages were sent of late")]
+    #[error("too many messages were sent recently")]
     SmsLimit {
-        /// For how long to wait, in seconds.
+        /// The wait in seconds.
         retry_after: u64,
     },
-    /// Too few of the codes that were sent to the number's country are used; nothing was sent.
+    /// The conversion of the number's country is too low; nothing was sent.
     #[serde(skip)]
     #[error("sending to the country is stopped")]
     SendingStopped {
-        /// For how long, in seconds.
+        /// The wait in seconds.
         retry_after: u64,
     },
-    /// No provider took the SMS; nothing of the attempt remains.
+    /// No provider accepted the SMS, and the attempt was taken back.
     #[serde(skip)]
-    #[error("no SMS provider took the message")]
+    #[error("no SMS provider accepted the message")]
     SmsNotTaken(#[source] SmsError),
-    /// The first request with this idempotency key still runs, or its process died a moment ago.
+    /// The first request with this idempotency key is still running, or its process crashed and its lease has not
+    /// expired.
     #[serde(skip)]
-    #[error("the first request with this idempotency key still runs")]
+    #[error("the first request with this idempotency key is still running")]
     StillRunning {
-        /// For how long it is waited for, in seconds.
+        /// The wait in seconds: until the lease expires.
         retry_after: u64,
     },
-    /// The idempotency key was used for another body.
+    /// The idempotency key was used with a different body.
     #[serde(skip)]
     #[error("the idempotency key was used for another request")]
     KeyReused,
 }
 
 impl Refusal {
-    /// In a word, for metrics and the audit trail.
+    /// The outcome word for metrics and the audit trail.
     #[must_use]
     pub fn outcome(&self) -> &'static str {
         match self {
@@ -143,26 +144,25 @@ impl Refusal {
         }
     }
 
-    /// Whether the caller attempted something that the audit trail tells of: a body that cannot be read is no attempt, and a
-    /// repetition is none of its own.
+    /// Whether the audit trail records it. Malformed requests and repetitions are not recorded.
     pub(in crate::service) fn is_worth_recording(&self) -> bool {
         !matches!(self, Self::Malformed(_) | Self::StillRunning { .. } | Self::KeyReused)
     }
 }
 
-/// Why a use case did not do what it was asked to.
+/// Why a use case did not take effect.
 #[derive(Debug, thiserror::Error)]
 pub enum NotDone {
-    /// For a reason of the caller's.
+    /// Refused for a reason on the caller's side.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// For a reason of ours.
+    /// A failure of the service.
     #[error(transparent)]
     Failed(#[from] Failure),
 }
 
 impl NotDone {
-    /// In a word, for metrics.
+    /// The outcome word for metrics.
     pub(in crate::service) fn outcome(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.outcome(),
@@ -184,7 +184,7 @@ impl From<Faults> for NotDone {
 }
 
 impl Service {
-    /// The refusal of a person who has to wait.
+    /// The refusal during a pause.
     pub(in crate::service) fn cooling_off(&self, cooling: CoolingOff) -> Refusal {
         Refusal::CoolingOff { retry_after: cooling.retry_after_seconds(self.clock.now()) }
     }
@@ -195,9 +195,9 @@ mod tests {
     use super::*;
     use crate::domain::invalid::Invalid;
 
-    /// What stands in databases: another name would lose every outcome that is kept under the old one.
+    /// The names are stored in databases: renaming one would make stored outcomes unreadable.
     #[test]
-    fn the_refusals_that_are_kept_have_stable_names() {
+    fn refusals_that_are_stored_have_stable_names() {
         let kept = [
             (Refusal::WrongSignature, "wrong_signature"),
             (Refusal::WrongCode, "wrong_code"),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_that_changes_nothing_cannot_be_kept() {
+    fn a_refusal_that_changes_nothing_does_not_serialize() {
         let refusals = [
             Refusal::Malformed(vec![Invalid::value("field", "is required")]),
             Refusal::ChallengeNotOpen(ChallengeKind::Binding),

@@ -1,28 +1,28 @@
-//! Heads of chains that somebody kept outside of the database: the lines that `audit verify` printed earlier.
+//! Checkpoints: chain heads that the operator keeps outside the database, as lines that `audit verify` printed.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::domain::audit::Hash;
 use crate::domain::person::PartnerId;
 
-/// Kept heads of any number of partners and moments.
+/// Checkpoints of any number of partners and runs of `audit verify`.
 #[derive(Clone, Debug, Default)]
 pub struct AuditCheckpoints(BTreeMap<String, (PartnerId, Vec<(i64, Hash)>)>);
 
 impl AuditCheckpoints {
-    /// The names of the columns, in the order of [`line`](Self::line).
+    /// The header of the columns of [`line`](Self::line).
     pub const HEADER: &'static str = "partner\tseals\tevents\twaiting\thead";
 
-    /// One line to keep. Only partner, seals and head are read again.
+    /// Formats one checkpoint. Only partner, seals and head are parsed again.
     #[must_use]
     pub fn line(partner: &PartnerId, [seals, events, waiting]: [i64; 3], head: Hash) -> String {
         format!("{partner}\t{seals}\t{events}\t{waiting}\t{}", hex::encode(head))
     }
 
-    /// Reads lines, of one run or of many. Headers and empty lines are passed over.
+    /// Parses the lines of one or more runs. Headers and empty lines are skipped.
     ///
     /// # Errors
-    /// The number of the first line that is none of these.
+    /// The number of the first invalid line.
     pub fn parse(text: &str) -> Result<Self, usize> {
         let mut heads = Self::default();
         for (index, line) in text.lines().enumerate() {
@@ -39,12 +39,12 @@ impl AuditCheckpoints {
         Ok(heads)
     }
 
-    /// Whose heads there are.
+    /// The partners that have checkpoints.
     pub(in crate::service) fn partners(&self) -> VecDeque<PartnerId> {
         self.0.values().map(|(partner, _)| partner.clone()).collect()
     }
 
-    /// A partner's heads, the shortest chain first.
+    /// A partner's checkpoints, the shortest chain first.
     pub(in crate::service) fn of(&self, partner: &PartnerId) -> &[(i64, Hash)] {
         self.0.get(partner.as_str()).map_or(&[], |(_, heads)| heads)
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_printed_can_be_read_again_from_many_runs() {
+    fn printed_lines_of_many_runs_are_parsed() {
         let [acme, globex] = ["acme", "globex"].map(|name| PartnerId::parse(name).unwrap());
         let lines = [
             AuditCheckpoints::HEADER.to_owned(),
@@ -73,15 +73,15 @@ mod tests {
             AuditCheckpoints::line(&acme, [2, 7, 9], [2; 32]),
             AuditCheckpoints::line(&globex, [0, 0, 1], [0; 32]),
         ];
-        let kept = AuditCheckpoints::parse(&lines.join("\n")).unwrap();
-        assert_eq!(kept.of(&acme), [(1, [1; 32]), (2, [2; 32])]);
-        assert_eq!(kept.of(&globex), [(0, [0; 32])]);
-        assert_eq!(kept.partners(), [acme, globex]);
-        assert_eq!(kept.of(&PartnerId::parse("initech").unwrap()), []);
+        let checkpoints = AuditCheckpoints::parse(&lines.join("\n")).unwrap();
+        assert_eq!(checkpoints.of(&acme), [(1, [1; 32]), (2, [2; 32])]);
+        assert_eq!(checkpoints.of(&globex), [(0, [0; 32])]);
+        assert_eq!(checkpoints.partners(), [acme, globex]);
+        assert_eq!(checkpoints.of(&PartnerId::parse("initech").unwrap()), []);
     }
 
     #[test]
-    fn a_line_that_was_not_printed_is_told_by_its_number() {
+    fn the_number_of_an_invalid_line_is_returned() {
         let head = hex::encode([1; 32]);
         for line in [
             "acme".to_owned(),

@@ -1,6 +1,6 @@
-//! The audit trail behind the requests: waiting events are sealed in the background, sealed ones are read by the operator.
+//! Sealing of pending audit events in the background, and the export of sealed events for the operator.
 //!
-//! Sealing is nobody's wait: requests leave their events behind, and any replica, or several, may seal them.
+//! Requests only insert events and do not wait for sealing. Any replica may seal, several in parallel.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,18 +9,18 @@ use crate::domain::person::PartnerId;
 use crate::service::{Failure, Service};
 use crate::store::{SealedEvent, Store, StoreError, WAITING_COUNTED};
 
-/// How many events are sealed in one commit: what a crash can undo, and what the head of the chain moves by.
+/// Events that are sealed in one commit.
 const BATCH: i64 = 500;
 
-/// So many batches of one partner in one turn. With more waiting, the other partners come first.
+/// Maximum of batches of one partner per turn, so that one partner's backlog does not delay the others.
 const BATCHES_PER_TURN: usize = 40;
 
-/// So many events are read at once.
+/// Events per page of the export.
 const PAGE: i64 = 500;
 
 impl Service {
-    /// Seals what waits, and tells how much is left. Nothing is in most turns: then nothing is counted, since what came in
-    /// meanwhile waits for the next turn.
+    /// Seals pending events and sets the gauge of those that are left. They are only counted when a partner's backlog
+    /// was not finished or sealing failed; otherwise the gauge is 0.
     pub async fn seal_audit_trail(&self) -> Result<(), Failure> {
         let sealed = self.seal_every_partner().await;
         let waiting = match sealed {
@@ -35,7 +35,7 @@ impl Service {
         Ok(())
     }
 
-    /// A partner whose events cannot be sealed keeps no other from it.
+    /// A non-transient failure of one partner does not stop the others from being sealed.
     async fn seal_every_partner(&self) -> Result<Left, Failure> {
         let (mut failure, mut left) = (None, Left::Nothing);
         for partner in self.store.partners_with_pending_events().await? {
@@ -61,14 +61,14 @@ impl Service {
     }
 }
 
-/// What a turn leaves of the events that it found.
+/// The backlog after a turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Left {
     Nothing,
     Events,
 }
 
-/// The sealed events of one partner, page by page in the order of their chain.
+/// The sealed events of one partner in chain order, page by page.
 pub struct AuditExport<'a> {
     store: &'a dyn Store,
     partner: &'a PartnerId,
@@ -76,7 +76,7 @@ pub struct AuditExport<'a> {
 }
 
 impl<'a> AuditExport<'a> {
-    /// From the first batch that was sealed at this instant or later. What happened since then is in there.
+    /// Starts at the first batch that was sealed at this instant or later, which includes every event since then.
     pub async fn since(
         store: &'a dyn Store,
         partner: &'a PartnerId,
@@ -86,7 +86,7 @@ impl<'a> AuditExport<'a> {
         Ok(Self { store, partner, after: first.map(|seal| (seal - 1, Uuid::max())) })
     }
 
-    /// The next page; none behind the last.
+    /// The next page; empty after the last.
     pub async fn page(&mut self) -> Result<Vec<SealedEvent>, StoreError> {
         let Some(after) = self.after else { return Ok(Vec::new()) };
         let page = self.store.sealed_events(self.partner, after, i64::MAX, PAGE).await?;

@@ -1,4 +1,4 @@
-//! The audit trail: what a use case writes down, and how the trail is exported and verified.
+//! The audit trail: recording by use cases, sealing, export and verification.
 
 pub(in crate::service) mod checkpoints;
 pub(in crate::service) mod export;

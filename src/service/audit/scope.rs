@@ -1,7 +1,7 @@
-//! An attempt of a caller to change something, and what is written down about it, whatever becomes of it.
+//! The audit record of a caller's attempt to change something.
 //!
-//! What an attempt changes is written down in the commit of the change. A refusal that changes nothing is written down in a
-//! commit of its own, before the caller hears of it. Bodies that cannot be read and failures of ours are no attempts.
+//! A change is recorded in its own commit. A refusal that changes nothing is recorded in a separate commit, before the
+//! response. Malformed bodies and failures of the service are not recorded.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use crate::domain::person::{PartnerId, PersonId};
 use crate::service::{Failure, NotDone, Refusal, Service};
 use crate::store::AuditRecord;
 
-/// An attempt under way.
+/// An attempt in progress.
 pub(in crate::service) struct AuditScope<'a> {
     pub(in crate::service) partner: &'a PartnerId,
     event: AuditEvent,
@@ -24,22 +24,22 @@ pub(in crate::service) struct AuditScope<'a> {
     run: Option<Run>,
 }
 
-/// How an attempt was settled: with one commit, its record included, or with none.
+/// The result of an attempt that is committed, its record included, or that was overtaken.
 ///
-/// A refusal that changes nothing is an error, [`NotDone::Refused`]: it has no commit yet.
+/// A refusal that changes nothing is the error [`NotDone::Refused`]: it has no commit yet.
 pub(in crate::service) enum Settled<T> {
     /// It took effect.
     Done(T),
-    /// It had taken effect when the caller sent the same before.
+    /// It took effect when the caller sent the same request before.
     Repeated(T),
-    /// It was refused. What the refusal counts or closes is committed.
+    /// It was refused, and the count or close that belongs to the refusal is committed.
     Refused(Refusal),
-    /// Another request has come in between, and nothing was changed.
+    /// A concurrent request won the race, and nothing was changed.
     Overtaken,
 }
 
 impl Service {
-    /// Begins an attempt, and says under which run of its request.
+    /// Begins an attempt, under the run of its idempotency key if it has one.
     pub(in crate::service) fn audit_scope<'a>(
         &self,
         caller: &'a Caller,
@@ -50,12 +50,12 @@ impl Service {
         AuditScope { partner: &caller.partner, event, fraud: None, run }
     }
 
-    /// Says whom an attempt is about.
+    /// Sets the person of an attempt.
     pub(in crate::service) fn about(&self, attempt: &mut AuditScope<'_>, person: &PersonId) {
         attempt.event.subject = Some(AuditSubject::new(person.clone(), self.entropy.bytes()));
     }
 
-    /// Ends an attempt. Here, and nowhere else, a refusal that changed nothing is written down.
+    /// Ends an attempt. The only place that records a refusal that changed nothing.
     pub(in crate::service) async fn end<T>(
         &self,
         attempt: &AuditScope<'_>,
@@ -65,12 +65,12 @@ impl Service {
             Ok(Settled::Done(value) | Settled::Repeated(value)) => Ok(value),
             Ok(Settled::Refused(refusal)) => Err(refusal.into()),
             Ok(Settled::Overtaken) => Err(Failure::Overtaken.into()),
-            Err(NotDone::Refused(refusal)) => Err(self.write_down(attempt, refusal).await),
+            Err(NotDone::Refused(refusal)) => Err(self.record_refusal(attempt, refusal).await),
             Err(failed @ NotDone::Failed(_)) => Err(failed),
         }
     }
 
-    async fn write_down(&self, attempt: &AuditScope<'_>, refusal: Refusal) -> NotDone {
+    async fn record_refusal(&self, attempt: &AuditScope<'_>, refusal: Refusal) -> NotDone {
         if !refusal.is_worth_recording() {
             return refusal.into();
         }
@@ -84,41 +84,42 @@ impl Service {
 }
 
 impl AuditScope<'_> {
-    /// Says which device, challenge or number it is about, if there is one.
+    /// Sets the device, challenge or number of the attempt, if there is one.
     pub(in crate::service) fn on(&mut self, object: impl Into<Option<Uuid>>) {
         self.event.object_id = object.into();
     }
 
-    /// Says which key it is about.
+    /// Sets the key of the attempt.
     pub(in crate::service) fn with_key(&mut self, key: KeyId) {
         self.event.key_id = Some(key.uuid());
     }
 
-    /// What the fraud check said, if it was asked and said something.
+    /// The fraud assessment, if one was made.
     pub(in crate::service) fn assessment(&mut self) -> &mut Option<FraudAssessment> {
         &mut self.fraud
     }
 
-    /// What is written down in the commit that does what was asked.
+    /// The record for the commit of a success.
     pub(in crate::service) fn done<T: Serialize>(&self, value: &T) -> AuditRecord {
         self.record(ACCEPTED, &Ok(value))
     }
 
-    /// What is written down in the commit of a refusal that counts or closes something.
+    /// The record for the commit of a refusal that counts or closes something.
     pub(in crate::service) fn refused(&self, refusal: &Refusal) -> AuditRecord {
         self.record::<()>(refusal.outcome(), &Err(refusal))
     }
 
-    /// What is written down when nothing remains of what the attempt did, so that a repetition runs anew.
+    /// The record for the commit that takes the attempt back. It frees the idempotency key, so that a repetition runs
+    /// again.
     pub(in crate::service) fn undone(&self, refusal: &Refusal) -> AuditRecord {
-        // The assessment stands in the record of what is undone.
+        // The record of the change that is taken back has the assessment already.
         let kept = self.run.clone().map(|run| KeptOutcome { run, outcome: None });
         AuditRecord { event: self.fresh_event().with_outcome(refusal.outcome()), fraud: None, kept }
     }
 
-    /// What is kept for repetitions; nothing for a request without a key.
+    /// The outcome to store for repetitions; `None` for a request without a key.
     pub(in crate::service) fn kept<T: Serialize>(&self, outcome: &Result<&T, &Refusal>) -> Option<KeptOutcome> {
-        // A refusal that may not be kept has no form as JSON: the key is free then.
+        // A refusal that must not be stored fails to serialize: then the key is freed.
         let run = self.run.clone()?;
         Some(KeptOutcome { run, outcome: serde_json::to_string(outcome).ok() })
     }
@@ -128,13 +129,13 @@ impl AuditScope<'_> {
         AuditRecord { event, fraud: self.fraud.clone(), kept: self.kept(outcome) }
     }
 
-    /// The event under an id of its own, for an attempt that is written down twice.
+    /// The event under another id, for an attempt that is recorded twice.
     fn fresh_event(&self) -> AuditEvent {
         AuditEvent { id: successor(self.event.id), ..self.event.clone() }
     }
 }
 
-/// An event with the outcome `accepted` and without a subject yet.
+/// An event with the outcome `accepted` and without a subject.
 pub(in crate::service) fn event(
     client_id: &str,
     action: AuditAction,
@@ -154,7 +155,7 @@ pub(in crate::service) fn event(
     }
 }
 
-/// The next id after this one, which nothing else has: it differs in its random part alone.
+/// The id plus one. Unique, since it changes only the random part.
 fn successor(id: Uuid) -> Uuid {
     Uuid::from_u128(id.as_u128().wrapping_add(1))
 }

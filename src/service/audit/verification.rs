@@ -1,8 +1,8 @@
-//! Holds a partner's chain against itself, and against what was kept of it elsewhere.
+//! Verification of the hash chains, and of checkpoints that the operator kept outside the database.
 //!
-//! Everything is computed anew from what stands in the events. Whoever can write to all tables can compute it anew as well:
-//! only the heads that somebody kept outside of the database show a chain that was rewritten or cut off at its end.
-//! Reading goes page by page; what is sealed meanwhile is left to the next time.
+//! All hashes are recomputed from the stored events. An attacker with write access to all tables can recompute them
+//! too; only checkpoints reveal a chain that was rewritten or truncated. Events are read page by page; those that are
+//! sealed during the run are left to the next one.
 
 use std::collections::VecDeque;
 
@@ -14,42 +14,42 @@ use crate::service::audit::checkpoints::AuditCheckpoints;
 use crate::service::audit::walk::Walk;
 use crate::store::{SealedEvent, Store, StoreError};
 
-/// So many seals or events are read at once.
+/// Seals or events per page.
 const PAGE: i64 = 500;
 
-/// What was found of one partner's chain.
+/// The verdict on one partner's chain.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditVerdict {
-    /// Whose chain.
+    /// The partner.
     pub partner: PartnerId,
-    /// How many batches it has.
+    /// Sealed batches.
     pub seals: i64,
-    /// How many events are in them.
+    /// Sealed events.
     pub events: i64,
-    /// How many events wait to be sealed. Nothing is known of them yet.
+    /// Events that are not sealed yet, and so cannot be verified.
     pub waiting: i64,
     /// The hash of the last batch.
     pub head: Hash,
-    /// What does not hold and where, in sentences; none when the chain holds.
+    /// Faults and where they are, in sentences; empty when the chain is intact.
     pub faults: Vec<String>,
 }
 
-/// The verification of every chain, one after the other.
+/// The verification of all chains, one after the other.
 pub struct AuditVerification<'a> {
     store: &'a dyn Store,
-    kept: &'a AuditCheckpoints,
+    checkpoints: &'a AuditCheckpoints,
     last: Option<PartnerId>,
     unseen: VecDeque<PartnerId>,
 }
 
 impl<'a> AuditVerification<'a> {
-    /// Of all partners that have a trail or had one.
+    /// Covers all partners that have a trail or a checkpoint.
     #[must_use]
-    pub fn new(store: &'a dyn Store, kept: &'a AuditCheckpoints) -> Self {
-        Self { store, kept, last: None, unseen: kept.partners() }
+    pub fn new(store: &'a dyn Store, checkpoints: &'a AuditCheckpoints) -> Self {
+        Self { store, checkpoints, last: None, unseen: checkpoints.partners() }
     }
 
-    /// The verdict on the next partner's chain; none behind the last.
+    /// The verdict on the next partner's chain; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<AuditVerdict>, StoreError> {
         let partner = match self.store.next_partner_with_trail(self.last.as_ref()).await? {
             Some(partner) => {
@@ -57,7 +57,7 @@ impl<'a> AuditVerification<'a> {
                 self.last = Some(partner.clone());
                 partner
             }
-            // The database knows nothing of them any more.
+            // Partners with a checkpoint, but without rows in the database.
             None => match self.unseen.pop_front() {
                 Some(partner) => partner,
                 None => return Ok(None),
@@ -68,7 +68,7 @@ impl<'a> AuditVerification<'a> {
 
     async fn verify(&self, partner: PartnerId) -> Result<AuditVerdict, StoreError> {
         let chain = self.store.audit_chain(&partner).await?;
-        let mut walk = Walk::new(&partner, self.kept.of(&partner));
+        let mut walk = Walk::new(&partner, self.checkpoints.of(&partner));
         let mut events =
             Events { store: self.store, partner: &partner, last: chain.seals, page: VecDeque::new(), after: START };
         let mut after = START.0;
@@ -90,10 +90,10 @@ impl<'a> AuditVerification<'a> {
     }
 }
 
-/// Before every seal and event.
+/// The position before every seal and event.
 const START: (i64, Uuid) = (i64::MIN, Uuid::nil());
 
-/// A partner's sealed events in the order of the chain.
+/// A partner's sealed events in chain order.
 struct Events<'a> {
     store: &'a dyn Store,
     partner: &'a PartnerId,

@@ -1,6 +1,6 @@
-//! One walk along a partner's chain: what each batch should be, and what is wrong with it.
+//! One pass over a partner's chain that compares each batch with its expected hash.
 //!
-//! After a fault the walk goes on from what is written down, so that one fault is told once and where it is.
+//! After a fault it continues from the stored hash, so that each fault is reported once, at its place.
 
 use crate::domain::audit::{GENESIS, Hash, seal};
 use crate::domain::person::PartnerId;
@@ -8,32 +8,32 @@ use crate::store::{AuditChain, AuditSeal, SealedEvent};
 
 use crate::service::audit::verification::AuditVerdict;
 
-/// More faults than these are counted and not told.
-const FAULTS_TOLD: usize = 100;
+/// Faults that are reported; further ones are only counted.
+const FAULTS_REPORTED: usize = 100;
 
-/// A walk under way.
+/// A pass in progress.
 pub(in crate::service) struct Walk<'a> {
     partner: &'a PartnerId,
-    kept: &'a [(i64, Hash)],
+    checkpoints: &'a [(i64, Hash)],
     /// The number and the hash of the last batch.
     number: i64,
     previous: Hash,
-    /// What the events since then amount to.
+    /// The digests of the events since then.
     digests: Vec<Hash>,
     unreadable: bool,
-    /// The last batch that events without a batch were told of.
+    /// The last missing batch whose events were reported.
     stray: Option<i64>,
     events: i64,
     faults: Vec<String>,
-    untold: usize,
+    unreported: usize,
 }
 
 impl<'a> Walk<'a> {
-    /// At the beginning of the chain.
-    pub(in crate::service) fn new(partner: &'a PartnerId, kept: &'a [(i64, Hash)]) -> Self {
+    /// Starts at the beginning of the chain.
+    pub(in crate::service) fn new(partner: &'a PartnerId, checkpoints: &'a [(i64, Hash)]) -> Self {
         let mut walk = Self {
             partner,
-            kept,
+            checkpoints,
             number: 0,
             previous: GENESIS,
             digests: Vec::new(),
@@ -41,13 +41,13 @@ impl<'a> Walk<'a> {
             stray: None,
             events: 0,
             faults: Vec::new(),
-            untold: 0,
+            unreported: 0,
         };
-        walk.hold_against_kept(0, GENESIS);
+        walk.compare_with_checkpoint(0, GENESIS);
         walk
     }
 
-    /// An event that stands before the batch with this number, and should stand in it.
+    /// Adds an event that comes before the batch with this number and should belong to it.
     pub(in crate::service) fn event(&mut self, event: &SealedEvent, number: i64) {
         if event.seal != number {
             return self.stray(event.seal);
@@ -70,39 +70,39 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// An event of a batch that is not there.
+    /// Reports an event of a missing batch.
     pub(in crate::service) fn stray(&mut self, number: i64) {
         if self.stray.replace(number) != Some(number) {
-            self.fault(format!("there are events of seal {number}, which is not there"));
+            self.fault(format!("there are events of seal {number}, which is missing"));
         }
     }
 
-    /// A batch; its events have gone before it.
+    /// Checks a batch, after its events were added.
     pub(in crate::service) fn seal(&mut self, batch: &AuditSeal) {
         let number = batch.number;
         let digests = std::mem::take(&mut self.digests);
         let unreadable = std::mem::take(&mut self.unreadable);
         if number <= self.number {
-            return self.fault(format!("seal {number} has no place in a chain"));
+            return self.fault(format!("seal {number} is out of sequence"));
         }
         if number > self.number + 1 {
             self.missing(self.number + 1, number - 1);
         } else if batch.previous_hash != self.previous {
-            self.fault(format!("seal {number} does not follow what is before it"));
+            self.fault(format!("seal {number} has the wrong previous hash"));
         }
         let events = i64::try_from(digests.len()).unwrap_or(i64::MAX);
         if events != batch.events {
-            self.fault(format!("seal {number} was put on {} events and there are {events}", batch.events));
+            self.fault(format!("seal {number} covers {} events, found {events}", batch.events));
         } else if !unreadable && seal(batch.previous_hash, number, digests) != batch.hash {
-            self.fault(format!("seal {number} does not fit its events: one of them or the seal was changed"));
+            self.fault(format!("seal {number} does not match its events: one of them or the seal was changed"));
         }
-        self.hold_against_kept(number, batch.hash);
+        self.compare_with_checkpoint(number, batch.hash);
         self.events += events;
         self.number = number;
         self.previous = batch.hash;
     }
 
-    /// The end of the chain.
+    /// Checks the end of the chain.
     pub(in crate::service) fn end(mut self, chain: &AuditChain) -> AuditVerdict {
         if self.number < chain.seals {
             self.missing(self.number + 1, chain.seals);
@@ -111,15 +111,15 @@ impl<'a> Walk<'a> {
         }
         for last in [chain.last_seal, chain.last_event_seal] {
             if last > chain.seals {
-                self.fault(format!("the chain ends with seal {} and something stands under {last}", chain.seals));
+                self.fault(format!("the chain ends with seal {}, but there are rows of seal {last}", chain.seals));
                 break;
             }
         }
-        if let Some((number, _)) = self.kept.iter().rfind(|(number, _)| *number > chain.seals) {
-            self.fault(format!("the chain ends with seal {} and had {number} when its head was kept", chain.seals));
+        if let Some((number, _)) = self.checkpoints.iter().rfind(|(number, _)| *number > chain.seals) {
+            self.fault(format!("the chain ends with seal {}, but there is a checkpoint of seal {number}", chain.seals));
         }
-        if self.untold > 0 {
-            self.faults.push(format!("{}: {} more faults", self.partner, self.untold));
+        if self.unreported > 0 {
+            self.faults.push(format!("{}: {} more faults", self.partner, self.unreported));
         }
         AuditVerdict {
             partner: self.partner.clone(),
@@ -131,9 +131,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn hold_against_kept(&mut self, number: i64, hash: Hash) {
-        if self.kept.iter().any(|kept| kept.0 == number && kept.1 != hash) {
-            self.fault(format!("seal {number} is not the one that was kept: the chain was rewritten"));
+    fn compare_with_checkpoint(&mut self, number: i64, hash: Hash) {
+        if self.checkpoints.iter().any(|checkpoint| checkpoint.0 == number && checkpoint.1 != hash) {
+            self.fault(format!("seal {number} differs from its checkpoint: the chain was rewritten"));
         }
     }
 
@@ -146,10 +146,10 @@ impl<'a> Walk<'a> {
     }
 
     fn fault(&mut self, sentence: impl std::fmt::Display) {
-        if self.faults.len() < FAULTS_TOLD {
+        if self.faults.len() < FAULTS_REPORTED {
             self.faults.push(format!("{}: {sentence}", self.partner));
         } else {
-            self.untold += 1;
+            self.unreported += 1;
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The flow of an answer, the same for every kind of challenge: load, readable, cooling, verify, assess, settle, try again.
+//! The flow of an answer, the same for every kind of challenge: load the challenge, check the body, check the pause,
+//! verify, assess, settle, retry when overtaken.
 //!
-//! What was verified takes effect only if the write still finds the challenge open. The database puts those writes in an
-//! order, so guesses in parallel have no better odds than guesses one after another.
+//! An answer takes effect only if the write still finds the challenge open. The database serializes these writes, so
+//! parallel guesses have no better odds than sequential ones.
 
 use crate::domain::audit::ACCEPTED;
 use crate::domain::challenges::{ChallengeKind, ChallengeState, Judgement, judge};
@@ -11,32 +12,32 @@ use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::fraud_check::ToAssess;
 use crate::service::{NotDone, Refusal, Service};
 
-/// How often an answer is settled anew when another request of the person has come in between.
+/// Attempts to settle an answer when concurrent requests of the person win the race.
 pub(in crate::service) const TRIES: usize = 3;
 
-/// What a kind of challenge adds to the flow of an answer.
+/// The part of the flow of an answer that differs by kind.
 pub(in crate::service) trait Answering {
-    /// The challenge as it was read.
+    /// The challenge as read from the store.
     type Challenge;
-    /// What the caller sent.
+    /// The parsed answer.
     type Answer;
-    /// What shows that an answer is right.
+    /// The evidence that an answer is right.
     type Proof;
-    /// What a right answer comes to.
+    /// The result of a right answer.
     type Done;
 
-    /// The label of its verifications in the metrics. `None` for a kind whose answers are no signatures.
+    /// The `purpose` label of `signature_verifications_total`. `None` for a kind whose answers are not signatures.
     const PURPOSE: Option<&'static str>;
 
-    /// Reads the challenge, and says in the attempt what it is about. `None` when it is over.
+    /// Reads the challenge and sets the subject of the attempt. `None` when it is over.
     async fn load(
         &self,
         service: &Service,
         attempt: &mut AuditScope<'_>,
     ) -> Result<Option<Standing<Self::Challenge>>, NotDone>;
 
-    /// What an answer to a challenge that is over comes to: the repeat of the answer that met it may be answered like that.
-    /// The answer is missing when it could not be read.
+    /// The result of an answer to a challenge that is over. The repetition of the right answer may succeed again.
+    /// `answer` is `None` when it could not be parsed.
     async fn over(
         &self,
         service: &Service,
@@ -44,12 +45,12 @@ pub(in crate::service) trait Answering {
         attempt: &mut AuditScope<'_>,
     ) -> Result<Settled<Self::Done>, NotDone>;
 
-    /// Refuses an answer that can be read and does not fit the challenge.
+    /// Refuses a well-formed answer that does not fit the challenge.
     fn fits(&self, _challenge: &Self::Challenge, _answer: &Self::Answer) -> Result<(), Refusal> {
         Ok(())
     }
 
-    /// What shows that the answer is right; `None` when it is wrong.
+    /// The evidence that the answer is right; `None` when it is wrong.
     fn verify(
         &self,
         service: &Service,
@@ -57,12 +58,12 @@ pub(in crate::service) trait Answering {
         answer: &Self::Answer,
     ) -> Result<Option<Self::Proof>, NotDone>;
 
-    /// What the fraud check is asked about a right answer.
+    /// The input of the fraud check of a right answer.
     fn to_assess<'a>(&self, _challenge: &'a Self::Challenge, _answer: &'a Self::Answer) -> Option<ToAssess<'a>> {
         None
     }
 
-    /// Lets a right answer take effect.
+    /// Commits a right answer.
     async fn accept(
         &self,
         service: &Service,
@@ -80,7 +81,7 @@ pub(in crate::service) trait Answering {
         attempt: &AuditScope<'_>,
     ) -> Result<Settled<Self::Done>, NotDone>;
 
-    /// Refuses a right answer so that it cannot be given again: a challenge that was left open could be met after all.
+    /// Refuses a right answer and closes the challenge, so that the same answer cannot succeed later.
     async fn close(
         &self,
         _service: &Service,
@@ -94,16 +95,17 @@ pub(in crate::service) trait Answering {
 
 /// A challenge that is not over.
 pub(in crate::service) struct Standing<C> {
-    /// It.
+    /// The challenge.
     pub(in crate::service) challenge: C,
-    /// The pause in which nothing is verified, if there is one now.
+    /// The pause of its person, if one is in effect.
     pub(in crate::service) pause: Option<CoolingOff>,
 }
 
 impl Service {
-    /// Answers a challenge, and ends the attempt.
+    /// Answers a challenge and ends the attempt.
     ///
-    /// Takes the answer as it was parsed, faults included: a challenge that is over comes before a body that cannot be read.
+    /// Takes the result of parsing the answer: the error for a challenge that is over takes precedence over the one for
+    /// a malformed body.
     pub(in crate::service) async fn answer<K: Answering>(
         &self,
         kind: &K,
@@ -151,7 +153,7 @@ impl Service {
         Ok(Settled::Overtaken)
     }
 
-    /// What a kind finds when it loads a challenge in this state.
+    /// A challenge in this state, or `None` when it is over.
     pub(in crate::service) fn standing<C>(
         &self,
         kind: ChallengeKind,

@@ -1,4 +1,4 @@
-//! What a device binding adds to the flows: a code by SMS, met by a signature over it, which makes the device.
+//! Device binding: the service sends a code by SMS; a signature over it by the phone's key binds the device.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,46 +26,46 @@ use crate::service::fraud_check::ToAssess;
 use crate::service::{NotDone, Refusal, Service};
 use crate::store::{Accepted, AuditRecord, Written};
 
-/// A wish for a device, already valid in itself.
+/// A validated request to bind a device.
 #[derive(Clone, Debug)]
 pub struct BindDevice {
-    /// For whom.
+    /// The owner of the device.
     pub person_id: PersonId,
     /// The phone's key.
     pub key: PublicKey,
     /// What the key may sign for.
     pub key_purpose: KeyPurpose,
-    /// What the person calls the device.
+    /// The person's name for the device.
     pub name: Option<DeviceName>,
-    /// The app's hash, so that Android hands it the SMS.
+    /// The app hash by which Android delivers the SMS to the app.
     pub app_signature: Option<AppSignature>,
     /// The language of the SMS.
     pub language: Option<Language>,
-    /// For the fraud check.
+    /// The payload for the fraud check.
     pub device_data: Option<DeviceData>,
 }
 
-/// An open challenge as the caller sees it.
+/// An open challenge as returned to the caller.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Challenge {
-    /// Its id, and the device's.
+    /// The id of the challenge and of the pending device.
     pub id: ChallengeId,
     /// The id that the key will have.
     pub key_id: KeyId,
-    /// When it began and when it ends.
+    /// Start and expiry.
     pub life: ChallengeLife,
 }
 
-/// What the phone answers to a challenge.
+/// The phone's answer to a challenge.
 pub struct BindingAnswer {
-    /// Over the code's six ASCII digits.
+    /// A signature over the six ASCII digits of the code.
     pub signature: DerSignature,
-    /// For the fraud check.
+    /// The payload for the fraud check.
     pub device_data: Option<DeviceData>,
 }
 
 impl Service {
-    /// Opens a challenge for a new device and sends its code. An older open challenge of the person ends with this.
+    /// Opens a challenge for a new device and sends its code. Supersedes an older open binding of the person.
     pub async fn bind_device(&self, caller: &Caller, wish: BindDevice, run: Option<Run>) -> Result<Challenge, NotDone> {
         let now = self.clock.now();
         let (id, life) = self.challenge_from(now);
@@ -74,10 +74,10 @@ impl Service {
         self.about(&mut attempt, &wish.person_id);
         attempt.on(id.uuid());
         attempt.with_key(key_id);
-        self.send_code(&Asked { wish, challenge: Challenge { id, key_id, life } }, attempt).await
+        self.send_code(&Requested { wish, challenge: Challenge { id, key_id, life } }, attempt).await
     }
 
-    /// An open challenge, for a client that lost the answer to its POST.
+    /// An open challenge, for a client that did not receive the response to its POST.
     pub async fn challenge(&self, caller: &Caller, id: ChallengeId) -> Result<Challenge, NotDone> {
         let open =
             self.open_binding(caller, id).await?.ok_or(Refusal::ChallengeNotOpen(ChallengeKind::Binding))?.challenge;
@@ -97,21 +97,21 @@ impl Service {
         self.answer(&Answered { caller, id }, answer, attempt).await
     }
 
-    /// The attempt with this id, unless it is over.
+    /// The binding with this id; `None` when it is over.
     async fn open_binding(&self, caller: &Caller, id: ChallengeId) -> Result<Option<Standing<Binding>>, NotDone> {
         let found = self.store.binding(&caller.partner, id).await?;
         Ok(found.and_then(|found| self.standing(ChallengeKind::Binding, found.state, found)))
     }
 }
 
-/// A device that is asked for.
-struct Asked {
+/// A request to bind a device.
+struct Requested {
     wish: BindDevice,
-    /// The same however often it is opened anew: the phone's request has one id and one instant.
+    /// The same in every retry: id and start belong to the request.
     challenge: Challenge,
 }
 
-impl Sending for Asked {
+impl Sending for Requested {
     type Cleared = ();
     type Sent = Challenge;
 
@@ -184,11 +184,11 @@ impl Sending for Asked {
     }
 
     fn log(&self, sent: &Challenge) {
-        tracing::info!(target: "audit", { challenge.id = %sent.id }, "device binding asked for");
+        tracing::info!(target: "audit", { challenge.id = %sent.id }, "device binding requested");
     }
 }
 
-/// A challenge that is answered.
+/// An answer to the challenge with this id.
 struct Answered<'a> {
     caller: &'a Caller,
     id: ChallengeId,
@@ -225,7 +225,8 @@ impl Answering for Answered<'_> {
         let past = service.store.past_binding(attempt.partner, self.id, fingerprint, service.clock.now()).await?;
         if let Some(past) = past {
             if past.is_repeat {
-                // Right answers are kept under the key of their request, whichever request did the work.
+                // This request may have another idempotency key than the one that bound the device: store the outcome
+                // for it.
                 if let Some(kept) = attempt.kept(&Ok(&())) {
                     service.store.keep_outcome(attempt.partner, &kept).await?;
                 }

@@ -1,5 +1,5 @@
-//! Challenges: a code is sent, and something is proved with it. The flows are written once; each kind adds to them what is
-//! its own.
+//! Challenges: sending a code and answering it. The two flows are written once, in `send_code` and `answer`; each kind
+//! implements their traits.
 
 pub(in crate::service) mod answer;
 mod binding;
@@ -14,7 +14,7 @@ use crate::domain::challenges::{ChallengeKind, ChallengeRules};
 use crate::service::Policy;
 
 impl Policy {
-    /// What challenges of a kind are judged by.
+    /// The rules for challenges of a kind.
     fn challenge_rules(&self, kind: ChallengeKind) -> ChallengeRules {
         match kind {
             ChallengeKind::Binding | ChallengeKind::Number => {

@@ -1,4 +1,4 @@
-//! What the confirmation of a mobile number adds to the flows: a code by SMS, met by typing it, which verifies the number.
+//! Confirmation of a mobile number: the service sends a code by SMS; typing it verifies the number.
 
 use crate::crypto::Otp;
 use crate::domain::audit::AuditAction;
@@ -17,7 +17,7 @@ use crate::service::{NotDone, Refusal, Service};
 use crate::store::{AuditRecord, CodeAnswer, NumberCode, NumberRecord, SentCode, Written};
 
 impl Service {
-    /// Sends a code to the number. An older code ends with this.
+    /// Sends a code to the number. Supersedes an older code.
     pub async fn authorize_mobile_number(
         &self,
         caller: &Caller,
@@ -28,7 +28,7 @@ impl Service {
     ) -> Result<NumberRecord, NotDone> {
         let mut attempt = self.audit_scope(caller, AuditAction::ChallengeAsked(ChallengeKind::Number), run);
         self.about(&mut attempt, person);
-        self.send_code(&Asked { person, number, language }, attempt).await
+        self.send_code(&Requested { person, number, language }, attempt).await
     }
 
     /// Marks the number as verified if the code is the one that was sent to it.
@@ -46,14 +46,14 @@ impl Service {
     }
 }
 
-/// A code that is asked for.
-struct Asked<'a> {
+/// A request to send a code.
+struct Requested<'a> {
     person: &'a PersonId,
     number: &'a MobileNumber,
     language: Option<Language>,
 }
 
-impl Sending for Asked<'_> {
+impl Sending for Requested<'_> {
     type Cleared = NumberRecord;
     type Sent = NumberRecord;
 
@@ -114,11 +114,11 @@ impl Sending for Asked<'_> {
     }
 
     fn log(&self, sent: &NumberRecord) {
-        tracing::info!(target: "audit", { number.id = %sent.id }, "mobile number confirmation asked for");
+        tracing::info!(target: "audit", { number.id = %sent.id }, "mobile number confirmation requested");
     }
 }
 
-/// A code that is typed.
+/// An answer to the open code of this number.
 struct Answered<'a> {
     person: &'a PersonId,
     number: &'a MobileNumber,
@@ -140,7 +140,7 @@ impl Answering for Answered<'_> {
         let found = service.store.number_challenge(attempt.partner, self.person, self.number).await?;
         let found = found.ok_or(Refusal::NumberNotFound)?;
         attempt.on(found.record.id.uuid());
-        // The pause comes first, whether a code is open or not.
+        // The pause takes precedence, whether a code is open or not.
         if let Some(cooling) = service.pause(found.failures) {
             return Err(service.cooling_off(cooling).into());
         }
@@ -154,7 +154,7 @@ impl Answering for Answered<'_> {
         _typed: Option<&Otp>,
         _attempt: &mut AuditScope<'_>,
     ) -> Result<Settled<NumberRecord>, NotDone> {
-        // As if the code were wrong: see `docs/decisions/0014-confirming-without-an-open-code-is-403.md`.
+        // The same response as for a wrong code: see `docs/decisions/0014-confirming-without-an-open-code-is-403.md`.
         Err(Refusal::WrongCode.into())
     }
 
@@ -171,8 +171,8 @@ impl Answering for Answered<'_> {
         attempt: &mut AuditScope<'_>,
     ) -> Result<Settled<NumberRecord>, NotDone> {
         let verified = NumberRecord { verified: true, ..found.clone() };
-        let (tried, record) = (service.tried(code), attempt.done(&verified));
-        let written = service.store.confirm_mobile_number(attempt.partner, self.person, &tried, &record).await?;
+        let (answer, record) = (service.code_answer(code), attempt.done(&verified));
+        let written = service.store.confirm_mobile_number(attempt.partner, self.person, &answer, &record).await?;
         if written == Written::Overtaken {
             return Ok(Settled::Overtaken);
         }
@@ -190,8 +190,8 @@ impl Answering for Answered<'_> {
         attempt: &AuditScope<'_>,
     ) -> Result<Settled<NumberRecord>, NotDone> {
         let refusal = Refusal::WrongCode;
-        let (tried, record) = (service.tried(code), attempt.refused(&refusal));
-        Ok(match service.store.count_wrong_code(attempt.partner, self.person, &tried, &record).await? {
+        let (answer, record) = (service.code_answer(code), attempt.refused(&refusal));
+        Ok(match service.store.count_wrong_code(attempt.partner, self.person, &answer, &record).await? {
             Written::Done(wrong) => {
                 tracing::info!(target: "audit", { number.id = %found.id, wrong }, "wrong token");
                 Settled::Refused(refusal)
@@ -202,7 +202,7 @@ impl Answering for Answered<'_> {
 }
 
 impl Service {
-    fn tried(&self, code: &SentCode) -> CodeAnswer {
+    fn code_answer(&self, code: &SentCode) -> CodeAnswer {
         let rules = self.policy.challenge_rules(ChallengeKind::Number);
         CodeAnswer { id: code.id, at: self.clock.now(), rules }
     }

@@ -1,4 +1,5 @@
-//! Where one-time codes come from. They are not stored: whoever needs one derives it again from the challenge's id.
+//! The source of one-time codes. Codes are not stored: they are derived from the challenge's id when sent and when
+//! verified.
 
 use crate::crypto::{Otp, OtpSecrets};
 use crate::domain::challenges::ChallengeId;
@@ -6,14 +7,14 @@ use crate::service::Failure;
 
 /// The source of codes.
 pub enum OneTimeCodes {
-    /// Derived from the challenge's id under a secret that lives outside the database (docs/api-design.md#cryptography).
+    /// Derived from the challenge's id with a secret outside the database (docs/api-design.md#cryptography).
     Derived(OtpSecrets),
     /// The same for every challenge. Sandbox only.
     Fixed(String),
 }
 
 impl OneTimeCodes {
-    /// The version to store with a new challenge.
+    /// The secret version to store with a new challenge.
     #[must_use]
     pub fn current_version(&self) -> u32 {
         match self {
@@ -22,7 +23,7 @@ impl OneTimeCodes {
         }
     }
 
-    /// The code of a challenge, unless its secret was rotated away.
+    /// The code of a challenge. Fails if the secret of its version is no longer configured.
     pub fn code(&self, version: u32, challenge: ChallengeId) -> Result<Otp, Failure> {
         let code = match self {
             Self::Derived(secrets) => secrets.derive(version, challenge.uuid().as_bytes()),

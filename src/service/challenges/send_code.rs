@@ -1,5 +1,5 @@
-//! The flow of a code by SMS, the same for every kind of challenge: clear, assess, open and spend, hand over, and take back
-//! what no provider took.
+//! The flow of sending a code by SMS, the same for every kind of challenge: check the rules, assess, open the challenge
+//! and count the message, send, and take both back when no provider accepted the message.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -17,35 +17,35 @@ use crate::service::{Failure, NotDone, Refusal, Service};
 use crate::sms::{Sms, SmsError};
 use crate::store::{AuditRecord, Written};
 
-/// What a kind of challenge adds to the flow of a code.
+/// The part of the flow of sending a code that differs by kind.
 pub(in crate::service) trait Sending {
-    /// What the kind itself finds when it looks whether it may send.
+    /// The result of the kind's own check.
     type Cleared;
-    /// What the caller gets.
+    /// The result for the caller.
     type Sent: Serialize;
 
-    /// Reads what decides whether a code may be sent, and says in the attempt what it is about.
+    /// Reads the data that decides whether a code may be sent, and sets the subject of the attempt.
     async fn prospects(
         &self,
         service: &Service,
         attempt: &mut AuditScope<'_>,
     ) -> Result<Prospects<Self::Cleared>, NotDone>;
 
-    /// What the fraud check is asked before the first code is opened.
+    /// The input of the fraud check before the challenge is opened.
     fn to_assess(&self) -> Option<ToAssess<'_>> {
         None
     }
 
-    /// The challenge that is opened now. Its id is of the instant at which it begins.
+    /// Id and lifetime of the new challenge. The id is minted at the start of the lifetime.
     fn begin(&self, service: &Service) -> (ChallengeId, ChallengeLife);
 
-    /// How the message is worded.
+    /// Language and app hash of the message.
     fn wording(&self) -> Wording<'_>;
 
-    /// What the caller gets.
+    /// The result for the caller.
     fn sent(&self, cleared: &Self::Cleared) -> Self::Sent;
 
-    /// Opens the challenge in place of an older one, and spends its message.
+    /// Opens the challenge, which supersedes an older one, and counts its message.
     async fn open(
         &self,
         service: &Service,
@@ -55,7 +55,7 @@ pub(in crate::service) trait Sending {
         attempt: &AuditScope<'_>,
     ) -> Result<Written, NotDone>;
 
-    /// Closes the challenge, whose message no provider took, and takes the message back.
+    /// Closes a challenge whose message no provider accepted, and takes the message off the counts.
     async fn take_back(
         &self,
         service: &Service,
@@ -65,46 +65,47 @@ pub(in crate::service) trait Sending {
         attempt: &AuditScope<'_>,
     ) -> Result<(), NotDone>;
 
-    /// Tells the log of a code that was sent.
+    /// Logs that a code was sent.
     fn log(&self, sent: &Self::Sent);
 }
 
-/// What decides whether a code may be sent.
+/// The data that decides whether a code may be sent.
 pub(in crate::service) struct Prospects<C> {
-    /// Where it would go.
+    /// The recipient.
     pub(in crate::service) number: MobileNumber,
-    /// The person's failures of late.
+    /// The person's recent failures.
     pub(in crate::service) failures: FailureRun,
-    /// What was sent of late.
+    /// Recent messages.
     pub(in crate::service) sms: SmsUse,
-    /// What the kind itself says, after the number's country and before everything else.
+    /// The result of the kind's own check. Applies after the country check and before all others.
     pub(in crate::service) own: Result<C, Refusal>,
 }
 
-/// How a message is worded.
+/// Language and app hash of a message.
 pub(in crate::service) struct Wording<'a> {
-    /// The operator's language if `None`.
+    /// `None` is the operator's default language.
     pub(in crate::service) language: Option<Language>,
-    /// The app's hash, so that Android hands it the SMS.
+    /// The app hash by which Android delivers the SMS to the app.
     pub(in crate::service) app_signature: Option<&'a AppSignature>,
 }
 
-/// A code that is about to be sent.
+/// A code to be sent.
 pub(in crate::service) struct NewCode {
-    /// What it is derived from.
+    /// The challenge, from whose id it is derived.
     pub(in crate::service) id: ChallengeId,
-    /// Which secret it is derived under.
+    /// The version of the secret that it is derived from.
     pub(in crate::service) otp_version: u32,
-    /// When its challenge begins and ends.
+    /// Start and expiry of the challenge.
     pub(in crate::service) life: ChallengeLife,
-    /// Where it goes.
+    /// The recipient.
     pub(in crate::service) number: MobileNumber,
 }
 
 impl Service {
-    /// Sends a code, and ends the attempt.
+    /// Sends a code and ends the attempt.
     ///
-    /// One read and one write, with the fraud check between them; another write only when no provider takes the message.
+    /// One read and one write, with the fraud check between them; a second write only when no provider accepts the
+    /// message.
     pub(in crate::service) async fn send_code<K: Sending>(
         &self,
         kind: &K,
@@ -130,7 +131,7 @@ impl Service {
             let sent = kind.sent(&cleared);
             let (spend, record) = (spend.as_ref(), attempt.done(&sent));
             if kind.open(self, &code, spend, &record, attempt).await? == Written::Overtaken {
-                // If it is a reason to refuse, the next round finds it.
+                // The next iteration reads again, and refuses if the other request left a reason to.
                 continue;
             }
             if let Err(error) = self.hand_over(message).await {
@@ -145,13 +146,13 @@ impl Service {
         Ok(Settled::Overtaken)
     }
 
-    /// A challenge that begins at this instant.
+    /// Id and lifetime of a challenge that starts at this instant.
     pub(in crate::service) fn challenge_from(&self, now: DateTime<Utc>) -> (ChallengeId, ChallengeLife) {
         let id = ChallengeId::mint(now, self.entropy.bytes());
         (id, ChallengeLife::starting(now, self.policy.challenge_life))
     }
 
-    /// Looks at everything that decides before a code is sent. Gives where it goes, what the kind found, and what it costs.
+    /// Checks all rules. Returns the recipient, the result of the kind's check and the message to count.
     async fn clear<K: Sending>(
         &self,
         kind: &K,
@@ -175,8 +176,8 @@ impl Service {
         Ok(Sms { to: code.number.clone(), text, reference: code.id.uuid() })
     }
 
-    /// A message that a provider may have taken counts as taken: the code may arrive, and if it does not, the person asks
-    /// again.
+    /// Sends the message. An uncertain result counts as sent: the code may arrive, and if it does not, the person can
+    /// request another.
     async fn hand_over(&self, message: Sms) -> Result<(), SmsError> {
         match self.sms.send(&message).await {
             Ok(_) | Err(SmsError::Uncertain(_)) => Ok(()),

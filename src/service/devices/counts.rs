@@ -1,7 +1,9 @@
-//! Counts the devices of each partner that has too many to be counted with each list (`docs/decisions/0025-lists-by-position.md`).
+//! Background counts of devices for partners that have too many to count per list request
+//! (`docs/decisions/0025-lists-by-position.md`).
 //!
-//! A list tells a count that is at most a minute old: a turn is due every [`COUNTED_EVERY`], and a replica looks whether one
-//! is due every [`COUNTING_INTERVAL`]. The lease is not given back after the turn, so that the other replicas leave it out.
+//! A list shows a count that is at most a minute old: counting is due every [`COUNTED_EVERY`], and each replica checks
+//! every [`COUNTING_INTERVAL`] whether it is. The lease is not released after counting, so that other replicas skip
+//! this turn.
 
 use std::time::Duration;
 
@@ -13,19 +15,19 @@ use crate::domain::person::PartnerId;
 use crate::service::{Failure, Service};
 use crate::store::{DeviceKind, Position, StoreError};
 
-/// How often a replica looks whether counting is due.
+/// How often a replica checks whether counting is due.
 pub const COUNTING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How far the beginnings of two turns are apart, at least.
+/// The least time between the starts of two turns.
 const COUNTED_EVERY: TimeDelta = TimeDelta::seconds(30);
 
 const TASK: &str = "device_count";
 
 impl Service {
-    /// Counts the devices of every partner that has many, unless a replica did so of late.
+    /// Counts the devices of every partner that has many, unless a replica did recently.
     pub async fn count_devices(&self) -> Result<(), Failure> {
         let (now, holder) = (self.clock.now(), Uuid::from_bytes(self.entropy.bytes()));
-        // The store shortens a lease by the skew.
+        // The store shortens a lease by the allowed clock skew.
         if !self.store.take_lease(TASK, holder, now, COUNTED_EVERY + SKEW_MAX).await? {
             return Ok(());
         }

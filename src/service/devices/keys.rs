@@ -1,4 +1,4 @@
-//! Adds a key to a device, vouched for by a key that the device already has.
+//! Adds a key to a device. The request is signed with a key that the device already has.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,23 +18,23 @@ use crate::service::fraud_check::ToAssess;
 use crate::service::{NotDone, Refusal, Service};
 use crate::store::{AddedKey, NewKey, Written};
 
-/// A wish for another key, already valid in itself.
+/// A validated request to add a key.
 pub struct AddKey {
     /// The new key.
     pub key: PublicKey,
-    /// The new key exactly as it was sent: one of the two forms that may have been signed.
+    /// The new key exactly as sent: one of the two forms that may be signed.
     pub key_text: String,
-    /// What it may sign for.
+    /// What the new key may sign for.
     pub purpose: KeyPurpose,
-    /// Which of the device's keys signed.
+    /// The purpose of the key that signed.
     pub vouching_purpose: KeyPurpose,
-    /// What it signed: the new key.
+    /// The signature over the new key.
     pub signature: DerSignature,
-    /// For the fraud check.
+    /// The payload for the fraud check.
     pub device_data: Option<DeviceData>,
 }
 
-/// A key that was added.
+/// The result of adding a key.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct KeyAdded {
     /// Its id.
@@ -56,7 +56,7 @@ impl Service {
     }
 }
 
-/// A new key that a key of this device vouches for. No challenge was opened for it: what is signed is the new key.
+/// An answer for the device with this id. There is no stored challenge: the signature is over the new key.
 struct Vouched(DeviceId);
 
 impl Answering for Vouched {
@@ -166,7 +166,7 @@ impl Answering for Vouched {
 }
 
 impl AddKey {
-    /// Signed are either the characters that were sent or the 65 bytes that they stand for: see
+    /// The signature is over the characters that were sent or over the 65 bytes that they encode: see
     /// `docs/decisions/0010-two-ways-to-sign-a-new-key.md`.
     fn is_signed_by(&self, key: &PublicKey) -> bool {
         key.verifies(self.key_text.as_bytes(), &self.signature) || key.verifies(self.key.as_bytes(), &self.signature)

@@ -1,4 +1,4 @@
-//! Looks at devices and deletes them.
+//! Reads and deletes devices.
 
 pub(in crate::service) mod counts;
 pub(in crate::service) mod keys;
@@ -33,7 +33,7 @@ impl Service {
         self.store.key(&caller.partner, device, key).await?.ok_or(Refusal::KeyNotFound.into())
     }
 
-    /// Deletes a device with all its keys, at once on every replica.
+    /// Deletes a device with all its keys, effective immediately on every replica.
     pub async fn delete_device(&self, caller: &Caller, id: DeviceId) -> Result<(), NotDone> {
         let mut attempt = self.audit_scope(caller, AuditAction::DeviceDeleted, None);
         attempt.on(id.uuid());

@@ -1,9 +1,8 @@
-//! The breaker against SMS pumping: where far fewer codes are used than sent, no more are sent until that has changed.
+//! The circuit breaker against SMS pumping: stops sending to a country while the conversion is too low.
 //!
-//! Requests only touch this process' memory. A step in the background adds what was counted to the database and reads back
-//! where sending is stopped, so replicas judge by the same sums, a few seconds late. A process that is killed forgets what it
-//! counted since the last step; uses and sendings alike, so the share hardly changes.
-//! See `docs/decisions/0018-conversion-breaker.md`.
+//! Requests count in memory. A background task adds the counts to the database and reads back where sending is stopped,
+//! so all replicas decide from the same sums, a few seconds late. A killed process loses the counts since the last run,
+//! of sent and used codes alike, so the conversion hardly changes. See `docs/decisions/0018-conversion-breaker.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,17 +22,17 @@ use crate::service::audit::scope::event;
 use crate::service::{Failure, Policy, Refusal, Service};
 use crate::store::{ConversionSum, SentMinute, Store};
 
-/// How often counts are settled.
+/// The interval of the background task.
 pub const SETTLING_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The shortest time that a refused caller is asked to wait, in seconds.
+/// The least `Retry-After` of a refusal, in seconds.
 const RETRY_AFTER_MIN: u64 = 60;
 
-/// What this process has counted and not settled yet, and where sending is stopped, as of the last time.
+/// The counts that this process has not settled yet, and the destinations where sending is stopped as of the last run.
 #[derive(Default)]
 pub struct Conversion {
     counted: Mutex<BTreeMap<SentMinute, Tally>>,
-    /// With the moment at which it goes on at the latest.
+    /// With the latest time at which sending resumes.
     stopped: Mutex<BTreeMap<Destination, DateTime<Utc>>>,
 }
 
@@ -52,14 +51,14 @@ impl Conversion {
         lock(&self.stopped).get(destination).copied()
     }
 
-    /// Takes over where sending is stopped from now on, and tells what has changed.
+    /// Replaces the stopped destinations, and logs the changes.
     fn stop(&self, now_stopped: BTreeMap<Destination, DateTime<Utc>>) {
         let mut stopped = lock(&self.stopped);
         for Destination { partner, country } in now_stopped.keys().filter(|place| !stopped.contains_key(place)) {
-            tracing::warn!(%partner, %country, "few of the codes sent to the country are used: sending stops");
+            tracing::warn!(%partner, %country, "SMS sending stopped, conversion is too low");
         }
         for Destination { partner, country } in stopped.keys().filter(|place| !now_stopped.contains_key(place)) {
-            tracing::info!(%partner, %country, "codes are sent to the country again");
+            tracing::info!(%partner, %country, "SMS sending resumed");
         }
         let countries: BTreeSet<Country> =
             stopped.keys().chain(now_stopped.keys()).map(|destination| destination.country).collect();
@@ -72,13 +71,13 @@ impl Conversion {
     }
 }
 
-/// Nobody panics while holding a lock here, and whole values are put in: what a panic left is good.
+/// Ignores poisoning: no code panics while it holds a lock here, and updates replace whole values.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Service {
-    /// Refuses codes for this number while too few of those before are used.
+    /// Refuses codes for this number while sending to its country is stopped.
     pub(in crate::service) fn admit_by_conversion(
         &self,
         partner: &PartnerId,
@@ -96,12 +95,12 @@ impl Service {
         Err(Refusal::SendingStopped { retry_after: wait.max(RETRY_AFTER_MIN) })
     }
 
-    /// Counts a code that a provider took.
+    /// Counts a code that a provider accepted.
     pub(in crate::service) fn count_sent(&self, partner: &PartnerId, number: &MobileNumber, sent_at: DateTime<Utc>) {
         self.count(partner, number, sent_at, Tally { sent: 1, used: 0 });
     }
 
-    /// Counts a code that was answered with, in the minute in which it was sent.
+    /// Counts a used code, in the minute in which it was sent.
     pub(in crate::service) fn count_used(&self, partner: &PartnerId, number: &MobileNumber, sent_at: DateTime<Utc>) {
         self.count(partner, number, sent_at, Tally { sent: 0, used: 1 });
     }
@@ -113,7 +112,7 @@ impl Service {
         }
     }
 
-    /// Adds what was counted to the database, and learns where sending is stopped.
+    /// Adds the counts to the database, and reads where sending is stopped.
     pub async fn settle_conversion(&self) -> Result<(), Failure> {
         if !self.policy.watches_conversion() {
             return Ok(());
@@ -122,7 +121,7 @@ impl Service {
         if !counts.is_empty()
             && let Err(error) = self.store.add_sms_conversion(&counts).await
         {
-            // If they were added after all, sendings and uses count twice alike.
+            // If the commit succeeded after all, sent and used codes are both counted twice.
             for (sent, tally) in counts {
                 self.conversion.count(sent, tally);
             }
@@ -144,9 +143,9 @@ impl Policy {
     }
 }
 
-/// What the operator sees of codes sent and used, and can do about it.
+/// Conversion for the operator's command line: shows the counts and resumes sending.
 pub struct ConversionBook<'a> {
-    /// Where the counts are.
+    /// The store.
     pub store: &'a dyn Store,
     /// The time.
     pub clock: &'a dyn Clock,
@@ -159,14 +158,14 @@ pub struct ConversionBook<'a> {
 /// One partner's traffic to one country.
 #[derive(Clone, Debug)]
 pub struct ConversionEntry {
-    /// Codes of the minutes that are judged now.
+    /// Codes of the minutes that are evaluated now.
     pub sum: ConversionSum,
-    /// Whether the rule says that sending stops.
+    /// Whether sending is stopped.
     pub stopped: bool,
 }
 
 impl ConversionBook<'_> {
-    /// Every destination of late.
+    /// All destinations with recent codes.
     pub async fn entries(&self) -> Result<Vec<ConversionEntry>, Failure> {
         let rule = self.policy.sms_conversion;
         let now = self.clock.now();
@@ -175,7 +174,7 @@ impl ConversionBook<'_> {
         Ok(sums.into_iter().map(|sum| ConversionEntry { stopped: watched && rule.condemns(sum.tally), sum }).collect())
     }
 
-    /// Has codes sent before now count no more.
+    /// Resumes sending: codes that were sent before now are no longer counted.
     pub async fn resume(&self, destination: &Destination) -> Result<(), Failure> {
         let now = self.clock.now();
         let mut resumption = event(OPERATOR, AuditAction::SmsResumed, now, self.entropy.bytes());

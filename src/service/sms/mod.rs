@@ -1,4 +1,4 @@
-//! Whether an SMS may be sent, and how many of the codes sent are used.
+//! Checks whether an SMS may be sent, and the conversion of sent codes.
 
 pub(in crate::service) mod conversion;
 pub(in crate::service) mod rules;

@@ -1,4 +1,4 @@
-//! Whether a code may be sent to a number at all, and what is told of those that may not.
+//! The rules for sending a code: served countries and rate limits, with the metrics and log lines of refusals.
 
 use crate::domain::numbers::MobileNumber;
 use crate::domain::sms::enforcement::Enforcement;
@@ -6,20 +6,20 @@ use crate::domain::sms::limits::{SmsSpend, SmsUse};
 use crate::service::{Refusal, Service};
 
 impl Service {
-    /// Whether codes may go to the number's country. Asked again before each code: the operator may have narrowed the list
-    /// since the number was given.
+    /// Whether codes may be sent to the number's country. Checked before each code: the operator may have removed the
+    /// country since the number was stored.
     pub(in crate::service) fn admit_for_sms(&self, number: &MobileNumber) -> Result<(), Refusal> {
         let admitted = self.policy.sms_countries.admit(number);
         Ok(admitted.inspect_err(|_| count_refusal("country", Enforcement::Enforce))?)
     }
 
-    /// What sending a code costs; `None` when nothing is counted.
+    /// The message to count; `None` when limits are off.
     pub(in crate::service) fn may_send(&self, used: &SmsUse) -> Result<Option<SmsSpend>, Refusal> {
         let (now, limits) = (self.clock.now(), &self.policy.sms_limits);
         let mut spend = limits.spend(used, now);
         match self.policy.sms_enforcement {
             Enforcement::Off => return Ok(None),
-            // Whatever the partner's rate is by then.
+            // Count the message even if the partner's rate is exceeded.
             Enforcement::DryRun => spend.horizon = i64::MAX,
             Enforcement::Enforce => {}
         }
@@ -31,7 +31,7 @@ impl Service {
         }
     }
 
-    /// Whether a message that a limit speaks against is refused. A limit that is only watched lets it go, and says so.
+    /// Whether a message over a limit is refused. With dry-run it is sent, and logged.
     pub(in crate::service) fn refuses_sms(&self, reason: &'static str) -> bool {
         let enforcement = self.policy.sms_enforcement;
         if enforcement == Enforcement::Off {
@@ -39,7 +39,7 @@ impl Service {
         }
         count_refusal(reason, enforcement);
         if enforcement == Enforcement::DryRun {
-            tracing::info!(reason, "an SMS is sent that would be refused");
+            tracing::info!(reason, "SMS sent over a limit, dry-run");
         }
         enforcement == Enforcement::Enforce
     }

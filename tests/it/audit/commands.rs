@@ -43,7 +43,7 @@ async fn verify_says_what_does_not_hold_and_prints_no_line_of_it(trail: Trail) {
     let process = sandbox_on(&trail.database).start(&["audit", "verify"]);
     assert_eq!(crate::binary::exit_code(&process), 1);
     let faults = lines(&[
-        "acme: seal 2 does not fit its events: one of them or the seal was changed",
+        "acme: seal 2 does not match its events: one of them or the seal was changed",
         "device-management: verification failed for the audit trail of 1 partner",
     ]);
     assert_eq!(process.logs(), faults);
@@ -62,7 +62,7 @@ async fn verify_holds_the_trail_against_lines_that_were_kept(trail: Trail) {
     write("kept", &output.join("\n").replace("acme\t3\t", "acme\t2\t"));
     let (code, logs) = fail(&program, &["audit", "verify", "--kept", "kept"]);
     assert_eq!(code, 1);
-    assert!(logs.contains("acme: seal 2 is not the one that was kept: the chain was rewritten"), "{logs}");
+    assert!(logs.contains("acme: seal 2 differs from its checkpoint: the chain was rewritten"), "{logs}");
 
     write("kept", "acme 3 15");
     for (file, message) in [

@@ -36,7 +36,7 @@ async fn a_chain_that_grew_still_has_the_heads_that_were_kept(trail: Trail) {
     assert_eq!(faults(&trail, &kept).await, Vec::<String>::new());
     // A head that never was: the second's, under the first's number.
     let forged = AuditCheckpoints::line(&acme(), [1, 2, 0], trail.audit_seals(&acme(), 1, 2, 1).await.unwrap()[0].hash);
-    let rewritten = "acme: seal 1 is not the one that was kept: the chain was rewritten";
+    let rewritten = "acme: seal 1 differs from its checkpoint: the chain was rewritten";
     assert_eq!(faults(&trail, &forged).await, [rewritten]);
 }
 
@@ -51,7 +51,7 @@ async fn a_chain_that_was_cut_off_properly_shows(trail: Trail) {
         )
         .await;
     assert_eq!(trail.holds().await, [("acme".to_owned(), [2, 10, 2])]);
-    assert_eq!(faults(&trail, &kept).await, ["acme: the chain ends with seal 2 and had 3 when its head was kept"]);
+    assert_eq!(faults(&trail, &kept).await, ["acme: the chain ends with seal 2, but there is a checkpoint of seal 3"]);
 }
 
 async fn a_chain_that_was_made_anew_shows(trail: Trail) {
@@ -66,7 +66,7 @@ async fn a_chain_that_was_made_anew_shows(trail: Trail) {
         trail.seal_audit_events(&acme(), now(), 500).await.unwrap();
     }
     assert_eq!(trail.holds().await, [("acme".to_owned(), [3, 14, 0])]);
-    assert_eq!(faults(&trail, &kept).await, ["acme: seal 3 is not the one that was kept: the chain was rewritten"]);
+    assert_eq!(faults(&trail, &kept).await, ["acme: seal 3 differs from its checkpoint: the chain was rewritten"]);
 }
 
 async fn a_partner_whose_trail_has_vanished_shows(trail: Trail) {
@@ -80,5 +80,5 @@ async fn a_partner_whose_trail_has_vanished_shows(trail: Trail) {
         trail.execute(&format!("delete from {table} where partner_id = 'acme'")).await;
     }
     assert_eq!(trail.holds().await, [("globex".to_owned(), [1, 1, 0])]);
-    assert_eq!(faults(&trail, &kept).await, ["acme: the chain ends with seal 0 and had 1 when its head was kept"]);
+    assert_eq!(faults(&trail, &kept).await, ["acme: the chain ends with seal 0, but there is a checkpoint of seal 1"]);
 }

@@ -52,14 +52,14 @@ async fn a_change_of_any_column_shows(trail: Trail) {
     let (id, other) = (write.uuid(event_id(7)), write.uuid(Uuid::from_u128(1)));
     let (bytes, digest) = (write.bytes(&[7; 16]), write.bytes(&[7; 32]));
     let later = write.instant(now() + chrono::TimeDelta::microseconds(7_000_001));
-    let does_not_fit = "acme: seal 2 does not fit its events: one of them or the seal was changed";
+    let does_not_fit = "acme: seal 2 does not match its events: one of them or the seal was changed";
     let event_7 = format!("acme: seal 2, event {}", event_id(7));
     let somebody_else = format!("{event_7}: the person is not the one that was recorded");
-    let fewer = "acme: seal 2 was put on 5 events and there are 4";
+    let fewer = "acme: seal 2 covers 5 events, found 4";
     let events: [(&str, &str, &[&str]); 14] = [
-        ("partner_id", "'globex'", &[fewer, "globex: the chain ends with seal 0 and something stands under 2"]),
-        ("seal", "3", &[fewer, "acme: seal 3 was put on 5 events and there are 6"]),
-        ("seal", "9", &[fewer, "acme: the chain ends with seal 3 and something stands under 9"]),
+        ("partner_id", "'globex'", &[fewer, "globex: the chain ends with seal 0, but there are rows of seal 2"]),
+        ("seal", "3", &[fewer, "acme: seal 3 covers 5 events, found 6"]),
+        ("seal", "9", &[fewer, "acme: the chain ends with seal 3, but there are rows of seal 9"]),
         ("event_id", &other, &[does_not_fit]),
         ("client_id", "'client-2'", &[does_not_fit]),
         ("action", "'device.deleted'", &[does_not_fit]),
@@ -81,13 +81,13 @@ async fn a_change_of_any_column_shows(trail: Trail) {
     assert!(columns(&trail, "audit_event").await.iter().all(|column| told.contains(&&**column)), "{told:?}");
 
     for (table, column, value, fault) in [
-        ("audit_seal", "events", "4", "acme: seal 2 was put on 4 events and there are 5"),
-        ("audit_seal", "previous_hash", &digest, "acme: seal 2 does not follow what is before it"),
+        ("audit_seal", "events", "4", "acme: seal 2 covers 4 events, found 5"),
+        ("audit_seal", "previous_hash", &digest, "acme: seal 2 has the wrong previous hash"),
         ("audit_seal", "hash", &digest, does_not_fit),
-        ("audit_seal", "seal", "-2", "acme: seal -2 has no place in a chain"),
-        ("audit_seal", "seal", "5", "acme: there are events of seal 2, which is not there"),
+        ("audit_seal", "seal", "-2", "acme: seal -2 is out of sequence"),
+        ("audit_seal", "seal", "5", "acme: there are events of seal 2, which is missing"),
         ("audit_chain", "head", &digest, "acme: the head of the chain is not its last seal"),
-        ("audit_chain", "seals", "2", "acme: the chain ends with seal 2 and something stands under 3"),
+        ("audit_chain", "seals", "2", "acme: the chain ends with seal 2, but there are rows of seal 3"),
         ("audit_chain", "seals", "4", "acme: seal 4 is missing"),
     ] {
         let batch = if table == "audit_seal" { " and seal = 2" } else { "" };
@@ -125,7 +125,7 @@ async fn an_event_that_went_or_came_shows(trail: Trail) {
     let write = Literals(trail.database.engine());
     let id = write.uuid(event_id(7));
     let gone = format!("delete from audit_event where event_id = {id}");
-    assert_eq!(faults_after(&trail, &gone).await, ["acme: seal 2 was put on 5 events and there are 4"]);
+    assert_eq!(faults_after(&trail, &gone).await, ["acme: seal 2 covers 5 events, found 4"]);
     let new = write.uuid(Uuid::from_u128(1));
     let came = |seal: i64| {
         format!(
@@ -134,13 +134,13 @@ async fn an_event_that_went_or_came_shows(trail: Trail) {
             write.instant(now())
         )
     };
-    assert_eq!(faults_after(&trail, &came(2)).await, ["acme: seal 2 was put on 5 events and there are 6"]);
-    assert_eq!(faults_after(&trail, &came(-1)).await, ["acme: there are events of seal -1, which is not there"]);
-    let behind = "acme: the chain ends with seal 3 and something stands under 4";
+    assert_eq!(faults_after(&trail, &came(2)).await, ["acme: seal 2 covers 5 events, found 6"]);
+    assert_eq!(faults_after(&trail, &came(-1)).await, ["acme: there are events of seal -1, which is missing"]);
+    let behind = "acme: the chain ends with seal 3, but there are rows of seal 4";
     assert_eq!(faults_after(&trail, &came(4)).await, [behind]);
     // One that goes while another comes leaves the count as it was.
     let exchanged = format!("{gone}; {}", came(2));
-    let fault = "acme: seal 2 does not fit its events: one of them or the seal was changed";
+    let fault = "acme: seal 2 does not match its events: one of them or the seal was changed";
     assert_eq!(faults_after(&trail, &exchanged).await, [fault]);
 }
 
@@ -159,12 +159,12 @@ async fn batches_that_went_or_changed_places_show(trail: Trail) {
     };
     let swapped = faults_after(&trail, &(swap("audit_event") + &swap("audit_seal"))).await;
     for (seal, fault) in
-        [(1, "does not follow what is before it"), (2, "does not fit its events"), (3, "does not follow")]
+        [(1, "has the wrong previous hash"), (2, "does not match its events"), (3, "has the wrong previous hash")]
     {
         assert!(swapped.iter().any(|found| found.starts_with(&format!("acme: seal {seal} {fault}"))), "{swapped:?}");
     }
     let contents = faults_after(&trail, &swap("audit_event")).await;
-    let fault = |seal: i64| format!("acme: seal {seal} does not fit its events: one of them or the seal was changed");
+    let fault = |seal: i64| format!("acme: seal {seal} does not match its events: one of them or the seal was changed");
     assert_eq!(contents, [fault(1), fault(2)]);
 }
 
@@ -173,5 +173,5 @@ async fn a_chain_without_its_end_shows(trail: Trail) {
     let cut = "delete from audit_event where seal = 3; delete from audit_seal where seal = 3";
     assert_eq!(faults_after(&trail, cut).await, ["acme: seal 3 is missing"]);
     let forgotten = faults_after(&trail, "delete from audit_chain").await;
-    assert_eq!(forgotten, ["acme: the chain ends with seal 0 and something stands under 3"]);
+    assert_eq!(forgotten, ["acme: the chain ends with seal 0, but there are rows of seal 3"]);
 }

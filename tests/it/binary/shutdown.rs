@@ -68,7 +68,7 @@ async fn a_binding_whose_client_hung_up_is_finished_too() {
     service.wait_for_log("listener closed, draining connections", PATIENCE);
     gateway.take();
     assert_eq!(exit_code(&service), 0);
-    assert!(service.logs().iter().any(|line| line.contains("device binding asked for")), "{:#?}", service.logs());
+    assert!(service.logs().iter().any(|line| line.contains("device binding requested")), "{:#?}", service.logs());
 }
 
 #[test]

@@ -17,7 +17,7 @@ async fn the_log_tells_when_sending_stops_and_goes_on_and_no_more() {
     let contents = log.contents();
     let lines: Vec<&str> = contents.lines().filter(|line| line.contains("service::sms::conversion")).collect();
     assert_eq!(lines.len(), 2, "{lines:#?}");
-    for (line, level, event) in [(lines[0], "WARN", "sending stops"), (lines[1], "INFO", "sent to the country again")] {
+    for (line, level, event) in [(lines[0], "WARN", "SMS sending stopped"), (lines[1], "INFO", "SMS sending resumed")] {
         assert!(line.contains(level) && line.contains(event), "{line}");
         assert!(line.ends_with("partner=acme country=DE"), "{line}");
     }
