@@ -1,22 +1,22 @@
-# The service alone on a root file system that holds no shell and no package manager.
+# The service on a distroless root file system, without shell and package manager.
 #
 #   docker build --tag device-management .
 #
-# Plain Dockerfile syntax: every builder of the last years understands it, and the dependency stage is an ordinary
-# layer, which registries and CI caches keep where a cache mount would stay on one machine.
+# No BuildKit extensions, so that any builder can read it. The dependencies are an ordinary layer, which registries and
+# CI caches can store; a cache mount would stay on one machine.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 
-# Dependencies first, around an empty crate: this layer lasts until Cargo.toml or Cargo.lock change.
+# Build the dependencies with an empty crate: this layer stays cached until Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
-    && echo '//! Stands in for the library.' > src/lib.rs \
+    && echo '//! Placeholder for the library.' > src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked
 
-# The build embeds the migrations and the API description. Sources can be older than the stand-ins that were just
-# compiled, and cargo goes by age: `touch` makes them new.
+# The build embeds the migrations and the API document. cargo compares modification times, and the sources can be older
+# than the placeholders compiled above: `touch` updates them.
 COPY openapi.yaml ./
 COPY migrations migrations
 COPY src src
@@ -25,25 +25,25 @@ RUN touch src/lib.rs src/main.rs \
     && install -D target/release/device-management /image/device-management \
     && install --directory /image/data
 
-# glibc, libgcc, certificate authorities and a user without rights; of the same Debian release as the build stage.
+# glibc, libgcc, CA certificates and an unprivileged user, from the same Debian release as the build stage.
 FROM gcr.io/distroless/cc-debian12:nonroot
 
 LABEL org.opencontainers.image.title="device-management" \
-      org.opencontainers.image.description="Binds phones to persons, keeps their public keys and proves later which device signed" \
+      org.opencontainers.image.description="Binds devices to persons by public key, one-time code and signature" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 COPY --from=build /image/device-management /usr/local/bin/device-management
-# For a single node on SQLite: the only place that the service writes to, when a volume is mounted here.
+# For a single node on SQLite: mount a volume here; the service writes nowhere else.
 COPY --from=build --chown=65532:65532 /image/data /data
 WORKDIR /data
 
-# In production mode the service names every setting that is missing and does not start without it.
+# In production mode the service refuses to start with missing settings, and reports all of them.
 ENV MODE=production \
     HTTP_ADDR=0.0.0.0:8080 \
     METRICS_ADDR=0.0.0.0:9464 \
     LOG_FORMAT=json
 
-# A number, so that Kubernetes can see that it is not root.
+# Numeric, so that Kubernetes can verify runAsNonRoot.
 USER 65532:65532
 EXPOSE 8080 9464
 STOPSIGNAL SIGTERM

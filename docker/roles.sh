@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes the roles and the database that docker-compose.yml uses. Postgres' image runs this once, when it makes its data
-# folder; the superuser is used for nothing else. Passwords come from files and stand in no process list.
+# Creates the roles and the database for docker-compose.yml. The Postgres image runs this once, when it initialises its
+# data directory; the superuser is not used for anything else. Passwords are read from files, so no process list shows
+# them.
 set -eu
 secrets=${SECRETS:-/run/secrets}
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres <<SQL
