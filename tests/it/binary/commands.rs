@@ -1,4 +1,4 @@
-//! The commands beside `serve`: what they print, and how they end.
+//! The commands other than `serve`: their output and exit codes.
 
 use super::{PATIENCE, fail, run};
 use crate::harness::{Program, free_port};
@@ -39,20 +39,20 @@ fn config_print_shows_each_setting_with_its_origin_and_no_secret() {
 }
 
 #[test]
-fn healthcheck_tells_by_its_exit_code_whether_the_service_is_ready() {
+fn healthcheck_exits_with_0_only_if_the_service_is_ready() {
     let service = Program::new().serve();
     let address = service.base_url().replace("http://", "");
     let check = |address: &str| Program::new().with("HTTP_ADDR", address);
     assert_eq!(run(&check(&address), &["healthcheck"]), (0, vec!["ready".to_owned()]));
-    // A service that listens on every address is asked on loopback.
+    // For a service that listens on every address, the check uses loopback.
     let everywhere = address.replace("127.0.0.1", "0.0.0.0");
     assert_eq!(run(&check(&everywhere), &["healthcheck"]), (0, vec!["ready".to_owned()]));
-    let nobody = format!("127.0.0.1:{}", free_port());
-    assert_eq!(fail(&check(&nobody), &["healthcheck"]).0, 1);
+    let unreachable = format!("127.0.0.1:{}", free_port());
+    assert_eq!(fail(&check(&unreachable), &["healthcheck"]).0, 1);
 }
 
 #[test]
-fn a_client_needs_a_good_partner_name_and_permission() {
+fn client_create_refuses_an_invalid_partner_name_or_permission() {
     let program = Program::new();
     program.serve().wait_for_log("listening", PATIENCE);
     for (arguments, message) in [
@@ -75,7 +75,7 @@ fn clients_of_an_unmigrated_database_cannot_be_listed() {
 }
 
 #[test]
-fn version_and_help_are_there() {
+fn version_and_help_are_printed() {
     let (code, output) = run(&Program::new(), &["--version"]);
     assert_eq!((code, output.concat()), (0, concat!("device-management ", env!("CARGO_PKG_VERSION")).to_owned()));
     let help = run(&Program::new(), &["--help"]).1.join("\n");

@@ -1,4 +1,4 @@
-//! The scripts under `examples/` do what they say, against the real executable.
+//! The scripts in `examples/`, run against the executable.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::{fs, thread};
 use super::{PATIENCE, exit_code, sandbox_on};
 use crate::harness::{Process, Program, Service, TestDatabase, on_both_databases};
 
-on_both_databases![the_references_own_example_binds_as_often_as_it_is_run, a_device_lives_its_life_with_fresh_keys];
+on_both_databases![the_example_of_the_api_reference_can_run_twice, sign_sh_binds_a_device_adds_a_key_and_deletes_it];
 
 fn example(name: &str, service: &Service) -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name));
@@ -27,7 +27,7 @@ fn statuses(output: &[String]) -> Vec<&str> {
     output.iter().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).map(|line| &line[..3]).collect()
 }
 
-async fn the_references_own_example_binds_as_often_as_it_is_run(database: TestDatabase) {
+async fn the_example_of_the_api_reference_can_run_twice(database: TestDatabase) {
     let service = sandbox_on(&database).serve();
     let first = assert_succeeds(example("bind.sh", &service));
     assert_eq!(statuses(&first), ["200", "404", "200", "201", "202", "204", "200"]);
@@ -36,13 +36,13 @@ async fn the_references_own_example_binds_as_often_as_it_is_run(database: TestDa
     assert_eq!(statuses(&second), ["200", "200", "200", "204", "201", "202", "204", "200"]);
 }
 
-async fn a_device_lives_its_life_with_fresh_keys(database: TestDatabase) {
+async fn sign_sh_binds_a_device_adds_a_key_and_deletes_it(database: TestDatabase) {
     let program = sandbox_on(&database).with("SANDBOX_OTP", "random");
     let service = program.serve();
     let log = program.folder().join("service.log");
     fs::write(&log, "").unwrap();
     let output = thread::scope(|scope| {
-        // The one line that the script looks for.
+        // The only line that the script needs.
         scope.spawn(|| fs::write(&log, service.wait_for_log("SMS to", PATIENCE)).unwrap());
         let mut script = example("sign.sh", &service);
         script.env("SERVER_LOG", &log);
@@ -52,7 +52,7 @@ async fn a_device_lives_its_life_with_fresh_keys(database: TestDatabase) {
 }
 
 #[test]
-fn a_step_that_goes_wrong_ends_the_script_with_a_message() {
+fn a_failed_step_ends_the_script_with_a_message() {
     let random = Program::new().with("SANDBOX_OTP", "random").serve();
     let mut wrong_secret = example("bind.sh", &random);
     wrong_secret.env("CLIENT_SECRET", "wrong");

@@ -1,5 +1,5 @@
-//! Requests that say two things at once, or something that the service does not understand, as bytes on a connection: how
-//! long a body is, what kind it is, which method and path are meant.
+//! Ambiguous or unsupported requests, as bytes on a connection: body length, media type, duplicate headers, method and
+//! path.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -9,7 +9,7 @@ use super::hosts::exchange;
 use super::{PATIENCE, sandbox_on};
 use crate::harness::{Engine, Service, Start, TestDatabase};
 
-/// A body that is complete, and has no number.
+/// The end of a head and a complete body, without the required field `number`.
 const BODY: &str = "Content-Length: 2\r\n\r\n{}";
 
 /// The header with the sandbox's access token.
@@ -26,14 +26,14 @@ fn status(answer: &str) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_of_two_lengths_ends_its_connection() {
+async fn ambiguous_body_lengths_are_refused_and_close_the_connection() {
     let database = TestDatabase::start(Engine::Sqlite).await;
     let service = sandbox_on(&database).serve();
     let hidden = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
     let rest = format!("0\r\n\r\n{hidden}");
     let length = format!("Content-Length: {}", rest.len());
     for (lengths, wanted) in [
-        // One of them wins, and whatever follows is no request (RFC 9112 section 6.1).
+        // Refused, and the rest of the bytes is not parsed as a request (RFC 9112 section 6.1).
         (format!("{length}\r\nTransfer-Encoding: chunked"), &["400"][..]),
         (format!("Transfer-Encoding: chunked\r\n{length}"), &["400"]),
         (format!("Transfer-Encoding: gzip\r\n{length}"), &["400"]),
@@ -61,7 +61,7 @@ async fn a_body_of_two_lengths_ends_its_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_stands_once_in_a_head_is_refused_when_it_comes_twice() {
+async fn duplicate_headers_are_refused() {
     let database = TestDatabase::start(Engine::Sqlite).await;
     let service = sandbox_on(&database).serve();
     let token = authorization(&service).await;
@@ -83,7 +83,7 @@ async fn what_stands_once_in_a_head_is_refused_when_it_comes_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_is_what_its_media_type_says() {
+async fn the_media_type_decides_how_a_body_is_parsed() {
     let database = TestDatabase::start(Engine::Sqlite).await;
     let service = sandbox_on(&database).serve();
     let token = authorization(&service).await;
@@ -124,7 +124,7 @@ async fn a_body_is_what_its_media_type_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_method_or_path_that_there_is_not_is_refused() {
+async fn unknown_methods_and_paths_are_refused() {
     let database = TestDatabase::start(Engine::Sqlite).await;
     let service = sandbox_on(&database).serve();
     let token = authorization(&service).await;
@@ -163,7 +163,7 @@ async fn a_method_or_path_that_there_is_not_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_asks_first_is_told_to_go_on_or_not() {
+async fn expect_100_continue_is_answered_before_the_body() {
     let database = TestDatabase::start(Engine::Sqlite).await;
     let service = sandbox_on(&database).serve();
     let token = authorization(&service).await;

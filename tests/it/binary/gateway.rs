@@ -1,4 +1,4 @@
-//! The operator's SMS gateway, which answers when a test says so.
+//! A double of the operator's SMS gateway that answers when the test tells it to.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::harness::Program;
 
-/// A gateway that keeps its callers waiting until it is told to take their messages.
+/// A gateway that blocks each request until the test accepts its message.
 pub(super) struct Gateway {
     url: String,
     arrived: Arc<Semaphore>,
@@ -34,7 +34,7 @@ impl Gateway {
         Self { url, arrived, taken, server }
     }
 
-    /// A program that hands its messages over here, and waits for it.
+    /// Configures a program to send its messages to this gateway, with a long timeout.
     pub(super) fn used_by(&self, program: Program) -> Program {
         program
             .with("SMS_PROVIDERS", "webhook")
@@ -44,12 +44,12 @@ impl Gateway {
             .with("REQUEST_DEADLINE_SECONDS", "60")
     }
 
-    /// Waits until another message has come in.
+    /// Waits for the next message.
     pub(super) async fn message(&self) {
         self.arrived.acquire().await.unwrap().forget();
     }
 
-    /// Takes one message.
+    /// Accepts one message.
     pub(super) fn take(&self) {
         self.taken.add_permits(1);
     }

@@ -1,4 +1,4 @@
-//! Which host a request is for, and how its body is coded, as bytes on a connection say it.
+//! `Host` and `Content-Encoding`, as bytes on a connection.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tokio::time::timeout;
 use super::sandbox_on;
 use crate::harness::{Engine, Service, Start, TestDatabase};
 
-/// Everything that is answered to a head of these lines, until the service closes.
+/// Sends a head of these lines, and reads until the service closes the connection.
 async fn ask(service: &Service, lines: &[&str]) -> String {
     exchange(service, &[lines, &["Connection: close", "", ""]].concat().join("\r\n")).await
 }
 
-/// Everything that is answered to this text, until the service closes.
+/// Sends a text, and reads until the service closes the connection.
 pub(super) async fn exchange(service: &Service, request: &str) -> String {
     let mut stream = TcpStream::connect(service.address()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -24,7 +24,7 @@ pub(super) async fn exchange(service: &Service, request: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_says_once_which_host_it_is_for() {
+async fn a_missing_ambiguous_or_malformed_host_is_refused() {
     let database = TestDatabase::start(Engine::Sqlite).await;
     let service = sandbox_on(&database).serve();
     for clear in [
@@ -57,7 +57,7 @@ async fn a_request_says_once_which_host_it_is_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_compressed_body_is_refused_with_what_is_taken_instead() {
+async fn a_compressed_body_is_415_with_accept_encoding() {
     let database = TestDatabase::start(Engine::Sqlite).await;
     let service = sandbox_on(&database).serve();
     for path in ["/oauth2/token", "/oauth/token"] {

@@ -1,12 +1,12 @@
-//! A log reader that stalls: the pipe behind standard error is full. The service answers, stops, and loses no line for
-//! which its queue has room.
+//! A stalled log reader: the pipe of standard error is full. The service answers, stops, and drops no line while its
+//! queue has room.
 
 use tokio::time::timeout;
 
 use super::PATIENCE;
 use crate::harness::{Program, Service, TestClient};
 
-/// Their lines are several times as long as the pipe of 64 KiB and a reader's buffer hold.
+/// Enough requests for their log lines to exceed the pipe (64 KiB) and a reader's buffer several times.
 const REQUESTS: usize = 1500;
 
 /// Requests with a log line each, one after the other.
@@ -49,7 +49,7 @@ async fn sigterm_ends_the_service_while_the_log_reader_stalls() {
     service.stall_log_reader();
     ask(&service).await;
     service.terminate();
-    let status = service.exit_status(PATIENCE).await.expect("it ends");
+    let status = service.exit_status(PATIENCE).await.expect("the service exits");
     assert_eq!(status.code(), Some(0));
 }
 

@@ -1,5 +1,5 @@
-//! The real executable, as operators and their platforms meet it: how it starts, what it prints and logs, how it takes a
-//! lost database, a signal and a neighbour, and what never leaves it.
+//! End-to-end tests of the executable: start and shutdown, commands, logs and metrics, outages, overload, several
+//! replicas, and secrets that must not leak.
 
 mod commands;
 mod early_answers;
@@ -24,15 +24,15 @@ use std::time::Duration;
 
 use crate::harness::{Process, Program, TestDatabase};
 
-/// How long anything but a start may take on a busy machine.
+/// The longest that anything except a start may take on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The sandbox on a database.
+/// The sandbox with this database.
 pub(crate) fn sandbox_on(database: &TestDatabase) -> Program {
     Program::new().with("DATABASE_URL", database.url())
 }
 
-/// Production on a database, with all that it demands.
+/// Production with this database and all required settings.
 fn production_on(database: &TestDatabase) -> Program {
     sandbox_on(database)
         .with("MODE", "production")
@@ -44,18 +44,18 @@ fn production_on(database: &TestDatabase) -> Program {
         .with("SHUTDOWN_DELAY_SECONDS", "0")
 }
 
-/// Runs a command to its end: its exit code, and what it wrote to standard output.
+/// Runs a command to its end: its exit code and its standard output.
 pub(crate) fn run(program: &Program, arguments: &[&str]) -> (i32, Vec<String>) {
     let process = program.start(arguments);
     (exit_code(&process), process.output())
 }
 
-/// Waits for the end.
+/// Waits for the process to exit.
 pub(crate) fn exit_code(process: &Process) -> i32 {
-    process.wait(PATIENCE).code().expect("it ends by itself, not by a signal")
+    process.wait(PATIENCE).code().expect("the process exits without a signal")
 }
 
-/// Runs a command that fails: its exit code, and what it wrote to standard error.
+/// Runs a command that fails: its exit code and its standard error.
 pub(crate) fn fail(program: &Program, arguments: &[&str]) -> (i32, String) {
     let process = program.start(arguments);
     (exit_code(&process), process.logs().join("\n"))

@@ -1,12 +1,12 @@
-//! A database that goes away and comes back.
+//! An outage of the database, and the recovery.
 
 use std::time::Instant;
 
 use super::{PATIENCE, fail};
 use crate::harness::{Answer, PostgresServer, Program, TestClient, can_start_servers_for};
 
-/// Asks until the service says whether it is ready; broken connections are found one by one, and what it says may be a
-/// second old.
+/// Repeats the readiness check until it has this status: each check detects one broken connection, and its result is
+/// cached for a second.
 async fn until_readiness_is(status: u16, client: &TestClient) -> Answer {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -19,8 +19,8 @@ async fn until_readiness_is(status: u16, client: &TestClient) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_its_database_it_is_alive_but_not_ready_and_recovers_by_itself() {
-    if !can_start_servers_for("binary::outage::without_its_database_it_is_alive_but_not_ready_and_recovers_by_itself") {
+async fn without_its_database_the_service_is_live_but_not_ready_and_recovers() {
+    if !can_start_servers_for("binary::outage::without_its_database_the_service_is_live_but_not_ready_and_recovers") {
         return;
     }
     let mut postgres = PostgresServer::start(&[]).unwrap();

@@ -1,4 +1,4 @@
-//! Production from an empty database to the first answered request, and clients from the first secret to the last.
+//! Production, with clients that the operator creates, rotates and revokes by commands.
 
 use serde_json::json;
 
@@ -6,9 +6,9 @@ use super::{PATIENCE, fail, production_on, run};
 use crate::harness::{NUMBER, Program, Service, TestDatabase, on_both_databases};
 
 on_both_databases![
-    a_client_that_the_operator_makes_gets_a_token_and_its_permissions,
-    nobody_gets_in_with_the_sandboxs_credentials,
-    a_rotated_secret_works_beside_the_one_before_for_as_long_as_the_operator_says,
+    a_created_client_gets_a_token_with_its_permissions,
+    the_credentials_of_the_sandbox_are_refused,
+    a_rotated_secret_and_the_previous_one_overlap_as_configured,
     a_revoked_client_gets_no_more_tokens,
 ];
 
@@ -30,7 +30,7 @@ async fn token_status(service: &Service, id: &str, secret: &str) -> u16 {
     service.stranger().post("/oauth/token", body).await.status.as_u16()
 }
 
-async fn a_client_that_the_operator_makes_gets_a_token_and_its_permissions(database: TestDatabase) {
+async fn a_created_client_gets_a_token_with_its_permissions(database: TestDatabase) {
     let program = production_on(&database);
     let service = program.serve();
     let with = credentials(&program, &["client", "create", "--partner", "bank", "--permission", "numbers:assert"]);
@@ -43,17 +43,17 @@ async fn a_client_that_the_operator_makes_gets_a_token_and_its_permissions(datab
     without.post(person, asserted.clone()).await.assert_status(403);
     let with = service.client(&with.id, &with.secret).await;
     with.post(person, asserted).await.assert_status(201);
-    // Both are the same partner's.
+    // Both clients belong to the same partner.
     without.get(person).await.assert_status(200);
 }
 
-async fn nobody_gets_in_with_the_sandboxs_credentials(database: TestDatabase) {
+async fn the_credentials_of_the_sandbox_are_refused(database: TestDatabase) {
     let service = production_on(&database).serve();
     assert_eq!(token_status(&service, "sandbox", "sandbox").await, 401);
     assert!(service.logs().iter().all(|line| !line.contains("get a token")), "{:?}", service.logs());
 }
 
-async fn a_rotated_secret_works_beside_the_one_before_for_as_long_as_the_operator_says(database: TestDatabase) {
+async fn a_rotated_secret_and_the_previous_one_overlap_as_configured(database: TestDatabase) {
     let program = production_on(&database);
     let service = program.serve();
     let first = credentials(&program, &["client", "create", "--partner", "bank", "--name", "Back office"]);
@@ -83,7 +83,7 @@ async fn a_revoked_client_gets_no_more_tokens(database: TestDatabase) {
     assert_eq!(token_status(&service, &kept.id, &kept.secret).await, 200);
 
     for command in ["rotate", "revoke"] {
-        for id in [gone.id.as_str(), "nobody"] {
+        for id in [gone.id.as_str(), "unknown"] {
             let (code, logs) = fail(&program, &["client", command, id]);
             assert_eq!(code, 1);
             assert!(logs.contains(&format!("there is no client {id}, or it is revoked")), "{logs}");

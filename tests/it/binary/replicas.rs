@@ -1,4 +1,4 @@
-//! Two processes on one database are one service.
+//! Two replicas on one database.
 
 use super::sandbox_on;
 use crate::harness::{Engine, Phone, Start, TestDatabase};
@@ -7,14 +7,17 @@ use crate::harness::{Engine, Phone, Start, TestDatabase};
 const CODE: &str = "212212";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_replica_does_the_other_knows_at_once() {
-    if !Engine::Postgres.is_there_for("binary::replicas::what_one_replica_does_the_other_knows_at_once").await {
+async fn changes_at_one_replica_are_visible_at_the_other_immediately() {
+    if !Engine::Postgres
+        .is_there_for("binary::replicas::changes_at_one_replica_are_visible_at_the_other_immediately")
+        .await
+    {
         return;
     }
     let database = TestDatabase::start(Engine::Postgres).await;
     let (first, second) = (sandbox_on(&database).serve(), sandbox_on(&database).serve());
     let here = first.sandbox_client().await;
-    // A token of one is good at the other.
+    // A token from one replica is valid at the other.
     let there = second.with_token(here.token());
 
     here.verified_person("ada").await;

@@ -1,4 +1,5 @@
-//! SIGTERM: not ready at once, nobody who is being served is dropped, and an exit code that tells how it went.
+//! Graceful shutdown on SIGTERM: not ready immediately, running requests finish, and the exit code says whether they
+//! did in time.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,16 +12,16 @@ use super::gateway::Gateway;
 use super::{PATIENCE, exit_code};
 use crate::harness::{Answer, Phone, Program, Service};
 
-/// Asks for a device on behalf of a person who has a number.
+/// Starts a request for a device, for a person with a verified number.
 async fn ask(service: &Service) -> JoinHandle<Answer> {
     let client = service.sandbox_client().await;
     client.verified_person("ada").await;
-    let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
-    tokio::spawn(async move { client.post("/v1/mfa/devices", wish).await })
+    let device_body = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
+    tokio::spawn(async move { client.post("/v1/mfa/devices", device_body).await })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_runs_is_finished_and_new_requests_are_served_until_balancers_have_noticed() {
+async fn running_requests_finish_and_new_ones_are_served_during_the_shutdown_delay() {
     let gateway = Gateway::start().await;
     let service = gateway.used_by(Program::new()).with("SHUTDOWN_DELAY_SECONDS", "3").serve();
     let running = ask(&service).await;
@@ -44,7 +45,7 @@ async fn what_runs_is_finished_and_new_requests_are_served_until_balancers_have_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_runs_longer_than_the_deadline_makes_the_exit_a_failure() {
+async fn requests_past_the_shutdown_deadline_make_the_exit_code_1() {
     let gateway = Gateway::start().await;
     let service = gateway.used_by(Program::new()).with("SHUTDOWN_DEADLINE_SECONDS", "1").serve();
     let running = ask(&service).await;
@@ -58,7 +59,7 @@ async fn what_runs_longer_than_the_deadline_makes_the_exit_a_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_binding_whose_client_hung_up_is_finished_too() {
+async fn a_binding_of_a_disconnected_client_finishes_before_the_exit() {
     let gateway = Gateway::start().await;
     let service = gateway.used_by(Program::new()).serve();
     let running = ask(&service).await;
@@ -72,7 +73,7 @@ async fn a_binding_whose_client_hung_up_is_finished_too() {
 }
 
 #[test]
-fn connections_that_nobody_uses_do_not_hold_it_up() {
+fn idle_connections_do_not_delay_the_shutdown() {
     let service = Program::new().serve();
     let address = service.base_url().replace("http://", "");
     let silent = TcpStream::connect(&address).unwrap();
@@ -81,7 +82,7 @@ fn connections_that_nobody_uses_do_not_hold_it_up() {
     assert_eq!(idle.read(&mut [0; 12]).unwrap(), 12);
 
     service.terminate();
-    assert_eq!(service.wait(Duration::from_secs(9)).code(), Some(0), "sooner than any timeout for clients");
+    assert_eq!(service.wait(Duration::from_secs(9)).code(), Some(0), "before any timeout of idle connections");
     for mut connection in [silent, idle] {
         connection.read_to_end(&mut Vec::new()).unwrap();
     }

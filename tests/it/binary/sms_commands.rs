@@ -1,4 +1,4 @@
-//! What an operator sees and does about codes that nobody uses.
+//! The commands of the operator for the conversion of codes: `sms status` and `sms resume`.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::harness::{NUMBER, Program};
 const HEAD: &str = "partner\tcountry\tsent\tused\tpercent\tstate";
 
 #[test]
-fn sending_is_shown_and_resumed() {
+fn sms_status_and_sms_resume_print_the_state() {
     let program = Program::new();
     program.serve().wait_for_log("listening", PATIENCE);
     assert_eq!(run(&program, &["sms", "status"]), (0, vec![HEAD.to_owned()]));
@@ -26,7 +26,7 @@ fn sending_is_shown_and_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_counted_last_is_in_the_database_when_the_process_has_stopped() {
+async fn counts_in_memory_are_written_before_the_exit() {
     let program = Program::new().with("SMS_LIMITS", "enforce");
     let service = program.serve();
     let client = service.sandbox_client().await;
@@ -34,7 +34,7 @@ async fn what_was_counted_last_is_in_the_database_when_the_process_has_stopped()
     client.post("/v1/persons/ada/mobile_number/authorize", json!({"number": NUMBER})).await.assert_status(201);
     service.terminate();
     assert_eq!(exit_code(&service), 0);
-    // Known, and too young to be judged.
+    // Counted, and too recent for the conversion rate.
     let line = "sandbox\tDE\t0\t0\t\tsending";
     assert_eq!(run(&program, &["sms", "status"]).1, [HEAD, line]);
 }

@@ -1,11 +1,11 @@
-//! How the service starts, and what it says when it cannot.
+//! The start of the service, and the messages when it fails.
 
 use std::process::Command;
 
 use super::{PATIENCE, exit_code, fail, production_on, run, sandbox_on};
 use crate::harness::{Engine, Process, Program, Schema, Start, TestDatabase, on_both_databases};
 
-/// A database without any tables.
+/// A database without tables.
 struct Empty(TestDatabase);
 
 impl Start for Empty {
@@ -15,10 +15,10 @@ impl Start for Empty {
     }
 }
 
-on_both_databases![migrations_can_be_run_before, an_unmigrated_database_is_refused_when_told_not_to_migrate];
+on_both_databases![migrations_can_run_before_the_start, an_unmigrated_database_is_refused_without_migrate_on_start];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_nothing_set_it_runs_on_loopback_and_says_how_to_get_a_token() {
+async fn the_default_configuration_runs_on_loopback_and_logs_how_to_get_a_token() {
     let program = Program::new();
     let service = program.serve();
     let logs = service.wait_for_log("get a token", PATIENCE);
@@ -57,7 +57,7 @@ fn a_configuration_file_is_named_by_the_command_line_or_a_variable() {
 }
 
 #[test]
-fn a_taken_port_is_named_with_its_setting() {
+fn a_port_in_use_is_reported_with_its_setting() {
     let first = Program::new().serve();
     let taken = |url: &str| url.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
     for (setting, address) in [("HTTP_ADDR", taken(&first.base_url())), ("METRICS_ADDR", taken(&first.metrics_url()))] {
@@ -69,7 +69,7 @@ fn a_taken_port_is_named_with_its_setting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn production_tells_every_problem_at_once_and_does_not_start() {
+async fn production_reports_all_problems_and_does_not_start() {
     let (code, logs) = fail(&Program::new().with("MODE", "production").with("SANDBOX_CLIENT", "true"), &["serve"]);
     assert_eq!(code, 2);
     let lines: Vec<&str> = logs.lines().collect();
@@ -78,7 +78,7 @@ async fn production_tells_every_problem_at_once_and_does_not_start() {
     assert_eq!(settings, ["DATABASE_URL", "OTP_SECRET", "TOKEN_SECRET", "SANDBOX_CLIENT", "SMS_PROVIDERS"]);
 }
 
-async fn migrations_can_be_run_before(Empty(database): Empty) {
+async fn migrations_can_run_before_the_start(Empty(database): Empty) {
     let program = sandbox_on(&database).with("MIGRATE_ON_START", "false");
     for _ in 0..2 {
         assert_eq!(run(&program, &["migrate"]), (0, vec!["the database is up to date".to_owned()]));
@@ -86,11 +86,11 @@ async fn migrations_can_be_run_before(Empty(database): Empty) {
     program.serve().stranger().get("/readyz").await.assert_status(200);
 }
 
-/// Their lock would be one server process's, and the statements under it another's.
+/// The lock of the migrations would be held by one backend while their statements run on another.
 #[test]
-fn migrations_do_not_go_through_a_pooler() {
+fn migrate_refuses_a_pooler() {
     let program = Program::new()
-        .with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")
+        .with("DATABASE_URL", "postgres://app@127.0.0.1:1/devices")
         .with("DATABASE_POOLER", "transaction")
         .with("MIGRATE_ON_START", "false");
     let (code, logs) = fail(&program, &["migrate"]);
@@ -98,7 +98,7 @@ fn migrations_do_not_go_through_a_pooler() {
     assert!(logs.contains("use a DATABASE_URL that bypasses the pooler, and DATABASE_POOLER=none"), "{logs}");
 }
 
-async fn an_unmigrated_database_is_refused_when_told_not_to_migrate(Empty(database): Empty) {
+async fn an_unmigrated_database_is_refused_without_migrate_on_start(Empty(database): Empty) {
     let (code, logs) = fail(&sandbox_on(&database).with("MIGRATE_ON_START", "false"), &[]);
     assert_eq!(code, 1);
     let message = "device-management: migrations are missing: run `device-management migrate`";
@@ -125,7 +125,7 @@ async fn processes_that_start_together_on_an_empty_database_all_succeed() {
 }
 
 #[test]
-fn a_database_that_is_not_there_is_said_without_its_password() {
+fn an_unreachable_database_is_reported_without_its_password() {
     let url = "postgres://app:hunter2@127.0.0.1:1/devices";
     let (code, logs) = fail(&Program::new().with("DATABASE_URL", url), &[]);
     assert_eq!(code, 1);
@@ -137,7 +137,7 @@ fn a_database_that_is_not_there_is_said_without_its_password() {
 }
 
 #[test]
-fn a_command_that_does_not_exist_is_a_fault_of_usage() {
+fn an_unknown_command_exits_with_2() {
     let (code, logs) = fail(&Program::new(), &["sevre"]);
     assert_eq!(code, 2);
     assert!(logs.contains("unrecognized subcommand 'sevre'"), "{logs}");

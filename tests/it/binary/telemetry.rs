@@ -1,4 +1,4 @@
-//! What operators see of a running service: metrics on a listener of their own, and one log line for each request.
+//! Metrics on their own listener, and one log line for each request.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ async fn metrics(service: &Service) -> BTreeMap<String, f64> {
     series.collect()
 }
 
-/// A service that asks a SEON which approves of everybody.
+/// A service with a double of SEON that approves every request.
 async fn service_with_seon() -> (Service, MockServer) {
     let seon = MockServer::start().await;
     let approval = json!({"success": true, "data": {"id": "1", "state": "APPROVE", "fraud_score": 1}});
@@ -39,11 +39,12 @@ async fn service_with_seon() -> (Service, MockServer) {
 }
 
 /// Binds a device after one wrong answer, and adds a key; the device's id.
-async fn live(client: &TestClient) -> String {
+async fn bind_a_device(client: &TestClient) -> String {
     client.verified_person("ada").await;
     let (phone, other) = (Phone::new(1), Phone::new(2));
-    let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": phone.key(), "device_data": DEVICE_DATA});
-    let asked = client.post("/v1/mfa/devices", wish).await;
+    let device_body =
+        json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": phone.key(), "device_data": DEVICE_DATA});
+    let asked = client.post("/v1/mfa/devices", device_body).await;
     asked.assert_status(202);
     let id = asked.json()["id"].as_str().unwrap().to_owned();
     client.answer(&id, &phone.sign("000000")).await.assert_status(403);
@@ -55,10 +56,10 @@ async fn live(client: &TestClient) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metrics_count_what_happened_by_labels_of_few_values() {
+async fn metrics_count_events_with_labels_of_low_cardinality() {
     let (service, _seon) = service_with_seon().await;
     let client = service.sandbox_client().await;
-    let id = live(&client).await;
+    let id = bind_a_device(&client).await;
     client.get(&format!("/v1/mfa/devices/{id}")).await.assert_status(200);
     client.get("/v1/no/such/route").await.assert_status(404);
     outbound::client().unwrap().request("BREW".parse().unwrap(), service.base_url()).send().await.unwrap();
@@ -96,9 +97,9 @@ async fn metrics_count_what_happened_by_labels_of_few_values() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_metric_is_explained_to_those_who_read_it() {
+async fn each_metric_has_help_and_its_documented_labels() {
     let (service, _seon) = service_with_seon().await;
-    live(&service.sandbox_client().await).await;
+    bind_a_device(&service.sandbox_client().await).await;
     let text = service.metrics().await;
     let names = |prefix: &str| -> Vec<String> {
         let lines = text.lines().filter_map(|line| line.strip_prefix(prefix));
@@ -123,7 +124,7 @@ async fn each_metric_is_explained_to_those_who_read_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metrics_and_api_have_nothing_on_each_others_listener() {
+async fn the_api_and_the_metrics_have_separate_listeners() {
     let service = Program::new().serve();
     service.sandbox_client().await.get("/metrics").await.assert_status(404);
     let metrics = service.metrics_url();
@@ -138,10 +139,10 @@ async fn metrics_and_api_have_nothing_on_each_others_listener() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_request_has_one_log_line_that_says_whose_it_was_and_how_it_went() {
+async fn each_request_has_one_log_line_with_partner_client_and_status() {
     let (service, _seon) = service_with_seon().await;
     let client = service.sandbox_client().await;
-    let id = live(&client).await;
+    let id = bind_a_device(&client).await;
     let mut request =
         axum::http::Request::get(format!("/v1/mfa/devices/{id}")).body(axum::body::Body::empty()).unwrap();
     request.headers_mut().insert("x-request-id", "from-the-caller".parse().unwrap());
@@ -149,7 +150,7 @@ async fn each_request_has_one_log_line_that_says_whose_it_was_and_how_it_went() 
     let refused = service.stranger().get("/v1/mfa/devices").await;
     refused.assert_status(401);
 
-    // The answer may be here before its line is.
+    // The answer may arrive before its log line.
     service.wait_for_log("token_required", PATIENCE);
     let logs = service.logs();
     let lines =
@@ -175,7 +176,7 @@ async fn each_request_has_one_log_line_that_says_whose_it_was_and_how_it_went() 
     let line = |method: &str, route: &str, status: u64, whose: &str, code: &str| {
         (method.to_owned(), route.to_owned(), status, whose.to_owned(), code.to_owned())
     };
-    let (ours, nobodys) = ("sandbox/sandbox", "-/-");
+    let (ours, without_token) = ("sandbox/sandbox", "-/-");
     assert_eq!(
         seen,
         [
@@ -186,10 +187,10 @@ async fn each_request_has_one_log_line_that_says_whose_it_was_and_how_it_went() 
             line("PUT", "/v1/mfa/challenges/signatures/{id}", 204, ours, "-"),
             line("POST", "/v1/mfa/devices/{id}/keys", 201, ours, "-"),
             line("GET", "/v1/mfa/devices/{id}", 200, ours, "-"),
-            line("GET", "/v1/mfa/devices", 401, nobodys, "token_required"),
+            line("GET", "/v1/mfa/devices", 401, without_token, "token_required"),
         ]
     );
     assert_eq!(lines[6]["span"]["request.id"], "from-the-caller");
-    // The body's error id leads to the line.
+    // The error id in the body equals the request id in the log.
     assert_eq!(lines[7]["span"]["request.id"], refused.json()["errors"][0]["id"]);
 }

@@ -1,34 +1,34 @@
-//! What callers were told, to be held against the database afterwards, and what it took.
+//! What was acknowledged to clients, to be compared with the database afterwards, and counts of requests.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Everything that one person's bank knows of them.
+/// All that the partner knows about one person.
 pub(super) struct Account {
     pub(super) person: String,
     pub(super) number: String,
     /// Whether each of the person's requests had an idempotency key.
-    pub(super) careful: bool,
-    /// How often a device was asked for: with a key each key counts once, without one each request.
+    pub(super) uses_keys: bool,
+    /// The number of requests for a device: with idempotency keys each key counts once, otherwise each request.
     pub(super) asks: usize,
     pub(super) challenges: Vec<Challenge>,
     pub(super) devices: Vec<Device>,
 }
 
-/// A challenge whose id was told.
+/// A challenge whose id was in an answer.
 pub(super) struct Challenge {
     pub(super) id: String,
     pub(super) wrong: Wrong,
 }
 
-/// A device whose right answer got 204, or that was found bound after an answer that was lost.
+/// A device whose right answer got 204, or that was found bound after a lost answer.
 pub(super) struct Device {
     pub(super) id: String,
     /// The public keys.
     pub(super) keys: Vec<String>,
     /// Wrong signatures for further keys.
     pub(super) wrong: Wrong,
-    /// Whether its deletion was answered.
+    /// Whether its deletion was acknowledged.
     pub(super) deleted: bool,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Device {
 pub(super) struct Wrong {
     /// Those that got 403.
     pub(super) answered: i64,
-    /// Those whose answer was lost: nobody knows whether they count.
+    /// Those whose answer was lost: they may or may not be counted.
     pub(super) unknown: i64,
 }
 
@@ -47,14 +47,14 @@ impl Wrong {
     }
 }
 
-/// How many requests were answered, and how many answers were lost.
+/// Counts of answered requests and lost answers.
 #[derive(Default)]
 pub(super) struct Figures {
     by_kind: BTreeMap<(&'static str, bool), Count>,
-    /// Answers that were the first one's, given again.
+    /// Replayed answers.
     pub(super) replayed: usize,
-    /// Claims of killed processes that were waited for.
-    pub(super) outwaited: usize,
+    /// Claims of killed processes whose lease was made to expire.
+    pub(super) expired_claims: usize,
 }
 
 #[derive(Default)]
@@ -63,7 +63,7 @@ pub(super) struct Count {
     pub(super) cut: usize,
 }
 
-/// What is asked, with a key and without.
+/// The kinds of requests, with and without an idempotency key.
 const KINDS: [(&str, &[bool]); 7] = [
     ("number", &[false, true]),
     ("device", &[false, true]),
@@ -86,19 +86,19 @@ impl Figures {
             sum.cut += count.cut;
         }
         self.replayed += other.replayed;
-        self.outwaited += other.outwaited;
+        self.expired_claims += other.expired_claims;
     }
 
-    /// A test of kills that hit nobody would show nothing.
-    pub(super) fn assert_real(&self, kills: usize) {
+    /// Checks that each kind was answered, that kills cut requests, and that keys were replayed.
+    pub(super) fn assert_covered(&self, kills: usize) {
         for (kind, with_key) in KINDS {
             for has_key in with_key {
                 let answered = self.by_kind.get(&(kind, *has_key)).map_or(0, |count| count.answered);
                 assert!(answered > 0, "no {kind} (with a key: {has_key}) was answered: {self}");
             }
         }
-        assert!(self.cut() >= kills, "hardly a request was cut: {self}");
-        assert!(self.replayed > 0 && self.outwaited > 0, "no key was of use: {self}");
+        assert!(self.cut() >= kills, "fewer requests than kills were cut: {self}");
+        assert!(self.replayed > 0 && self.expired_claims > 0, "no idempotency key was replayed or waited for: {self}");
     }
 
     fn cut(&self) -> usize {
@@ -114,6 +114,6 @@ impl fmt::Display for Figures {
             let with_key = if *has_key { " with a key" } else { "" };
             write!(f, "{kind}{with_key} {}/{}, ", count.answered, count.cut)?;
         }
-        write!(f, "replayed {}, claims outwaited {})", self.replayed, self.outwaited)
+        write!(f, "replayed {}, claims expired_claims {})", self.replayed, self.expired_claims)
     }
 }

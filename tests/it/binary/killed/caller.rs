@@ -1,4 +1,4 @@
-//! A partner's back end that loses answers and asks again.
+//! A client that loses answers and retries.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ pub(super) struct Caller {
     pub(super) random: StdRng,
     pub(super) figures: Figures,
     fleet: Arc<Fleet>,
-    /// How many persons, phones and keys there were, so that no two are the same.
+    /// The number of persons, phones and keys made so far, to keep them unique.
     made: u32,
 }
 
-/// What was answered at last.
+/// The final answer.
 pub(super) struct Outcome {
     pub(super) answer: Answer,
-    /// How many answers were lost before.
+    /// The number of answers lost before it.
     pub(super) cut: usize,
 }
 
@@ -42,7 +42,7 @@ impl Caller {
         Self { number, phones, random, figures: Figures::default(), fleet, made: 0 }
     }
 
-    /// A number that no other call of any caller gives.
+    /// A number that is unique among all callers.
     pub(super) fn unique(&mut self) -> u32 {
         self.made += 1;
         assert!(self.made < 1_000_000, "callers do not share numbers");
@@ -61,9 +61,9 @@ impl Caller {
         answer
     }
 
-    /// Repeats a request until its answer arrives: `right`, or one of `again` if an earlier one may have taken effect and
-    /// there is no key to tell by. Now and then, with a key, it asks once more, and must get the same: again if the request
-    /// changed something, else anew.
+    /// Retries a request until its answer arrives: `right`, or one of `again` if an earlier attempt without a key may
+    /// have taken effect. With a key, every fourth request is sent once more and must get the same status: replayed if
+    /// the request changed something.
     pub(super) async fn until_answered(&mut self, request: &Request, right: &[u16], again: &[u16]) -> Outcome {
         let outcome = self.repeat(request).await;
         let status = outcome.status();
@@ -72,10 +72,13 @@ impl Caller {
         assert!(is_right, "{method} {path}: {status} after {} lost answers: {:?}", outcome.cut, outcome.answer.body);
         if request.key.is_some() && self.random.random_ratio(1, 4) {
             let repeated = self.repeat(request).await;
-            // 404 changed nothing, so it is not kept: the request is served anew, and the error has another id.
+            // 404 changed nothing and is not stored: the request runs again, and the error has another id.
             let is_kept = status != 404;
             assert_eq!((repeated.status(), repeated.is_replayed()), (status, is_kept), "{method} {path}");
-            assert!(!is_kept || repeated.answer.body == outcome.answer.body, "{method} {path} was answered otherwise");
+            assert!(
+                !is_kept || repeated.answer.body == outcome.answer.body,
+                "{method} {path}: the replayed body differs"
+            );
         }
         outcome
     }
@@ -88,8 +91,8 @@ impl Caller {
                 continue;
             };
             if request.key.is_some() && is_still_running(&answer) {
-                self.figures.outwaited += 1;
-                self.fleet.outwait_claim(request).await;
+                self.figures.expired_claims += 1;
+                self.fleet.expire_claim(request).await;
                 continue;
             }
             let outcome = Outcome { answer, cut };
@@ -99,7 +102,7 @@ impl Caller {
     }
 }
 
-/// Whether another request holds the key. Nobody else uses it, so that one lost its process.
+/// Whether another request holds the key. Only this caller uses the key, so that request's process was killed.
 fn is_still_running(answer: &Answer) -> bool {
     let still_runs = "the first request with this Idempotency-Key is still running; retry later";
     answer.status == 409 && answer.json()["errors"][0]["detail"] == still_runs

@@ -1,4 +1,4 @@
-//! The processes that are killed and started again, and the way to them.
+//! The processes that are killed and restarted, and the HTTP client to them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::binary::{PATIENCE, exit_code};
 use crate::harness::contract::CONTRACT;
 use crate::harness::{Answer, Program, Service, TestDatabase, sql};
 
-/// No answer takes as long.
+/// Longer than any answer takes.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A request that can be sent again.
+/// A request that can be retried.
 pub(super) struct Request {
-    /// For the figures.
+    /// The kind in the figures.
     pub(super) kind: &'static str,
     pub(super) method: &'static str,
     pub(super) path: String,
@@ -62,7 +62,7 @@ impl Fleet {
         self.replicas.len()
     }
 
-    /// Sends a request. `None` when the process was killed before its answer was there, be it on the way.
+    /// Sends a request. `None` if the process was killed before the complete answer arrived.
     pub(super) async fn send(&self, request: &Request, replica: usize) -> Option<Answer> {
         let Request { method, path, body, key, .. } = request;
         loop {
@@ -84,7 +84,7 @@ impl Fleet {
                     self.happened();
                     return Some(Answer { status, headers, body });
                 }
-                // Nobody was there to hear it.
+                // The process was not listening.
                 Err(error) if error.is_connect() => tokio::task::yield_now().await,
                 Err(error) if error.is_timeout() => panic!("{method} {path}: no answer"),
                 Err(_) => return None,
@@ -92,7 +92,7 @@ impl Fleet {
         }
     }
 
-    /// Waits until so many more requests, answers and messages were sent.
+    /// Waits for this many more requests, answers and messages.
     pub(super) async fn events(&self, more: u64) {
         let mut events = self.events.subscribe();
         let goal = *events.borrow() + more;
@@ -103,46 +103,46 @@ impl Fleet {
         self.events.send_modify(|events| *events += 1);
     }
 
-    /// Kills a replica in the middle of whatever it does, and starts it again.
+    /// Kills a replica and starts it again.
     pub(super) async fn kill_and_start(&self, replica: usize) {
         let replica = self.replicas[replica].clone();
         let done = spawn_blocking(move || {
-            let service = replica.service.send_replace(None).expect("only we kill it");
+            let service = replica.service.send_replace(None).expect("only this task kills it");
             service.kill();
             replica.service.send_replace(Some(Arc::new(replica.program.serve())));
         });
-        done.await.expect("it starts again");
+        done.await.expect("the replica starts again");
     }
 
-    /// Lets a minute pass for the claim of a request whose process was killed, and for nothing else.
-    pub(super) async fn outwait_claim(&self, request: &Request) {
+    /// Makes the lease of one claim expire, that of a request whose process was killed.
+    pub(super) async fn expire_claim(&self, request: &Request) {
         let (url, literals) = &self.database;
         let key = request.key.as_deref().expect("a claim is for a key");
         let sandbox = PartnerId::parse("sandbox").unwrap();
         let scope = literals.bytes(&scope(&sandbox, "sandbox", request.method, &request.path, key));
         let age = format!("update idempotent_request set lease_until = claimed_at where scope = {scope}");
-        assert_eq!(sql::execute(url, &age).await, 1, "there is a claim to wait for");
+        assert_eq!(sql::execute(url, &age).await, 1, "the request has a claim");
     }
 
     /// Stops all replicas as an operator does.
     pub(super) async fn stop(&self) {
         for replica in &self.replicas {
-            let service = replica.service.send_replace(None).expect("nobody kills any more");
+            let service = replica.service.send_replace(None).expect("no kill is under way");
             let stopped = spawn_blocking(move || {
                 service.terminate();
                 exit_code(&service)
             });
-            assert_eq!(stopped.await.expect("it ends"), 0);
+            assert_eq!(stopped.await.expect("the replica exits"), 0);
         }
     }
 }
 
 impl Replica {
-    /// Where it listens, as soon as it does.
+    /// Waits until the replica listens, and returns its address.
     async fn address(&self) -> SocketAddr {
         let mut service = self.service.subscribe();
         let service = tokio::time::timeout(2 * PATIENCE, service.wait_for(Option::is_some)).await;
-        let service = service.expect("it starts in time").expect("the sender is ours");
+        let service = service.expect("the replica starts in time").expect("this replica owns the sender");
         service.as_ref().expect("waited for").address()
     }
 }

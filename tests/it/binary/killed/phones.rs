@@ -1,4 +1,4 @@
-//! The operator's SMS gateway: takes every message, and remembers it.
+//! A double of the operator's SMS gateway that accepts and records every message.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 
 use crate::harness::{Message, Program};
 
-/// How long it takes to take a message, as a real one does: kills find messages under way.
+/// The latency of the gateway, so that kills occur while messages are being sent.
 const LATENCY: Duration = Duration::from_millis(5);
 
-/// An SMS: which challenge it is about, and what it says.
+/// An SMS with the id of its challenge.
 #[derive(Clone)]
 pub(super) struct Sms {
     pub(super) challenge: String,
@@ -48,14 +48,14 @@ impl Phones {
         Self { url, messages, events, server }
     }
 
-    /// A program that hands its messages over here.
+    /// Configures a program to send its messages to this gateway.
     pub(super) fn used_by(&self, program: Program) -> Program {
         let webhook = program.with("SMS_PROVIDERS", "webhook").with("SMS_WEBHOOK_URL", &self.url);
         // More failures than any person has here.
         webhook.with("SMS_WEBHOOK_TOKEN", "a-token-for-the-gateway").with("LIMIT_FAILURES_PER_PERSON", "100")
     }
 
-    /// Counts what happens, so that moments can be chosen among it.
+    /// Counts requests, answers and messages, so that kills can be placed among them.
     pub(super) fn events(&self) -> &watch::Sender<u64> {
         &self.events
     }

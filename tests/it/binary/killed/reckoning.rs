@@ -1,4 +1,4 @@
-//! Holds what was told, and what was sent, against the database.
+//! Compares acknowledged changes and sent messages with the database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use crate::harness::sql::{execute, texts};
 use crate::harness::{Engine, Program, TestDatabase, books};
 use crate::outages::trail;
 
-/// What must not be, and what it would mean.
+/// Inconsistencies, each with the query that counts it.
 const FAULTS: [(&str, &str); 4] = [
     (
-        "a device is bound, and its challenge open",
+        "a device is bound and its challenge is open",
         "select count(*) from person p join device d on d.device_id = p.binding_id where p.binding_closed_at is null",
     ),
     (
-        "a challenge was met, and its device is not there",
+        "a challenge was answered and its device is missing",
         "select count(*) from person p
           where p.binding_closed_at is not null
             and not exists (select 1 from device d where d.device_id = p.binding_id)",
@@ -33,7 +33,7 @@ const FAULTS: [(&str, &str); 4] = [
     ),
 ];
 
-/// The chain of audit events holds, with nothing left to be sealed.
+/// The audit trail verifies, and no event is unsealed.
 pub(super) fn assert_sealed(program: &Program) {
     let (code, lines) = run(program, &["audit", "verify"]);
     assert_eq!((code, lines.len()), (0, 2), "{lines:#?}");
@@ -41,7 +41,7 @@ pub(super) fn assert_sealed(program: &Program) {
     assert_eq!((fields[0], fields[3]), ("sandbox", "0"), "{lines:#?}");
 }
 
-/// Everything else. Afterwards no event is sealed any more.
+/// Checks everything else. This copies the sealed events back to the unsealed ones.
 pub(super) async fn assert_right(database: &TestDatabase, accounts: &[Account], messages: &[Sms]) {
     books::assert_balanced(database).await;
     for (meaning, statement) in FAULTS {
@@ -59,7 +59,7 @@ pub(super) async fn assert_right(database: &TestDatabase, accounts: &[Account], 
     assert_messages(accounts, messages);
 }
 
-/// Reads tables as lines of words.
+/// Reads tables as rows of words.
 struct Tables<'a>(&'a TestDatabase);
 
 impl Tables<'_> {
@@ -82,7 +82,7 @@ fn plain(id: &str) -> String {
     id.replace('-', "")
 }
 
-/// The devices are those that were told of, each with its keys, or as a tombstone without.
+/// The devices are those that were acknowledged: each with its keys, or a tombstone without keys.
 async fn assert_devices(tables: &Tables<'_>, accounts: &[Account]) {
     let state = "case when deleted_at is null then 'bound' else 'deleted' end";
     let rows = tables.lines(&[&tables.hex("device_id"), "person_id", state], "device").await;
@@ -92,27 +92,27 @@ async fn assert_devices(tables: &Tables<'_>, accounts: &[Account]) {
     let keys = tables.lines(&[device, key], "device_key where deleted_at is null").await;
     let keys: BTreeSet<Vec<String>> = keys.into_iter().collect();
 
-    let (mut devices_told, mut keys_told) = (BTreeSet::new(), BTreeSet::new());
+    let (mut acknowledged_devices, mut acknowledged_keys) = (BTreeSet::new(), BTreeSet::new());
     for account in accounts {
         for device in &account.devices {
             let state = if device.deleted { "deleted" } else { "bound" };
-            devices_told.insert(vec![plain(&device.id), account.person.clone(), state.to_owned()]);
+            acknowledged_devices.insert(vec![plain(&device.id), account.person.clone(), state.to_owned()]);
             let live = device.keys.iter().filter(|_| !device.deleted);
-            keys_told.extend(live.map(|key| vec![plain(&device.id), key.clone()]));
+            acknowledged_keys.extend(live.map(|key| vec![plain(&device.id), key.clone()]));
         }
     }
-    assert_same("device", &devices_told, &rows);
-    assert_same("key", &keys_told, &keys);
+    assert_same("device", &acknowledged_devices, &rows);
+    assert_same("key", &acknowledged_keys, &keys);
 }
 
-fn assert_same(what: &str, told: &BTreeSet<Vec<String>>, there: &BTreeSet<Vec<String>>) {
-    let lost: Vec<_> = told.difference(there).collect();
-    let unknown: Vec<_> = there.difference(told).collect();
-    assert!(lost.is_empty() && unknown.is_empty(), "{what}: lost {lost:#?}, never told of {unknown:#?}");
+fn assert_same(what: &str, acknowledged: &BTreeSet<Vec<String>>, there: &BTreeSet<Vec<String>>) {
+    let lost: Vec<_> = acknowledged.difference(there).collect();
+    let unknown: Vec<_> = there.difference(acknowledged).collect();
+    assert!(lost.is_empty() && unknown.is_empty(), "{what}: lost {lost:#?}, never acknowledged {unknown:#?}");
 }
 
-/// Each wrong signature that was answered is written down, and no other but those whose answer was lost; and the counts
-/// in the rows are those of the trail.
+/// Each wrong signature that got 403 has an audit event, and no other has, except those with a lost answer. The counts
+/// in the rows equal those of the trail.
 async fn assert_failures(tables: &Tables<'_>, accounts: &[Account]) {
     let columns = ["outcome", "coalesce(person_id, '-')", &tables.hex("object_id")];
     let answers = "audit_pending where action in ('binding.answered', 'key.added') order by occurred_at, event_id";
@@ -129,23 +129,27 @@ async fn assert_failures(tables: &Tables<'_>, accounts: &[Account]) {
         }
     }
 
-    let mut told: BTreeMap<String, Wrong> = BTreeMap::new();
+    let mut acknowledged: BTreeMap<String, Wrong> = BTreeMap::new();
     for account in accounts {
         let challenges = account.challenges.iter().map(|challenge| (&challenge.id, challenge.wrong));
         let devices = account.devices.iter().map(|device| (&device.id, device.wrong));
         for (id, more) in challenges.chain(devices) {
             // A device has the id of its challenge.
-            let sum = told.entry(plain(id)).or_default();
+            let sum = acknowledged.entry(plain(id)).or_default();
             *sum = Wrong { answered: sum.answered + more.answered, unknown: sum.unknown + more.unknown };
         }
     }
-    for (id, told) in &told {
+    for (id, acknowledged) in &acknowledged {
         let counted = wrong.get(id).copied().unwrap_or_default();
-        let in_order = (told.answered..=told.most()).contains(&counted);
-        assert!(in_order, "{id}: {} failures answered, {} unknown, {counted} there", told.answered, told.unknown);
+        let in_order = (acknowledged.answered..=acknowledged.most()).contains(&counted);
+        assert!(
+            in_order,
+            "{id}: {} failures answered, {} unknown, {counted} there",
+            acknowledged.answered, acknowledged.unknown
+        );
     }
-    let unknown: Vec<_> = wrong.keys().filter(|id| !told.contains_key(*id)).collect();
-    assert!(unknown.is_empty(), "failures that nobody had: {unknown:?}");
+    let unknown: Vec<_> = wrong.keys().filter(|id| !acknowledged.contains_key(*id)).collect();
+    assert!(unknown.is_empty(), "failures without a request: {unknown:?}");
 
     for line in tables.lines(&["person_id", "failures"], "person").await {
         let there: i64 = line[1].parse().expect("a number");
@@ -166,7 +170,8 @@ async fn assert_failures(tables: &Tables<'_>, accounts: &[Account]) {
     }
 }
 
-/// No challenge has a second SMS, and no key a second challenge; without a key each request has one at most.
+/// No challenge has a second SMS, and no idempotency key a second challenge; without a key, each request has at most
+/// one SMS.
 fn assert_messages(accounts: &[Account], messages: &[Sms]) {
     let mut challenges = BTreeSet::new();
     for sms in messages {
@@ -175,10 +180,10 @@ fn assert_messages(accounts: &[Account], messages: &[Sms]) {
     for account in accounts {
         let sent: Vec<_> = messages.iter().filter(|sms| sms.message.to == account.number).collect();
         assert!(sent.len() <= account.asks, "{}: {} SMS for {}", account.person, sent.len(), account.asks);
-        if account.careful {
-            let told: BTreeSet<_> = account.challenges.iter().map(|challenge| &challenge.id).collect();
-            assert_eq!(told.len(), account.asks, "{}: a challenge for each key", account.person);
-            let second = sent.iter().find(|sms| !told.contains(&sms.challenge));
+        if account.uses_keys {
+            let acknowledged: BTreeSet<_> = account.challenges.iter().map(|challenge| &challenge.id).collect();
+            assert_eq!(acknowledged.len(), account.asks, "{}: a challenge for each key", account.person);
+            let second = sent.iter().find(|sms| !acknowledged.contains(&sms.challenge));
             assert!(second.is_none(), "{}: an SMS of a challenge that no answer names", account.person);
         }
     }

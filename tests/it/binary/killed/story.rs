@@ -1,4 +1,5 @@
-//! What a caller does for one person: a number, one device or two, wrong answers on the way, further keys, deletions.
+//! The requests of a caller for one person: a number, one or two devices with wrong and right answers, more keys,
+//! deletions.
 
 use rand::RngExt;
 use serde_json::{Value, json};
@@ -8,10 +9,10 @@ use super::caller::Caller;
 use super::fleet::Request;
 use crate::harness::Phone;
 
-/// So many wrong signatures close a challenge.
+/// The number of wrong signatures that close a challenge.
 const WRONG_MAX: i64 = 3;
 
-/// What became of a challenge.
+/// The result of a challenge.
 enum Answered {
     Bound,
     /// It was closed, or superseded, or its SMS lost.
@@ -19,13 +20,13 @@ enum Answered {
 }
 
 impl Caller {
-    /// Tells one story to its end. Whoever is careful has a key for each request.
+    /// Runs all requests for one new person. Half of the persons use an idempotency key with each request.
     pub(super) async fn story(&mut self) -> Account {
         let unique = self.unique();
         let mut account = Account {
             person: format!("person-{unique}"),
             number: format!("+491511{unique:07}"),
-            careful: self.random.random_bool(0.5),
+            uses_keys: self.random.random_bool(0.5),
             asks: 0,
             challenges: Vec::new(),
             devices: Vec::new(),
@@ -55,25 +56,28 @@ impl Caller {
         path: String,
         body: Value,
     ) -> Request {
-        let key = account.careful.then(|| format!("key-{}", self.unique()));
+        let key = account.uses_keys.then(|| format!("key-{}", self.unique()));
         Request { kind, method, path, body: Some(body), key }
     }
 
-    /// Asks for a device until one is bound.
+    /// Requests devices until one is bound.
     async fn bind(&mut self, account: &mut Account, phone: &Phone) {
         loop {
             let body = json!({"person_id": account.person, "key_type": "ecdsa-p256", "key": phone.key()});
             let request = self.request(account, "device", "POST", "/v1/mfa/devices".to_owned(), body);
             let asked = self.until_answered(&request, &[202], &[]).await;
-            account.asks += if account.careful { 1 } else { 1 + asked.cut };
+            account.asks += if account.uses_keys { 1 } else { 1 + asked.cut };
             let id = asked.answer.json()["id"].as_str().expect("an id").to_owned();
             account.challenges.push(Challenge { id: id.clone(), wrong: Wrong::default() });
             let code = self.phones.code(&id);
-            assert!(code.is_some() || asked.is_replayed(), "no SMS for challenge {id}, which was answered at once");
-            // A message that a killed process did not send is not sent later; the person asks anew.
+            assert!(
+                code.is_some() || asked.is_replayed(),
+                "no SMS for challenge {id}, although its answer was not lost"
+            );
+            // A message that a killed process did not send is not sent later; the person requests another device.
             let Some(code) = code else { continue };
             // The statement of a killed process may still reach Postgres, and supersede this challenge.
-            let may_be_superseded = !account.careful && asked.cut > 0;
+            let may_be_superseded = !account.uses_keys && asked.cut > 0;
             if let Answered::Bound = self.answer(account, phone, &code, may_be_superseded).await {
                 let device = Device { id, keys: vec![phone.key()], wrong: Wrong::default(), deleted: false };
                 account.devices.push(device);
@@ -82,7 +86,7 @@ impl Caller {
         }
     }
 
-    /// Answers the newest challenge, wrongly at first.
+    /// Answers the newest challenge, first with wrong signatures.
     async fn answer(&mut self, account: &mut Account, phone: &Phone, code: &str, may_be_superseded: bool) -> Answered {
         let id = account.challenges.last().expect("there is one").id.clone();
         let path = format!("/v1/mfa/challenges/signatures/{id}");
@@ -106,8 +110,8 @@ impl Caller {
         }
         let body = json!({"signature": phone.sign(code)});
         let request = self.request(account, "right answer", "PUT", path, body);
-        if !account.careful && self.random.random_bool(0.5) {
-            return self.answer_anew(&request, phone, code, &id, &right).await;
+        if !account.uses_keys && self.random.random_bool(0.5) {
+            return self.answer_with_another_signature(&request, phone, code, &id, &right).await;
         }
         match self.until_answered(&request, &right, &[]).await.status() {
             204 => Answered::Bound,
@@ -115,9 +119,16 @@ impl Caller {
         }
     }
 
-    /// Answers rightly, and when that answer is lost, with another signature: it must not bind a second time, and is no
-    /// repeat of the first.
-    async fn answer_anew(&mut self, first: &Request, phone: &Phone, code: &str, id: &str, right: &[u16]) -> Answered {
+    /// Sends a right signature, and if that answer is lost, another right signature: it must not bind a second time,
+    /// and is not a repeat of the first.
+    async fn answer_with_another_signature(
+        &mut self,
+        first: &Request,
+        phone: &Phone,
+        code: &str,
+        id: &str,
+        right: &[u16],
+    ) -> Answered {
         if let Some(answer) = self.once(first).await {
             let status = answer.status.as_u16();
             assert!(right.contains(&status), "{}: {status}", first.path);
@@ -133,11 +144,12 @@ impl Caller {
         let device = format!("/v1/mfa/devices/{id}");
         let request = Request { kind: "look", method: "GET", path: device, body: None, key: None };
         let bound = self.until_answered(&request, &[200, 404], &[]).await.status() == 200;
-        assert!(bound || right.contains(&404), "challenge {id} is neither open nor met");
+        assert!(bound || right.contains(&404), "challenge {id} is neither open nor answered");
         if bound { Answered::Bound } else { Answered::Over }
     }
 
-    /// Sends a wrong signature: with a key until it is answered, without one just once. False if it is not even looked at.
+    /// Sends a wrong signature: with an idempotency key until it is answered, without one only once. False if the
+    /// challenge is over.
     async fn fail(&mut self, request: &Request, wrong: &mut Wrong) -> bool {
         let may_be_closed = wrong.most() >= WRONG_MAX;
         let status = if request.key.is_some() {
@@ -154,7 +166,7 @@ impl Caller {
         true
     }
 
-    /// Adds a key to the newest device, in every second case after a wrong signature.
+    /// Adds a key to the newest device, in half of the cases after a wrong signature.
     async fn add_key(&mut self, account: &mut Account, phone: &Phone) {
         let new = Phone::new(self.unique());
         let path = format!("/v1/mfa/devices/{}/keys", account.devices.last().expect("there is one").id);

@@ -1,4 +1,4 @@
-//! Two thousand connections that all send the largest body there is, at the same time.
+//! Two thousand concurrent connections that each send the largest allowed body.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,30 +17,30 @@ use crate::binary::sandbox_on;
 use crate::harness::{Engine, Phone, Service, Start, TestDatabase};
 
 const CROWD: usize = 2000;
-/// Descriptors of this process and of the service for anything else.
+/// File descriptors of this process and of the service for other purposes.
 const OTHER_FILES: usize = 500;
 const BODY: usize = 512 * 1024;
-/// Sent in so many pieces, each when everybody has sent the one before.
+/// The number of pieces of a body. Each is sent when all connections have sent the previous one.
 const PIECES: usize = 16;
 const MEBIBYTE: u64 = 1024 * 1024;
 const SERVED: &str = "202";
 const SHED: &str = "503 retry-after: 1";
-/// A place was found, but no connection of the pool in time.
+/// Admitted, but the connection pool timed out.
 const DATABASE_BUSY: &str = "503 retry-after: 2";
-/// What `docs/operations.md` tells operators to reckon with: twice the room for bodies, 64 KiB for each connection, and
-/// 64 MiB for everything else. Bodies of all would be 1000 MiB before anything is done with them.
+/// The memory that `docs/operations.md` tells operators to plan for: twice the memory for bodies, 64 KiB for each
+/// connection, and 64 MiB for everything else. All bodies together would be 1000 MiB.
 const MEMORY_MAX: u64 = 2 * 128 * MEBIBYTE + CROWD as u64 * 64 * 1024 + 64 * MEBIBYTE;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_with_large_bodies_takes_bounded_memory_and_gets_documented_answers() {
+async fn many_large_bodies_use_bounded_memory_and_get_documented_answers() {
     let database = TestDatabase::start(Engine::Sqlite).await;
-    // Nobody is late on a busy machine: what bounds memory here is room, not time.
+    // A long deadline, so that the limit of memory applies and not that of time.
     let service = sandbox_on(&database).with("REQUEST_DEADLINE_SECONDS", "60").serve();
     let client = service.sandbox_client().await;
     client.verified_person("ada").await;
     let before = peak_memory(&service);
 
-    // Both ends of each connection need a descriptor, each in its own process.
+    // Each connection needs a file descriptor in both processes.
     let crowd = CROWD.min(open_files_max().saturating_sub(OTHER_FILES));
     let request: Arc<[u8]> = request(client.token().unwrap()).into();
     let step = Arc::new(Barrier::new(crowd));
@@ -50,7 +50,7 @@ async fn a_crowd_with_large_bodies_takes_bounded_memory_and_gets_documented_answ
         let (wire, request, step) = (Wire::to(&service).await, request.clone(), step.clone());
         senders.spawn(send_in_step(wire, request, step, number % 8 == 0));
     }
-    // Whether it is ready does not depend on who finds a place.
+    // Readiness checks need no place.
     let mut probes = Vec::new();
     let mut answers: BTreeMap<String, usize> = BTreeMap::new();
     while let Some(answer) = senders.join_next().await {
@@ -78,7 +78,7 @@ async fn a_crowd_with_large_bodies_takes_bounded_memory_and_gets_documented_answ
     let documented = [SERVED, SHED, DATABASE_BUSY];
     assert!(answers.keys().all(|answer| documented.contains(&answer.as_str())), "{figures}");
     let count = |answer| answers.get(answer).copied().unwrap_or_default();
-    // Places for 512, room for 256 whole bodies: as many as find room are served, whatever the order.
+    // There are places for 512 requests, and memory for 256 whole bodies.
     assert!(count(SERVED) >= 100 && count(SHED) >= crowd - 512, "{figures}");
     assert!(*slowest < Duration::from_secs(3), "{figures}");
     let metrics = service.metrics().await;
@@ -92,13 +92,13 @@ async fn a_crowd_with_large_bodies_takes_bounded_memory_and_gets_documented_answ
     client.ask_for_device("ada", &Phone::new(2)).await;
 }
 
-/// A wish for a device that is as long as a body may be.
+/// A request for a device with the largest allowed body.
 fn request(token: &str) -> Vec<u8> {
-    let mut wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
-    wish["device_data"] = "x".repeat(256 * 1024).into();
-    wish["more"] = "".into();
-    wish["more"] = "x".repeat(BODY - wish.to_string().len()).into();
-    let body = wish.to_string();
+    let mut device_body = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
+    device_body["device_data"] = "x".repeat(256 * 1024).into();
+    device_body["more"] = "".into();
+    device_body["more"] = "x".repeat(BODY - device_body.to_string().len()).into();
+    let body = device_body.to_string();
     assert_eq!(body.len(), BODY);
     let head = format!(
         "POST /v1/mfa/devices HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-length: {BODY}\r\n\r\n"
@@ -106,16 +106,16 @@ fn request(token: &str) -> Vec<u8> {
     [head.into_bytes(), body.into_bytes()].concat()
 }
 
-/// Sends piece by piece; the status, and when to come again. Whoever is stubborn goes on after a refusal.
-async fn send_in_step(wire: Wire, request: Arc<[u8]>, step: Arc<Barrier>, is_stubborn: bool) -> String {
+/// Sends piece by piece, and returns the status and `Retry-After`. With `ignores_refusal` it sends on after a refusal.
+async fn send_in_step(wire: Wire, request: Arc<[u8]>, step: Arc<Barrier>, ignores_refusal: bool) -> String {
     let Wire(stream) = wire;
     let (mut reader, writer) = stream.into_split();
     let answered = AtomicBool::new(false);
     let sending = async {
         let mut writer = writer;
         for piece in request.chunks(request.len().div_ceil(PIECES)) {
-            if is_stubborn || !answered.load(Ordering::Relaxed) {
-                // Whoever was refused may be cut off; the others must not wait for it.
+            if ignores_refusal || !answered.load(Ordering::Relaxed) {
+                // The service may close a refused connection; the other connections continue.
                 let _ = writer.write_all(piece).await;
             }
             step.wait().await;
@@ -139,14 +139,14 @@ async fn send_in_step(wire: Wire, request: Arc<[u8]>, step: Arc<Barrier>, is_stu
     [Some(status.as_str()), retry_after].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// The most memory that the service ever had, in bytes.
+/// The peak resident memory of the service in bytes.
 fn peak_memory(service: &Service) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", service.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux counts it");
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// How many files this process, and with it the service, may open.
+/// The limit of open files of this process, which the service inherits.
 fn open_files_max() -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("Linux has this limit");

@@ -1,5 +1,5 @@
-//! The metrics listener has the limits of the API's listener and a small cap: it takes neither the API's file descriptors
-//! nor its time.
+//! The metrics listener has the timeouts of the API's listener and a low limit of connections, so it cannot exhaust the
+//! file descriptors of the API.
 
 use std::process::Command;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn open_files(service: &Service) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_heads_at_the_metrics_listener_leave_file_descriptors_to_the_api() {
+async fn incomplete_heads_at_the_metrics_listener_leave_file_descriptors_to_the_api() {
     let service = Program::new().serve();
     let limit = format!("--nofile={}", open_files(&service) + HALF_HEADS / 2);
     let limited = Command::new("prlimit").args(["--pid", &service.id().to_string(), &limit]).status();
@@ -37,7 +37,7 @@ async fn half_heads_at_the_metrics_listener_leave_file_descriptors_to_the_api() 
     client.get("/v1/mfa/devices").await.assert_status(200);
     assert!(service.logs().iter().all(|line| !line.contains("connection not accepted")), "{:#?}", service.logs());
 
-    // The oldest is closed when its time for a head is over, and so are the others, in turn.
+    // Each connection is closed when its head timeout has passed.
     assert_eq!(wires[0].until_closed(PATIENCE).await.0, "");
     drop(wires);
     assert!(service.metrics().await.contains("http_requests_total"));

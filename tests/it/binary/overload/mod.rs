@@ -1,4 +1,4 @@
-//! Clients that take their time, come in crowds or do not speak at all, against the real executable.
+//! Slow, silent and very many clients, against the executable.
 
 mod crowd;
 mod metrics_listener;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::harness::Service;
 
-/// A connection without an HTTP client's good manners.
+/// A raw TCP connection.
 struct Wire(TcpStream);
 
 impl Wire {
@@ -23,7 +23,7 @@ impl Wire {
     }
 
     async fn to_address(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("it listens");
+        let stream = TcpStream::connect(address).await.expect("the service listens");
         stream.set_nodelay(true).unwrap();
         Self(stream)
     }
@@ -32,7 +32,7 @@ impl Wire {
         self.0.write_all(bytes).await
     }
 
-    /// Everything until the other side closes, and how long that took.
+    /// Reads until the service closes the connection, and returns how long that took.
     async fn until_closed(&mut self, patience: Duration) -> (String, Duration) {
         let started = Instant::now();
         let bytes = self.bytes_until_closed(patience).await;
@@ -41,26 +41,26 @@ impl Wire {
 
     async fn bytes_until_closed(&mut self, patience: Duration) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // A reset is an end, too.
+        // A reset also ends the connection.
         let end = timeout(patience, self.0.read_to_end(&mut bytes)).await;
-        assert!(end.is_ok(), "still open after {patience:?}, having said {:?}", String::from_utf8_lossy(&bytes));
+        assert!(end.is_ok(), "still open after {patience:?}, received {:?}", String::from_utf8_lossy(&bytes));
         bytes
     }
 
-    /// Waits until the other side has said this.
-    async fn until_said(&mut self, wanted: &[u8], patience: Duration) {
+    /// Waits until these bytes were received.
+    async fn until_received(&mut self, wanted: &[u8], patience: Duration) {
         let (mut said, mut buffer) = (Vec::new(), [0; 1024]);
         let wait = async {
             while !said.windows(wanted.len()).any(|window| window == wanted) {
-                let length = self.0.read(&mut buffer).await.expect("it is open");
-                assert_ne!(length, 0, "closed, having said {said:?}");
+                let length = self.0.read(&mut buffer).await.expect("the connection is open");
+                assert_ne!(length, 0, "closed, received {said:?}");
                 said.extend_from_slice(&buffer[..length]);
             }
         };
-        timeout(patience, wait).await.expect("it answers");
+        timeout(patience, wait).await.expect("the service answers");
     }
 
-    /// Sends one byte after the other until the connection is gone; everything that was said, and how long it took.
+    /// Sends one byte at a time until the connection is closed; returns what was received, and how long it took.
     async fn drip(&mut self, byte: u8, every: Duration, patience: Duration) -> (String, Duration) {
         let (mut said, started) = (Vec::new(), Instant::now());
         let mut ticks = tokio::time::interval(every);
@@ -79,7 +79,7 @@ impl Wire {
         };
         let end = timeout(patience, drip).await;
         let said = String::from_utf8_lossy(&said).into_owned();
-        assert!(end.is_ok(), "still open after {patience:?}, having said {said:?}");
+        assert!(end.is_ok(), "still open after {patience:?}, received {said:?}");
         (said, started.elapsed())
     }
 }

@@ -1,4 +1,4 @@
-//! Slow and silent connections are closed, whatever they are slow at.
+//! Slow and silent connections are closed: before the head, in the head, in the body, and between requests.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use super::{Wire, status};
 use crate::binary::sandbox_on;
 use crate::harness::{Engine, Program, Start, TestDatabase};
 
-/// Much longer than a connection may take, much shorter than for ever.
+/// Longer than every timeout of the service for a connection.
 const PATIENCE: Duration = Duration::from_secs(25);
 const DRIP: Duration = Duration::from_millis(200);
-/// What the service grants a head, less what a busy machine adds to the clock of the test.
+/// The head timeout of the service, minus an allowance for a loaded machine.
 const HEAD_DEADLINE: Duration = Duration::from_secs(9);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_does_not_come_to_the_point_is_closed() {
+async fn a_connection_without_a_complete_request_is_closed() {
     let service = Program::new().serve();
     let silent = async {
         let mut wire = Wire::to(&service).await;
@@ -34,20 +34,20 @@ async fn a_connection_that_does_not_come_to_the_point_is_closed() {
         wire.send(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-slow: ").await.unwrap();
         let (said, took) = wire.drip(b'x', DRIP, PATIENCE).await;
         assert_eq!(status(&said), None, "{said}");
-        assert!(took > HEAD_DEADLINE, "a head may take its time, not {took:?}");
+        assert!(took > HEAD_DEADLINE, "closed after {took:?}, before the head timeout");
     };
     let idle_after_a_request = async {
         let mut wire = Wire::to(&service).await;
         wire.send(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let (said, took) = wire.until_closed(PATIENCE).await;
         assert_eq!(status(&said), Some(200), "{said}");
-        assert!(took > HEAD_DEADLINE, "it stays open for another request, longer than {took:?}");
+        assert!(took > HEAD_DEADLINE, "keep-alive ended after {took:?}");
     };
     tokio::join!(silent, half_a_greeting, greeting_without_a_stream, slow_head, idle_after_a_request);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_drips_is_answered_and_its_connection_closed() {
+async fn a_slow_body_is_400_and_its_connection_is_closed() {
     let database = TestDatabase::start(Engine::Sqlite).await;
     let service = sandbox_on(&database).with("REQUEST_DEADLINE_SECONDS", "3").serve();
     let token = service.sandbox_client().await.token().unwrap().to_owned();
@@ -61,7 +61,7 @@ async fn a_body_that_drips_is_answered_and_its_connection_closed() {
         wire.drip(byte, DRIP, PATIENCE).await.0
     };
     let announced = drip(head("/v1/mfa/devices", "content-length: 100000"), b"{", b' ');
-    // A chunk whose length never ends, then one that goes on and on.
+    // A chunk with an endless length, then an endless chunk.
     let endless_length = drip(head("/v1/mfa/devices", "transfer-encoding: chunked"), b"1\r\n{\r\n", b'0');
     let chunk = drip(head("/v1/mfa/devices", "transfer-encoding: chunked"), b"fffff\r\n{", b' ');
     let token_form = drip(head("/oauth2/token", "content-length: 9999"), b"", b'x');
@@ -76,7 +76,7 @@ async fn a_body_that_drips_is_answered_and_its_connection_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn beyond_the_cap_a_connection_waits_for_another_to_end() {
+async fn connections_above_the_limit_wait_until_another_closes() {
     let service = Program::new().with("CONNECTIONS_MAX", "2").serve();
     let first = Wire::to(&service).await;
     let mut second = Wire::to(&service).await;
@@ -86,10 +86,10 @@ async fn beyond_the_cap_a_connection_waits_for_another_to_end() {
     let metrics = service.metrics().await;
     assert!(metrics.contains("http_connections 2\n"), "{metrics}");
 
-    // While both are open the third is not looked at, and that of the metrics has nothing to do with them.
+    // While both are open the third is not served. Connections to the metrics listener are counted separately.
     let mut byte = [0];
     let unheard = tokio::time::timeout(Duration::from_secs(1), third.0.peek(&mut byte)).await;
-    assert!(unheard.is_err(), "it was served beyond the cap");
+    assert!(unheard.is_err(), "a connection above the limit was served");
     drop(first);
     assert_eq!(status(&third.until_closed(PATIENCE).await.0), Some(200));
     second.send(ask).await.unwrap();

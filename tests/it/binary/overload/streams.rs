@@ -1,4 +1,4 @@
-//! HTTP/2: what one connection may do with its streams.
+//! HTTP/2: limits of the streams of one connection.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     frames
 }
 
-/// Opens a stream with `GET /`, all of it in the static table (RFC 7541 appendix A) but the authority.
+/// Opens a stream with `GET /`, from the static table (RFC 7541 appendix A) except the authority.
 fn open(stream: u32) -> Vec<u8> {
     const END_STREAM_AND_HEADERS: u8 = 0x5;
     frame(1, END_STREAM_AND_HEADERS, stream, b"\x82\x86\x84\x41\x01a")
@@ -72,14 +72,14 @@ fn post(path: &str, token: &str, length: usize, request_id: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_of_another_length_than_announced_is_not_served() {
+async fn a_body_that_contradicts_its_content_length_is_not_served() {
     const END_STREAM: u8 = 1;
     let service = Program::new().serve();
     let authorization = authorization(&service).await;
     let (_, token) = authorization.trim_end().split_once(": ").unwrap();
     let client = service.sandbox_client().await;
     let body = br#"{"number":"+4915112345678"}"#;
-    // A stream that is reset without an error looks like one that ended.
+    // A reset with NO_ERROR must not count as the end of the body.
     let no_error = frame(3, 0, 1, &[0; 4]);
     for (person, announced, flags, end, is_served) in [
         ("whole", body.len(), END_STREAM, &[][..], true),
@@ -91,9 +91,9 @@ async fn a_body_of_another_length_than_announced_is_not_served() {
         let path = format!("/v1/persons/{person}/mobile_number");
         let head = [GREETING, &frame(SETTINGS, 0, 0, &[]), &post(&path, token, announced, person)].concat();
         wire.send(&head).await.unwrap();
-        // Once the ping is answered, the request is under way.
+        // When the ping is answered, the service has read the head.
         wire.send(&frame(PING, 0, 0, &[7; 8])).await.unwrap();
-        wire.until_said(&[7; 8], PATIENCE).await;
+        wire.until_received(&[7; 8], PATIENCE).await;
         wire.send(&[&frame(0, flags, 1, body), end].concat()).await.unwrap();
         let line = service.wait_for_log(&format!("request.id={person} "), PATIENCE);
         client.get(&path).await.assert_status(if is_served { 200 } else { 404 });
@@ -102,7 +102,7 @@ async fn a_body_of_another_length_than_announced_is_not_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_that_are_opened_and_reset_in_a_row_end_the_connection() {
+async fn rapid_stream_resets_close_the_connection() {
     let service = Program::new().serve();
     let mut wire = Wire::to(&service).await;
     let mut attack = [GREETING, &frame(SETTINGS, 0, 0, &[])].concat();
@@ -110,7 +110,7 @@ async fn streams_that_are_opened_and_reset_in_a_row_end_the_connection() {
         attack.extend(open(stream));
         attack.extend(reset(stream));
     }
-    // The service may hang up before all of it is sent.
+    // The service may close the connection before all of it is sent.
     let _ = wire.send(&attack).await;
     let answer = wire.bytes_until_closed(PATIENCE).await;
     let farewells: Vec<Vec<u8>> =
@@ -122,7 +122,7 @@ async fn streams_that_are_opened_and_reset_in_a_row_end_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_learns_how_much_it_may_send_ahead() {
+async fn http2_settings_announce_the_limits() {
     let service = Program::new().serve();
     let mut wire = Wire::to(&service).await;
     wire.send(&[GREETING, &frame(SETTINGS, 0, 0, &[]), &frame(GO_AWAY, 0, 0, &[0; 8])].concat()).await.unwrap();
@@ -133,6 +133,6 @@ async fn a_peer_learns_how_much_it_may_send_ahead() {
         let mut entries = settings.chunks(6).filter(|entry| entry[..2] == wanted.to_be_bytes());
         entries.next().map(|entry| u32::from_be_bytes(entry[2..].try_into().unwrap()))
     };
-    // RFC 9113 section 6.5.2: streams at a time, window of a stream, size of a head.
+    // RFC 9113 section 6.5.2: concurrent streams, initial window of a stream, size of a head.
     assert_eq!((setting(3), setting(4), setting(6)), (Some(256), Some(64 * 1024), Some(32 * 1024)));
 }

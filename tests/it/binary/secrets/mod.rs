@@ -1,5 +1,5 @@
-//! Secrets never leave the service by its log, its metrics or its errors: not at the finest level, not when everything
-//! that can go wrong does.
+//! Redaction: no secret is in the log, the metrics or the errors of the service, even at level TRACE and under all
+//! kinds of failures.
 
 mod needles;
 mod story;
@@ -8,22 +8,22 @@ use self::story::{Doubles, Story};
 use super::{PATIENCE, exit_code, sandbox_on};
 use crate::harness::{Engine, Phone, PostgresServer, Program, Start, TestDatabase, can_start_servers_for};
 
-/// The finest level for everything, also for libraries that see secrets, and for whatever happens during a request.
+/// TRACE for everything, including libraries that see secrets, and for the spans of requests.
 const EVERYTHING: &str = "trace,axum=trace,h2=trace,hyper=trace,hyper::proto=trace,hyper_util::client=trace,\
     jsonwebtoken=trace,reqwest::connect=trace,rustls=trace,sqlx::query=trace,sqlx_core::pool=trace,tower_http=trace,\
     [request]=trace";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_secret_is_told_with_a_log_of_text() {
-    nothing_secret_is_told("text", "binary::secrets::nothing_secret_is_told_with_a_log_of_text").await;
+async fn no_secret_leaks_with_a_text_log() {
+    no_secret_leaks("text", "binary::secrets::no_secret_leaks_with_a_text_log").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_secret_is_told_with_a_log_of_json() {
-    nothing_secret_is_told("json", "binary::secrets::nothing_secret_is_told_with_a_log_of_json").await;
+async fn no_secret_leaks_with_a_json_log() {
+    no_secret_leaks("json", "binary::secrets::no_secret_leaks_with_a_json_log").await;
 }
 
-async fn nothing_secret_is_told(format: &str, test: &str) {
+async fn no_secret_leaks(format: &str, test: &str) {
     if !can_start_servers_for(test) {
         return;
     }
@@ -41,7 +41,7 @@ async fn nothing_secret_is_told(format: &str, test: &str) {
     story.binding().await;
     story.answers().await;
     story.keys().await;
-    story.nonsense().await;
+    story.unreadable_bodies().await;
     story.other_protocols().await;
     let metrics = service.metrics().await;
     postgres.stop().unwrap();
@@ -50,11 +50,11 @@ async fn nothing_secret_is_told(format: &str, test: &str) {
     exit_code(&service);
 
     let logs = service.logs().join("\n");
-    assert!(logs.contains("TRACE") && logs.contains("request.id"), "the finest level is on");
-    // Not even when they have nothing secret to say today.
+    assert!(logs.contains("TRACE") && logs.contains("request.id"), "TRACE is enabled");
+    // Libraries that see secrets log at INFO and above only.
     let finest = logs.lines().filter(|line| line.contains("TRACE") || line.contains("DEBUG"));
     let of_libraries: Vec<&str> = finest.filter(|line| !line.contains("device_management::")).collect();
-    assert!(of_libraries.is_empty(), "libraries are kept to info: {of_libraries:#?}");
+    assert!(of_libraries.is_empty(), "lines of libraries below INFO: {of_libraries:#?}");
     for (place, text) in [("the log", logs), ("the metrics", metrics), ("errors", story.errors.join("\n"))] {
         let found = story.needles.in_text(&text);
         assert!(found.is_empty(), "in {place}: {found:#?}");
@@ -62,7 +62,7 @@ async fn nothing_secret_is_told(format: &str, test: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_consoles_own_line_is_the_only_one_with_a_code() {
+async fn only_the_console_provider_logs_a_code() {
     let database = TestDatabase::start(Engine::Sqlite).await;
     let service = sandbox_on(&database).with("SANDBOX_OTP", "random").with("RUST_LOG", EVERYTHING).serve();
     let client = service.sandbox_client().await;

@@ -1,8 +1,8 @@
-//! What must not be found, and how it is looked for.
+//! The secrets that must not leak, and the search for them.
 
 use serde_json::Value;
 
-/// Pieces of a long secret that are looked for one by one: any 40 characters of it contain a whole one.
+/// The length of the pieces in which a long secret is searched for: any 40 characters of it contain a whole piece.
 const PIECE: usize = 20;
 
 /// Secrets that passed through the service.
@@ -18,7 +18,7 @@ impl Needles {
         self.codes.push(code.to_owned());
     }
 
-    /// Any other secret, and what it is.
+    /// Any other secret, and its name.
     pub(super) fn secret(&mut self, what: &'static str, secret: &str) {
         let whole_pieces =
             secret.as_bytes().chunks_exact(PIECE).map(|piece| String::from_utf8(piece.to_vec()).unwrap());
@@ -43,7 +43,7 @@ impl Needles {
     }
 }
 
-/// Whether a line shows these six digits. Fractions of a second have six as well; they are left out.
+/// Whether a line contains these six digits, except in timestamps and durations, which have six digits too.
 fn shows_code(line: &str, code: &str) -> bool {
     if !line.contains(code) {
         return false;

@@ -1,4 +1,4 @@
-//! A day on which every use case is used and everything that can go wrong does.
+//! Requests that cover every use case and its failures.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -33,7 +33,7 @@ impl Doubles {
         let server = MockServer::start().await;
         let gateway_status = Arc::new(AtomicU16::new(202));
         let status = gateway_status.clone();
-        // A gateway that repeats what it was given.
+        // The gateway echoes its request.
         let gateway = move |request: &wiremock::Request| {
             ResponseTemplate::new(status.load(Ordering::SeqCst)).set_body_bytes(request.body.clone())
         };
@@ -81,7 +81,7 @@ fn approval() -> String {
     json!({"success": true, "data": {"state": "APPROVE", "id": "1", "fraud_score": 0}}).to_string()
 }
 
-/// The day, the secrets that it has seen, and the errors that callers got.
+/// The requests, the secrets in them, and the errors that clients got.
 pub(super) struct Story<'a> {
     pub(super) needles: Needles,
     pub(super) errors: Vec<String>,
@@ -95,7 +95,7 @@ pub(super) struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    /// The operator makes a client, which gets a token.
+    /// The operator creates a client, which gets a token.
     pub(super) async fn begin(program: &Program, service: &'a Service, doubles: &'a Doubles) -> Self {
         let arguments = ["client", "create", "--partner", "bank", "--permission", "numbers:assert"];
         let (_, output) = run(program, &arguments);
@@ -114,7 +114,7 @@ impl<'a> Story<'a> {
         Self { needles, errors, service, doubles, id, secret, client, device, device_data }
     }
 
-    /// Keeps what a caller was told, unless it is what the caller asked for.
+    /// Checks the status, and records an error answer.
     #[track_caller]
     fn expect(&mut self, status: u16, answer: Answer) -> Answer {
         answer.assert_status(status);
@@ -140,7 +140,7 @@ impl<'a> Story<'a> {
         code
     }
 
-    /// Credentials and tokens, right and wrong, in every place where one can be put.
+    /// Right and wrong credentials and tokens, in headers, bodies, paths and queries.
     pub(super) async fn tokens(&mut self) {
         let (id, secret) = (self.id.clone(), self.secret.clone());
         let grant =
@@ -196,13 +196,13 @@ impl<'a> Story<'a> {
         self.post(201, &of("ada", "/confirm"), json!({"number": NUMBER, "token": code})).await;
     }
 
-    fn wish(&self, phone: &Phone) -> Value {
+    fn device_body(&self, phone: &Phone) -> Value {
         json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": phone.key(), "device_data": self.device_data})
     }
 
-    /// Wishes for a device while the neighbours fail in their ways.
+    /// Requests for a device while the gateway and SEON fail.
     pub(super) async fn binding(&mut self) {
-        let wish = self.wish(&Phone::new(1));
+        let device_body = self.device_body(&Phone::new(1));
         for (gateway, seon, seon_says, status) in [
             (422, 200, approval(), 502),
             (401, 200, approval(), 502),
@@ -219,19 +219,19 @@ impl<'a> Story<'a> {
         ] {
             self.doubles.gateway_answers(gateway);
             self.doubles.seon_answers(seon, &seon_says);
-            let answer = self.post(status, "/v1/mfa/devices", wish.clone()).await;
+            let answer = self.post(status, "/v1/mfa/devices", device_body.clone()).await;
             self.see_code().await;
             if status == 202 {
                 answer.json()["id"].as_str().unwrap().clone_into(&mut self.device);
             }
         }
-        let mut unfit = wish;
+        let mut unfit = device_body;
         unfit["key_type"] = json!(self.device_data);
         unfit["language"] = json!(NUMBER);
         self.post(400, "/v1/mfa/devices", unfit).await;
     }
 
-    /// Answers to the challenge: malformed, wrong, right, and right once more.
+    /// Answers to the challenge: malformed, wrong, right, and repeated.
     pub(super) async fn answers(&mut self) {
         let path = format!("/v1/mfa/challenges/signatures/{}", self.device);
         let phone = Phone::new(1);
@@ -271,7 +271,7 @@ impl<'a> Story<'a> {
     }
 
     /// Bodies that cannot be read.
-    pub(super) async fn nonsense(&mut self) {
+    pub(super) async fn unreadable_bodies(&mut self) {
         let data = self.device_data.clone();
         for (status, content_type, body) in [
             (400, "application/json", format!("{{\"device_data\": \"{data}\", ")),
@@ -285,12 +285,12 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// A wish over HTTP/2, and a request that is none: what the libraries below the service see of them.
+    /// A request over HTTP/2 and a malformed one, which the HTTP library handles.
     pub(super) async fn other_protocols(&mut self) {
         let token = self.client.token().unwrap();
         let http2 = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
-        let wish = http2.post(format!("{}/v1/mfa/devices", self.service.base_url())).bearer_auth(token);
-        let answer = wish.json(&self.wish(&Phone::new(4))).send().await.unwrap();
+        let request = http2.post(format!("{}/v1/mfa/devices", self.service.base_url())).bearer_auth(token);
+        let answer = request.json(&self.device_body(&Phone::new(4))).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.version()), (202, reqwest::Version::HTTP_2));
         self.see_code().await;
 
@@ -303,13 +303,13 @@ impl<'a> Story<'a> {
         self.errors.push(answer);
     }
 
-    /// The same calls when there is no database.
+    /// Calls during an outage of the database.
     pub(super) async fn without_database(&mut self) {
         let (id, secret) = (self.id.clone(), self.secret.clone());
         let grant = json!({"grant_type": "client_credentials", "client_id": id, "client_secret": secret});
         self.post(503, "/oauth/token", grant).await;
-        let wish = self.wish(&Phone::new(3));
-        self.post(503, "/v1/mfa/devices", wish).await;
+        let device_body = self.device_body(&Phone::new(3));
+        self.post(503, "/v1/mfa/devices", device_body).await;
         self.post(503, "/v1/persons/eve/mobile_number", json!({"number": NUMBER, "verified": true})).await;
         let path = format!("/v1/mfa/challenges/signatures/{}", self.device);
         let signature = Phone::new(1).sign("000000");
