@@ -1,13 +1,13 @@
--- The schema. Two rules hold for every table of a partner, which is every table but `client`, `client_secret` and
+-- The schema. Two rules apply to every table of a partner, that is every table but `client`, `client_secret` and
 -- `housekeeping_lease`:
 --
--- 1. Each primary key, unique index and foreign key contains `partner_id`. Then no row stands in the way of another
---    partner's, and the tables can be spread over machines by partner. A key begins with the id where one index has to serve
---    a request, which knows both, and housekeeping, which looks for the oldest rows of all partners: ids are UUIDv7, so
---    their order is that of time.
--- 2. Each table has the columns of its twin for Postgres.
+-- 1. Each primary key, unique index and foreign key contains `partner_id`, so that partners' rows never conflict and
+--    tables can be sharded by partner. A key leads with the id where one index must serve both requests, which know
+--    both columns, and housekeeping, which looks for the oldest rows of all partners: ids are UUIDv7, so they are
+--    ordered by time.
+-- 2. Each table has the same columns as in Postgres.
 
--- Who may call. A client belongs to one partner; the partner's name is the tenant key of every other table.
+-- API clients. A client belongs to one partner; `partner_id` is the tenant key of every other table.
 create table client (
     client_id   text not null primary key,
     partner_id  text not null,
@@ -17,11 +17,10 @@ create table client (
     revoked_at  text
 ) strict;
 
--- `client list` finds its pages by this.
+-- For the pages of `client list`.
 create index client_age on client (created_at, client_id);
 
--- Secrets are random 256-bit strings, so a plain SHA-256 is enough to keep them unreadable.
--- During a rotation a client has two.
+-- Secrets are random 256-bit strings, so an unsalted SHA-256 is sufficient. During a rotation a client has two.
 create table client_secret (
     client_id   text not null references client (client_id),
     secret_hash blob not null,
@@ -40,26 +39,25 @@ create table mobile_number (
     number      text not null, -- E.164
     created_at  text not null,
     verified_at text,
-    asserted_by text, -- the client that vouched for the number instead of an SMS
+    asserted_by text, -- the client that asserted the number, without an SMS
     primary key (partner_id, person_id)
 ) strict;
 
--- Erasing a person looks whether another one has the number.
+-- For erasure, which checks whether another person has the number.
 create index mobile_number_of_others on mobile_number (partner_id, number);
 
--- One row per person: how many devices are bound, how often the person has failed of late, and the newest attempt to
--- bind another device.
--- The row is the one place where attempts and limits of a person are settled: a verification, a failure, a superseding
--- attempt and a deletion each change this row under a condition, so that the database puts them in an order.
--- An attempt is open while closed_at is null, it has not expired and wrong signatures are left.
+-- One row per person: the number of bound devices, recent failures, and the newest binding. Every binding and limit of
+-- a person is decided in this row: accepting, failing, superseding and deleting each update it conditionally, so that
+-- the row lock serializes them. A binding is open while closed_at is null, it has not expired and wrong signatures are
+-- left.
 create table person (
     partner_id               text    not null,
     person_id                text    not null,
     bound_devices            integer not null default 0 check (bound_devices >= 0),
     deleted_devices          integer not null default 0 check (deleted_devices >= 0),
-    failures                 integer not null default 0, -- in a row, all challenges together
-    last_failure_at          text, -- the end of a pause follows from it
-    binding_id               blob, -- the challenge's id and the id of the device to be
+    failures                 integer not null default 0, -- consecutive, over all challenges
+    last_failure_at          text, -- determines the end of a pause
+    binding_id               blob, -- id of the challenge and of the future device
     binding_key_id           blob,
     binding_key              blob, -- SEC 1 uncompressed point, 65 bytes
     binding_key_purpose      text,
@@ -72,40 +70,39 @@ create table person (
     primary key (partner_id, person_id)
 ) strict;
 
--- Requests find an attempt by its id, and housekeeping the oldest ones. An index on when they expire would serve housekeeping
--- as well, but while statistics say that hardly any are open, as after a quiet night, Postgres takes such an index for the
--- cheapest way to a single one, and then reads all that have been opened since for each request.
+-- For requests, which find a binding by its id, and for housekeeping, which looks for the oldest. There is no index on
+-- the expiry: when statistics say that few bindings are open, Postgres would choose it to find a single one, and scan
+-- all bindings opened since the last `analyze`.
 create unique index person_binding on person (binding_id, partner_id);
 
--- Open challenges that do not bind a device. A challenge that is met, superseded or taken back leaves no row; one that has
--- expired, or has had its wrong answers, stays until a newer one or housekeeping comes.
+-- Challenges of other kinds than binding. A challenge that is answered, superseded or closed leaves no row; one that
+-- has expired or reached its cap of wrong answers stays until a newer one replaces it or housekeeping deletes it.
 create table challenge (
     challenge_id  blob    not null, -- the code is derived from it
     partner_id    text    not null,
     person_id     text    not null,
     kind          text    not null, -- `number`: the code that confirms the person's mobile number
-    otp_version   integer not null, -- the secret that the code is derived under
+    otp_version   integer not null, -- version of the secret that the code is derived with
     expires_at    text    not null,
     wrong_answers integer not null default 0,
     primary key (challenge_id, partner_id)
 ) strict;
 
--- A person has one code for their number at a time: another one takes the row over.
+-- A person has at most one code for their number; a new one overwrites the row.
 create unique index challenge_number_code on challenge (partner_id, person_id) where kind = 'number';
 
--- Bound devices and the tombstones of deleted ones. A pending device is not here: nothing can find it by mistake.
+-- Bound devices and the tombstones of deleted ones. Pending devices are in `person` only.
 --
--- A request finds a device by its id. In the indexes of the lists the state stands before the id, so that a page of live
--- devices does not read through tombstones, however many there are.
+-- The list indexes have the state before the id, so that a page of live devices skips tombstones.
 create table device (
     partner_id          text    not null,
     state               text    not null default 'live', -- or `deleted`
-    device_id           blob    not null, -- made when the registration began, so lists in its order are in that of time
+    device_id           blob    not null, -- UUIDv7 made when the registration began: orders lists by time
     person_id           text    not null,
     name                text,
     created_at          text    not null, -- when its registration began
     bound_at            text    not null,
-    binding_fingerprint blob    not null, -- of the accepted signature, to know a repeat
+    binding_fingerprint blob    not null, -- of the accepted signature, to recognise a repetition
     live_keys           integer not null check (live_keys >= 0),
     deleted_at          text,
     primary key (partner_id, device_id)
@@ -114,16 +111,16 @@ create table device (
 create index device_of_partner on device (partner_id, state, device_id);
 create index device_of_person on device (partner_id, person_id, state, device_id);
 
--- How many devices a partner has that has too many to be counted for each list. Counted in the background.
+-- Device counts of partners with too many devices to count for each list. Updated in the background.
 create table device_count (
     partner_id text    not null primary key,
     live       integer not null,
     deleted    integer not null
 ) strict;
 
--- The keys of bound devices, and of deleted ones. No foreign key leads to the device: a key is inserted in the commit that
--- binds its device or counts it among the device's live keys, no statement deletes a device, and to check the key again
--- costs a binding more than the index entry does.
+-- Keys of bound and deleted devices. There is no foreign key to the device: a key is inserted in the transaction that
+-- binds its device or increments the device's live_keys, devices are never deleted, and the check would cost a binding
+-- more than the index entry does.
 create table device_key (
     partner_id text not null,
     device_id  blob not null,
@@ -136,42 +133,43 @@ create table device_key (
     primary key (partner_id, device_id, key_id)
 ) strict;
 
--- A public key proves one device, so within a partner it belongs to at most one. A deleted device frees its keys.
+-- A public key identifies one device, so it is unique among a partner's live keys. Deleting a device frees its keys.
 create unique index device_key_taken on device_key (partner_id, public_key) where deleted_at is null;
 
--- What the fraud check said and what we did about it; never the payload.
+-- Fraud assessments and the decisions that followed. The payload is not stored.
 create table fraud_assessment (
-    assessment_id blob    not null, -- made when the device was assessed
+    assessment_id blob    not null, -- UUIDv7 made at the assessment
     partner_id    text    not null,
     person_id     text    not null,
-    object_id     blob    not null, -- what was assessed: the device, or device to be
+    object_id     blob    not null, -- the device, pending or bound
     action        text    not null,
-    state         text    not null, -- approve, review, decline, or why there is no verdict
+    state         text    not null, -- approve, review, decline, or the reason for no verdict
     score         real,
     provider_id   text,
     latency_ms    integer not null,
-    allowed       text    not null, -- yes or no: what we did
+    allowed       text    not null, -- yes or no: the decision
     assessed_at   text    not null,
     primary key (assessment_id, partner_id)
 ) strict;
 
 create index fraud_assessment_of_person on fraud_assessment (partner_id, person_id, assessment_id);
 
--- Requests that came with an Idempotency-Key, and their outcomes for repetitions.
+-- Requests with an Idempotency-Key, and their outcomes for repetitions.
 --
--- A request claims its row before it works. The outcome is written in the commit of the work; a claim whose process died
--- without an outcome is free again when its lease is over. Neither the key nor the request stands here, only digests.
+-- A request claims its row before its work. The outcome is stored in the work's transaction; the claim of a process
+-- that crashed without an outcome is free again when its lease expires. The row holds digests of the key and the
+-- request, not their text.
 create table idempotent_request (
     partner_id  text not null,
     scope       blob not null, -- digest of partner, client, method, path and key
-    claim_id    blob not null, -- of the request that runs, or has run
+    claim_id    blob not null, -- of the request that is running or has run
     digest      blob not null, -- keyed digest of the body
-    person_id   text, -- when the path names one, so that the row can be erased with them
+    person_id   text, -- if the path names one, for erasure
     claimed_at  text not null,
     lease_until text not null,
-    outcome     text, -- of the use case, as JSON; null while there is none
-    request_id  text, -- of the request whose outcome it is
-    finished_at text, -- the first request is over, and its outcome final
+    outcome     text, -- of the use case, as JSON
+    request_id  text, -- of the request that stored the outcome
+    finished_at text, -- when the request ended; its outcome is final
     primary key (partner_id, scope)
 ) strict;
 
@@ -179,51 +177,51 @@ create index idempotent_request_age on idempotent_request (claimed_at);
 create index idempotent_request_of_person on idempotent_request (partner_id, person_id, claimed_at)
     where person_id is not null;
 
--- Messages of late, for the limits: a row for each code that was handed to a provider, or is about to be. It counts against
--- its number and against its person, and goes when no window reaches it.
+-- Recent messages, for the SMS limits: a row for each code that was, or is about to be, handed to a provider. It counts
+-- against its number and its person, and is deleted when it is older than every limit's window.
 --
--- The messages to a number have turns: 1, 2, 3 and so on. A message is written with the turn after the last one that its
--- limits were judged by, so the unique index lets one of several messages at once through. The same for a person. A message
--- that no provider took keeps its turns and counts for nothing.
+-- Messages to a number have turns: 1, 2, 3 and so on. A message takes the turn after the last one that its limits were
+-- checked against, so that the unique index lets only one of several concurrent messages in. The same for a person. A
+-- message that no provider accepted keeps its turns and does not count.
 --
--- Erasing a person takes the person out of their rows, and the number out of all rows to a number that the person has, or
--- had when the row was written, and no other person of the partner has. A row with neither goes. So the limit of a number
--- that another person has outlives the erasure, and so does what was sent for another person.
+-- Erasure sets person_id to null, and number to null in all rows to a number that the person has, or had when the row
+-- was written, and that no other person of the partner has. A row with neither is deleted. So the limit of a number
+-- that another person has survives the erasure, as do messages for another person.
 create table sms_sent (
-    message_id  blob    not null, -- the challenge whose code it carries, which is made before the message is sent
+    message_id  blob    not null, -- id of the challenge whose code it carries
     partner_id  text    not null,
     number      text, -- E.164; null after an erasure
     number_turn integer not null, -- among the messages to the number
     person_id   text, -- null after an erasure
     person_turn integer not null, -- among the messages for the person
-    sent_at     integer not null, -- microseconds since 1970; 0 when no provider took the message
+    sent_at     integer not null, -- microseconds since 1970; 0 if no provider accepted the message
     primary key (message_id, partner_id)
 ) strict;
 
 create unique index sms_sent_to_number on sms_sent (partner_id, number, number_turn);
 create unique index sms_sent_for_person on sms_sent (partner_id, person_id, person_turn);
 
--- How far ahead of its rate each partner is: a send moves the instant forward by the time that it takes at that rate.
+-- How far ahead of its SMS rate each partner is: each message moves the instant forward by one interval of that rate.
 create table sms_partner_rate (
     partner_id text    not null primary key,
     ahead_to   integer not null -- microseconds since 1970
 ) strict;
 
--- Codes sent and used, by the minute in which they were sent. Replicas add to it every few seconds, so a minute has one
--- row, however many codes.
+-- Codes sent and used, per minute of sending. Replicas add their counts every few seconds, so a minute has one row,
+-- regardless of the number of codes.
 create table sms_conversion (
     partner_id     text    not null,
-    country        text    not null, -- ISO 3166-1 alpha-2; ZZ for networks of no country
-    sent_in_minute text    not null, -- the minute's beginning
+    country        text    not null, -- ISO 3166-1 alpha-2; ZZ for networks without a country
+    sent_in_minute text    not null, -- start of the minute
     sent           integer not null,
     used           integer not null,
     primary key (partner_id, country, sent_in_minute)
 ) strict;
 
--- Judgements look at the newest minutes of all partners, housekeeping at the oldest.
+-- For the conversion check, which reads the newest minutes of all partners, and housekeeping, which reads the oldest.
 create index sms_conversion_minute on sms_conversion (sent_in_minute);
 
--- From when on codes count again, after an operator had a look.
+-- `sms resume`: codes sent before reset_at no longer count.
 create table sms_conversion_reset (
     partner_id text not null,
     country    text not null,
@@ -231,24 +229,24 @@ create table sms_conversion_reset (
     primary key (partner_id, country)
 ) strict;
 
--- The audit trail: what was done or refused, for whom, at whose request. Rows are only ever added.
+-- The audit trail: what was done or refused, for which person, by which client. Append-only, but for erasure.
 --
--- A request adds its event to audit_pending in the commit of its change. A background sealer moves events, in batches, to
--- audit_event and chains each batch to the one before it, so that no request waits for the partner's chain.
--- The person's id is covered by the chain through a salted digest alone: erasing id and salt leaves the chain intact.
+-- A request inserts its event into audit_pending in the transaction of its change. A background sealer moves events in
+-- batches to audit_event and chains each batch to its predecessor, so that no request waits for the partner's chain.
+-- The chain covers the person's id only through a salted digest, so erasing id and salt leaves the chain valid.
 create table audit_pending (
     partner_id    text    not null,
     event_id      blob    not null,
-    client_id     text    not null, -- or `operator`, for the command line
+    client_id     text    not null, -- or `operator` for the command line
     action        text    not null,
-    outcome       text    not null, -- `accepted`, or why it was refused
+    outcome       text    not null, -- `accepted`, or the reason for the refusal
     person_id     text,
     person_salt   blob,
     person_digest blob,
     object_id     blob, -- the device, challenge or number
     key_id        blob,
     occurred_at   text    not null,
-    country       text, -- what `sms resume` is about
+    country       text, -- for `sms resume`
     primary key (partner_id, event_id)
 ) strict;
 
@@ -271,7 +269,7 @@ create table audit_event (
 
 create index audit_event_of_person on audit_event (partner_id, person_id, event_id) where person_id is not null;
 
--- One batch: its hash covers the hash before it and every event in it, in the order of their ids.
+-- One sealed batch: its hash covers the previous batch's hash and all its events, in the order of their ids.
 create table audit_seal (
     partner_id    text    not null,
     seal          integer not null, -- 1, 2, 3 ...
@@ -282,28 +280,28 @@ create table audit_seal (
     primary key (partner_id, seal)
 ) strict;
 
--- `audit export --since` finds its first batch by this.
+-- For `audit export --since`, which finds its first batch by instant.
 create index audit_seal_age on audit_seal (partner_id, sealed_at, seal);
 
--- The end of each partner's chain. A sealer and an erasure hold this row while they work.
+-- The head of each partner's chain. Sealing and erasure lock this row.
 create table audit_chain (
     partner_id text    not null primary key,
     seals      integer not null,
     head       blob    not null
 ) strict;
 
--- Which replica does housekeeping now. A replica that finds a lease that is over takes it.
+-- Leases of background tasks: the replica that runs each. Another replica takes over an expired lease.
 create table housekeeping_lease (
     task       text not null primary key,
     holder     blob not null,
     held_until text not null
 ) strict;
 
--- Erasures that are under way or were cut off: a row stands from the first commit of one to its last.
+-- Erasures in progress or interrupted: a row exists from the first commit to the last.
 create table person_erasure (
     partner_id text    not null,
     person_id  text    not null,
-    pseudonym  text    not null, -- the id that stands in the person's place
+    pseudonym  text    not null, -- the id that replaces the person's
     begun_at   text    not null,
     steps      integer not null, -- commits so far
     primary key (partner_id, person_id)
