@@ -1,5 +1,5 @@
-//! A server that refuses the login: unavailable, with the true cause in the log, until the password that the operator has
-//! rotated stands in its file.
+//! A server that refuses the login: unavailable, with the cause in the log, until the operator has written the rotated
+//! password to its file.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::binary::PATIENCE;
 use crate::harness::{PostgresServer, Program, Service, TestClient, can_start_servers_for, sql};
 
-/// A service whose URL stands in a file, on a database that its role owns.
+/// A service with `DATABASE_URL_FILE`, on a database that its role owns.
 struct Rotation {
     server: PostgresServer,
     program: Program,
@@ -49,15 +49,15 @@ impl Rotation {
     }
 }
 
-/// Ends the service's sessions, so that it needs new ones.
+/// Ends the service's sessions, so that it must reconnect.
 const CUT: &str = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'service'";
 
-/// Every kind of request is told to come again, and the service is not ready.
+/// Every kind of request is answered 503 with `Retry-After`, and the service is not ready.
 async fn assert_unavailable(client: &TestClient) {
-    // What readiness said before holds for a second.
+    // Readiness is cached for a second.
     let deadline = Instant::now() + PATIENCE;
     while client.get("/readyz").await.status == 200 {
-        assert!(Instant::now() < deadline, "it is ready without a database");
+        assert!(Instant::now() < deadline, "the service is still ready without a database");
     }
     let device = json!({"number": "+4915112345678", "verified": true});
     let mut refused = [
@@ -71,7 +71,7 @@ async fn assert_unavailable(client: &TestClient) {
     }
 }
 
-/// Connections that were cut are found one by one, and the answer of readiness may be a second old.
+/// Broken connections are detected one by one, and readiness is cached for a second.
 async fn assert_served_again(client: &TestClient) {
     let deadline = Instant::now() + PATIENCE;
     while client.get("/readyz").await.status != 200 || client.get("/v1/mfa/devices").await.status != 200 {
@@ -89,11 +89,11 @@ async fn a_password_is_rotated_without_a_restart() {
     let client = service.sandbox_client().await;
     client.verified_person("ada").await;
 
-    // On connections that are open nothing changes.
+    // Open connections still work.
     rotation.order("alter role service password 'second-word'").await;
     client.get("/v1/persons/ada/mobile_number").await.assert_status(200);
 
-    // New ones are refused as long as the file has the old one, no one, or one of somewhere else.
+    // New ones are refused while the file has the old password, no URL, or the URL of another database.
     let elsewhere = rotation.url("second-word").replace("/devices", "/postgres");
     for wrong in
         [rotation.url("first-word"), String::new(), "postgres://[".to_owned(), elsewhere, "sqlite://x".to_owned()]
@@ -115,7 +115,7 @@ async fn a_password_is_rotated_without_a_restart() {
     assert_served_again(&client).await;
     client.get("/v1/persons/ada/mobile_number").await.assert_status(200);
 
-    // Written before the password is changed, it works as well.
+    // Writing the file before the password is changed works, too.
     rotation.write(&rotation.url("third-word"));
     rotation.order("alter role service password 'third-word'").await;
     rotation.order(CUT).await;
@@ -139,8 +139,8 @@ async fn a_password_is_rotated_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_login_is_told_as_what_it_is() {
-    if !can_start_servers_for("database::login::a_refused_login_is_told_as_what_it_is") {
+async fn the_cause_of_a_refused_login_is_logged() {
+    if !can_start_servers_for("database::login::the_cause_of_a_refused_login_is_logged") {
         return;
     }
     let rotation = Rotation::start().await;
@@ -148,8 +148,8 @@ async fn a_refused_login_is_told_as_what_it_is() {
     let client = service.sandbox_client().await;
     let locked = "alter role service nologin";
     let open = "alter role service login";
-    // In the server's own words: a role that is locked, a role or a database without room, a database that is closed, not
-    // for this role, or gone.
+    // The server's message for each: a locked role; a role or database at its connection limit; a database that accepts
+    // no connections, denies this role, or does not exist.
     for (refuse, allow, words) in [
         (&[locked][..], open, "is not permitted to log in"),
         (

@@ -1,5 +1,5 @@
-//! The database as its operator made it: what its settings may not change, what must be right before the service starts,
-//! what its refusals mean, and what the service does about a schema that changes under it.
+//! The database as an operator may configure it: session settings, preconditions at start-up, error codes, and schema
+//! changes at run time.
 
 mod login;
 mod preconditions;
@@ -12,12 +12,12 @@ use serde_json::json;
 
 use crate::harness::{NUMBER, Phone, TestApp, TestClient, books};
 
-/// Every kind of read and write for one person, each with the answer that it has on a healthy database.
+/// Every kind of read and write for one person, each with its status on a healthy database.
 async fn main_flows(app: &TestApp, acme: &TestClient, person: &str, seed: u32) {
     main_flows_with(app, acme, person, seed, async |_| {}).await;
 }
 
-/// The same; what comes `before` each request is told its number. Gives how many there were.
+/// The same; runs `before` with the number of each request. Returns the number of requests.
 async fn main_flows_with(
     app: &TestApp,
     acme: &TestClient,
@@ -42,7 +42,7 @@ async fn main_flows_with(
     let right = json!({"number": NUMBER, "token": app.outbox().last().code()});
     call("POST", &format!("{number}/confirm"), Some(right), 201).await;
     call("GET", &number, None, 200).await;
-    // A typographic apostrophe, which phones put into names by themselves, and what literals could be misread for.
+    // A typographic apostrophe, which phones insert into names, and characters that SQL literals could misread.
     let name = "Zoë\u{2019}s Phone \\ 'x'";
     let wish = json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key(), "name": name});
     let asked = call("POST", "/v1/mfa/devices", Some(wish), 202).await;

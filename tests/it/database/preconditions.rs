@@ -1,4 +1,4 @@
-//! What a database must be like before the service works with it: all that is wrong is told at once, and what to do.
+//! Preconditions of a database: all problems are reported together, each with its remedy.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -13,11 +13,15 @@ use crate::harness::{
     Engine, PostgresServer, Process, Program, Start, TestDatabase, can_start_servers_for, sql, unprivileged_user,
 };
 
-/// What the service and the migrations say of a database that they do not take.
+/// The problems that the service and the migrations report.
 async fn problems(url: &str) -> Vec<String> {
     let settings = DatabaseSettings::new(DatabaseUrl::parse(url).unwrap());
     let migrated = problems_of(migrate(&settings).await);
-    assert_eq!(migrated, problems_of(connect(&settings).await.map(drop)), "both say the same");
+    assert_eq!(
+        migrated,
+        problems_of(connect(&settings).await.map(drop)),
+        "the service and the migrations report the same problems"
+    );
     migrated
 }
 
@@ -25,11 +29,11 @@ async fn problems(url: &str) -> Vec<String> {
 fn problems_of(outcome: Result<(), StoreError>) -> Vec<String> {
     match outcome {
         Err(StoreError::Unfit(problems)) => problems,
-        outcome => panic!("it should not have been taken: {outcome:?}"),
+        outcome => panic!("expected an unfit database: {outcome:?}"),
     }
 }
 
-/// The message of the executable, which ends with 1, for the service and for a command.
+/// The error message of the binary, which exits with 1, for the service and for a command.
 fn told(url: &str) -> String {
     let program = Program::new().with("DATABASE_URL", url);
     let (code, served) = fail(&program, &["serve"]);
@@ -73,8 +77,8 @@ async fn a_database_that_cannot_hold_every_name_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_that_is_wrong_with_a_database_is_told_at_once() {
-    if !can_start_servers_for("database::preconditions::everything_that_is_wrong_with_a_database_is_told_at_once") {
+async fn all_problems_of_a_database_are_reported_together() {
+    if !can_start_servers_for("database::preconditions::all_problems_of_a_database_are_reported_together") {
         return;
     }
     let server = PostgresServer::start(&[]).unwrap();
@@ -115,11 +119,11 @@ async fn a_standby_is_refused_until_it_is_promoted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_does_not_keep_what_it_was_told_is_warned_about() {
+async fn a_server_without_fsync_or_full_page_writes_causes_a_warning() {
     if !Engine::Postgres.is_there_for("database::preconditions::a_server_that_does_not_keep_what_it_was_told").await {
         return;
     }
-    // The servers of the tests are like that.
+    // The test servers run without them.
     let database = TestDatabase::start(Engine::Postgres).await;
     let service = Program::new().with("DATABASE_URL", database.url()).serve();
     let warnings: Vec<String> = service.logs().into_iter().filter(|line| line.contains("set it on")).collect();
@@ -128,7 +132,7 @@ async fn a_server_that_does_not_keep_what_it_was_told_is_warned_about() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_no_sqlite_database_is_refused() {
+async fn a_file_that_is_not_a_sqlite_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("text.db");
     fs::write(&file, "not a database at all, and longer than the header of one, which has a hundred bytes".repeat(20))
@@ -154,7 +158,7 @@ async fn a_sqlite_file_in_another_encoding_is_refused() {
     assert!(problems[0].contains("UTF-16le"), "{problems:?}");
 }
 
-/// The superuser may write to any file, so the executable runs as another user here.
+/// The superuser may write to any file, so the binary runs as another user here.
 #[test]
 fn a_sqlite_file_or_folder_that_is_read_only_is_refused() {
     let program = Program::new().with("DATABASE_URL", "sqlite://data/kept.db");
@@ -173,7 +177,7 @@ fn a_sqlite_file_or_folder_that_is_read_only_is_refused() {
     for (file, folder, is_fit) in
         [(0o444, 0o755, false), (0o444, 0o555, false), (0o644, 0o555, false), (0o644, 0o755, true)]
     {
-        // A process that found the file read-only leaves its companions behind, which are empty.
+        // A process that found the file read-only leaves empty companion files.
         for companion in ["-wal", "-shm"] {
             let _ = fs::remove_file(data.join(format!("kept.db{companion}")));
         }

@@ -1,4 +1,4 @@
-//! Settings of the role and of the database that change what a session does: none of them reaches the service.
+//! Settings of the role and the database that affect sessions: none of them changes the service's behaviour.
 
 use device_management::store::{DatabaseSettings, DatabaseUrl, migrate};
 use serde_json::json;
@@ -7,11 +7,11 @@ use super::main_flows;
 use crate::harness::pgbouncer::PgBouncer;
 use crate::harness::{Phone, PostgresServer, TestApp, TestClient, can_start_servers_for, sql};
 
-/// So many requests for one person at once.
+/// Number of concurrent requests for one person.
 const AT_ONCE: u32 = 60;
 
-/// Every setting that an operator can give a role or a database and that has an effect on statements, none as the service
-/// needs it or as it is by default.
+/// Every setting of a role or a database that affects statements, each with a value that is neither the service's nor
+/// the default.
 const OTHERWISE: &str = "
     default_transaction_isolation = 'serializable'
     default_transaction_deferrable = on
@@ -41,7 +41,7 @@ const OTHERWISE: &str = "
     xmloption = 'document'
     gin_fuzzy_search_limit = 1";
 
-/// Keeps the settings of the database from the test's own connections.
+/// Exempts the test's own connections from the settings of the database.
 const NOT_FOR_THE_TEST: &str = "
     alter role postgres set search_path = public;
     alter role postgres set statement_timeout = 0;
@@ -51,7 +51,7 @@ const NOT_FOR_THE_TEST: &str = "
     alter role postgres set client_min_messages = notice;
     alter role postgres set default_transaction_isolation = 'read committed'";
 
-/// A role that may work in the database. In its own search path there is another table with a name of ours.
+/// A role with the needed privileges. Its own search path has another table with the name of one of the service's.
 const ROLE: &str = "
     create role service login password 'word';
     grant create, usage on schema public to service;
@@ -59,7 +59,7 @@ const ROLE: &str = "
     create table elsewhere.mobile_number (x int);
     alter table elsewhere.mobile_number owner to service";
 
-/// A server on which the role `service` works under all these settings, and the role's URL. The tables are made under them.
+/// A server on which the role `service` has all these settings, and the role's URL. The migrations run under them, too.
 async fn otherwise(of: &str) -> (PostgresServer, String) {
     let server = PostgresServer::start(&[]).unwrap();
     let admin = server.url("postgres");
@@ -74,13 +74,13 @@ async fn otherwise(of: &str) -> (PostgresServer, String) {
     (server, url)
 }
 
-async fn works_all_the_same(app: &TestApp, acme: &TestClient) {
+async fn assert_works(app: &TestApp, acme: &TestClient) {
     main_flows(app, acme, "ada", 1).await;
-    all_at_once(app, acme).await;
+    concurrent_requests(app, acme).await;
 }
 
 /// Parallel requests for one person wait for each other instead of failing.
-async fn all_at_once(app: &TestApp, acme: &TestClient) {
+async fn concurrent_requests(app: &TestApp, acme: &TestClient) {
     acme.verified_person("bob").await;
     let requests: Vec<_> = (0..AT_ONCE)
         .map(|number| {
@@ -98,34 +98,35 @@ async fn all_at_once(app: &TestApp, acme: &TestClient) {
         accepted += usize::from(answer.status == 202);
     }
     assert!(accepted > 0);
-    // Two went out before.
+    // Two were sent before.
     assert_eq!(app.outbox().messages().len(), accepted + 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_of_the_role_change_nothing() {
-    if can_start_servers_for("database::sessions::settings_of_the_role_change_nothing") {
+async fn settings_of_the_role_have_no_effect() {
+    if can_start_servers_for("database::sessions::settings_of_the_role_have_no_effect") {
         let (server, url) = otherwise("role service").await;
         let app = TestApp::at(&server.url("postgres"), &[("DATABASE_URL", &url)]).await;
-        works_all_the_same(&app, &app.partner()).await;
+        assert_works(&app, &app.partner()).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_of_the_database_change_nothing() {
-    if can_start_servers_for("database::sessions::settings_of_the_database_change_nothing") {
+async fn settings_of_the_database_have_no_effect() {
+    if can_start_servers_for("database::sessions::settings_of_the_database_have_no_effect") {
         let (server, url) = otherwise("database postgres").await;
         let app = TestApp::at(&server.url("postgres"), &[("DATABASE_URL", &url)]).await;
-        works_all_the_same(&app, &app.partner()).await;
+        assert_works(&app, &app.partner()).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_of_the_role_change_nothing_behind_a_pooler() {
-    let test = "database::sessions::settings_of_the_role_change_nothing_behind_a_pooler";
+async fn settings_of_the_role_have_no_effect_behind_a_pooler() {
+    let test = "database::sessions::settings_of_the_role_have_no_effect_behind_a_pooler";
     if can_start_servers_for(test) && PgBouncer::is_there_for(test) {
         let (server, url) = otherwise("role service").await;
-        // The pooler's own connections wait between two transactions, and what a transaction begins with is a statement too.
+        // The pooler's server connections are idle between transactions, and the statement that begins a transaction
+        // counts as a statement.
         let possible = "alter role service reset idle_session_timeout; alter role service set statement_timeout = '1s'";
         sql::execute(&server.url("postgres"), possible).await;
         let pooler = PgBouncer::to(&url, "");
@@ -133,15 +134,15 @@ async fn settings_of_the_role_change_nothing_behind_a_pooler() {
         let through =
             [("DATABASE_URL", pooler.url()), ("DATABASE_POOLER", "transaction"), ("MIGRATE_ON_START", "false")];
         let router = app.replica(&through).await;
-        works_all_the_same(&app, &app.partner().through(router)).await;
+        assert_works(&app, &app.partner().through(router)).await;
     }
 }
 
-/// What a superuser has set otherwise for the role cannot be set back by it, and `synchronous_commit` is looked at where it
-/// counts: in the transaction that an answer waits for.
+/// The role cannot override settings that a superuser has set for it. `synchronous_commit` is read where it matters: in
+/// the transaction before an answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answered_writes_are_on_disk_whatever_the_role_says() {
-    if !can_start_servers_for("database::sessions::answered_writes_are_on_disk_whatever_the_role_says") {
+async fn writes_are_durable_regardless_of_the_roles_synchronous_commit() {
+    if !can_start_servers_for("database::sessions::writes_are_durable_regardless_of_the_roles_synchronous_commit") {
         return;
     }
     let (server, url) = otherwise("role service").await;
@@ -153,7 +154,7 @@ async fn answered_writes_are_on_disk_whatever_the_role_says() {
     assert_eq!(sql::texts(&admin, seen).await, ["read committed, on"]);
 }
 
-/// Writes down how each transaction of the service runs that writes an audit event.
+/// Records the settings of each transaction of the service that writes an audit event.
 const LOOK_AT_WRITES: &str = "
     create table seen (isolation text, durable text);
     grant insert on seen to service;

@@ -1,5 +1,5 @@
-//! A SQLite file that cannot be used any more while the service runs: unavailable and not ready until the operator has
-//! mended it, and never an empty database in its place.
+//! A SQLite file that becomes unusable while the service runs: 503 and not ready until the operator has repaired it,
+//! and never an empty database in its place.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -17,7 +17,7 @@ fn file_of(app: &TestApp) -> PathBuf {
     app.database.url().trim_start_matches("sqlite://").into()
 }
 
-/// The file and what belongs to it, under another name.
+/// Renames the file and its companions.
 fn move_all(from: &Path, to: &Path) {
     for companion in ["", "-wal", "-shm"] {
         let of = |path: &Path| PathBuf::from(format!("{}{companion}", path.display()));
@@ -28,7 +28,7 @@ fn move_all(from: &Path, to: &Path) {
 }
 
 async fn assert_unavailable(app: &TestApp, client: &TestClient) {
-    // What readiness said before holds for a second.
+    // Readiness is cached for a second.
     app.advance(TimeDelta::seconds(1));
     let number = json!({"number": "+4915112345678", "verified": true});
     for answer in [
@@ -41,7 +41,7 @@ async fn assert_unavailable(app: &TestApp, client: &TestClient) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_moved_away_is_missed_and_found_again() {
+async fn a_moved_sqlite_file_is_unavailable_until_it_is_moved_back() {
     let app = TestApp::start(Engine::Sqlite).await;
     let (file, acme) = (file_of(&app), app.partner());
     let away = file.with_extension("away");
@@ -49,7 +49,7 @@ async fn a_file_that_is_moved_away_is_missed_and_found_again() {
     for _ in 0..2 {
         move_all(&file, &away);
         assert_unavailable(&app, &acme).await;
-        assert!(!file.exists(), "an empty database in its place");
+        assert!(!file.exists(), "the service must not create an empty database in its place");
         move_all(&away, &file);
         acme.get("/v1/persons/ada/mobile_number").await.assert_status(200);
     }
@@ -57,7 +57,7 @@ async fn a_file_that_is_moved_away_is_missed_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_replaced_is_not_written_behind_its_back() {
+async fn a_replaced_sqlite_file_is_unavailable_until_the_database_is_restored() {
     let app = TestApp::start(Engine::Sqlite).await;
     let (file, acme) = (file_of(&app), app.partner());
     let (backup, garbage) =
@@ -66,7 +66,7 @@ async fn a_file_that_is_replaced_is_not_written_behind_its_back() {
     move_all(&file, &backup);
     fs::write(&file, garbage).unwrap();
     assert_unavailable(&app, &acme).await;
-    // Another database, as when a backup is put back.
+    // Another database, as when a backup is restored.
     fs::remove_file(&file).unwrap();
     move_all(&backup, &file);
     acme.get("/v1/persons/ada/mobile_number").await.assert_status(200);
@@ -75,7 +75,7 @@ async fn a_file_that_is_replaced_is_not_written_behind_its_back() {
     acme.get("/readyz").await.assert_status(200);
 }
 
-/// The executable as a user that the file's rights bind, on tables that are there, with a shell line before it.
+/// The binary as a user without superuser rights, on a migrated database, with a shell line before it.
 fn serve_bound_by_rights(program: &Program, before: &str) -> Service {
     assert_eq!(run(program, &["migrate"]).0, 0);
     let data = program.folder().join("data");
@@ -103,14 +103,14 @@ fn program() -> Program {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_has_become_read_only_takes_the_service_out() {
+async fn a_sqlite_file_that_becomes_read_only_makes_the_service_unavailable() {
     let program = program();
     let service = serve_bound_by_rights(&program, "");
     let client = service.sandbox_client().await;
     client.verified_person("ada").await;
     let file = program.folder().join("data/kept.db");
     let copy = file.with_extension("copy");
-    // What was open for writing stays so; a file that is put in its place is opened anew.
+    // Open file handles stay writable; a replaced file is reopened.
     let swap = |mode: u32| {
         let owner = fs::metadata(&file).unwrap();
         for companion in ["-wal", "-shm"] {
@@ -137,11 +137,11 @@ async fn a_file_that_has_become_read_only_takes_the_service_out() {
     client.post("/v1/persons/bob/mobile_number", number).await.assert_status(201);
 }
 
-/// A file that may not grow is what a broken disk is to SQLite: `SQLITE_IOERR`.
+/// A file size limit looks like a failing disk to SQLite: `SQLITE_IOERR`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_fails_takes_the_service_out() {
+async fn a_failing_disk_makes_the_service_unavailable() {
     let program = program();
-    // In units of 512 bytes: more than the tables take, and soon used up by what is written.
+    // In units of 512 bytes: more than the tables need, and exhausted by a few writes.
     let service = serve_bound_by_rights(&program, "trap '' XFSZ; ulimit -f 1200;");
     let client = service.sandbox_client().await;
     let mut answers = 0;
@@ -152,10 +152,10 @@ async fn a_disk_that_fails_takes_the_service_out() {
             break answer;
         }
         answers += 1;
-        assert!(answers < 5000, "the file grows without end");
+        assert!(answers < 5000, "the size limit has no effect");
     };
     assert!(refused.assert_status(503).headers.contains_key("retry-after"));
     assert!(answers > 0);
-    // What was answered is there.
+    // Every answered write is durable.
     client.get(&format!("/v1/persons/person-{}/mobile_number", answers - 1)).await.assert_status(200);
 }

@@ -1,12 +1,12 @@
-//! A schema that changes under connections that have prepared their statements, as in a rolling upgrade: every request is
-//! answered as if nothing had happened, and takes effect once.
+//! A schema change under connections with prepared statements, as in a rolling upgrade: every request succeeds and
+//! takes effect once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::main_flows_with;
 use crate::harness::{Engine, TestApp, books, sql};
 
-/// Gives every column of text another type: what a statement returns has another type then than when it was prepared.
+/// Changes the type of every text column, and so the result types of prepared statements.
 async fn change_types(url: &str, length: usize) {
     let columns = "
         select format('alter table %I alter column %I type varchar(LENGTH)', table_name, column_name)
@@ -17,7 +17,7 @@ async fn change_types(url: &str, length: usize) {
     sql::execute(url, &statements.join("; ")).await;
 }
 
-/// Statements that return all columns of a table return more of them then.
+/// Changes the number of columns of every table, and so of the rows of `returning *`.
 async fn add_and_drop_columns(url: &str, number: usize) {
     let tables = "select table_name::text from information_schema.tables
                    where table_schema = 'public' and table_name <> '_sqlx_migrations'";
@@ -32,11 +32,11 @@ async fn add_and_drop_columns(url: &str, number: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_request_is_answered_when_the_schema_has_just_changed() {
+async fn every_request_succeeds_right_after_a_schema_change() {
     if !Engine::Postgres.is_there_for("database::stale_plans::every_request_is_answered").await {
         return;
     }
-    // One connection, which has prepared everything in the round before.
+    // One connection, which has prepared all statements in the round before.
     let app = TestApp::with(Engine::Postgres, &[("DATABASE_MAX_CONNECTIONS", "1")]).await;
     let (url, acme) = (app.database.url().to_owned(), app.partner());
     let steps = main_flows_with(&app, &acme, "first", 1, async |_| {}).await;
@@ -60,14 +60,15 @@ async fn every_request_is_answered_when_the_schema_has_just_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_that_has_lost_what_it_had_prepared_prepares_it_again() {
+async fn a_session_that_has_lost_its_prepared_statements_prepares_them_again() {
     if !Engine::Postgres.is_there_for("database::stale_plans::a_session_that_has_lost_what_it_had_prepared").await {
         return;
     }
     let app = TestApp::with(Engine::Postgres, &[("DATABASE_MAX_CONNECTIONS", "1")]).await;
     let acme = app.partner();
     main_flows_with(&app, &acme, "first", 1, async |_| {}).await;
-    // From within the service's own session, with the last statement of a change: the next one finds nothing prepared.
+    // Deallocates within the service's own session, in the last statement of a change; the next one finds nothing
+    // prepared.
     let forget =
         "create function forget() returns trigger language plpgsql as $$ begin deallocate all; return new; end $$;
                   create trigger forget after insert on audit_pending for each row execute function forget()";

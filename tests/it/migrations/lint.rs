@@ -1,22 +1,21 @@
-//! What a migration must not do to tables that are in use, as the rules of `squawk` and `strong_migrations` have it: each
-//! statement that locks a table keeps all requests waiting that come after it.
+//! A lint for migrations on tables in use, after the rules of `squawk` and `strong_migrations`: while a statement waits
+//! for a table lock, all later requests on that table queue behind it.
 //!
-//! A table that the same migration makes is used by nothing yet: there everything is allowed.
+//! A table that the same migration creates is not in use: there everything is allowed.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// What is wrong with a migration for Postgres, which may find the tables of earlier ones in use.
+/// The faults of a Postgres migration, if tables of earlier ones are in use.
 fn faults(sql: &str) -> Vec<String> {
     let is_alone = sql.starts_with("-- no-transaction");
     let mut faults = Vec::new();
     let (mut made, mut locked) = (BTreeSet::new(), BTreeSet::new());
     let statements = statements(sql);
-    if statements.iter().any(|statement| !can_be_taken_apart(statement)) {
+    if statements.iter().any(|statement| !can_be_split(statement)) {
         faults.push(
-            "is taken apart at its semicolons: no block comments, dollars, or quotes around more than a word"
-                .to_owned(),
+            "is split at its semicolons: no block comments, dollars, or quotes around more than a word".to_owned(),
         );
     }
     for statement in statements {
@@ -24,7 +23,7 @@ fn faults(sql: &str) -> Vec<String> {
         let concurrently = words.contains(&"concurrently");
         let mut fault = |message: &str| faults.push(format!("{statement}: {message}"));
         if is_alone && !(concurrently && words.contains(&"if") && words.contains(&"exists")) {
-            fault("stands outside of a transaction, so it may run twice: only indexes, concurrently, if (not) exists");
+            fault("runs outside of a transaction, so it may run twice: only indexes, concurrently, if (not) exists");
         }
         if concurrently && !is_alone {
             fault("needs -- no-transaction as the first line of its file");
@@ -36,7 +35,7 @@ fn faults(sql: &str) -> Vec<String> {
             ["create", "index", ..] | ["create", "unique", "index", ..] => {
                 let on = words.iter().position(|word| *word == "on").map(|at| words[at + 1]).unwrap_or_default();
                 if !made.contains(on) && !concurrently {
-                    fault("keeps writers waiting while it is built: create it concurrently");
+                    fault("blocks writers while it is built: create it concurrently");
                 }
             }
             ["drop", "index", ..] if !concurrently => fault("locks its table: drop it concurrently"),
@@ -52,26 +51,26 @@ fn faults(sql: &str) -> Vec<String> {
             }
             ["create", "unlogged" | "temporary" | "trigger" | "or", ..]
             | ["lock" | "truncate" | "vacuum" | "cluster" | "reindex", ..] => {
-                fault("is not foreseen");
+                fault("is not supported by this lint");
             }
             _ => {}
         }
     }
     if locked.len() > 1 {
-        faults.push(format!("locks several tables one after the other, which is how deadlocks come about: {locked:?}"));
+        faults.push(format!("locks several tables one after the other and may deadlock: {locked:?}"));
     }
     faults
 }
 
-/// Whether a semicolon ends a statement here, and a space a word.
-fn can_be_taken_apart(statement: &str) -> bool {
+/// Whether every semicolon ends a statement and every space a word.
+fn can_be_split(statement: &str) -> bool {
     let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase());
     let parts: Vec<&str> = statement.split('\'').collect();
     let quoted = parts.iter().skip(1).step_by(2);
     parts.len() % 2 == 1 && quoted.copied().all(is_word) && !statement.contains(['"', '$']) && !statement.contains("/*")
 }
 
-/// What is wrong with what an `alter table` does.
+/// The faults of an `alter table`.
 fn alteration(change: &[&str]) -> Vec<&'static str> {
     let has = |words: &[&str]| change.windows(words.len()).any(|window| window == words);
     let adds_column = has(&["add", "column"]);
@@ -91,7 +90,7 @@ fn alteration(change: &[&str]) -> Vec<&'static str> {
         faults.push("reads or rewrites the whole table");
     }
     if adds_column && has(&["not", "null"]) && !has(&["default"]) {
-        faults.push("rows that are there have no value for it");
+        faults.push("existing rows have no value for it");
     }
     if has(&["alter"]) && has(&["type"]) {
         faults.push("rewrites the table, and plans of running replicas fail: add a column instead");
@@ -103,12 +102,12 @@ fn alteration(change: &[&str]) -> Vec<&'static str> {
         faults.push("reads the whole table: add it not valid, or using an index");
     }
     if has(&["drop", "column"]) || has(&["rename"]) {
-        faults.push("replicas of the version before still name it");
+        faults.push("replicas of the previous version still use it");
     }
     faults
 }
 
-/// The statements without comments, in words.
+/// The statements without comments, with single spaces.
 fn statements(sql: &str) -> Vec<String> {
     let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
     let code = code.collect::<Vec<_>>().join(" ").to_ascii_lowercase();
@@ -128,7 +127,7 @@ fn migrations(engine: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn no_migration_keeps_requests_waiting() {
+fn no_migration_blocks_requests() {
     let found = migrations("postgres");
     assert!(!found.is_empty());
     let all = found.iter().flat_map(|(name, sql)| faults(sql).into_iter().map(move |fault| format!("{name}: {fault}")));
@@ -140,13 +139,13 @@ fn no_migration_keeps_requests_waiting() {
 fn both_engines_have_the_same_migrations() {
     let names = |engine| migrations(engine).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!(names("postgres"), names("sqlite"));
-    // There all migrations that are missing run in one transaction.
+    // On SQLite all pending migrations run in one transaction.
     let alone = migrations("sqlite").into_iter().filter(|(_, sql)| sql.contains("no-transaction")).count();
     assert_eq!(alone, 0);
 }
 
 #[test]
-fn what_keeps_requests_waiting_is_refused() {
+fn the_lint_rejects_statements_that_block_requests() {
     for bad in [
         "create index a on device (name);",
         "create unique index a on device (name);",
@@ -176,12 +175,12 @@ fn what_keeps_requests_waiting_is_refused() {
         "comment on table device is 'a; b';",
         "comment on table device is 'a b';",
     ] {
-        assert!(!faults(bad).is_empty(), "this passes: {bad}");
+        assert!(!faults(bad).is_empty(), "the lint must reject {bad}");
     }
 }
 
 #[test]
-fn what_keeps_no_request_waiting_passes() {
+fn the_lint_accepts_statements_that_block_no_request() {
     for good in [
         "create table t (id bigint not null primary key); create index a on t (id); alter table t add check (id > 0);",
         "alter table device add column a text;",

@@ -1,4 +1,4 @@
-//! What migrations wait for, and whom they keep waiting.
+//! Locks of migrations: what they wait for, and which requests they block.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, SqlSafeStr};
 use crate::binary::{exit_code, fail, run, sandbox_on};
 use crate::harness::{Engine, Process, Program, Schema, Start, TestApp, TestDatabase, sql};
 
-/// How long anything may take on a busy machine.
+/// Timeout of each step, for a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An empty database.
@@ -46,9 +46,9 @@ fn and_then(sql: &'static str) -> Migrator {
     Migrator::with_migrations(known.iter().cloned().chain([more]).collect())
 }
 
-/// sqlx takes the lock here as its own command line does.
+/// Here sqlx takes the lock, as sqlx-cli does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_that_another_session_keeps_is_told_and_given_up() {
+async fn waiting_for_a_held_migration_lock_is_logged_and_times_out() {
     if !Engine::Postgres.is_there_for("migrations::locks::a_lock_that_another_session_keeps").await {
         return;
     }
@@ -62,12 +62,12 @@ async fn a_lock_that_another_session_keeps_is_told_and_given_up() {
         assert!(warning.contains("a forgotten console") && warning.contains("given up after 5 s"), "{logs}");
         let last = logs.lines().last().unwrap();
         assert!(last.contains("gave up after") && last.contains("MIGRATE_LOCK_TIMEOUT_SECONDS"), "{logs}");
-        assert!(!logs.contains("pg_advisory_lock"), "no query is told: {logs}");
+        assert!(!logs.contains("pg_advisory_lock"), "the log contains no query: {logs}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_that_becomes_free_in_time_delays_the_migration_only() {
+async fn a_migration_lock_released_in_time_only_delays_the_migration() {
     if !Engine::Postgres.is_there_for("migrations::locks::a_lock_that_becomes_free_in_time").await {
         return;
     }
@@ -81,8 +81,8 @@ async fn a_lock_that_becomes_free_in_time_delays_the_migration_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_lacks_nothing_needs_no_lock() {
-    if !Engine::Postgres.is_there_for("migrations::locks::a_database_that_lacks_nothing_needs_no_lock").await {
+async fn an_up_to_date_database_needs_no_migration_lock() {
+    if !Engine::Postgres.is_there_for("migrations::locks::an_up_to_date_database_needs_no_migration_lock").await {
         return;
     }
     let database = TestDatabase::start(Engine::Postgres).await;
@@ -92,7 +92,7 @@ async fn a_database_that_lacks_nothing_needs_no_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_transaction_holds_up_a_migration_and_no_request() {
+async fn a_long_transaction_blocks_a_migration_but_no_request() {
     if !Engine::Postgres.is_there_for("migrations::locks::a_long_transaction_holds_up").await {
         return;
     }
@@ -122,7 +122,7 @@ async fn a_long_transaction_holds_up_a_migration_and_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_that_does_not_become_free_ends_the_migration() {
+async fn a_migration_times_out_waiting_for_a_table() {
     if !Engine::Postgres.is_there_for("migrations::locks::a_table_that_does_not_become_free").await {
         return;
     }
@@ -141,7 +141,7 @@ async fn a_table_that_does_not_become_free_ends_the_migration() {
         let StoreError::LockNotFree { what: told, holders, .. } = &refused else { panic!("{refused:?}") };
         assert!(told.contains(what) && holders.contains("a report"), "{refused}");
     }
-    // What the build left behind is removed once the table is free.
+    // The unfinished index is dropped once the table is free.
     report.rollback().await.unwrap();
     let text = "-- no-transaction\ncreate index concurrently if not exists by_name on device (name);";
     migrate_with(&and_then(text), &settings(&database, Duration::from_secs(30))).await.unwrap();
@@ -155,7 +155,7 @@ async fn invalid_indexes(database: &TestDatabase) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_index_that_was_left_unfinished_is_built_anew() {
+async fn an_unfinished_index_is_rebuilt() {
     if !Engine::Postgres.is_there_for("migrations::locks::an_index_that_was_left_unfinished").await {
         return;
     }
@@ -171,15 +171,15 @@ async fn an_index_that_was_left_unfinished_is_built_anew() {
     assert_eq!(invalid_indexes(&database).await, ["by_name"]);
     migrate_with(&migrations, &settings(&database, PATIENCE)).await.unwrap();
     assert_eq!(invalid_indexes(&database).await, Vec::<String>::new());
-    // And one that was finished, but not noted.
+    // Also one that was finished but not recorded as applied.
     sql::execute(database.url(), "delete from _sqlx_migrations where version = 9000000").await;
     migrate_with(&migrations, &settings(&database, PATIENCE)).await.unwrap();
     assert_eq!(invalid_indexes(&database).await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_of_the_role_are_not_for_migrations() {
-    if !Engine::Postgres.is_there_for("migrations::locks::limits_of_the_role_are_not_for_migrations").await {
+async fn timeouts_of_the_role_do_not_apply_to_migrations() {
+    if !Engine::Postgres.is_there_for("migrations::locks::timeouts_of_the_role_do_not_apply_to_migrations").await {
         return;
     }
     let database = empty(Engine::Postgres).await;
@@ -192,7 +192,7 @@ async fn limits_of_the_role_are_not_for_migrations() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_another_process_holds_is_told_and_given_up() {
+async fn waiting_for_a_locked_sqlite_file_is_logged_and_times_out() {
     for hold in ["begin immediate", "begin exclusive"] {
         let database = empty(Engine::Sqlite).await;
         let mut other = SqliteConnection::connect(database.url()).await.unwrap();
@@ -211,7 +211,7 @@ async fn a_file_that_another_process_holds_is_told_and_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_that_migrate_one_file_at_once_all_succeed() {
+async fn concurrent_migrations_of_one_sqlite_file_all_succeed() {
     for _ in 0..3 {
         let database = empty(Engine::Sqlite).await;
         let all: Vec<Process> = (0..5).map(|_| with_limit(&database, "60").start(&["migrate"])).collect();

@@ -1,5 +1,5 @@
-//! Migrations beside others: what they wait for, for how long, what they say meanwhile, and what they must not do to tables
-//! that are in use.
+//! Migrations: locks, timeouts and log messages; the lint of statements that would block requests; databases of other
+//! builds.
 
 mod lint;
 mod locks;

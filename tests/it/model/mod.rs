@@ -1,7 +1,7 @@
-//! SQLite, Postgres and both forms of its hot writes against each other: the same operations, made at random, give the same
-//! answers and leave the same rows, and at once they leave only what some order of them could have left.
+//! Model tests: SQLite, Postgres and both forms of its hot writes run the same random operations and must return the
+//! same answers and leave the same rows; concurrent operations must leave a state that some serial order could leave.
 //!
-//! `CASES` makes more of them, `SEED` others. A failure prints the shortest operations that it was found with.
+//! `CASES` sets their number, `SEED` selects others. A failure prints the shortest sequence that reproduces it.
 
 mod operation;
 mod pairs;
@@ -21,11 +21,11 @@ use self::tables::Readers;
 use self::world::{Outcome, World};
 use crate::harness::{Engine, books, number_from_environment};
 
-/// Sequences in a usual run, and the operations of each.
+/// Sequences in a default run, and operations per sequence.
 const CASES: u32 = 16;
 const OPERATIONS: usize = 80;
 
-/// Runs a property on as many inputs as the environment asks for, and says which one broke it.
+/// Runs a property on `CASES` inputs and reports the one that broke it.
 pub(super) fn hold<S: Strategy>(strategy: &S, usual: u32, test: impl AsyncFn(S::Value) -> Result<(), TestCaseError>) {
     let cases = number_from_environment("CASES", usual);
     let settings =
@@ -39,8 +39,8 @@ pub(super) fn hold<S: Strategy>(strategy: &S, usual: u32, test: impl AsyncFn(S::
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_forms_answer_alike_and_hold_the_same_rows() {
-    if !Engine::Postgres.is_there_for("model::all_forms_answer_alike_and_hold_the_same_rows").await {
+async fn all_engines_and_write_forms_agree_on_answers_and_rows() {
+    if !Engine::Postgres.is_there_for("model::all_engines_and_write_forms_agree_on_answers_and_rows").await {
         return;
     }
     let seen = RefCell::new(Seen::new());
@@ -49,14 +49,14 @@ async fn all_forms_answer_alike_and_hold_the_same_rows() {
     });
     let seen = seen.into_inner();
     for path in LEADS_SOMEWHERE {
-        assert!(seen.contains_key(path), "no sequence came to {path:?}: {seen:#?}");
+        assert!(seen.contains_key(path), "no sequence reached {path:?}: {seen:#?}");
     }
 }
 
-/// How often a kind of request was answered with a status.
+/// Number of answers per kind of request and status.
 type Seen = BTreeMap<(&'static str, u16), u32>;
 
-/// What sequences have to come to in a usual run, so that equal answers say something.
+/// Kinds and statuses that a default run must reach for the comparison to be meaningful.
 const LEADS_SOMEWHERE: &[(&str, u16)] = &[
     ("give number", 201),
     ("give number", 409),
@@ -83,7 +83,7 @@ const LEADS_SOMEWHERE: &[(&str, u16)] = &[
 ];
 
 async fn compare(operations: &[Operation], seen: &RefCell<Seen>) -> Result<(), TestCaseError> {
-    // The first is the one that the others are compared with: it says what each write does.
+    // The first is the reference.
     let mut worlds = Vec::new();
     for engine in [Engine::Distributed, Engine::Postgres, Engine::Sqlite] {
         worlds.push((engine, World::on(engine).await));

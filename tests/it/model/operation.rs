@@ -1,4 +1,4 @@
-//! What clients, operators, phones and networks do, at random.
+//! Random operations of clients, operators, phones and networks.
 
 use std::ops::RangeInclusive;
 
@@ -7,17 +7,17 @@ use proptest::prelude::*;
 
 use crate::harness::Network;
 
-/// Persons, phones and numbers are few, so that they meet often.
+/// Few persons, phones and numbers, so that operations often conflict.
 pub(super) const PERSONS: [&str; 3] = ["ada", "bob", "eve"];
 pub(super) const NUMBERS: [&str; 3] = ["+4915112345678", "+4915187654321", "+4915187651678"];
 pub(super) const PHONES: u32 = 5;
 
-/// How a phone or a person answers.
+/// An answer of a phone or a person.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reply {
     Right,
     Wrong,
-    /// What was right the last time, again.
+    /// The last right answer, repeated.
     Repeated,
     Malformed,
 }
@@ -92,7 +92,7 @@ pub(super) enum Operation {
     },
     KeepHouse,
     SealAuditTrail,
-    /// Seconds go by; now and then a clock is set back.
+    /// Time advances by seconds; sometimes a clock is set back.
     Wait(i64),
     Network(Network),
 }

@@ -1,4 +1,4 @@
-//! Two requests at once, on each engine: whatever their order, no message is charged that was not handed over.
+//! Pairs of concurrent requests, on each engine: only messages that were handed to a provider are charged.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use super::operation::{Deed, Operation, deeds, sequences};
 use super::world::{SETTINGS, World};
 use crate::harness::{Engine, Network, books};
 
-/// Sequences in a usual run, the operations that set the scene of each, and the pairs that follow.
+/// Sequences in a default run, setup operations per sequence, and pairs after them.
 const CASES: u32 = 8;
 const OPERATIONS: usize = 15;
 const PAIRS: usize = 15;
 
-/// Counts of messages per person and number cannot be higher than the messages that were handed over, nor lower.
+/// Counted messages per person and number must equal those handed to a provider.
 const COUNTED: &str = "select count(*) from sms_sent where sent_at > 0";
 const AHEAD: &str = "select coalesce(max(ahead_to), 0) from sms_partner_rate";
 
-/// Numbers without the row that failures are counted in.
+/// Numbers without the person's row, in which failures are counted.
 const UNSETTLED: &str = "select count(*) from mobile_number n
                           where not exists (select 1 from person p
                                              where p.partner_id = n.partner_id and p.person_id = n.person_id)";
 
-/// The time that a message takes at the partner's rate of one a second.
+/// The interval of a message at the partner's rate of one per second.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 type Scene = (Vec<Operation>, Vec<(Deed, Deed)>);
 
 fn scenes() -> impl Strategy<Value = Scene> {
     (sequences(OPERATIONS..=OPERATIONS), vec((deeds(), deeds()), PAIRS)).prop_map(|(mut operations, pairs)| {
-        // These remove rows of messages that were sent, or keep messages from being sent.
+        // These delete rows of sent messages, or prevent sending.
         operations.retain(|operation| match operation {
             Operation::Erase { .. } | Operation::KeepHouse | Operation::Network(_) => false,
             Operation::Wait(seconds) => (0..3600).contains(seconds),
@@ -42,14 +42,17 @@ fn scenes() -> impl Strategy<Value = Scene> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_at_once_charge_for_what_is_sent_on_postgres() {
-    if Engine::Postgres.is_there_for("model::pairs::requests_at_once_charge_for_what_is_sent_on_postgres").await {
+async fn concurrent_requests_are_charged_for_sent_messages_only_on_postgres() {
+    if Engine::Postgres
+        .is_there_for("model::pairs::concurrent_requests_are_charged_for_sent_messages_only_on_postgres")
+        .await
+    {
         hold(&scenes(), CASES, async |scene: Scene| perform(Engine::Postgres, scene).await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_at_once_charge_for_what_is_sent_on_sqlite() {
+async fn concurrent_requests_are_charged_for_sent_messages_only_on_sqlite() {
     hold(&scenes(), CASES, async |scene: Scene| perform(Engine::Sqlite, scene).await);
 }
 
@@ -71,7 +74,7 @@ async fn perform(engine: Engine, (operations, pairs): Scene) -> Result<(), TestC
         for answer in [&first, &second] {
             prop_assert!(answer.status.as_u16() < 500, "{:?} and {:?}: {}", one, another, answer.status);
         }
-        // Which of two messages is whose is known when only one was asked for.
+        // If both asked for a message, the test cannot tell which message is whose.
         let asked = [&one, &another].into_iter().filter(|it| matches!(it, Deed::Ask { .. } | Deed::Authorize { .. }));
         if asked.count() < 2 {
             world.learn(&one, &first, before);

@@ -1,4 +1,4 @@
-//! The contents of all tables in one form for all databases: what they hold is found by the catalogue, not by a list.
+//! The contents of all tables in a common format for both engines. The catalog lists the tables and columns.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::harness::{Engine, TestDatabase};
 /// The lines of each table, sorted.
 pub(super) type Contents = BTreeMap<String, Vec<String>>;
 
-/// The columns of all tables but that of the migrations, with their types, as the first database tells them.
+/// The columns of all tables except sqlx's, with the types of the first database.
 pub(super) struct Tables(BTreeMap<String, Vec<(String, String)>>);
 
 /// Reads the same tables of several databases.
@@ -39,7 +39,7 @@ impl Readers {
             columns.iter().map(|(table, column, _)| (table.clone(), column.clone())).collect::<Vec<_>>()
         };
         for others in &tables[1..] {
-            assert_eq!(names(others), names(&tables[0]), "the databases have other tables or columns");
+            assert_eq!(names(others), names(&tables[0]), "the databases have different tables or columns");
         }
         let mut known = BTreeMap::<String, Vec<(String, String)>>::new();
         for (table, column, kind) in tables.swap_remove(0) {
@@ -48,7 +48,7 @@ impl Readers {
         Self { tables: Tables(known), readers }
     }
 
-    /// What each of them holds.
+    /// The contents of each database.
     pub(super) async fn contents(&mut self) -> Vec<Contents> {
         let mut all = Vec::new();
         for reader in &mut self.readers {
@@ -65,12 +65,14 @@ impl Readers {
 impl Reader {
     async fn of(database: &TestDatabase) -> Self {
         match database.engine() {
-            Engine::Sqlite => Self::Sqlite(SqliteConnection::connect(database.url()).await.expect("it is there")),
-            _ => Self::Postgres(PgConnection::connect(database.url()).await.expect("it is there")),
+            Engine::Sqlite => {
+                Self::Sqlite(SqliteConnection::connect(database.url()).await.expect("the database exists"))
+            }
+            _ => Self::Postgres(PgConnection::connect(database.url()).await.expect("the database exists")),
         }
     }
 
-    /// Table, column and Postgres' name for the type, which SQLite does not know.
+    /// Table, column and Postgres type; SQLite has no such type names.
     async fn columns(&mut self) -> Vec<(String, String, String)> {
         match self {
             Self::Postgres(connection) => {
@@ -128,7 +130,7 @@ impl Reader {
     }
 }
 
-/// A column as text, as far as Postgres makes it so.
+/// A column as text.
 fn in_postgres(name: &str, kind: &str) -> String {
     match kind {
         "uuid" => format!("replace({name}::text, '-', '')"),
@@ -145,7 +147,7 @@ fn in_sqlite(name: &str, kind: &str) -> String {
     }
 }
 
-/// An instant that SQLite keeps as text becomes microseconds.
+/// Converts an instant that SQLite stores as text to microseconds.
 fn plain(kind: &str, text: String) -> String {
     match text.parse::<DateTime<Utc>>() {
         Ok(instant) if kind == "timestamp with time zone" => instant.timestamp_micros().to_string(),

@@ -1,4 +1,4 @@
-//! The service on one engine, with what its clients and phones know: which challenges they were given, and their codes.
+//! The service on one engine, with the state of its clients and phones: their challenges and codes.
 
 use axum::Router;
 use axum::body::Body;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::operation::{Deed, NUMBERS, Operation, PERSONS, Reply};
 use crate::harness::{Answer, Engine, Phone, TestApp};
 
-/// Limits that are met often.
+/// Limits low enough to be reached often.
 pub(super) const SETTINGS: [(&str, &str); 6] = [
     ("SMS_LIMITS", "enforce"),
     ("LIMIT_SMS_PER_NUMBER", "2/30s,6/10m"),
@@ -21,13 +21,13 @@ pub(super) const SETTINGS: [(&str, &str); 6] = [
     ("LIMIT_DEVICES_PER_PERSON", "2"),
 ];
 
-/// What came of an operation, as far as a caller sees it.
+/// The result of an operation as a caller sees it.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Outcome {
-    /// Status, body, and the headers that say something.
+    /// Status, body and relevant headers.
     Answered(u16, Value, Vec<String>),
     Done(String),
-    /// There was nothing to do it with.
+    /// The operation was impossible in this state.
     Nothing,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Prepared {
     key: Option<u8>,
 }
 
-/// What one person's phone was asked.
+/// A challenge to one person's phone.
 #[derive(Clone)]
 struct Asked {
     id: String,
@@ -47,17 +47,17 @@ struct Asked {
     code: String,
 }
 
-/// What one person and their client know.
+/// The state of one person and their client.
 #[derive(Clone, Default)]
 struct Known {
-    /// The number that was given last.
+    /// The last number.
     number: usize,
     asked: Option<Asked>,
     /// The last code for the number.
     token: Option<String>,
-    /// The challenge that was met last, and by which signature.
+    /// The last accepted challenge, and its signature.
     answered: Option<(String, String)>,
-    /// The device that was bound last, and its phone.
+    /// The last bound device, and its phone.
     bound: Option<(String, u32)>,
 }
 
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    /// The request that a deed takes; `None` when what it needs was never given.
+    /// The request for a deed; `None` when the state that it needs does not exist.
     pub(super) fn prepare(&self, deed: &Deed, key: Option<u8>) -> Option<Prepared> {
         let number_of = |person: usize| format!("/v1/persons/{}/mobile_number", PERSONS[person]);
         let (method, path, body) = match *deed {
@@ -172,7 +172,7 @@ impl World {
 
     /// Sends a request, perhaps to another replica.
     pub(super) async fn send(&self, prepared: Prepared, replica: Option<Router>) -> Answer {
-        // Tokens live for an hour; some steps take longer.
+        // Access tokens expire after an hour, and some steps advance the clock further.
         let client = self.app.partner();
         let client = match replica {
             Some(router) => client.through(router),
@@ -186,7 +186,7 @@ impl World {
         client.request(request.header("content-type", "application/json").body(body).unwrap()).await
     }
 
-    /// Remembers what a client and its phones learn from an answer. `sent` is how many messages there were before.
+    /// Updates the state of a client and its phones from an answer. `sent` is the number of messages before it.
     pub(super) fn learn(&mut self, deed: &Deed, answer: &Answer, sent: usize) {
         let message = self.app.outbox().messages().get(sent).cloned();
         match (*deed, answer.status.as_u16()) {
@@ -194,7 +194,7 @@ impl World {
                 self.known[person].number = number;
             }
             (Deed::Ask { person, phone }, 202) => {
-                // A replayed answer comes without a message, and changes nothing.
+                // A replayed answer sends no message and changes nothing.
                 if let Some(message) = message {
                     let id = answer.json()["id"].as_str().unwrap().to_owned();
                     self.known[person].asked = Some(Asked { id, phone, code: message.code() });

@@ -1,4 +1,4 @@
-//! A right answer: what it makes, when it comes too late, and how a repeat of it is known.
+//! Right answers to bindings: the device and key, refusals, and repetitions.
 
 use chrono::TimeDelta;
 use device_management::domain::challenges::Acceptance;
@@ -13,16 +13,16 @@ use super::{
 use crate::harness::{books, in_every_form};
 
 in_every_form![
-    an_accepted_attempt_becomes_a_device_with_one_used_key,
-    an_attempt_is_accepted_once,
-    an_attempt_that_is_not_open_is_gone,
-    a_full_house_leaves_the_attempt_as_it_is,
-    a_taken_key_leaves_the_attempt_as_it_is,
-    the_same_key_is_free_at_another_partner,
-    a_repeat_is_the_same_signature_within_a_minute_on_a_device_that_is_there,
+    an_accepted_binding_becomes_a_device_with_one_used_key,
+    a_binding_is_accepted_once,
+    a_binding_that_is_not_open_is_not_accepted,
+    at_the_device_limit_a_right_answer_leaves_the_binding_unchanged,
+    a_right_answer_for_a_taken_key_leaves_the_binding_unchanged,
+    another_partner_may_bind_the_same_key,
+    a_repetition_is_the_same_signature_within_a_minute_on_a_live_device,
 ];
 
-async fn an_accepted_attempt_becomes_a_device_with_one_used_key(it: TestStore) {
+async fn an_accepted_binding_becomes_a_device_with_one_used_key(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let mut attempt = binding(&ada, 1);
@@ -47,19 +47,19 @@ async fn an_accepted_attempt_becomes_a_device_with_one_used_key(it: TestStore) {
     books::assert_balanced(&it.database).await;
 }
 
-async fn an_attempt_is_accepted_once(it: TestStore) {
+async fn a_binding_is_accepted_once(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let attempt = binding(&ada, 1);
     it.bind(&acme(), &attempt).await;
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
-    // Nor once the device is gone again.
+    // Nor after the device was deleted.
     it.delete_device(&acme(), attempt.id.bound_device(), now(), &record(), SALT).await.unwrap();
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
     books::assert_balanced(&it.database).await;
 }
 
-async fn an_attempt_that_is_not_open_is_gone(it: TestStore) {
+async fn a_binding_that_is_not_open_is_not_accepted(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     let (superseded, attempt) = (binding(&ada, 1), binding(&ada, 2));
@@ -90,7 +90,7 @@ async fn an_attempt_that_is_not_open_is_gone(it: TestStore) {
     assert_eq!(books::count(&it.database, "select count(*) from device_key").await, 0);
 }
 
-async fn a_full_house_leaves_the_attempt_as_it_is(it: TestStore) {
+async fn at_the_device_limit_a_right_answer_leaves_the_binding_unchanged(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     for seed in 1..=2 {
@@ -102,8 +102,8 @@ async fn a_full_house_leaves_the_attempt_as_it_is(it: TestStore) {
     assert_eq!(it.accept_binding(&acme(), &full, &record()).await.unwrap(), Accepted::Overtaken);
     assert!(it.is_open(&acme(), attempt.id).await);
     let found = it.binding(&acme(), attempt.id).await.unwrap().unwrap();
-    assert_eq!(found.bound_devices, 2, "this is the reason");
-    // Closed, it stays closed when a place becomes free.
+    assert_eq!(found.bound_devices, 2, "the person is at the device limit");
+    // A closed binding stays closed when a device is deleted.
     it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
     it.delete_device(&acme(), device_id(1), now(), &record(), SALT).await.unwrap();
     assert_eq!(it.accept_binding(&acme(), &full, &record()).await.unwrap(), Accepted::Overtaken);
@@ -114,7 +114,7 @@ async fn a_full_house_leaves_the_attempt_as_it_is(it: TestStore) {
     books::assert_balanced(&it.database).await;
 }
 
-async fn a_taken_key_leaves_the_attempt_as_it_is(it: TestStore) {
+async fn a_right_answer_for_a_taken_key_leaves_the_binding_unchanged(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     it.verified(&acme(), &bob).await;
@@ -128,13 +128,13 @@ async fn a_taken_key_leaves_the_attempt_as_it_is(it: TestStore) {
     it.close_binding(&acme(), attempt.id, now(), None, &record()).await.unwrap();
     it.delete_device(&acme(), device_id(2), now(), &record(), SALT).await.unwrap();
     assert_eq!(it.accept_binding(&acme(), &acceptance(&attempt), &record()).await.unwrap(), Accepted::Overtaken);
-    // It took no place.
+    // The device limit was not charged.
     let prospects = it.binding_prospects(&acme(), &ada, &key(2)).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
     books::assert_balanced(&it.database).await;
 }
 
-async fn the_same_key_is_free_at_another_partner(it: TestStore) {
+async fn another_partner_may_bind_the_same_key(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     it.verified(&globex(), &ada).await;
@@ -144,7 +144,7 @@ async fn the_same_key_is_free_at_another_partner(it: TestStore) {
     it.bind(&globex(), &elsewhere).await;
 }
 
-async fn a_repeat_is_the_same_signature_within_a_minute_on_a_device_that_is_there(it: TestStore) {
+async fn a_repetition_is_the_same_signature_within_a_minute_on_a_live_device(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let attempt = binding(&ada, 1);

@@ -1,4 +1,4 @@
-//! Attempts to bind a device, until they are accepted.
+//! Pending bindings.
 
 use chrono::TimeDelta;
 use device_management::domain::devices::DeviceName;
@@ -13,18 +13,18 @@ use super::{
 use crate::harness::in_every_form;
 
 in_every_form![
-    who_has_no_verified_number_has_no_prospects,
-    prospects_count_devices_and_know_taken_keys,
-    an_attempt_needs_a_verified_number,
-    an_open_attempt_is_found_as_it_was_opened,
-    the_newest_attempt_is_the_only_one,
-    an_attempt_is_open_until_it_expires_is_closed_or_has_failed_too_often,
-    closing_touches_one_open_attempt_of_one_partner,
+    a_person_without_a_verified_number_has_no_binding_prospects,
+    binding_prospects_have_the_device_count_and_taken_keys,
+    a_binding_needs_a_verified_number,
+    an_open_binding_is_read_as_it_was_written,
+    a_new_binding_supersedes_the_persons_older_one,
+    a_binding_is_open_until_it_expires_is_closed_or_reaches_the_cap,
+    closing_affects_only_the_given_open_binding,
     wrong_signatures_count_up_to_the_cap,
-    a_wrong_signature_counts_against_nothing_but_its_own_open_attempt,
+    a_wrong_signature_counts_only_against_its_own_open_binding,
 ];
 
-async fn who_has_no_verified_number_has_no_prospects(it: TestStore) {
+async fn a_person_without_a_verified_number_has_no_binding_prospects(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&globex(), &ada).await;
     let id = NumberId::from(fresh_id());
@@ -37,7 +37,7 @@ async fn who_has_no_verified_number_has_no_prospects(it: TestStore) {
     assert!(it.binding_prospects(&acme(), &bob, &key(1)).await.unwrap().is_none());
 }
 
-async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
+async fn binding_prospects_have_the_device_count_and_taken_keys(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     for (partner, person) in [(acme(), &ada), (acme(), &bob), (globex(), &ada)] {
         it.verified(&partner, person).await;
@@ -46,7 +46,7 @@ async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
     assert_eq!(prospects.number, number());
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
 
-    // A pending device takes neither a place nor its key.
+    // A pending device counts neither against the device limit nor as owner of its key.
     it.open(&acme(), &binding(&ada, 1)).await;
     let prospects = it.binding_prospects(&acme(), &ada, &key(1)).await.unwrap().unwrap();
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
@@ -66,7 +66,7 @@ async fn prospects_count_devices_and_know_taken_keys(it: TestStore) {
     assert_eq!((prospects.bound_devices, prospects.key_is_taken), (0, false));
 }
 
-async fn an_attempt_needs_a_verified_number(it: TestStore) {
+async fn a_binding_needs_a_verified_number(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&globex(), &ada).await;
     let id = NumberId::from(fresh_id());
@@ -79,7 +79,7 @@ async fn an_attempt_needs_a_verified_number(it: TestStore) {
     }
 }
 
-async fn an_open_attempt_is_found_as_it_was_opened(it: TestStore) {
+async fn an_open_binding_is_read_as_it_was_written(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let mut wanted = binding(&ada, 1);
@@ -95,13 +95,13 @@ async fn an_open_attempt_is_found_as_it_was_opened(it: TestStore) {
     assert!(it.binding(&acme(), challenge_id(2)).await.unwrap().is_none());
 }
 
-async fn the_newest_attempt_is_the_only_one(it: TestStore) {
+async fn a_new_binding_supersedes_the_persons_older_one(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     it.verified(&acme(), &bob).await;
     it.open(&acme(), &binding(&ada, 1)).await;
     it.open(&acme(), &binding(&bob, 2)).await;
-    // Neither attempts that failed nor a closed one spoil the next.
+    // Wrong signatures and a close of the old binding do not affect the new one.
     assert_eq!(
         it.count_wrong_signature(&acme(), &wrong_signature(challenge_id(1), now()), &record()).await.unwrap(),
         Written::Done(1)
@@ -117,7 +117,7 @@ async fn the_newest_attempt_is_the_only_one(it: TestStore) {
     );
 }
 
-async fn an_attempt_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: TestStore) {
+async fn a_binding_is_open_until_it_expires_is_closed_or_reaches_the_cap(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let attempt = binding(&ada, 1);
@@ -136,7 +136,7 @@ async fn an_attempt_is_open_until_it_expires_is_closed_or_has_failed_too_often(i
     assert!(!it.is_open(&acme(), attempt.id).await);
 }
 
-async fn closing_touches_one_open_attempt_of_one_partner(it: TestStore) {
+async fn closing_affects_only_the_given_open_binding(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     it.verified(&acme(), &bob).await;
@@ -165,7 +165,7 @@ async fn wrong_signatures_count_up_to_the_cap(it: TestStore) {
     assert!(!it.is_open(&acme(), challenge_id(1)).await);
 }
 
-async fn a_wrong_signature_counts_against_nothing_but_its_own_open_attempt(it: TestStore) {
+async fn a_wrong_signature_counts_only_against_its_own_open_binding(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let (superseded, attempt) = (binding(&ada, 1), binding(&ada, 2));

@@ -1,7 +1,9 @@
-//! What the statements let through is what [`judge`] calls open, and what they read is what it judges by.
+//! The SQL conditions agree with [`judge`] on whether a challenge is open, and the store returns the state that `judge`
+//! needs.
 //!
-//! Each case is a state drawn at random, thick around the instants at which the rules change their mind. It is put into the
-//! database, and both settling statements of a kind meet it, each on a challenge of its own.
+//! A property test: each case is a random state, concentrated around the instants at which a rule changes its result.
+//! It is written to the database, and both statements that settle a challenge of that kind run on it, each on its own
+//! challenge.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::domain::challenges::{
@@ -19,23 +21,23 @@ use super::{DONE, OVERTAKEN, TestStore, Written, acceptance, acme, binding, fres
 use crate::harness::{in_every_form, sql};
 
 in_every_form![
-    a_binding_is_settled_by_the_statements_exactly_while_it_is_judged_open,
-    a_number_code_is_settled_by_the_statements_exactly_while_it_is_judged_open,
+    statements_settle_a_binding_only_while_it_is_judged_open,
+    statements_settle_a_number_code_only_while_it_is_judged_open,
 ];
 
-/// Challenges of each kind.
+/// Number of challenges of each kind.
 const CASES: u32 = 150;
 
 /// How long before its end each challenge begins.
 const LIFE: TimeDelta = TimeDelta::minutes(5);
 
-/// For setting a state up: every answer counts.
+/// Rules for the setup: every answer counts.
 const ANY_NUMBER: ChallengeRules = ChallengeRules {
     wrong_answers_cap: i64::MAX,
     budget: FailureBudget { cap: i64::MAX, window: TimeDelta::minutes(30), cool_down: TimeDelta::minutes(30) },
 };
 
-/// Microseconds from an instant at which a rule changes its mind.
+/// Microseconds around an instant at which a rule changes its result.
 fn nearby() -> impl Strategy<Value = i64> {
     prop_oneof![4 => -1_i64..=1, 1 => -120_000_000_i64..=120_000_000]
 }
@@ -47,7 +49,7 @@ fn rules() -> impl Strategy<Value = ChallengeRules> {
     })
 }
 
-/// Failures whose last was about as long ago, or ahead, as makes a difference.
+/// Failures with the last one near the limits of the rule, in the past or the future.
 fn failures() -> impl Strategy<Value = FailureRun> {
     let last = (prop_oneof![Just(-90_000_000_i64), Just(0_i64), Just(90_000_000_i64)], nearby());
     prop_oneof![
@@ -68,7 +70,7 @@ fn from_now(micros: i64) -> DateTime<Utc> {
     now() + TimeDelta::microseconds(micros)
 }
 
-/// The cases and what they have been judged to be.
+/// The cases, with the count of each judgement.
 struct Cases {
     runner: TestRunner,
     judged: [u32; 5],
@@ -93,13 +95,13 @@ impl Cases {
         }] += 1;
     }
 
-    /// Equal answers say nothing about a judgement that no case came to.
-    fn assert_telling(self) {
+    /// Fails if a judgement had too few cases for the comparison to be meaningful.
+    fn assert_every_judgement_occurred(self) {
         assert!(self.judged.iter().all(|cases| *cases >= 5), "cases of each judgement: {:?}", self.judged);
     }
 }
 
-async fn a_binding_is_settled_by_the_statements_exactly_while_it_is_judged_open(it: TestStore) {
+async fn statements_settle_a_binding_only_while_it_is_judged_open(it: TestStore) {
     let mut cases = Cases::new();
     for case in 0..CASES {
         let (state, rules) = cases.next();
@@ -108,7 +110,7 @@ async fn a_binding_is_settled_by_the_statements_exactly_while_it_is_judged_open(
         let is_open = judgement == Judgement::Open;
 
         let (person_id, id) = it.bind_in(&state, 2 * case).await;
-        let found = it.binding(&acme(), id).await.unwrap().expect("it is the person's newest").state;
+        let found = it.binding(&acme(), id).await.unwrap().expect("it is the person's newest binding").state;
         assert_eq!(found, state);
         let mut right = acceptance(&binding(&person_id, 2 * case));
         (right.at, right.rules) = (now(), rules);
@@ -122,10 +124,10 @@ async fn a_binding_is_settled_by_the_statements_exactly_while_it_is_judged_open(
         let expected = if is_open { Written::Done(state.wrong_answers + 1) } else { Written::Overtaken };
         assert_eq!(counted, expected, "{judgement:?}: {state:?} under {rules:?}");
     }
-    cases.assert_telling();
+    cases.assert_every_judgement_occurred();
 }
 
-async fn a_number_code_is_settled_by_the_statements_exactly_while_it_is_judged_open(it: TestStore) {
+async fn statements_settle_a_number_code_only_while_it_is_judged_open(it: TestStore) {
     let mut cases = Cases::new();
     for case in 0..CASES {
         let (state, rules) = cases.next();
@@ -134,7 +136,7 @@ async fn a_number_code_is_settled_by_the_statements_exactly_while_it_is_judged_o
         let is_open = judgement == Judgement::Open;
 
         let (person_id, id) = it.send_code_in(&state, 2 * case).await;
-        let found = it.number_challenge(&acme(), &person_id, &number()).await.unwrap().expect("the number is there");
+        let found = it.number_challenge(&acme(), &person_id, &number()).await.unwrap().expect("the number exists");
         let code = found.code.map(|code| code.state);
         assert_eq!(code, Some(state).filter(|state| state.closed_at.is_none()));
         let right = CodeAnswer { id, at: now(), rules };
@@ -148,11 +150,11 @@ async fn a_number_code_is_settled_by_the_statements_exactly_while_it_is_judged_o
         let expected = if is_open { Written::Done(state.wrong_answers + 1) } else { Written::Overtaken };
         assert_eq!(counted, expected, "{judgement:?}: {state:?} under {rules:?}");
     }
-    cases.assert_telling();
+    cases.assert_every_judgement_occurred();
 }
 
 impl TestStore {
-    /// A new person whose attempt to bind a device is in this state.
+    /// A new person with a binding in this state.
     async fn bind_in(&self, state: &ChallengeState, seed: u32) -> (PersonId, ChallengeId) {
         let person_id = person(&format!("person-{seed}"));
         self.verified(&acme(), &person_id).await;
@@ -197,7 +199,7 @@ impl TestStore {
         (person_id, id)
     }
 
-    /// Gives the person these failures, whatever they were before.
+    /// Replaces the person's failures.
     async fn fail_as(&self, person_id: &PersonId, failures: FailureRun) {
         let after_a_break = FailureBudget { window: TimeDelta::zero(), ..ANY_NUMBER.budget };
         let Some(last) = failures.last else {

@@ -1,4 +1,4 @@
-//! The claim of a request with an idempotency key: held by one run, and whoever has lost it has no effect.
+//! The claim under an idempotency key: one run holds it, and a run that has lost it has no effect.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::domain::idempotency::{Claim, Claimed, KeptOutcome, LEASE, PastOutcome, Run};
@@ -11,10 +11,10 @@ use super::{
 use crate::harness::{books, in_every_form};
 
 in_every_form![
-    one_of_many_runs_at_once_gets_the_claim,
-    a_run_that_was_taken_over_changes_nothing,
-    a_run_that_was_taken_over_does_not_end_the_other,
-    an_answer_that_was_taken_back_lets_a_retry_run,
+    one_of_many_concurrent_runs_gets_the_claim,
+    a_run_that_has_lost_its_claim_changes_nothing,
+    a_run_that_has_lost_its_claim_does_not_end_the_other_run,
+    a_run_that_ends_without_an_outcome_frees_the_key,
 ];
 
 fn claim(run: u128, at: DateTime<Utc>) -> Claim {
@@ -33,17 +33,17 @@ fn kept(run: u128, status: u16) -> KeptOutcome {
     KeptOutcome { run: the_run(run), outcome: Some(outcome(status)) }
 }
 
-/// What this run has kept.
+/// The outcome that this run has stored.
 fn past(run: u128, status: u16) -> Claimed {
     Claimed::Before(PastOutcome { outcome: outcome(status), request_id: format!("request-{run}") })
 }
 
-/// What is written down under the claim of this run.
+/// A record under the claim of this run.
 fn under(run: u128, status: Option<u16>) -> AuditRecord {
     AuditRecord { kept: Some(KeptOutcome { run: the_run(run), outcome: status.map(outcome) }), ..record() }
 }
 
-async fn one_of_many_runs_at_once_gets_the_claim(it: TestStore) {
+async fn one_of_many_concurrent_runs_gets_the_claim(it: TestStore) {
     let tasks: Vec<_> = (1..=40)
         .map(|run| {
             let store = it.store.clone();
@@ -60,7 +60,7 @@ async fn one_of_many_runs_at_once_gets_the_claim(it: TestStore) {
     assert_eq!(won, 1);
 }
 
-async fn a_run_that_was_taken_over_changes_nothing(it: TestStore) {
+async fn a_run_that_has_lost_its_claim_changes_nothing(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let (attempt, late) = (binding(&ada, 1), now() + LEASE);
@@ -78,7 +78,7 @@ async fn a_run_that_was_taken_over_changes_nothing(it: TestStore) {
     let counted = it.count_wrong_signature(&acme(), &wrong_signature(attempt.id, now()), &under(1, Some(403))).await;
     assert!(matches!(counted, Ok(Written::Overtaken) | Err(StoreError::ClaimLost)), "{counted:?}");
     let deleted = it.delete_device(&acme(), device_id(1), now(), &under(1, Some(204)), SALT).await;
-    assert!(deleted.is_ok(), "there is nothing to delete");
+    assert!(deleted.is_ok(), "a deletion without a device succeeds");
     let refused = it.record(&acme(), &under(1, Some(404))).await;
     assert!(matches!(refused, Err(StoreError::ClaimLost)), "{refused:?}");
     assert_eq!(books::count(&it.database, events).await, before);
@@ -87,14 +87,14 @@ async fn a_run_that_was_taken_over_changes_nothing(it: TestStore) {
     assert_eq!(books::count(&it.database, untouched).await, 1);
     books::assert_balanced(&it.database).await;
 
-    // The run that has the claim goes on.
+    // The run that holds the claim can still write.
     let accepted = it.accept_binding(&acme(), &acceptance(&attempt), &under(2, Some(204))).await.unwrap();
     assert_eq!(accepted, Accepted::Bound);
     let over = it.claim_request(&claim(3, late + LEASE)).await.unwrap();
     assert_eq!(over, past(2, 204));
 }
 
-async fn a_run_that_was_taken_over_does_not_end_the_other(it: TestStore) {
+async fn a_run_that_has_lost_its_claim_does_not_end_the_other_run(it: TestStore) {
     let late = now() + LEASE;
     assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
     assert_eq!(it.claim_request(&claim(2, late)).await.unwrap(), Claimed::Yes);
@@ -109,7 +109,7 @@ async fn a_run_that_was_taken_over_does_not_end_the_other(it: TestStore) {
     assert_eq!(it.claim_request(&claim(3, late)).await.unwrap(), past(2, 204));
 }
 
-async fn an_answer_that_was_taken_back_lets_a_retry_run(it: TestStore) {
+async fn a_run_that_ends_without_an_outcome_frees_the_key(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let attempt = binding(&ada, 1);
@@ -117,7 +117,7 @@ async fn an_answer_that_was_taken_back_lets_a_retry_run(it: TestStore) {
     assert_eq!(it.open_binding(&acme(), &attempt, None, &under(1, Some(202))).await.unwrap(), DONE);
     it.close_binding(&acme(), attempt.id, now(), None, &under(1, None)).await.unwrap();
     it.end_request(&acme(), &the_run(1), now()).await.unwrap();
-    // Free, also for another body.
+    // The key is free, also for another body.
     let other = Claim { digests: vec![[3; 32]], ..claim(2, now()) };
     assert_eq!(it.claim_request(&other).await.unwrap(), Claimed::Yes);
     assert_eq!(it.claim_request(&claim(3, now())).await.unwrap(), Claimed::OtherRequest);

@@ -8,7 +8,7 @@ use super::{TestStore, acme, globex, now, record};
 use crate::harness::on_both_databases;
 
 on_both_databases![
-    a_client_is_found_as_it_was_made,
+    a_client_is_read_as_it_was_written,
     clients_are_listed_oldest_first,
     a_rotation_keeps_the_last_secret_for_a_while_and_no_older_one,
     a_revoked_client_has_no_secrets_and_stays_revoked,
@@ -25,7 +25,7 @@ fn client(id: &str) -> Client {
     }
 }
 
-async fn a_client_is_found_as_it_was_made(it: TestStore) {
+async fn a_client_is_read_as_it_was_written(it: TestStore) {
     it.create_client(&client("one"), [1; 32], &record()).await.unwrap();
     let other = Client { partner: globex(), name: None, permissions: Permissions::default(), ..client("two") };
     it.create_client(&other, [2; 32], &record()).await.unwrap();
@@ -38,7 +38,7 @@ async fn a_client_is_found_as_it_was_made(it: TestStore) {
         assert_eq!(secrets, [(hash, None)]);
     }
     assert!(it.client_with_secrets("three", now()).await.unwrap().is_none());
-    // An id is given once.
+    // A client id is unique.
     assert!(!it.create_client(&client("one"), [3; 32], &record()).await.unwrap_err().is_transient());
     assert_eq!(hashes(&it, "one", now()).await, [[1; 32]]);
 }
@@ -59,7 +59,7 @@ async fn clients_are_listed_oldest_first(it: TestStore) {
             last = Some(client.clone());
             found.extend(page.into_iter().map(|client| client.id));
         }
-        assert_eq!(found, expected, "{limit} at once");
+        assert_eq!(found, expected, "pages of {limit}");
     }
 }
 

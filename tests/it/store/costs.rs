@@ -1,6 +1,6 @@
-//! What a statement reads does not grow with what a partner has: Postgres counts the blocks of every statement that the
-//! service sends (`pg_stat_statements`), and for a partner with hundreds of thousands of everything they are few. Blocks and
-//! not time, so that a busy machine fails nothing.
+//! The cost of every statement is independent of the size of a partner's tables: `pg_stat_statements` counts the blocks
+//! that each statement of the service reads, and for a partner with hundreds of thousands of rows there must be few.
+//! Blocks and not time, so that load on the machine does not fail the test.
 
 use device_management::clock::SystemClock;
 use device_management::domain::clients::Permissions;
@@ -19,13 +19,14 @@ use super::{acme, now, person};
 use crate::devices::{ids, links};
 use crate::harness::{PostgresServer, TestApp, can_start_servers_for, sql};
 
-/// An id as the service makes it: the instant, and then what tells it from others.
+/// A version 7 UUID, as the service makes it.
 pub(super) const MADE_AT: &str = "
     create function made_at(instant timestamptz, number bigint) returns uuid immutable
     return (lpad(to_hex((extract(epoch from instant) * 1000)::bigint), 12, '0') || '7000' || lpad(to_hex(number), 16, '0'))::uuid
 ";
 
-/// One partner's: up to 200,000 of each, and a person who deleted 50,000 devices. Some of it is old enough to be swept away.
+/// Rows of one partner: up to 200,000 per table, and a person who deleted 50,000 devices. Some are old enough for
+/// housekeeping to delete.
 const FILLING: &str = "
     insert into person (partner_id, person_id, bound_devices)
     select 'acme', 'person-' || i, 1 from generate_series(1, 150000) i;
@@ -93,27 +94,27 @@ const FILLING: &str = "
     select client_id, sha256(secret_hash), created_at, '2022-03-01' from client_secret limit 2000;
 ";
 
-/// What is read in any case, and for each row that a statement changes or gives. The smallest table above has some 600
+/// Blocks allowed per statement, and for each row that it changes or returns. The smallest table above has about 600
 /// blocks, and so has its index.
 const BLOCKS_PER_STATEMENT: i64 = 400;
 const BLOCKS_PER_ROW: i64 = 30;
 
-/// A server that counts the blocks of each statement, and looks at its tables only when it is told to.
+/// A server that counts the blocks of each statement and runs no autovacuum.
 pub(super) async fn server() -> PostgresServer {
     let settings = [
         ("shared_preload_libraries", "pg_stat_statements"),
         ("pg_stat_statements.track_planning", "off"),
-        // So that plans are those for tables of this size until the end.
+        // Keeps the statistics, and so the plans, unchanged until the end.
         ("autovacuum", "off"),
-        // As for a table that is larger than these, where a batch is found by an index.
+        // As for larger tables, where Postgres finds a batch by an index.
         ("random_page_cost", "1"),
     ];
     spawn_blocking(move || PostgresServer::start(&settings)).await.unwrap().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_statement_reads_more_the_more_a_partner_has() {
-    if !can_start_servers_for("store::costs::no_statement_reads_more_the_more_a_partner_has") {
+async fn reads_per_statement_do_not_grow_with_a_partners_tables() {
+    if !can_start_servers_for("store::costs::reads_per_statement_do_not_grow_with_a_partners_tables") {
         return;
     }
     let server = server().await;
@@ -126,27 +127,28 @@ async fn no_statement_reads_more_the_more_a_partner_has() {
     let app = TestApp::at(&url, &[]).await;
     sql::execute(&url, "select pg_stat_statements_reset(), pg_stat_reset()").await;
     let mut observer = PgConnection::connect(&url).await.unwrap();
-    // More than five times each: from then on Postgres may plan a statement without looking at its parameters.
+    // More than five executions of each, after which Postgres may use a generic plan.
     for number in 0..7 {
         everything(&app, number).await;
     }
     background(&app).await;
     command_line(&app).await;
-    // A statement with a limit may read a table from end to end and find enough in its first blocks, until those hold no rows.
+    // Also checks for sequential scans: with a limit one may find enough rows in the first blocks, until those hold no
+    // rows.
     app.store().close().await;
-    assert_eq!(read_from_end_to_end(&mut observer).await, Vec::<String>::new());
+    assert_eq!(read_sequentially(&mut observer).await, Vec::<String>::new());
     erasure(&url).await;
     let found = expensive(&mut observer, BLOCKS_PER_STATEMENT).await;
     assert!(found.is_empty(), "{found:#?}");
-    assert_eq!(read_from_end_to_end(&mut observer).await, Vec::<String>::new());
+    assert_eq!(read_sequentially(&mut observer).await, Vec::<String>::new());
 
-    // The measure would have told.
+    // The check detects a sequential scan.
     sql::texts(&url, "select count(created_at)::text from device_key").await;
     assert_eq!(expensive(&mut observer, BLOCKS_PER_STATEMENT).await.len(), 1);
-    assert_eq!(read_from_end_to_end(&mut observer).await, ["device_key"]);
+    assert_eq!(read_sequentially(&mut observer).await, ["device_key"]);
 }
 
-/// Every request, and each kind of page of each kind of list.
+/// All requests, with every kind of page of every list.
 pub(super) async fn everything(app: &TestApp, number: u32) {
     walk(app, number).await;
     let partner = app.partner();
@@ -201,7 +203,7 @@ async fn command_line(app: &TestApp) {
     book.resume(&destination).await.unwrap();
 }
 
-/// Of a person with 50,000 devices, and of one who has a number.
+/// Erases a person with 50,000 devices, and one with a number.
 async fn erasure(url: &str) {
     let store = connect(&DatabaseSettings::new(DatabaseUrl::parse(url).unwrap())).await.unwrap();
     let erasure = PersonErasure { store: &*store, clock: &SystemClock, entropy: &SystemEntropy };
@@ -211,8 +213,8 @@ async fn erasure(url: &str) {
     store.close().await;
 }
 
-/// The tables with many rows that a statement read without an index, once every other connection has told its counts.
-async fn read_from_end_to_end(observer: &mut PgConnection) -> Vec<String> {
+/// The large tables with a sequential scan, once every other connection has reported its counts.
+async fn read_sequentially(observer: &mut PgConnection) -> Vec<String> {
     let others = "select count(*) from pg_stat_activity
                    where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
     while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut *observer).await.unwrap() > 0 {
@@ -227,7 +229,7 @@ async fn read_from_end_to_end(observer: &mut PgConnection) -> Vec<String> {
     sqlx::query_scalar(tables).fetch_all(observer).await.unwrap()
 }
 
-/// Statements that read more than what they gave or changed accounts for.
+/// Statements that read more blocks than their rows account for.
 pub(super) async fn expensive(observer: &mut PgConnection, blocks_per_statement: i64) -> Vec<String> {
     let rows = sqlx::query(
         "select query, calls, rows, shared_blks_hit + shared_blks_read as blocks

@@ -1,4 +1,4 @@
-//! Lists of devices: pages that follow each other by position, and totals of few and of many devices.
+//! Lists of devices: keyset pages, and totals of few and of many devices.
 
 use chrono::TimeDelta;
 use device_management::domain::id::DeviceId;
@@ -10,14 +10,14 @@ use crate::harness::{TestDatabase, on_both_databases, sql};
 
 on_both_databases![
     pages_follow_each_other_by_position_in_both_directions,
-    a_deletion_between_pages_skips_nothing_and_shows_nothing_twice,
-    a_position_is_that_of_no_list_in_particular,
-    a_total_beyond_a_thousand_is_the_one_that_is_kept,
-    a_persons_deleted_devices_are_counted_however_many_there_are,
+    a_deletion_between_pages_neither_skips_nor_repeats_a_device,
+    a_position_is_valid_in_every_list,
+    a_total_above_a_thousand_is_the_stored_count,
+    a_persons_total_of_deleted_devices_is_always_exact,
     partners_with_many_devices_are_found_and_counted_in_steps,
 ];
 
-/// Live devices and tombstones of one person, made by SQL: one a second before the next, each kind from the start on.
+/// Live devices and tombstones of one person, inserted by SQL: one per second, each state from the same start.
 pub(crate) async fn fill(database: &TestDatabase, partner: &str, person: &str, live: u32, deleted: u32) {
     let kinds = [("live", "null", 1, live), ("deleted", "'2022-03-18T14:00:00+00:00'", 0, deleted)];
     for (state, deleted_at, live_keys, number) in kinds {
@@ -54,7 +54,7 @@ async fn pages_follow_each_other_by_position_in_both_directions(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     it.verified(&acme(), &bob).await;
-    // Two that began at the same instant, and two of another person, lie on each side of a page's end.
+    // Two devices of the same instant, and two of another person, are on each side of a page boundary.
     for (owner, seed, seconds) in
         [(&ada, 1, 0), (&bob, 2, 1), (&ada, 3, 2), (&ada, 4, 2), (&ada, 5, 2), (&bob, 6, 3), (&ada, 7, 4)]
     {
@@ -82,7 +82,7 @@ async fn pages_follow_each_other_by_position_in_both_directions(it: TestStore) {
     }
 }
 
-async fn a_deletion_between_pages_skips_nothing_and_shows_nothing_twice(it: TestStore) {
+async fn a_deletion_between_pages_neither_skips_nor_repeats_a_device(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     for seed in 1..=5 {
@@ -93,7 +93,7 @@ async fn a_deletion_between_pages_skips_nothing_and_shows_nothing_twice(it: Test
             DeviceQuery { person_id: of, tombstones: Tombstones::Excluded, start: PageStart::Skipping(0), limit: 2 };
         let first = it.devices(&acme(), &query).await.unwrap();
         let live = first.total;
-        // The one that the next page begins behind, too.
+        // Including the device at the next page's position.
         for device in &first.devices {
             it.delete_device(&acme(), device.id, now(), &record(), SALT).await.unwrap();
         }
@@ -107,7 +107,7 @@ async fn a_deletion_between_pages_skips_nothing_and_shows_nothing_twice(it: Test
     }
 }
 
-async fn a_position_is_that_of_no_list_in_particular(it: TestStore) {
+async fn a_position_is_valid_in_every_list(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     for (partner, owner) in [(acme(), &ada), (acme(), &bob), (globex(), &ada)] {
         it.verified(&partner, owner).await;
@@ -124,17 +124,17 @@ async fn a_position_is_that_of_no_list_in_particular(it: TestStore) {
     }
 }
 
-async fn a_total_beyond_a_thousand_is_the_one_that_is_kept(it: TestStore) {
+async fn a_total_above_a_thousand_is_the_stored_count(it: TestStore) {
     fill(&it.database, "acme", "ada", 1000, 999).await;
     let of_acme = async |tombstones| total(&it, &acme(), None, tombstones).await;
     assert_eq!((of_acme(Tombstones::Excluded).await, of_acme(Tombstones::Included).await), (1000, 1999));
-    // What is kept of few devices counts for nothing.
+    // The stored count of few devices is ignored.
     it.keep_device_count(&acme(), 500, 1000).await.unwrap();
     assert_eq!((of_acme(Tombstones::Excluded).await, of_acme(Tombstones::Included).await), (1000, 1999));
     it.keep_device_count(&acme(), 5000, 7000).await.unwrap();
     fill(&it.database, "acme", "bob", 1, 2).await;
     assert_eq!((of_acme(Tombstones::Excluded).await, of_acme(Tombstones::Included).await), (5000, 12_000));
-    // A count from before there were so many is less than what the list has seen itself.
+    // An outdated stored count below the limit is ignored.
     it.keep_device_count(&acme(), 900, 7000).await.unwrap();
     assert_eq!((of_acme(Tombstones::Excluded).await, of_acme(Tombstones::Included).await), (1001, 8001));
     it.forget_device_count(&acme()).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_total_beyond_a_thousand_is_the_one_that_is_kept(it: TestStore) {
     assert_eq!(total(&it, &globex(), None, Tombstones::Included).await, 0);
 }
 
-async fn a_persons_deleted_devices_are_counted_however_many_there_are(it: TestStore) {
+async fn a_persons_total_of_deleted_devices_is_always_exact(it: TestStore) {
     let ada = person("ada");
     fill(&it.database, "acme", "ada", 0, 1500).await;
     it.verified(&acme(), &ada).await;
@@ -183,7 +183,7 @@ async fn partners_with_many_devices_are_found_and_counted_in_steps(it: TestStore
     }
 }
 
-/// Every device of a list, newest first, as far as pages lead from the first of them.
+/// Every device of a list, newest first, by following the pages from the first.
 async fn walk(it: &TestStore, query: &DeviceQuery, further: fn(&DevicePage) -> Option<PageStart>) -> Vec<DeviceId> {
     let mut query = query.clone();
     let mut pages = Vec::new();
@@ -201,11 +201,13 @@ async fn walk(it: &TestStore, query: &DeviceQuery, further: fn(&DevicePage) -> O
 }
 
 fn onward(page: &DevicePage) -> Option<PageStart> {
-    page.has_older.then(|| PageStart::After(Position::of(page.devices.last().expect("older than one of these"))))
+    page.has_older
+        .then(|| PageStart::After(Position::of(page.devices.last().expect("a page with older devices is not empty"))))
 }
 
 fn back(page: &DevicePage) -> Option<PageStart> {
-    page.has_newer.then(|| PageStart::Before(Position::of(page.devices.first().expect("newer than one of these"))))
+    page.has_newer
+        .then(|| PageStart::Before(Position::of(page.devices.first().expect("a page with newer devices is not empty"))))
 }
 
 fn ids(page: &DevicePage) -> Vec<DeviceId> {

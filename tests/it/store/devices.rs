@@ -1,4 +1,4 @@
-//! Devices: found, listed page by page, deleted.
+//! Devices: read, list by pages, delete.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use super::{SALT, TestStore, acme, binding, challenge_id, device_id, globex, key
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
-    a_device_is_its_partners_alone,
-    lists_are_newest_first_and_by_id_where_that_is_a_tie,
-    filters_choose_the_person_and_the_tombstones,
-    pages_share_out_the_list_and_tell_the_total,
-    a_deletion_leaves_a_tombstone_and_frees_place_and_keys,
+    a_device_is_visible_only_to_its_partner,
+    lists_are_newest_first_with_ties_ordered_by_id,
+    lists_are_filtered_by_person_and_by_tombstones,
+    pages_partition_the_list_and_have_the_total,
+    a_deletion_leaves_a_tombstone_and_frees_the_limit_and_the_keys,
     only_a_live_device_of_the_partner_can_be_deleted,
 ];
 
-async fn a_device_is_its_partners_alone(it: TestStore) {
+async fn a_device_is_visible_only_to_its_partner(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     it.bind(&acme(), &binding(&ada, 1)).await;
@@ -33,7 +33,7 @@ async fn a_device_is_its_partners_alone(it: TestStore) {
     assert_eq!(list(&it, &globex(), None, Tombstones::Included, 0, 10).await, (0, vec![]));
 }
 
-async fn lists_are_newest_first_and_by_id_where_that_is_a_tie(it: TestStore) {
+async fn lists_are_newest_first_with_ties_ordered_by_id(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let mut ids = BTreeMap::new();
@@ -49,7 +49,7 @@ async fn lists_are_newest_first_and_by_id_where_that_is_a_tie(it: TestStore) {
     assert_eq!(list(&it, &acme(), None, Tombstones::Excluded, 0, 10).await, (5, newest_first));
 }
 
-async fn filters_choose_the_person_and_the_tombstones(it: TestStore) {
+async fn lists_are_filtered_by_person_and_by_tombstones(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     it.verified(&acme(), &bob).await;
@@ -72,7 +72,7 @@ async fn filters_choose_the_person_and_the_tombstones(it: TestStore) {
     }
 }
 
-async fn pages_share_out_the_list_and_tell_the_total(it: TestStore) {
+async fn pages_partition_the_list_and_have_the_total(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     for seed in 1..=5 {
@@ -84,7 +84,7 @@ async fn pages_share_out_the_list_and_tell_the_total(it: TestStore) {
             (0, 2, &[5, 4][..]),
             (2, 2, &[3, 2]),
             (4, 2, &[1]),
-            // Beyond the end there is nothing, but the total is still told.
+            // A page beyond the end is empty but has the total.
             (5, 2, &[]),
             (huge, 1000, &[]),
         ] {
@@ -95,7 +95,7 @@ async fn pages_share_out_the_list_and_tell_the_total(it: TestStore) {
     }
 }
 
-async fn a_deletion_leaves_a_tombstone_and_frees_place_and_keys(it: TestStore) {
+async fn a_deletion_leaves_a_tombstone_and_frees_the_limit_and_the_keys(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     it.bind(&acme(), &binding(&ada, 1)).await;

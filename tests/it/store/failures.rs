@@ -1,4 +1,5 @@
-//! The statements that count, forgive and heed failures do what the pure rule does, whatever fails or succeeds when.
+//! The statements that count, reset and check failures agree with the pure rule, in any sequence of failures and
+//! successes.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::domain::challenges::{Acceptance, ChallengeId, ChallengeRules, WrongSignature};
@@ -17,9 +18,9 @@ use super::{
 };
 use crate::harness::in_every_form;
 
-in_every_form![counts_pauses_and_forgiveness_are_those_of_the_pure_rule];
+in_every_form![the_store_counts_pauses_and_resets_failures_as_the_pure_rule_does];
 
-/// What a person can fail at or succeed with.
+/// An action of a person that can fail or succeed.
 #[derive(Clone, Copy, Debug)]
 enum Try {
     WrongSignatureForKey,
@@ -30,7 +31,7 @@ enum Try {
     RightToken,
 }
 
-/// Failures are three times as likely as successes: else hardly any run would be full.
+/// Failures are three times as likely as successes, so that runs reach the cap.
 fn tries() -> impl Strategy<Value = Try> {
     prop_oneof![
         3 => Just(Try::WrongSignatureForKey),
@@ -42,12 +43,12 @@ fn tries() -> impl Strategy<Value = Try> {
     ]
 }
 
-/// Milliseconds between tries: close to each other, around the window and the pause, and now and then backwards.
+/// Milliseconds between tries: short, around the window and the pause, and sometimes negative.
 fn gaps() -> impl Strategy<Value = i64> {
     prop_oneof![4 => 0_i64..=30_000, 2 => 59_000_i64..=61_000, 2 => 89_000_i64..=91_000, 1 => -200_000_i64..=0]
 }
 
-/// A person whose failures are counted by the store and, beside it, by the pure rule.
+/// A person whose failures are counted both by the store and by the pure rule.
 struct Counted<'a> {
     it: &'a TestStore,
     budget: FailureBudget,
@@ -55,7 +56,7 @@ struct Counted<'a> {
     seed: u32,
 }
 
-async fn counts_pauses_and_forgiveness_are_those_of_the_pure_rule(it: TestStore) {
+async fn the_store_counts_pauses_and_resets_failures_as_the_pure_rule_does(it: TestStore) {
     let ada = person("ada");
     let id = NumberId::from(fresh_id());
     let asserted = NumberVerification::AssertedBy("client");

@@ -1,4 +1,4 @@
-//! Assessments are recorded in the commit of what followed from them, or not at all.
+//! Fraud assessments are recorded in the transaction of the write that followed them, or not at all.
 
 use chrono::TimeDelta;
 use device_management::domain::challenges::Acceptance;
@@ -13,13 +13,13 @@ use super::{
 use crate::harness::{books, in_every_form};
 
 in_every_form![
-    an_assessment_is_recorded_as_it_was,
-    an_attempt_is_recorded_if_it_opens,
-    an_acceptance_is_recorded_if_it_binds,
-    an_added_key_is_recorded_if_it_is_added,
+    an_assessment_is_recorded_unchanged,
+    an_assessment_is_recorded_only_if_the_binding_opens,
+    an_assessment_is_recorded_only_if_the_device_is_bound,
+    an_assessment_is_recorded_only_if_the_key_is_added,
 ];
 
-async fn an_assessment_is_recorded_as_it_was(it: TestStore) {
+async fn an_assessment_is_recorded_unchanged(it: TestStore) {
     let ada = person("ada");
     let full = assessment(&binding(&ada, 1));
     let bare = FraudAssessment {
@@ -41,7 +41,7 @@ async fn an_assessment_is_recorded_as_it_was(it: TestStore) {
     assert_eq!(books::count(&it.database, without_verdict).await, 1);
 }
 
-async fn an_attempt_is_recorded_if_it_opens(it: TestStore) {
+async fn an_assessment_is_recorded_only_if_the_binding_opens(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     for (person, seed, opens) in [(&ada, 1, DONE), (&ada, 2, DONE), (&bob, 3, OVERTAKEN)] {
@@ -52,7 +52,7 @@ async fn an_attempt_is_recorded_if_it_opens(it: TestStore) {
     }
 }
 
-async fn an_acceptance_is_recorded_if_it_binds(it: TestStore) {
+async fn an_assessment_is_recorded_only_if_the_device_is_bound(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     it.verified(&acme(), &bob).await;
@@ -77,7 +77,7 @@ async fn an_acceptance_is_recorded_if_it_binds(it: TestStore) {
     assert_eq!(recorded(&it).await, 1);
 }
 
-async fn an_added_key_is_recorded_if_it_is_added(it: TestStore) {
+async fn an_assessment_is_recorded_only_if_the_key_is_added(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let device = binding(&ada, 1);

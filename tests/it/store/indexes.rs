@@ -1,5 +1,5 @@
-//! Every statement on a hot path finds its rows by an index: Postgres counts the tables that it read from end to end, and
-//! the whole walk of a device must not add to that count.
+//! Every statement on a hot path uses an index: a complete life of a device must not increase Postgres's count of
+//! sequential scans.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use sqlx::{Connection, PgConnection, Row};
 
 use crate::harness::{Engine, Phone, TestApp};
 
-/// So many rows per table that reading all of them is the worst way to find one. They are all the same partner's: who it is
-/// that asks narrows nothing down.
+/// So many rows per table that a sequential scan is the worst plan. All belong to one partner, so the partner alone is
+/// not selective.
 const FILLING: &str = "
     insert into person (partner_id, person_id, bound_devices)
     select 'acme', 'somebody-' || i, 1 from generate_series(1, 20000) i;
@@ -36,7 +36,7 @@ const FILLING: &str = "
     analyze;
 ";
 
-/// How often each table was read from end to end, and how often by an index.
+/// Number of sequential scans and of index scans of each table.
 #[derive(Debug)]
 struct Scans {
     sequential: BTreeMap<String, i64>,
@@ -44,19 +44,19 @@ struct Scans {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_hot_statement_reads_a_table_from_end_to_end() {
-    if !Engine::Postgres.is_there_for("store::indexes::no_hot_statement_reads_a_table_from_end_to_end").await {
+async fn no_hot_statement_uses_a_sequential_scan() {
+    if !Engine::Postgres.is_there_for("store::indexes::no_hot_statement_uses_a_sequential_scan").await {
         return;
     }
     let app = TestApp::with(Engine::Postgres, &[]).await;
     let mut observer = PgConnection::connect(app.database.url()).await.unwrap();
     sqlx::raw_sql(FILLING).execute(&mut observer).await.unwrap();
-    // What a connection has counted is certain to be told when it ends.
+    // A connection reports its counts at the latest when it ends.
     observer.close().await.unwrap();
     let mut observer = PgConnection::connect(app.database.url()).await.unwrap();
     let before = scans(&mut observer, FILLERS).await;
 
-    // More than five times each: from then on Postgres may plan a statement without looking at its parameters.
+    // More than five executions of each, after which Postgres may use a generic plan.
     for number in 0..7 {
         walk(&app, number).await;
     }
@@ -64,11 +64,11 @@ async fn no_hot_statement_reads_a_table_from_end_to_end() {
     let after = scans(&mut observer, SERVICE).await;
     assert_eq!(after.sequential, before.sequential);
     for (table, scans) in after.by_index {
-        assert!(scans > before.by_index[&table], "{table} was not looked at at all: {scans}");
+        assert!(scans > before.by_index[&table], "{table} was not read: {scans}");
     }
 }
 
-/// Everything that happens to a device and its person, from the client's token to the deletion of the number.
+/// The complete life of a device and its person, from the client's token to the deletion of the number.
 pub(crate) async fn walk(app: &TestApp, number: u32) {
     let partner = app.partner();
     let person = format!("somebody-new-{number}");
@@ -110,14 +110,14 @@ pub(crate) async fn walk(app: &TestApp, number: u32) {
     partner.delete(&mobile_number).await.assert_status(200);
 }
 
-/// Connections that have not ended yet: the one that filled the tables, and those of the service.
+/// Connections that are still open: the one that filled the tables, and those of the service.
 const FILLERS: &str = "select count(*) from pg_stat_activity
                         where datname = current_database() and pid <> pg_backend_pid()
                           and backend_type = 'client backend' and application_name <> 'device-management'";
 const SERVICE: &str = "select count(*) from pg_stat_activity
                         where datname = current_database() and application_name = 'device-management'";
 
-/// The counts once those connections have ended: at its end a connection has told all of its own.
+/// The counts once those connections have ended and reported.
 async fn scans(observer: &mut PgConnection, connections: &'static str) -> Scans {
     while sqlx::query_scalar::<_, i64>(connections).fetch_one(&mut *observer).await.unwrap() > 0 {
         tokio::task::yield_now().await;

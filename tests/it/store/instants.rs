@@ -1,4 +1,5 @@
-//! Instants compare as instants, not as texts: SQLite stores texts of different lengths, with and without a fraction.
+//! Instants compare as instants and not as texts, although SQLite stores texts of different lengths, with and without a
+//! fraction.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use device_management::domain::challenges::{Acceptance, ChallengeId, ChallengeLife, NewBinding};
@@ -13,14 +14,14 @@ use super::{
 use crate::harness::on_both_databases;
 
 on_both_databases![
-    a_challenge_ends_between_any_two_instants,
-    a_code_ends_between_any_two_instants,
-    a_repeat_ends_a_minute_after_any_instant,
-    an_old_secret_ends_between_any_two_instants,
-    devices_are_in_the_order_of_any_instants,
+    a_challenge_expires_exactly_at_its_end,
+    a_code_expires_exactly_at_its_end,
+    a_repetition_is_accepted_for_exactly_one_minute,
+    an_old_secret_expires_exactly_at_its_end,
+    devices_are_listed_in_the_order_of_their_instants,
 ];
 
-/// In this order. Around each step the text's length or its fraction changes.
+/// Ascending. Between neighbours the text's length or its fraction changes.
 fn instants() -> Vec<DateTime<Utc>> {
     [
         "2021-12-31T23:59:59.999999Z",
@@ -42,7 +43,7 @@ fn instants() -> Vec<DateTime<Utc>> {
     .to_vec()
 }
 
-async fn a_challenge_ends_between_any_two_instants(it: TestStore) {
+async fn a_challenge_expires_exactly_at_its_end(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     for pair in instants().windows(2) {
@@ -50,7 +51,7 @@ async fn a_challenge_ends_between_any_two_instants(it: TestStore) {
         attempt.life = ChallengeLife { created_at: pair[0], expires_at: pair[1] };
         it.open(&acme(), &attempt).await;
         let found = it.binding(&acme(), attempt.id).await.unwrap();
-        assert_eq!(found.expect("it is the newest").life(), attempt.life);
+        assert_eq!(found.expect("it is the newest binding").life(), attempt.life);
         assert!(it.is_open_at(&acme(), attempt.id, pair[0], CAP).await, "{pair:?}");
         assert!(!it.is_open_at(&acme(), attempt.id, pair[1], CAP).await, "{pair:?}");
         assert_eq!(
@@ -66,7 +67,7 @@ async fn a_challenge_ends_between_any_two_instants(it: TestStore) {
     }
 }
 
-async fn a_code_ends_between_any_two_instants(it: TestStore) {
+async fn a_code_expires_exactly_at_its_end(it: TestStore) {
     let ada = person("ada");
     let id = NumberId::from(fresh_id());
     let pending = NumberVerification::Pending;
@@ -98,7 +99,7 @@ async fn a_code_ends_between_any_two_instants(it: TestStore) {
     }
 }
 
-async fn a_repeat_ends_a_minute_after_any_instant(it: TestStore) {
+async fn a_repetition_is_accepted_for_exactly_one_minute(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let minute = TimeDelta::minutes(1);
@@ -116,7 +117,7 @@ async fn a_repeat_ends_a_minute_after_any_instant(it: TestStore) {
     }
 }
 
-async fn an_old_secret_ends_between_any_two_instants(it: TestStore) {
+async fn an_old_secret_expires_exactly_at_its_end(it: TestStore) {
     for (number, pair) in instants().windows(2).enumerate() {
         let client = Client {
             id: format!("client-{number}"),
@@ -135,11 +136,11 @@ async fn an_old_secret_ends_between_any_two_instants(it: TestStore) {
     }
 }
 
-async fn devices_are_in_the_order_of_any_instants(it: TestStore) {
+async fn devices_are_listed_in_the_order_of_their_instants(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     let instants = instants();
-    // Bound in another order than that of their instants. In one millisecond the rest of the id decides.
+    // Bound in a different order than that of their instants. Within one millisecond the rest of the id decides.
     let id = |place: u32| ChallengeId::mint(instants[place as usize], [u8::try_from(place).unwrap(); 10]);
     let count = u32::try_from(instants.len()).unwrap();
     for step in 0..count {
@@ -158,7 +159,7 @@ async fn devices_are_in_the_order_of_any_instants(it: TestStore) {
     let newest_first: Vec<_> =
         (0..count).rev().map(|place| (id(place).bound_device(), instants[place as usize])).collect();
     assert_eq!(listed, newest_first);
-    // The same from the position of each device on, in both directions.
+    // The same from each device's position, in both directions.
     for (place, device) in page.devices.iter().enumerate() {
         for (start, beyond) in [
             (PageStart::After(Position::of(device)), &newest_first[place + 1..]),

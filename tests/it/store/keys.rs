@@ -9,14 +9,14 @@ use super::{BUDGET, SALT, TestStore, acceptance, acme, binding, device_id, globe
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
-    an_added_key_can_sign_and_the_one_that_vouched_was_used,
-    keys_are_found_oldest_first_and_only_under_their_device,
-    nothing_is_added_to_a_device_that_is_not_there,
-    a_device_has_no_more_keys_than_allowed,
-    a_taken_key_is_not_added_and_takes_no_place,
+    an_added_key_is_live_and_the_key_that_signed_it_was_used,
+    keys_are_read_oldest_first_and_only_under_their_device,
+    no_key_is_added_to_a_missing_device,
+    a_device_has_no_more_keys_than_the_limit,
+    a_taken_key_is_not_added_and_does_not_count_against_the_limit,
 ];
 
-/// A key that the device's first one vouched for, two seconds after the device was bound.
+/// A key that the device's first key signed, two seconds after the device was bound.
 fn new_key(device: u32, seed: u32) -> NewKey {
     NewKey {
         id: key_id(seed),
@@ -31,7 +31,7 @@ fn new_key(device: u32, seed: u32) -> NewKey {
     }
 }
 
-async fn an_added_key_can_sign_and_the_one_that_vouched_was_used(it: TestStore) {
+async fn an_added_key_is_live_and_the_key_that_signed_it_was_used(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     it.bind(&acme(), &binding(&ada, 1)).await;
@@ -48,7 +48,7 @@ async fn an_added_key_can_sign_and_the_one_that_vouched_was_used(it: TestStore) 
     books::assert_balanced(&it.database).await;
 }
 
-async fn keys_are_found_oldest_first_and_only_under_their_device(it: TestStore) {
+async fn keys_are_read_oldest_first_and_only_under_their_device(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     it.bind(&acme(), &binding(&ada, 1)).await;
@@ -68,7 +68,7 @@ async fn keys_are_found_oldest_first_and_only_under_their_device(it: TestStore) 
     assert!(it.key(&globex(), device_id(1), key_id(11)).await.unwrap().is_none());
 }
 
-async fn nothing_is_added_to_a_device_that_is_not_there(it: TestStore) {
+async fn no_key_is_added_to_a_missing_device(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     it.bind(&acme(), &binding(&ada, 1)).await;
@@ -82,7 +82,7 @@ async fn nothing_is_added_to_a_device_that_is_not_there(it: TestStore) {
     books::assert_balanced(&it.database).await;
 }
 
-async fn a_device_has_no_more_keys_than_allowed(it: TestStore) {
+async fn a_device_has_no_more_keys_than_the_limit(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     it.bind(&acme(), &binding(&ada, 1)).await;
@@ -97,7 +97,7 @@ async fn a_device_has_no_more_keys_than_allowed(it: TestStore) {
     books::assert_balanced(&it.database).await;
 }
 
-async fn a_taken_key_is_not_added_and_takes_no_place(it: TestStore) {
+async fn a_taken_key_is_not_added_and_does_not_count_against_the_limit(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     it.verified(&acme(), &bob).await;
@@ -106,13 +106,13 @@ async fn a_taken_key_is_not_added_and_takes_no_place(it: TestStore) {
     it.bind(&acme(), &binding(&bob, 2)).await;
     it.bind(&globex(), &binding(&ada, 3)).await;
     let limited = |seed, taken| NewKey { key_limit: 2, public_key: key(taken), ..new_key(1, seed) };
-    // Its own key and another device's are taken; so is the limit not, by trying.
+    // The device's own key and another device's are taken. These attempts do not count against the limit.
     for (seed, taken) in [(11, 1), (12, 2)] {
         assert_eq!(it.add_key(&acme(), &limited(seed, taken), &record()).await.unwrap(), AddedKey::KeyTaken);
     }
     let vouching = it.key(&acme(), device_id(1), key_id(1)).await.unwrap().unwrap();
     assert_eq!(vouching.used_at, Some(acceptance(&binding(&ada, 1)).at));
-    // Another partner's device does not count.
+    // Another partner's device does not take the key.
     assert_eq!(it.add_key(&acme(), &limited(13, 3), &record()).await.unwrap(), AddedKey::Added);
     books::assert_balanced(&it.database).await;
 }

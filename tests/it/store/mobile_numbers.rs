@@ -14,16 +14,16 @@ use super::{
 use crate::harness::{books, on_both_databases};
 
 on_both_databases![
-    a_person_has_one_number_at_each_partner,
-    who_asserted_a_number_is_recorded,
-    a_code_is_opened_for_the_persons_own_number,
-    a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often,
+    a_person_has_at_most_one_number_per_partner,
+    the_client_that_asserted_a_number_is_recorded,
+    a_code_is_opened_only_for_the_persons_own_number,
+    a_code_is_open_until_it_expires_is_closed_or_reaches_the_cap,
     a_code_confirms_its_number_once,
-    a_verified_number_stays_verified_since_the_first_time,
-    a_deleted_number_takes_the_persons_attempt_along,
+    a_second_confirmation_keeps_the_first_verification_time,
+    deleting_a_number_closes_the_persons_binding,
 ];
 
-async fn a_person_has_one_number_at_each_partner(it: TestStore) {
+async fn a_person_has_at_most_one_number_per_partner(it: TestStore) {
     let ada = person("ada");
     assert!(it.mobile_number(&acme(), &ada).await.unwrap().is_none());
     let id = pending(&it, &acme(), &ada).await;
@@ -41,7 +41,7 @@ async fn a_person_has_one_number_at_each_partner(it: TestStore) {
     );
 }
 
-async fn who_asserted_a_number_is_recorded(it: TestStore) {
+async fn the_client_that_asserted_a_number_is_recorded(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     assert!(it.mobile_number(&acme(), &ada).await.unwrap().unwrap().verified);
@@ -49,7 +49,7 @@ async fn who_asserted_a_number_is_recorded(it: TestStore) {
     assert_eq!(books::count(&it.database, asserted).await, 1);
 }
 
-async fn a_code_is_opened_for_the_persons_own_number(it: TestStore) {
+async fn a_code_is_opened_only_for_the_persons_own_number(it: TestStore) {
     let ada = person("ada");
     let id = pending(&it, &acme(), &ada).await;
     assert_eq!(it.open_number_code(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap(), DONE);
@@ -66,7 +66,7 @@ async fn a_code_is_opened_for_the_persons_own_number(it: TestStore) {
     assert_eq!((sent.id, sent.otp_version), (code(1).id, 3));
 }
 
-async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: TestStore) {
+async fn a_code_is_open_until_it_expires_is_closed_or_reaches_the_cap(it: TestStore) {
     let ada = person("ada");
     pending(&it, &acme(), &ada).await;
     assert_eq!(open_code(&it, now(), CAP).await, None);
@@ -85,7 +85,7 @@ async fn a_code_is_open_until_it_expires_is_closed_or_has_failed_too_often(it: T
     }
     assert_eq!(open_code(&it, now(), CAP).await, None);
 
-    // The next code has all its attempts, and closing needs the right one.
+    // The next code starts without wrong answers. Closing requires its id.
     open(&it, 2).await;
     it.close_number_code(&acme(), &ada, code(1).id, None, &record()).await.unwrap();
     it.close_number_code(&globex(), &ada, code(2).id, None, &record()).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_code_confirms_its_number_once(it: TestStore) {
     assert_eq!(confirm(acme(), 1, now(), CAP).await, OVERTAKEN, "a superseded code");
     assert_eq!(confirm(globex(), 2, now(), CAP).await, OVERTAKEN, "another partner");
     assert_eq!(confirm(acme(), 2, code(2).expires_at, CAP).await, OVERTAKEN, "too late");
-    assert_eq!(confirm(acme(), 2, now(), 0).await, OVERTAKEN, "no attempts left");
+    assert_eq!(confirm(acme(), 2, now(), 0).await, OVERTAKEN, "at the cap of wrong answers");
     assert!(!it.mobile_number(&acme(), &ada).await.unwrap().unwrap().verified);
     assert_eq!(confirm(acme(), 2, now(), CAP).await, DONE);
     assert!(it.mobile_number(&acme(), &ada).await.unwrap().unwrap().verified);
@@ -115,7 +115,7 @@ async fn a_code_confirms_its_number_once(it: TestStore) {
     assert_eq!(open_code(&it, now(), CAP).await, None);
 }
 
-async fn a_verified_number_stays_verified_since_the_first_time(it: TestStore) {
+async fn a_second_confirmation_keeps_the_first_verification_time(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     assert_eq!(it.open_number_code(&acme(), &ada, &number(), code(1), None, &record()).await.unwrap(), DONE);
@@ -125,7 +125,7 @@ async fn a_verified_number_stays_verified_since_the_first_time(it: TestStore) {
     assert_eq!(books::count(&it.database, since).await, 1);
 }
 
-async fn a_deleted_number_takes_the_persons_attempt_along(it: TestStore) {
+async fn deleting_a_number_closes_the_persons_binding(it: TestStore) {
     let (ada, bob) = (person("ada"), person("bob"));
     it.verified(&acme(), &ada).await;
     it.verified(&acme(), &bob).await;
@@ -146,12 +146,12 @@ async fn a_deleted_number_takes_the_persons_attempt_along(it: TestStore) {
     assert!(it.is_open(&acme(), challenge_id(3)).await);
     assert_eq!(it.device(&acme(), device_id(1)).await.unwrap().unwrap().deleted_at, None);
     assert!(it.delete_mobile_number(&acme(), &ada, None, now(), &record()).await.unwrap().is_none());
-    // Whatever the number is.
+    // Without naming the number.
     assert!(it.delete_mobile_number(&acme(), &bob, None, now(), &record()).await.unwrap().is_some());
     books::assert_balanced(&it.database).await;
 }
 
-/// Gives the person a number that nobody has confirmed.
+/// Creates an unverified number of the person.
 async fn pending(it: &TestStore, partner: &PartnerId, person: &PersonId) -> NumberId {
     let id = NumberId::from(fresh_id());
     let verification = NumberVerification::Pending;

@@ -1,4 +1,4 @@
-//! The store's contract: what each method promises, and keeps, on both engines.
+//! The store's contract: every method of every port, on both engines.
 
 mod acceptance;
 mod bindings;
@@ -48,18 +48,18 @@ use crate::harness::{Engine, Phone, Start, TestDatabase};
 /// Wrong signatures per challenge.
 const CAP: i64 = 3;
 
-/// What became of a write that gives nothing.
+/// The results of a write without a value.
 const DONE: Written = Written::Done(());
 const OVERTAKEN: Written = Written::Overtaken;
 
-/// What the digest of a person's id is salted with.
+/// The salt of the digest of a person's id.
 const SALT: [u8; 16] = [7; 16];
 
-/// Generous, so that it is the challenge's own cap that a test meets.
+/// Large, so that tests reach the challenge's own cap first.
 const BUDGET: FailureBudget =
     FailureBudget { cap: 100, window: TimeDelta::minutes(30), cool_down: TimeDelta::minutes(30) };
 
-/// A store on a database of its own.
+/// A store on its own database.
 struct TestStore {
     store: Arc<dyn Store>,
     database: TestDatabase,
@@ -68,7 +68,7 @@ struct TestStore {
 impl Start for TestStore {
     async fn start(engine: Engine) -> Self {
         let database = TestDatabase::start(engine).await;
-        Self { store: connect(&settings(&database)).await.expect("the test's database is there"), database }
+        Self { store: connect(&settings(&database)).await.expect("the test's database exists"), database }
     }
 }
 
@@ -90,24 +90,24 @@ impl TestStore {
         assert!(created, "the person has no number yet");
     }
 
-    /// Opens the attempt of a person who has a verified number.
+    /// Opens a binding of a person with a verified number.
     async fn open(&self, partner: &PartnerId, binding: &NewBinding) {
         assert_eq!(self.open_binding(partner, binding, None, &record()).await.unwrap(), DONE);
     }
 
-    /// Opens the attempt and binds its device.
+    /// Opens a binding and accepts it.
     async fn bind(&self, partner: &PartnerId, binding: &NewBinding) {
         self.open(partner, binding).await;
         let accepted = self.accept_binding(partner, &acceptance(binding), &record()).await.unwrap();
         assert_eq!(accepted, Accepted::Bound);
     }
 
-    /// Whether the attempt is open now.
+    /// Whether the binding is open now.
     async fn is_open(&self, partner: &PartnerId, id: ChallengeId) -> bool {
         self.is_open_at(partner, id, now(), CAP).await
     }
 
-    /// Whether the attempt is open, with so many wrong signatures allowed.
+    /// Whether the binding is open, with this cap of wrong signatures.
     async fn is_open_at(&self, partner: &PartnerId, id: ChallengeId, at: DateTime<Utc>, cap: i64) -> bool {
         let found = self.binding(partner, id).await.unwrap();
         found.is_some_and(|found| judge(&found.state, at, &rules(cap)) == Judgement::Open)
@@ -115,7 +115,7 @@ impl TestStore {
 }
 
 fn settings(database: &TestDatabase) -> DatabaseSettings {
-    DatabaseSettings::new(DatabaseUrl::parse(database.url()).expect("the harness makes good URLs"))
+    DatabaseSettings::new(DatabaseUrl::parse(database.url()).expect("the harness makes valid URLs"))
 }
 
 fn now() -> DateTime<Utc> {
@@ -142,7 +142,7 @@ fn other_number() -> MobileNumber {
     MobileNumber::parse("+4915187654321").expect("a mobile number")
 }
 
-/// An id that nothing else in this process has.
+/// An id that is unique in this process.
 fn fresh_id() -> Uuid {
     static MINTED: AtomicU64 = AtomicU64::new(0);
     Uuid::from_u128(0xe000 << 64 | u128::from(MINTED.fetch_add(1, Ordering::Relaxed)))
@@ -150,20 +150,20 @@ fn fresh_id() -> Uuid {
 
 /// The same seed gives the same key.
 fn key(seed: u32) -> PublicKey {
-    PublicKey::from_hex(&Phone::new(seed).key()).expect("a phone has a good key")
+    PublicKey::from_hex(&Phone::new(seed).key()).expect("a phone has a valid key")
 }
 
-/// Of the attempt with this seed.
+/// The id of the binding with this seed.
 fn challenge_id(seed: u32) -> ChallengeId {
     Uuid::from_u128(0xd000 << 64 | u128::from(seed)).into()
 }
 
-/// Of the device that the attempt with this seed binds.
+/// The id of the device that the binding with this seed binds.
 fn device_id(seed: u32) -> DeviceId {
     challenge_id(seed).bound_device()
 }
 
-/// So many wrong answers, and a person's budget that no test spends by chance.
+/// Rules with this cap, and a failure budget that no test exhausts by accident.
 fn rules(wrong_answers_cap: i64) -> ChallengeRules {
     ChallengeRules { wrong_answers_cap, budget: BUDGET }
 }
@@ -172,7 +172,7 @@ fn key_id(seed: u32) -> KeyId {
     Uuid::from_u128(0xc000 << 64 | u128::from(seed)).into()
 }
 
-/// An attempt that begins now; ids and key depend on the seed alone.
+/// A binding that begins now; ids and key depend only on the seed.
 fn binding(person_id: &PersonId, seed: u32) -> NewBinding {
     NewBinding {
         id: challenge_id(seed),
@@ -187,22 +187,22 @@ fn binding(person_id: &PersonId, seed: u32) -> NewBinding {
     }
 }
 
-/// A wrong answer to an attempt.
+/// A wrong answer to a binding.
 fn wrong_signature(id: ChallengeId, at: DateTime<Utc>) -> WrongSignature {
     WrongSignature { id, at, rules: rules(CAP) }
 }
 
-/// So many wrong answers by now, or something that came in between.
+/// The expected result of counting a wrong answer.
 fn counted(wrong: Option<i64>) -> Written<i64> {
     wrong.map_or(Written::Overtaken, Written::Done)
 }
 
-/// A token that somebody typed.
+/// An answer to a code.
 fn token(id: ChallengeId, at: DateTime<Utc>, cap: i64) -> CodeAnswer {
     CodeAnswer { id, at, rules: rules(cap) }
 }
 
-/// The right answer to an attempt, a second after it began.
+/// The right answer to a binding, a second after it began.
 fn acceptance(binding: &NewBinding) -> Acceptance {
     Acceptance {
         id: binding.id,
@@ -214,7 +214,7 @@ fn acceptance(binding: &NewBinding) -> Acceptance {
     }
 }
 
-/// What is written down with a change that nobody looks at.
+/// A record that no test reads.
 fn record() -> AuditRecord {
     AuditRecord::from(AuditEvent {
         id: fresh_id(),
@@ -229,7 +229,7 @@ fn record() -> AuditRecord {
     })
 }
 
-/// The same with an assessment.
+/// A record with an assessment.
 fn assessed(fraud: FraudAssessment) -> AuditRecord {
     let mut record = record();
     record.event.subject = Some(AuditSubject::new(fraud.person_id.clone(), [7; 16]));
@@ -237,7 +237,7 @@ fn assessed(fraud: FraudAssessment) -> AuditRecord {
     AuditRecord { fraud: Some(fraud), ..record }
 }
 
-/// An assessment of the attempt's device.
+/// An assessment of the binding's device.
 fn assessment(binding: &NewBinding) -> FraudAssessment {
     FraudAssessment {
         id: fresh_id(),

@@ -1,4 +1,4 @@
-//! A database that is away, overloaded or not ready is told apart from a request that is wrong.
+//! An unreachable, overloaded or unmigrated database is distinguished from a faulty request.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn a_closed_store_is_unavailable(it: TestStore) {
     assert_transient(it.delete_device(&acme(), attempt.id.bound_device(), super::now(), &record(), SALT).await);
 }
 
-/// A database in which nobody has made a table yet.
+/// A database without tables.
 struct Empty(TestDatabase);
 
 impl Start for Empty {
@@ -38,7 +38,7 @@ async fn a_database_without_tables_is_not_migrated(Empty(database): Empty) {
     let settings = settings(&database);
     let store = connect(&settings).await.unwrap();
     assert!(matches!(store.ready().await, Err(StoreError::NotMigrated)));
-    // What is missing is missing until somebody migrates: waiting does not help.
+    // A missing migration is not transient: waiting does not help.
     assert!(!store.device(&acme(), device_id(1)).await.unwrap_err().is_transient());
     migrate(&settings).await.unwrap();
     store.ready().await.unwrap();
@@ -65,8 +65,8 @@ async fn replicas_that_start_together_migrate_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_away_is_unavailable_until_it_is_back() {
-    if !can_start_servers_for("store::outages::a_server_that_is_away_is_unavailable_until_it_is_back") {
+async fn a_stopped_server_is_unavailable_until_it_is_back() {
+    if !can_start_servers_for("store::outages::a_stopped_server_is_unavailable_until_it_is_back") {
         return;
     }
     let mut server = PostgresServer::start(&[]).unwrap();
@@ -109,12 +109,12 @@ async fn a_statement_that_waits_too_long_for_a_lock_is_unavailable() {
     sqlx::query("select person_id from person for update").fetch_all(&mut *lock).await.unwrap();
     assert_transient(impatient.accept_binding(&acme(), &acceptance(&binding(&ada, 1)), &record()).await);
     lock.rollback().await.unwrap();
-    // Nothing had happened, and the same call succeeds a moment later.
+    // Nothing was changed, and the same call succeeds later.
     it.bind(&acme(), &binding(&ada, 1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_that_waits_too_long_for_its_turn_is_unavailable() {
+async fn a_sqlite_writer_that_waits_too_long_for_the_write_pool_is_unavailable() {
     let it = TestStore::start(Engine::Sqlite).await;
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
@@ -125,7 +125,7 @@ async fn a_writer_that_waits_too_long_for_its_turn_is_unavailable() {
 
     let mut other = SqliteConnection::connect(it.database.url()).await.unwrap();
     let lock = other.begin_with("begin immediate").await.unwrap();
-    // One writer waits for the file, the other for the first and not for long. Readers wait for nobody.
+    // One writer waits for the file, the second for the first, until the timeout. Readers do not wait.
     let (report, mut reports) = mpsc::channel(2);
     for _ in 0..2 {
         let (impatient, report) = (impatient.clone(), report.clone());
@@ -147,7 +147,7 @@ async fn a_writer_that_waits_too_long_for_its_turn_is_unavailable() {
 #[track_caller]
 fn assert_transient<T>(outcome: Result<T, StoreError>) {
     match outcome {
-        Ok(_) => panic!("the database should not have answered"),
+        Ok(_) => panic!("the call succeeded without the database"),
         Err(error) => assert!(error.is_transient(), "{error:?}"),
     }
 }

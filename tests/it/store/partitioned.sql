@@ -1,4 +1,4 @@
--- The migrated tables, still empty, spread over eight partitions by partner, with the constraints and indexes that they have.
+-- The migrated tables, still empty, partitioned by partner into eight parts, with their constraints and indexes.
 
 create temporary table spread as
 select c.oid, c.relname as name
@@ -7,9 +7,9 @@ select c.oid, c.relname as name
  where c.relnamespace = 'public'::regnamespace
    and c.relkind = 'r'
    and a.attname = 'partner_id'
-   and c.relname <> 'client'; -- of which each node would have a copy, as of `client_secret` and `housekeeping_lease`
+   and c.relname <> 'client'; -- replicated to each node, like `client_secret` and `housekeeping_lease`
 
--- What to say on the new tables once they are there: what refers to a primary key comes after it.
+-- Statements to run on the new tables: references to a primary key come after it.
 create temporary table promise as
 select format('alter table %I add constraint %I %s', s.name, k.conname, pg_get_constraintdef(k.oid)) as statement
      , k.contype = 'f' as refers
@@ -39,7 +39,7 @@ begin
     for it in select statement from promise order by refers loop
         execute it.statement;
     end loop;
-    -- A violated index is told by its name: that of a partition's begins with the whole one's, as in Citus.
+    -- The error names the violated index. A partition's index has the parent's name as prefix, as in Citus.
     for it in
         select child.oid::regclass as name, parent.relname || right(part.relname, 2) as new_name
           from pg_inherits h

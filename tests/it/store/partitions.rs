@@ -1,8 +1,8 @@
-//! Every statement of a request names its partner: on tables that are spread by partner, nobody looks into the parts of
-//! others. A database that is spread over machines demands the same, so that a request goes to one of them.
+//! Every statement of a request has the partner in its condition: on tables that are partitioned by partner, no request
+//! reads a partition of another partner. Citus requires the same to route a request to one node.
 //!
-//! Not walked through is what belongs to no partner: housekeeping, the judgement of sent codes, and the search for partners
-//! who have something to do.
+//! Not covered are tasks that span partners: housekeeping, the conversion check, and the search for partners with work
+//! to do.
 
 use device_management::domain::numbers::country::Country;
 use device_management::domain::sms::conversion::{Destination, Tally, minute_of};
@@ -17,14 +17,14 @@ use crate::fraud_flow::{PAYLOAD, Seon};
 use crate::harness::{Engine, NUMBER, Network, Phone, Start, TestApp, TestDatabase, sql};
 use crate::idempotency::send;
 
-/// Puts partitioned tables in the place of the migrated ones.
+/// Replaces the migrated tables by partitioned ones.
 const PARTITIONED: &str = include_str!("partitioned.sql");
 
 const DEVICES: &str = "/v1/mfa/devices";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_looks_into_no_partition_of_others() {
-    if !Engine::Postgres.is_there_for("store::partitions::a_request_looks_into_no_partition_of_others").await {
+async fn a_request_reads_no_partition_of_another_partner() {
+    if !Engine::Postgres.is_there_for("store::partitions::a_request_reads_no_partition_of_another_partner").await {
         return;
     }
     let database = TestDatabase::start(Engine::Postgres).await;
@@ -36,8 +36,8 @@ async fn a_request_looks_into_no_partition_of_others() {
     let uri = seon.uri();
     let settings = [("SMS_LIMITS", "dry-run"), ("SEON_API_KEY", "a-licence"), ("SEON_BASE_URL", uri.as_str())];
     let app = TestApp::at(database.url(), &settings).await;
-    // More than five times each: from then on Postgres may plan a statement without looking at its parameters, and has to
-    // find the partition while it runs.
+    // More than five executions of each, after which Postgres may use a generic plan, which prunes partitions at run
+    // time.
     for number in 0..7 {
         walk(&app, number).await;
         walk_with_repetitions(&app, number).await;
@@ -49,20 +49,20 @@ async fn a_request_looks_into_no_partition_of_others() {
     let noticed: Vec<_> = after.iter().filter(|look| !before.contains(look)).collect();
     assert!(noticed.is_empty(), "a statement does not name the partner: {noticed:#?}");
     let left_out = looks(database.url(), OWN_WITHOUT_ROWS).await;
-    assert!(left_out.is_empty(), "nothing of the walk writes to these, so it says nothing about them: {left_out:?}");
+    assert!(left_out.is_empty(), "the test writes to none of these, so it does not cover them: {left_out:?}");
 
-    // The counts are no deaf ones: of a statement that does not name the partner they tell.
+    // The check detects a statement without the partner.
     sql::texts(database.url(), "select name from device where name = 'of whomever'").await;
     assert_ne!(looks(database.url(), OTHERS).await, before);
 }
 
-/// What the walk of a device leaves out: keys for idempotency, a fraud check, messages that nobody takes, keys that are taken,
-/// and the list of all devices.
+/// Requests that `walk` leaves out: idempotency keys, a fraud check, messages that no provider accepts, taken keys, and
+/// the list of all devices.
 pub(crate) async fn walk_with_repetitions(app: &TestApp, number: u32) {
     let partner = app.partner();
     let person = format!("another-person-{number}");
     let [phone, second] = [0, 1].map(|seed| Phone::new(1000 + 2 * number + seed));
-    // Twice each: the first runs, the other gets its answer.
+    // Twice each: the second request gets the first one's answer.
     let twice = async |method: &str, path: &str, body: &Value, status: u16| {
         let key = format!("{status}-of-{person}");
         let first = send(&partner, &key, method, path, body).await;
@@ -75,7 +75,7 @@ pub(crate) async fn walk_with_repetitions(app: &TestApp, number: u32) {
 
     let mobile_number = format!("/v1/persons/{person}/mobile_number");
     let its_number = json!({"number": NUMBER});
-    // A refusal that changed nothing is not kept either.
+    // The outcome of a refusal that changed nothing is stored, too.
     send(&partner, &format!("201-of-{person}"), "POST", &mobile_number, &json!({"number": "+1"}))
         .await
         .assert_status(400);
@@ -87,7 +87,7 @@ pub(crate) async fn walk_with_repetitions(app: &TestApp, number: u32) {
     let wish = |phone: &Phone| json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key(), "device_data": PAYLOAD});
     app.network(Network::IsDown);
     partner.post(&format!("{mobile_number}/authorize"), its_number).await.assert_status(502);
-    // A failure is not kept: with the same key it may go better.
+    // The outcome of a failure is not stored: a retry with the same key runs again.
     send(&partner, &format!("202-of-{person}"), "POST", DEVICES, &wish(&phone)).await.assert_status(502);
     app.network(Network::Works);
     let asked = twice("POST", DEVICES, &wish(&phone), 202).await.json();
@@ -104,7 +104,7 @@ pub(crate) async fn walk_with_repetitions(app: &TestApp, number: u32) {
     new_key["device_signature"]["signature"] = json!(phone.sign("wrong"));
     twice("POST", &keys, &new_key, 403).await;
     twice("POST", &keys, &phone.vouch_for(&second), 201).await;
-    // The key that came first has it, whoever asked for it before.
+    // A key belongs to the device that got it first, even if another binding with it was opened before.
     partner.answer(&attempt, &second.sign(&code)).await.assert_status(409);
     partner.post(&keys, phone.vouch_for(&second)).await.assert_status(409);
     let shown = partner.get(&keys).await.assert_status(200).json();
@@ -118,7 +118,7 @@ pub(crate) async fn walk_with_repetitions(app: &TestApp, number: u32) {
     }
 }
 
-/// What happens to a partner's rows besides requests: they are counted, sealed, read back and erased.
+/// Background work on a partner's rows: count, seal, verify, erase.
 async fn work_in_the_background(app: &TestApp, number: u32) {
     let store = app.store();
     let destination = Destination { partner: acme(), country: Country::parse("DE").unwrap() };
@@ -147,13 +147,12 @@ async fn work_in_the_background(app: &TestApp, number: u32) {
     assert_eq!(store.first_seal_since(&acme(), now()).await.unwrap(), Some(1));
 }
 
-/// How often each partition was looked into, and what was written there: those of other partners, and those of the partner
-/// whose requests run that nothing was written to.
+/// Number of reads of other partners' partitions, and the partitions of the requests' partner without writes.
 const OTHERS: &str = "not satisfies_hash_partition(h.inhparent, 8, right(s.relname, 1)::integer, 'acme'::text)";
 const OWN_WITHOUT_ROWS: &str =
     "satisfies_hash_partition(h.inhparent, 8, right(s.relname, 1)::integer, 'acme'::text) and s.n_tup_ins = 0";
 
-/// The counts of these partitions once every other connection has ended: at its end it has told all of its own.
+/// The counts of these partitions once every other connection has ended and reported.
 async fn looks(url: &str, which: &str) -> Vec<String> {
     let mut observer = PgConnection::connect(url).await.unwrap();
     let others = "select count(*) from pg_stat_activity

@@ -1,5 +1,5 @@
-//! A request reads a handful of blocks also where Postgres knows nothing, or something wrong, about the partner: plans must
-//! not depend on when the tables were analysed last.
+//! A request reads a few blocks even if Postgres has no statistics, or wrong ones, on the partner: plans must not
+//! depend on the time of the last `analyze`.
 
 use device_management::store::{DatabaseSettings, DatabaseUrl, migrate};
 use sqlx::{Connection, PgConnection};
@@ -9,11 +9,11 @@ use super::partitions::walk_with_repetitions;
 use crate::fraud_flow::Seon;
 use crate::harness::{PostgresServer, TestApp, can_start_servers_for, sql};
 
-/// What a statement may read, and it gives or changes a few rows. A partner's part of the smallest table below, or of its
-/// index, is larger.
+/// Blocks that a statement may read; it returns or changes a few rows. A partner's part of the smallest table below,
+/// and of its index, is larger.
 const BLOCKS_PER_STATEMENT: i64 = 120;
 
-/// Rows of a partner in every table that requests look into.
+/// Rows of a partner in every table that requests read.
 fn rows_of(partner: &str, count: u32) -> String {
     format!(
         "insert into person (partner_id, person_id, bound_devices, binding_id, binding_created_at, binding_expires_at)
@@ -64,8 +64,7 @@ fn rows_of(partner: &str, count: u32) -> String {
     )
 }
 
-/// Everything that requests do, more than five times: from then on Postgres may plan a statement without looking at its
-/// parameters.
+/// All requests, more than five times, after which Postgres may use a generic plan.
 async fn requests(app: &TestApp, first: u32) {
     for number in first..first + 7 {
         everything(app, number).await;
@@ -100,11 +99,11 @@ async fn tables_that_were_never_analysed_are_read_by_index() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_partner_that_the_statistics_do_not_know_is_read_by_index() {
+async fn a_partner_missing_from_the_statistics_is_read_by_index() {
     let Some((_server, url, seon)) = prepare().await else { return };
     sql::execute(&url, &rows_of("globex", 100_000)).await;
     sql::execute(&url, "vacuum analyze").await;
-    // Younger than the statistics, and a lot.
+    // Many rows that are younger than the statistics.
     sql::execute(&url, &rows_of("acme", 40_000)).await;
     let uri = seon.uri();
     let settings = [("SMS_LIMITS", "dry-run"), ("SEON_API_KEY", "a-licence"), ("SEON_BASE_URL", uri.as_str())];
@@ -113,7 +112,7 @@ async fn a_partner_that_the_statistics_do_not_know_is_read_by_index() {
     sql::execute(&url, "select pg_stat_statements_reset()").await;
     requests(&app, 0).await;
     assert_eq!(expensive(&mut observer, BLOCKS_PER_STATEMENT).await, Vec::<String>::new());
-    // The measure would have told.
+    // The check detects a sequential scan.
     sql::texts(&url, "select person_id from mobile_number where partner_id = 'acme' and number_id is null").await;
     assert_eq!(expensive(&mut observer, BLOCKS_PER_STATEMENT).await.len(), 1);
     app.store().close().await;

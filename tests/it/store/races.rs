@@ -1,4 +1,4 @@
-//! Races that only the store can stage: attempts that are opened and accepted, or opened and closed, side by side.
+//! Races at the level of the store: bindings that are opened and accepted, or opened and closed, concurrently.
 
 use std::sync::Arc;
 
@@ -8,12 +8,9 @@ use tokio::sync::Barrier;
 use super::{DONE, TestStore, acceptance, acme, binding, challenge_id, number, person, record};
 use crate::harness::{books, in_every_form};
 
-in_every_form![
-    the_last_place_is_taken_once_however_many_attempts_come_and_go,
-    no_attempt_outlives_the_number_it_was_opened_for,
-];
+in_every_form![concurrent_bindings_never_exceed_the_device_limit, no_binding_stays_open_after_its_number_is_deleted,];
 
-async fn the_last_place_is_taken_once_however_many_attempts_come_and_go(it: TestStore) {
+async fn concurrent_bindings_never_exceed_the_device_limit(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     for seed in 0..4 {
@@ -35,17 +32,17 @@ async fn the_last_place_is_taken_once_however_many_attempts_come_and_go(it: Test
         match task.await.unwrap() {
             Accepted::Bound => bound += 1,
             Accepted::Overtaken => {}
-            Accepted::KeyTaken => panic!("every attempt has a key of its own"),
+            Accepted::KeyTaken => panic!("every binding has its own key"),
         }
     }
-    // The attempt that was opened last was superseded by nobody, so somebody has the place.
+    // The last binding was not superseded, so one was accepted.
     assert_eq!(bound, 1);
     let live = "select count(*) from device where deleted_at is null";
     assert_eq!(books::count(&it.database, live).await, 5);
     books::assert_balanced(&it.database).await;
 }
 
-async fn no_attempt_outlives_the_number_it_was_opened_for(it: TestStore) {
+async fn no_binding_stays_open_after_its_number_is_deleted(it: TestStore) {
     for seed in 0..20 {
         it.verified(&acme(), &person(&format!("person-{seed}"))).await;
     }
@@ -56,7 +53,7 @@ async fn no_attempt_outlives_the_number_it_was_opened_for(it: TestStore) {
             let (store, barrier) = (it.store.clone(), start.clone());
             let open = tokio::spawn(async move {
                 barrier.wait().await;
-                // Whether it came before the deletion or after.
+                // Before or after the deletion.
                 let _ = store.open_binding(&acme(), &attempt, None, &record()).await.unwrap();
             });
             let (store, barrier) = (it.store.clone(), start.clone());

@@ -1,5 +1,5 @@
-//! The messages to a number, and those for a person, have turns, and a turn is given once: also when the messages that the
-//! limits were judged by are taken back, swept away or erased before the next one is written.
+//! Turns of messages to a number and for a person: a turn is used once, even if the messages that the limits were
+//! checked against are refunded, deleted by housekeeping or erased before the next one is written.
 
 use chrono::TimeDelta;
 use device_management::domain::person::PersonId;
@@ -7,25 +7,25 @@ use device_management::domain::sms::limits::{SmsSpend, SmsTurn};
 use device_management::store::ExpiredRows;
 use sqlx::{Connection, PgConnection};
 
-use super::messages::{ask, ask_in_vain, persons_with_one_number, spend};
+use super::messages::{ask, ask_overtaken, persons_with_one_number, spend};
 use super::{DONE, TestStore, acme, binding, challenge_id, now, person, record};
 use crate::harness::{Engine, Start, on_both_databases};
 
 on_both_databases![
-    the_turn_of_a_message_that_was_taken_back_is_not_given_again,
-    a_message_that_was_judged_by_one_that_housekeeping_removed_is_overtaken,
-    a_message_that_was_judged_before_one_that_is_still_there_is_overtaken,
-    a_message_that_was_judged_before_an_erasure_of_its_person_is_overtaken,
-    a_message_that_was_judged_before_an_erasure_of_its_number_is_overtaken,
-    messages_and_what_removes_them_run_at_once_without_a_deadlock,
+    the_turn_of_a_refunded_message_is_not_reused,
+    a_message_checked_against_one_that_housekeeping_deleted_is_overtaken,
+    a_message_checked_before_another_was_written_is_overtaken,
+    a_message_checked_before_its_person_was_erased_is_overtaken,
+    a_message_checked_before_its_number_was_erased_is_overtaken,
+    concurrent_writes_and_deletions_of_messages_do_not_deadlock,
 ];
 
-/// The same message, sent so much later.
+/// The same message, sent later.
 fn later(seconds: i64, spend: SmsSpend) -> SmsSpend {
     SmsSpend { at: spend.at + TimeDelta::seconds(seconds), ..spend }
 }
 
-/// Removes what was sent before now and so many seconds.
+/// Deletes messages sent before now plus this many seconds.
 async fn sweep(it: &TestStore, seconds: i64) -> usize {
     it.sweep(ExpiredRows::Messages, now() + TimeDelta::seconds(seconds)).await.unwrap()
 }
@@ -34,77 +34,77 @@ async fn erase(it: &TestStore, name: &PersonId) {
     while it.erase_step(&acme(), name, &person("erased"), &record().event, now()).await.unwrap().unwrap().goes_on {}
 }
 
-async fn the_turn_of_a_message_that_was_taken_back_is_not_given_again(it: TestStore) {
+async fn the_turn_of_a_refunded_message_is_not_reused(it: TestStore) {
     let [ada, bob] = persons_with_one_number(&it).await;
     let (before_it, adas) = (spend(&it, &bob).await, spend(&it, &ada).await);
     assert!(ask(&it, &ada, 1, &adas).await);
     let after_it = spend(&it, &bob).await;
     it.close_binding(&acme(), challenge_id(1), now(), Some(&adas), &record()).await.unwrap();
-    ask_in_vain(&it, &bob, 2, &before_it).await;
-    ask_in_vain(&it, &bob, 2, &after_it).await;
+    ask_overtaken(&it, &bob, 2, &before_it).await;
+    ask_overtaken(&it, &bob, 2, &after_it).await;
     let bobs = spend(&it, &bob).await;
     assert_eq!(bobs.last_to_number, SmsTurn { turn: 1, sent_at: 0 });
     assert!(ask(&it, &bob, 2, &bobs).await);
     for stale in [before_it, after_it, bobs] {
-        ask_in_vain(&it, &bob, 3, &stale).await;
+        ask_overtaken(&it, &bob, 3, &stale).await;
     }
 }
 
-async fn a_message_that_was_judged_by_one_that_housekeeping_removed_is_overtaken(it: TestStore) {
+async fn a_message_checked_against_one_that_housekeeping_deleted_is_overtaken(it: TestStore) {
     let [ada, bob] = persons_with_one_number(&it).await;
     assert!(ask(&it, &ada, 1, &spend(&it, &ada).await).await);
     let stale = spend(&it, &bob).await;
     assert_eq!(sweep(&it, 1).await, 1);
-    ask_in_vain(&it, &bob, 2, &stale).await;
-    // Another one finds nothing and gets the first turn.
+    ask_overtaken(&it, &bob, 2, &stale).await;
+    // Another message finds no predecessor and gets the first turn.
     assert!(ask(&it, &ada, 3, &later(1, spend(&it, &ada).await)).await);
-    ask_in_vain(&it, &bob, 2, &stale).await;
+    ask_overtaken(&it, &bob, 2, &stale).await;
     let fresh = spend(&it, &bob).await;
     assert_eq!(fresh.last_to_number.turn, 1);
     assert!(ask(&it, &bob, 2, &fresh).await);
 }
 
-async fn a_message_that_was_judged_before_one_that_is_still_there_is_overtaken(it: TestStore) {
+async fn a_message_checked_before_another_was_written_is_overtaken(it: TestStore) {
     let [ada, bob] = persons_with_one_number(&it).await;
     let stale = spend(&it, &bob).await;
     assert!(ask(&it, &ada, 1, &spend(&it, &ada).await).await);
     assert!(ask(&it, &ada, 2, &later(60, spend(&it, &ada).await)).await);
-    // The first turn is free again, and the second is not.
+    // The first turn is free again, the second is taken.
     assert_eq!(sweep(&it, 1).await, 1);
-    ask_in_vain(&it, &bob, 3, &stale).await;
+    ask_overtaken(&it, &bob, 3, &stale).await;
 }
 
-async fn a_message_that_was_judged_before_an_erasure_of_its_person_is_overtaken(it: TestStore) {
+async fn a_message_checked_before_its_person_was_erased_is_overtaken(it: TestStore) {
     let ada = person("ada");
     it.verified(&acme(), &ada).await;
     assert!(ask(&it, &ada, 1, &spend(&it, &ada).await).await);
     let stale = spend(&it, &ada).await;
     erase(&it, &ada).await;
     it.verified(&acme(), &ada).await;
-    ask_in_vain(&it, &ada, 2, &stale).await;
-    // A message that is the first again is not the one that the limits were judged by.
+    ask_overtaken(&it, &ada, 2, &stale).await;
+    // A new first message is not the one that the limits were checked against.
     assert!(ask(&it, &ada, 3, &later(1, spend(&it, &ada).await)).await);
-    ask_in_vain(&it, &ada, 2, &stale).await;
+    ask_overtaken(&it, &ada, 2, &stale).await;
     assert!(ask(&it, &ada, 2, &later(1, spend(&it, &ada).await)).await);
 }
 
-async fn a_message_that_was_judged_before_an_erasure_of_its_number_is_overtaken(it: TestStore) {
+async fn a_message_checked_before_its_number_was_erased_is_overtaken(it: TestStore) {
     let [ada, bob] = persons_with_one_number(&it).await;
     assert!(ask(&it, &bob, 1, &spend(&it, &bob).await).await);
     let stale = spend(&it, &bob).await;
-    // With Ada goes the number that she alone has by now, also out of the message that was sent for Bob.
+    // Erasing Ada also removes the number, which only she has now, from the message for Bob.
     it.delete_mobile_number(&acme(), &bob, None, now(), &record()).await.unwrap().unwrap();
     erase(&it, &ada).await;
     it.verified(&acme(), &bob).await;
-    ask_in_vain(&it, &bob, 2, &stale).await;
+    ask_overtaken(&it, &bob, 2, &stale).await;
     let fresh = spend(&it, &bob).await;
     assert_eq!((fresh.last_to_number, fresh.last_for_person.turn), (SmsTurn::default(), 1));
     assert!(ask(&it, &bob, 2, &fresh).await);
-    ask_in_vain(&it, &bob, 3, &stale).await;
+    ask_overtaken(&it, &bob, 3, &stale).await;
 }
 
-/// Every write that touches messages, for persons who share a number, again and again: none of them fails, and each ends.
-async fn messages_and_what_removes_them_run_at_once_without_a_deadlock(it: TestStore) {
+/// All writes and deletions of messages, concurrently for persons who share a number: none fails, and each ends.
+async fn concurrent_writes_and_deletions_of_messages_do_not_deadlock(it: TestStore) {
     let it = std::sync::Arc::new(it);
     let persons = ["ada", "bob", "cid", "dan"].map(person);
     for person in &persons {
@@ -115,7 +115,7 @@ async fn messages_and_what_removes_them_run_at_once_without_a_deadlock(it: TestS
         let it = it.clone();
         tasks.push(tokio::spawn(async move {
             for seed in 100 * number..100 * number + 25 {
-                // Not at the partner's rate.
+                // Slower than the partner's rate.
                 let Some(prospects) = it.binding_prospects(&acme(), &person, &super::key(1)).await.unwrap() else {
                     continue;
                 };
@@ -157,12 +157,12 @@ async fn messages_and_what_removes_them_run_at_once_without_a_deadlock(it: TestS
     for (seed, person) in (1000..).zip(&persons) {
         let free = SmsSpend { horizon: i64::MAX, ..spend(&it, person).await };
         assert!(ask(&it, person, seed, &free).await);
-        ask_in_vain(&it, person, seed + 1000, &free).await;
+        ask_overtaken(&it, person, seed + 1000, &free).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_that_another_transaction_is_removing_is_not_waited_for() {
+async fn a_write_does_not_wait_for_a_message_that_is_being_deleted() {
     if !Engine::Postgres.is_there_for("store::sms_turns::a_message_that_another_transaction_is_removing").await {
         return;
     }
@@ -174,14 +174,14 @@ async fn a_message_that_another_transaction_is_removing_is_not_waited_for() {
     for removal in ["delete from sms_sent", "update sms_sent set number = null"] {
         let mut transaction = other.begin().await.unwrap();
         sqlx::query(removal).execute(&mut *transaction).await.unwrap();
-        ask_in_vain(&it, &bob, 2, &bobs).await;
+        ask_overtaken(&it, &bob, 2, &bobs).await;
         transaction.rollback().await.unwrap();
     }
     assert!(ask(&it, &bob, 2, &bobs).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_second_of_two_messages_at_once_waits_for_the_first_and_is_overtaken() {
+async fn the_second_of_two_concurrent_messages_waits_and_is_overtaken() {
     if !Engine::Postgres.is_there_for("store::sms_turns::the_second_of_two_messages_at_once").await {
         return;
     }
@@ -189,7 +189,7 @@ async fn the_second_of_two_messages_at_once_waits_for_the_first_and_is_overtaken
     let [_, bob] = persons_with_one_number(&it).await;
     let mut observer = PgConnection::connect(it.database.url()).await.unwrap();
     let mut other = PgConnection::connect(it.database.url()).await.unwrap();
-    // One to the number of Bob for another person, and one for Bob to another number.
+    // One to Bob's number for another person, and one for Bob to another number.
     for (number, holder) in [("+4915112345678", "ada"), ("+4915187654321", "bob")] {
         let bobs = spend(&it, &bob).await;
         let mut transaction = other.begin().await.unwrap();

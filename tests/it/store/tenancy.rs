@@ -1,15 +1,15 @@
-//! Every table belongs to a partner's data or is named here, and what is unique in a partner's table is unique within the
-//! partner. The database's own catalogue is asked.
+//! Every table has the partner in its keys or is listed here, and uniqueness in a partner's table is per partner. Read
+//! from the database's catalog.
 
 use super::TestStore;
 use crate::harness::{Engine, Start, TestDatabase, on_both_databases, sql};
 
-on_both_databases![every_key_of_a_partners_table_contains_the_partner, every_other_table_is_known,];
+on_both_databases![every_key_of_a_partners_table_contains_the_partner, every_table_without_a_partner_is_listed,];
 
-/// Tables that are no partner's: they belong to the installation, and each node of a spread database has a copy.
+/// Tables without a partner: they belong to the installation, and each Citus node has a copy.
 const OF_THE_INSTALLATION: [&str; 4] = ["_sqlx_migrations", "client", "client_secret", "housekeeping_lease"];
 
-/// Tables and keys without the partner; a table without a primary key counts as one.
+/// Tables and keys without the partner; a table without a primary key counts, too.
 fn without_partner(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres | Engine::Distributed => {
@@ -82,7 +82,7 @@ async fn every_key_of_a_partners_table_contains_the_partner(it: TestStore) {
     let faults = async || found(sql::texts(it.database.url(), without_partner(it.database.engine())).await);
     assert_eq!(faults().await, Vec::<String>::new());
 
-    // Each kind of fault is found.
+    // The check detects each kind of fault.
     for (statement, faulty) in [
         ("create table a (partner_id text not null, id text not null primary key)", 1),
         ("create table b (partner_id text not null, id text not null, primary key (partner_id, id), unique (id))", 1),
@@ -104,10 +104,10 @@ async fn every_key_of_a_partners_table_contains_the_partner(it: TestStore) {
     }
 }
 
-async fn every_other_table_is_known(it: TestStore) {
+async fn every_table_without_a_partner_is_listed(it: TestStore) {
     let faults = sql::texts(it.database.url(), without_partner(it.database.engine())).await;
     let mut others: Vec<&str> = faults.iter().filter_map(|fault| fault.strip_suffix(" has no partner")).collect();
-    // It says whose a client is, and the id of a client is unique among those of all partners.
+    // `client` maps a client to its partner; client ids are unique across partners.
     others.push("client");
     others.sort_unstable();
     assert_eq!(others, OF_THE_INSTALLATION);
