@@ -1,4 +1,4 @@
-//! Answering a challenge: right and wrong signatures, and what a wrong or unreadable one costs.
+//! Answering a challenge: right and wrong signatures, malformed answers, and which of them count as failures.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -9,13 +9,13 @@ use crate::harness::{Phone, TestApp, on_both_databases};
 on_both_databases![
     a_right_signature_binds_the_device,
     a_signature_by_another_key_or_over_another_code_is_wrong,
-    a_fourth_wrong_signature_finds_the_challenge_gone,
-    a_new_challenge_has_all_its_attempts,
-    each_rule_of_the_answer_holds_and_breaking_it_costs_no_attempt,
-    all_faults_of_an_answer_come_back_at_once,
-    a_challenge_that_is_not_open_comes_before_a_malformed_answer,
-    any_device_data_may_come_along,
-    a_signature_may_be_in_either_case,
+    a_fourth_wrong_signature_gets_404,
+    a_new_challenge_allows_three_attempts_again,
+    each_malformed_answer_gets_400_and_counts_no_failure,
+    all_faults_of_an_answer_are_reported_together,
+    a_malformed_answer_to_a_challenge_that_is_not_open_gets_404,
+    an_answer_may_contain_any_device_data,
+    the_hexadecimal_signature_may_be_in_either_case,
 ];
 
 async fn a_right_signature_binds_the_device(app: TestApp) {
@@ -59,7 +59,7 @@ async fn a_signature_by_another_key_or_over_another_code_is_wrong(app: TestApp) 
     assert_eq!(bound_devices(&acme, "ada").await, [""; 0]);
 }
 
-async fn a_fourth_wrong_signature_finds_the_challenge_gone(app: TestApp) {
+async fn a_fourth_wrong_signature_gets_404(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let phone = Phone::new(1);
@@ -74,11 +74,11 @@ async fn a_fourth_wrong_signature_finds_the_challenge_gone(app: TestApp) {
     assert_not_open(&acme.answer(&asked.id, &phone.sign(&code)).await, &asked.id);
 }
 
-async fn a_new_challenge_has_all_its_attempts(app: TestApp) {
+async fn a_new_challenge_allows_three_attempts_again(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let phone = Phone::new(1);
-    // Twice two is more than one challenge allows, and less than the person may fail.
+    // Four failures: more than one challenge allows, fewer than the person's failure budget.
     let first = acme.ask_for_device("ada", &phone).await;
     for _ in 0..2 {
         assert_wrong(&acme.answer(&first.id, &phone.sign("wrong")).await);
@@ -91,7 +91,7 @@ async fn a_new_challenge_has_all_its_attempts(app: TestApp) {
     acme.answer(&second.id, &phone.sign(&code)).await.assert_status(204);
 }
 
-async fn each_rule_of_the_answer_holds_and_breaking_it_costs_no_attempt(app: TestApp) {
+async fn each_malformed_answer_gets_400_and_counts_no_failure(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let phone = Phone::new(1);
@@ -107,7 +107,7 @@ async fn each_rule_of_the_answer_holds_and_breaking_it_costs_no_attempt(app: Tes
     acme.answer(&asked.id, &phone.sign(&code)).await.assert_status(204);
 }
 
-/// A field of the answer, a value that it must not have, and what is said about it.
+/// A field of the answer, an invalid value, and the error message.
 fn malformed(signature: &str) -> Vec<(&'static str, Value, &'static str)> {
     const HEX: &str = "must be hexadecimal: two digits for each byte, and nothing else";
     const DER: &str =
@@ -122,7 +122,7 @@ fn malformed(signature: &str) -> Vec<(&'static str, Value, &'static str)> {
         ("signature", json!("301"), HEX),
         ("signature", json!("zz"), HEX),
         ("signature", json!(format!("{signature} ")), "must not begin or end with white space"),
-        // Raw r and s; something left over; a length in the long form (BER); a spare zero before r; a negative r.
+        // Raw r and s; trailing bytes; a length in the long form (BER); a redundant zero before r; a negative r.
         ("signature", json!("11".repeat(64)), DER),
         ("signature", json!(format!("{signature}00")), DER),
         ("signature", json!(format!("3081{}", &signature[2..])), DER),
@@ -139,7 +139,7 @@ fn malformed(signature: &str) -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-async fn all_faults_of_an_answer_come_back_at_once(app: TestApp) {
+async fn all_faults_of_an_answer_are_reported_together(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let asked = acme.ask_for_device("ada", &Phone::new(1)).await;
@@ -152,20 +152,20 @@ async fn all_faults_of_an_answer_come_back_at_once(app: TestApp) {
     answer.assert_error(400, "invalid_json", "the body must be a JSON object");
 }
 
-async fn a_challenge_that_is_not_open_comes_before_a_malformed_answer(app: TestApp) {
+async fn a_malformed_answer_to_a_challenge_that_is_not_open_gets_404(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let phone = Phone::new(1);
-    let met = acme.bind("ada", &phone).await;
+    let answered = acme.bind("ada", &phone).await;
     let expired = acme.ask_for_device("ada", &Phone::new(2)).await;
     app.advance(TimeDelta::minutes(5));
-    for id in ["6642d15e-8f6b-4d28-9186-cdd61d80032a", &met.id, &expired.id] {
+    for id in ["6642d15e-8f6b-4d28-9186-cdd61d80032a", &answered.id, &expired.id] {
         assert_not_open(&acme.answer(id, "malformed").await, id);
         assert_not_open(&acme.put(&challenge_path(id), json!([])).await, id);
     }
 }
 
-async fn any_device_data_may_come_along(app: TestApp) {
+async fn an_answer_may_contain_any_device_data(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let phone = Phone::new(1);
@@ -175,7 +175,7 @@ async fn any_device_data_may_come_along(app: TestApp) {
     acme.put(&challenge_path(&asked.id), body).await.assert_status(204);
 }
 
-async fn a_signature_may_be_in_either_case(app: TestApp) {
+async fn the_hexadecimal_signature_may_be_in_either_case(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let phone = Phone::new(1);

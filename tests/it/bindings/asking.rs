@@ -1,23 +1,23 @@
-//! Asking for a device: what must be said, what may be left out, and what of it the device keeps.
+//! Valid requests for a device: required and optional fields, and the fields that the device stores.
 
 use serde_json::{Value, json};
 
-use super::{DEVICES, device_path, wish, with};
+use super::{DEVICES, device_path, request_body, with};
 use crate::harness::{Phone, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
-    the_required_fields_are_enough,
-    the_name_and_the_purpose_are_kept,
-    null_is_absent_and_unknown_fields_are_ignored,
+    the_required_fields_suffice,
+    the_name_and_the_key_purpose_are_stored,
+    null_counts_as_absent_and_unknown_fields_are_ignored,
     the_hexadecimal_key_may_be_in_either_case,
-    the_longest_values_are_taken,
-    white_space_around_the_device_data_is_part_of_it,
+    values_of_maximum_length_are_accepted,
+    device_data_may_begin_and_end_with_white_space,
 ];
 
-async fn the_required_fields_are_enough(app: TestApp) {
+async fn the_required_fields_suffice(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
-    let asked = acme.post(DEVICES, wish("ada", &Phone::new(1))).await;
+    let asked = acme.post(DEVICES, request_body("ada", &Phone::new(1))).await;
     asked.assert_status(202);
     let asked = asked.json();
     let (id, key_id) = (asked["id"].as_str().unwrap(), asked["key_id"].as_str().unwrap());
@@ -27,7 +27,7 @@ async fn the_required_fields_are_enough(app: TestApp) {
     assert_eq!(asked, json!({"id": id, "key_id": key_id, "challenge": challenge}));
 }
 
-async fn the_name_and_the_purpose_are_kept(app: TestApp) {
+async fn the_name_and_the_key_purpose_are_stored(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let more = json!({"name": "Adas Täschchen", "key_purpose": "restricted"});
@@ -36,7 +36,7 @@ async fn the_name_and_the_purpose_are_kept(app: TestApp) {
     assert_eq!(device["keys"][0]["key_purpose"], "restricted");
 }
 
-async fn null_is_absent_and_unknown_fields_are_ignored(app: TestApp) {
+async fn null_counts_as_absent_and_unknown_fields_are_ignored(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let more = json!({
@@ -61,7 +61,7 @@ async fn the_hexadecimal_key_may_be_in_either_case(app: TestApp) {
     bound(&app, &acme, &phone, json!({"key": phone.key().to_uppercase()})).await;
 }
 
-async fn the_longest_values_are_taken(app: TestApp) {
+async fn values_of_maximum_length_are_accepted(app: TestApp) {
     let acme = app.partner();
     let person = "p".repeat(64);
     acme.verified_person(&person).await;
@@ -72,15 +72,16 @@ async fn the_longest_values_are_taken(app: TestApp) {
     assert_eq!(device["name"], *name);
 }
 
-async fn white_space_around_the_device_data_is_part_of_it(app: TestApp) {
+async fn device_data_may_begin_and_end_with_white_space(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     bound(&app, &acme, &Phone::new(1), json!({"device_data": " \n"})).await;
 }
 
-/// Asks for a device of Ada's, or whom else the body names, answers its challenge, and gives back the device with its keys.
+/// Requests a device for Ada, or for the `person_id` in `more`, answers its challenge, and returns the device with its
+/// keys.
 async fn bound(app: &TestApp, partner: &TestClient, phone: &Phone, more: Value) -> Value {
-    let asked = partner.post(DEVICES, with(wish("ada", phone), more)).await;
+    let asked = partner.post(DEVICES, with(request_body("ada", phone), more)).await;
     asked.assert_status(202);
     let id = asked.json()["id"].as_str().unwrap().to_owned();
     partner.answer(&id, &phone.sign(&app.outbox().last().code())).await.assert_status(204);

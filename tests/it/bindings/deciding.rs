@@ -1,16 +1,16 @@
-//! What was free when a device was asked for may be taken when the challenge is answered: it is decided again then.
+//! Key uniqueness and the device limit are checked again when the challenge is answered, not only at the request.
 
 use super::{assert_device_limit, assert_key_taken, assert_not_open, bound_devices, challenge_path, device_path};
 use crate::harness::{Phone, TestApp, on_both_databases};
 
 on_both_databases![
-    whoever_answers_first_gets_the_key,
-    a_key_that_was_added_meanwhile_is_taken,
-    the_limit_counts_when_the_device_would_be_bound,
-    two_partners_bind_the_same_key_side_by_side,
+    the_first_right_answer_gets_the_key,
+    a_key_that_was_added_to_another_device_meanwhile_is_refused,
+    the_device_limit_is_checked_when_the_device_is_bound,
+    two_partners_can_bind_the_same_key,
 ];
 
-async fn whoever_answers_first_gets_the_key(app: TestApp) {
+async fn the_first_right_answer_gets_the_key(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     acme.verified_person("bob").await;
@@ -28,7 +28,7 @@ async fn whoever_answers_first_gets_the_key(app: TestApp) {
     acme.bind("ada", &phone).await;
 }
 
-async fn a_key_that_was_added_meanwhile_is_taken(app: TestApp) {
+async fn a_key_that_was_added_to_another_device_meanwhile_is_refused(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let (phone, contested) = (Phone::new(1), Phone::new(2));
@@ -40,8 +40,8 @@ async fn a_key_that_was_added_meanwhile_is_taken(app: TestApp) {
     assert_not_open(&acme.get(&challenge_path(&asked.id)).await, &asked.id);
 }
 
-/// A person has one open challenge at a time, so only a limit that shrinks can be passed between asking and answering.
-async fn the_limit_counts_when_the_device_would_be_bound(app: TestApp) {
+/// A person has one open challenge at a time, so only a lowered limit can be exceeded between request and answer.
+async fn the_device_limit_is_checked_when_the_device_is_bound(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let first = acme.bind("ada", &Phone::new(1)).await;
@@ -56,7 +56,7 @@ async fn the_limit_counts_when_the_device_would_be_bound(app: TestApp) {
     assert_eq!(bound_devices(&acme, "ada").await, [first.id]);
 }
 
-async fn two_partners_bind_the_same_key_side_by_side(app: TestApp) {
+async fn two_partners_can_bind_the_same_key(app: TestApp) {
     let (acme, globex) = (app.partner(), app.other_partner());
     acme.verified_person("ada").await;
     globex.verified_person("ada").await;

@@ -1,18 +1,18 @@
-//! Bodies that ask for a device and cannot be: every rule of every field, and all faults at once.
+//! Malformed requests for a device: every rule of every field, and several faults in one answer.
 
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
-use super::{DEVICES, wish, with};
+use super::{DEVICES, request_body, with};
 use crate::harness::{Phone, TestApp, on_both_databases};
 
 on_both_databases![
-    each_rule_of_each_field_holds,
-    all_faults_come_back_at_once_in_the_order_of_the_fields,
+    each_rule_of_each_field_is_enforced,
+    all_faults_are_reported_together_in_the_order_of_the_fields,
     a_wrong_type_and_a_wrong_value_have_different_codes,
-    a_body_that_is_no_object_is_one_fault,
-    a_malformed_body_comes_before_everything_else,
+    a_body_that_is_not_an_object_is_a_single_fault,
+    a_malformed_body_is_refused_before_any_other_check,
 ];
 
 const HEX: &str = "must contain nothing but hexadecimal digits";
@@ -23,11 +23,11 @@ const PREFIX: &str =
 const POINT: &str = "must be a point on the curve P-256: X and Y big-endian and taken from one ecdsa-p256 key";
 const BLANK_ENDS: &str = "must not begin or end with white space";
 
-async fn each_rule_of_each_field_holds(app: TestApp) {
+async fn each_rule_of_each_field_is_enforced(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     for (field, value, message) in [persons(), keys(), choices(), texts()].into_iter().flatten() {
-        let body = with(wish("ada", &Phone::new(1)), path(field, value.clone()));
+        let body = with(request_body("ada", &Phone::new(1)), path(field, value.clone()));
         let answer = acme.post(DEVICES, body).await;
         assert_eq!(answer.status, 400, "{field}: {value}");
         answer.assert_faults(&[(field, message)]);
@@ -35,7 +35,7 @@ async fn each_rule_of_each_field_holds(app: TestApp) {
     assert_eq!(app.outbox().messages().len(), 0);
 }
 
-/// A field, a value that it must not have, and what is said about it.
+/// A field, an invalid value, and the error message.
 type Case = (&'static str, Value, &'static str);
 
 fn persons() -> Vec<Case> {
@@ -55,7 +55,7 @@ fn persons() -> Vec<Case> {
 fn keys() -> Vec<Case> {
     let key = Phone::new(1).key();
     let (x, y) = (&key[2..66], &key[66..]);
-    // One bit off the curve; the coordinate x = p, which is no field element; the point (0, 0).
+    // A point one bit off the curve; the coordinate x = p, which is not a field element; the point (0, 0).
     let off_curve = format!("{}{}", &key[..129], if key.ends_with('0') { '1' } else { '0' });
     let x_is_p = format!("04ffffffff00000001000000000000000000000000ffffffffffffffffffffffff{y}");
     vec![
@@ -126,12 +126,12 @@ fn texts() -> Vec<Case> {
     ]
 }
 
-/// The object that has just this value under this path.
+/// The object with exactly this value at this path.
 fn path(field: &str, value: Value) -> Value {
     field.rsplit('.').fold(value, |inner, name| json!({name: inner}))
 }
 
-async fn all_faults_come_back_at_once_in_the_order_of_the_fields(app: TestApp) {
+async fn all_faults_are_reported_together_in_the_order_of_the_fields(app: TestApp) {
     let backwards = json!({
         "device_data": "",
         "language": "xx",
@@ -169,7 +169,7 @@ async fn a_wrong_type_and_a_wrong_value_have_different_codes(app: TestApp) {
     assert_eq!(codes, ["type_error", "validation_error", "type_error"]);
 }
 
-async fn a_body_that_is_no_object_is_one_fault(app: TestApp) {
+async fn a_body_that_is_not_an_object_is_a_single_fault(app: TestApp) {
     let broken = "the body is not valid JSON (line 1, column 2)";
     for (body, detail) in [("[]", "the body must be a JSON object"), ("nonsense", broken)] {
         let request = Request::post(DEVICES).header("content-type", "application/json").body(Body::from(body)).unwrap();
@@ -179,7 +179,7 @@ async fn a_body_that_is_no_object_is_one_fault(app: TestApp) {
     }
 }
 
-async fn a_malformed_body_comes_before_everything_else(app: TestApp) {
+async fn a_malformed_body_is_refused_before_any_other_check(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     for seed in 0..5 {
@@ -187,6 +187,6 @@ async fn a_malformed_body_comes_before_everything_else(app: TestApp) {
     }
     let malformed = json!({"name": ""});
     let fault = [("name", "length (0) out of bounds (min: 1, max: 255)")];
-    acme.post(DEVICES, with(wish("ada", &Phone::new(0)), malformed.clone())).await.assert_faults(&fault);
-    acme.post(DEVICES, with(wish("nobody", &Phone::new(0)), malformed)).await.assert_faults(&fault);
+    acme.post(DEVICES, with(request_body("ada", &Phone::new(0)), malformed.clone())).await.assert_faults(&fault);
+    acme.post(DEVICES, with(request_body("unknown", &Phone::new(0)), malformed)).await.assert_faults(&fault);
 }

@@ -1,18 +1,18 @@
-//! The SMS of a challenge: what it says, to whom, and what remains of a challenge whose SMS nobody took.
+//! The SMS of a challenge: its text, language and recipient, and the challenge after an SMS that no provider accepted.
 
 use serde_json::json;
 
-use super::{DEVICES, assert_not_open, bound_devices, challenge_path, wish, with};
+use super::{DEVICES, assert_not_open, bound_devices, challenge_path, request_body, with};
 use crate::harness::{Engine, Message, Network, Phone, Start, TestApp, books, on_both_databases};
 
 on_both_databases![
-    the_code_goes_to_the_persons_number_in_the_language_that_was_asked_for,
-    the_operator_chooses_the_language_of_those_who_name_none,
+    the_code_goes_to_the_persons_number_in_the_requested_language,
+    the_operator_sets_the_default_language,
     the_app_signature_is_the_last_line,
-    every_challenge_has_a_code_of_its_own,
-    a_challenge_whose_message_nobody_took_is_gone,
-    an_attempt_that_failed_supersedes_the_one_before_all_the_same,
-    a_message_that_may_have_been_taken_counts_as_taken,
+    every_challenge_has_a_different_code,
+    a_challenge_whose_sms_failed_is_removed,
+    a_request_whose_sms_failed_still_supersedes_the_previous_challenge,
+    an_sms_with_an_uncertain_outcome_counts_as_sent,
 ];
 
 /// The service of an operator whose customers speak French.
@@ -28,13 +28,13 @@ const GERMAN: &str = "Device Management: Ihr Code lautet ###### Geben Sie ihn ni
 const ENGLISH: &str = "Device Management: Your code is ###### Never share it with anyone, not even with us.";
 const FRENCH: &str = "Device Management: votre code est ###### Ne le donnez jamais à personne, pas non plus à nous.";
 
-/// The last SMS, with the code (and the full stop after it) blacked out.
+/// The text of the last SMS, with the code and the full stop after it replaced by `######`.
 fn last_text(app: &TestApp) -> String {
     let message = app.outbox().last();
     message.text.replacen(&format!("{}.", message.code()), "######", 1)
 }
 
-async fn the_code_goes_to_the_persons_number_in_the_language_that_was_asked_for(app: TestApp) {
+async fn the_code_goes_to_the_persons_number_in_the_requested_language(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     for (more, text) in [
@@ -43,19 +43,19 @@ async fn the_code_goes_to_the_persons_number_in_the_language_that_was_asked_for(
         (json!({"language": "en"}), ENGLISH),
         (json!({"language": "fr"}), FRENCH),
     ] {
-        acme.post(DEVICES, with(wish("ada", &Phone::new(1)), more)).await.assert_status(202);
+        acme.post(DEVICES, with(request_body("ada", &Phone::new(1)), more)).await.assert_status(202);
         assert_eq!(last_text(&app), text);
         assert_eq!(app.outbox().last().to, "+4915112345678");
     }
     assert_eq!(app.outbox().messages().len(), 4);
 }
 
-async fn the_operator_chooses_the_language_of_those_who_name_none(French(app): French) {
+async fn the_operator_sets_the_default_language(French(app): French) {
     let acme = app.partner();
     acme.verified_person("ada").await;
-    acme.post(DEVICES, wish("ada", &Phone::new(1))).await.assert_status(202);
+    acme.post(DEVICES, request_body("ada", &Phone::new(1))).await.assert_status(202);
     assert_eq!(last_text(&app), FRENCH);
-    let english = with(wish("ada", &Phone::new(1)), json!({"language": "en"}));
+    let english = with(request_body("ada", &Phone::new(1)), json!({"language": "en"}));
     acme.post(DEVICES, english).await.assert_status(202);
     assert_eq!(last_text(&app), ENGLISH);
 }
@@ -65,12 +65,12 @@ async fn the_app_signature_is_the_last_line(app: TestApp) {
     acme.verified_person("ada").await;
     for hash in ["e2e-e2e-e2e", "FA+9qCX9/Su"] {
         let more = json!({"sms_challenge": {"app_signature": hash}});
-        acme.post(DEVICES, with(wish("ada", &Phone::new(1)), more)).await.assert_status(202);
+        acme.post(DEVICES, with(request_body("ada", &Phone::new(1)), more)).await.assert_status(202);
         assert_eq!(last_text(&app), format!("{GERMAN}\n{hash}"));
     }
 }
 
-async fn every_challenge_has_a_code_of_its_own(app: TestApp) {
+async fn every_challenge_has_a_different_code(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     for _ in 0..5 {
@@ -82,34 +82,34 @@ async fn every_challenge_has_a_code_of_its_own(app: TestApp) {
     assert_eq!(codes.len(), 5, "{codes:?}");
 }
 
-async fn a_challenge_whose_message_nobody_took_is_gone(app: TestApp) {
+async fn a_challenge_whose_sms_failed_is_removed(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let detail = "the SMS could not be sent and the request had no effect; please retry";
     for network in [Network::Rejects, Network::IsDown] {
         app.network(network);
-        acme.post(DEVICES, wish("ada", &Phone::new(1))).await.assert_error(502, "bad_gateway", detail);
+        acme.post(DEVICES, request_body("ada", &Phone::new(1))).await.assert_error(502, "bad_gateway", detail);
     }
     let open = books::count(&app.database, "select count(*) from person where binding_closed_at is null").await;
     assert_eq!(open, 0);
     app.network(Network::Works);
-    // Neither the person nor the key is in the way of another attempt.
+    // The same person can bind the same key afterwards.
     acme.bind("ada", &Phone::new(1)).await;
 }
 
-async fn an_attempt_that_failed_supersedes_the_one_before_all_the_same(app: TestApp) {
+async fn a_request_whose_sms_failed_still_supersedes_the_previous_challenge(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let phone = Phone::new(1);
     let before = acme.ask_for_device("ada", &phone).await;
     let code = app.outbox().last().code();
     app.network(Network::IsDown);
-    acme.post(DEVICES, wish("ada", &phone)).await.assert_status(502);
+    acme.post(DEVICES, request_body("ada", &phone)).await.assert_status(502);
     assert_not_open(&acme.get(&challenge_path(&before.id)).await, &before.id);
     assert_not_open(&acme.answer(&before.id, &phone.sign(&code)).await, &before.id);
 }
 
-async fn a_message_that_may_have_been_taken_counts_as_taken(app: TestApp) {
+async fn an_sms_with_an_uncertain_outcome_counts_as_sent(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     app.network(Network::LosesItsAnswer);

@@ -1,4 +1,4 @@
-//! Binding a device: asking for it, reading its challenge and answering it (docs/api-design.md#devices).
+//! Binding a device: the request, reading its challenge and answering it (docs/api-design.md#devices).
 
 mod answering;
 mod asking;
@@ -17,16 +17,16 @@ use crate::harness::{Answer, Phone, TestClient};
 
 const DEVICES: &str = "/v1/mfa/devices";
 
-/// What must be said to ask for a device.
-fn wish(person: &str, phone: &Phone) -> Value {
+/// The smallest valid body of `POST /v1/mfa/devices`.
+fn request_body(person: &str, phone: &Phone) -> Value {
     json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key()})
 }
 
-/// The same with more, or with other values.
-fn with(mut wish: Value, more: Value) -> Value {
-    let (Some(wish_fields), Value::Object(more)) = (wish.as_object_mut(), more) else { panic!("two objects") };
-    wish_fields.extend(more);
-    wish
+/// The body with the fields of `more` added or replaced.
+fn with(mut body: Value, more: Value) -> Value {
+    let (Some(fields), Value::Object(more)) = (body.as_object_mut(), more) else { panic!("two objects") };
+    fields.extend(more);
+    body
 }
 
 fn device_path(id: &str) -> String {
@@ -37,7 +37,7 @@ fn challenge_path(id: &str) -> String {
     format!("/v1/mfa/challenges/signatures/{id}")
 }
 
-/// The challenge is not there, or not any more.
+/// Asserts that the challenge does not exist, or is over.
 #[track_caller]
 fn assert_not_open(answer: &Answer, id: &str) {
     answer.assert_error(404, "not_found", &format!("signature challenge \"{id}\" not found"));

@@ -1,4 +1,4 @@
-//! Between asking and answering: the challenge can be seen while it is open, the device not at all.
+//! Pending bindings: an open challenge can be read, and ends in several ways; its device is not visible yet.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -8,12 +8,12 @@ use crate::harness::{Phone, TestApp, on_both_databases};
 
 on_both_databases![
     an_open_challenge_can_be_read_under_any_spelling_of_its_id,
-    what_is_no_id_is_no_challenge,
+    a_malformed_challenge_id_gets_404,
     a_pending_device_cannot_be_seen_used_or_deleted,
-    a_challenge_ends_after_five_minutes_to_the_microsecond,
-    only_the_newest_challenge_of_a_person_works,
-    a_challenge_ends_with_nobody_elses,
-    a_challenge_ends_with_the_number_that_its_code_went_to,
+    a_challenge_expires_after_exactly_five_minutes,
+    only_the_newest_challenge_of_a_person_is_open,
+    challenges_of_other_persons_and_partners_do_not_end_a_challenge,
+    deleting_the_number_ends_the_challenge,
     another_partners_challenge_does_not_exist,
 ];
 
@@ -31,7 +31,7 @@ async fn an_open_challenge_can_be_read_under_any_spelling_of_its_id(app: TestApp
     }
 }
 
-async fn what_is_no_id_is_no_challenge(app: TestApp) {
+async fn a_malformed_challenge_id_gets_404(app: TestApp) {
     let acme = app.partner();
     for id in ["1", "6642d15e-8f6b-4d28-9186-cdd61d80032", "6642d15e-8f6b-4d28-9186-cdd61d80032a"] {
         assert_not_open(&acme.get(&challenge_path(id)).await, id);
@@ -63,12 +63,12 @@ async fn a_pending_device_cannot_be_seen_used_or_deleted(app: TestApp) {
         assert_eq!((list.json(), &list.headers["total"]), (json!([]), &"0".parse().unwrap()));
     }
 
-    // The attempt to delete it did it no harm.
+    // The refused deletion did not affect the challenge.
     acme.answer(&asked.id, &phone.sign(&code)).await.assert_status(204);
     acme.get(&device).await.assert_status(200);
 }
 
-async fn a_challenge_ends_after_five_minutes_to_the_microsecond(app: TestApp) {
+async fn a_challenge_expires_after_exactly_five_minutes(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     acme.verified_person("bob").await;
@@ -87,7 +87,7 @@ async fn a_challenge_ends_after_five_minutes_to_the_microsecond(app: TestApp) {
     assert_eq!(bound_devices(&acme, "bob").await, [""; 0]);
 }
 
-async fn only_the_newest_challenge_of_a_person_works(app: TestApp) {
+async fn only_the_newest_challenge_of_a_person_is_open(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let (older_phone, newer_phone) = (Phone::new(1), Phone::new(2));
@@ -102,7 +102,7 @@ async fn only_the_newest_challenge_of_a_person_works(app: TestApp) {
     assert_eq!(bound_devices(&acme, "ada").await, [newer.id]);
 }
 
-async fn a_challenge_ends_with_nobody_elses(app: TestApp) {
+async fn challenges_of_other_persons_and_partners_do_not_end_a_challenge(app: TestApp) {
     let (acme, globex) = (app.partner(), app.other_partner());
     acme.verified_person("ada").await;
     acme.verified_person("bob").await;
@@ -113,14 +113,14 @@ async fn a_challenge_ends_with_nobody_elses(app: TestApp) {
     acme.get(&challenge_path(&asked.id)).await.assert_status(200);
 }
 
-async fn a_challenge_ends_with_the_number_that_its_code_went_to(app: TestApp) {
+async fn deleting_the_number_ends_the_challenge(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let phone = Phone::new(1);
     let asked = acme.ask_for_device("ada", &phone).await;
     let code = app.outbox().last().code();
     acme.delete("/v1/persons/ada/mobile_number").await.assert_status(200);
-    // Not even with the same number back.
+    // The challenge stays closed after the same number is verified again.
     acme.verified_person("ada").await;
     assert_not_open(&acme.get(&challenge_path(&asked.id)).await, &asked.id);
     assert_not_open(&acme.answer(&asked.id, &phone.sign(&code)).await, &asked.id);
@@ -137,7 +137,7 @@ async fn another_partners_challenge_does_not_exist(app: TestApp) {
     for _ in 0..3 {
         assert_not_open(&globex.answer(&asked.id, &phone.sign("wrong")).await, &asked.id);
     }
-    // None of that cost an attempt.
+    // The other partner's answers did not count as failures.
     acme.answer(&asked.id, &phone.sign(&code)).await.assert_status(204);
     assert_not_open(&globex.answer(&asked.id, &phone.sign(&code)).await, &asked.id);
 }

@@ -1,24 +1,24 @@
-//! Well-formed wishes for a device that are refused: no verified number, too many devices, a key that is taken.
+//! Valid requests for a device that are refused: no verified number, too many devices, a key that is taken.
 
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use super::{DEVICES, assert_device_limit, assert_key_taken, device_path, wish};
+use super::{DEVICES, assert_device_limit, assert_key_taken, device_path, request_body};
 use crate::harness::{Phone, TestApp, on_both_databases};
 
 on_both_databases![
-    nobody_learns_why_there_is_no_verified_number,
+    the_refusal_does_not_reveal_why_there_is_no_verified_number,
     a_sixth_device_is_refused_until_one_is_deleted,
-    each_person_and_each_partner_has_a_limit_of_its_own,
+    each_person_of_each_partner_has_its_own_limit,
     a_key_belongs_to_one_device_of_a_partner,
-    an_added_key_is_taken_too,
-    one_key_may_be_bound_at_two_partners,
+    a_key_that_was_added_to_a_device_is_taken,
+    another_partner_may_bind_the_same_key,
     a_deleted_device_frees_its_key,
-    the_first_reason_counts,
+    the_refusals_have_an_order,
 ];
 
-async fn nobody_learns_why_there_is_no_verified_number(app: TestApp) {
+async fn the_refusal_does_not_reveal_why_there_is_no_verified_number(app: TestApp) {
     let (acme, globex) = (app.partner(), app.other_partner());
     acme.post("/v1/persons/unverified/mobile_number", json!({"number": "+4915112345678"})).await.assert_status(201);
     acme.verified_person("gone").await;
@@ -27,7 +27,7 @@ async fn nobody_learns_why_there_is_no_verified_number(app: TestApp) {
 
     let mut bodies = Vec::new();
     for person in ["unknown", "unverified", "gone", "elsewhere"] {
-        let body = Body::from(wish(person, &Phone::new(1)).to_string());
+        let body = Body::from(request_body(person, &Phone::new(1)).to_string());
         let request = Request::post(DEVICES).header("content-type", "application/json").header("x-request-id", "same");
         let answer = acme.request(request.body(body).unwrap()).await;
         answer.assert_faults(&[("number", "telephone number not found")]);
@@ -47,15 +47,15 @@ async fn a_sixth_device_is_refused_until_one_is_deleted(app: TestApp) {
         newest = Some(acme.bind("ada", &Phone::new(seed)).await);
     }
     let sent = app.outbox().messages().len();
-    assert_device_limit(&acme.post(DEVICES, wish("ada", &Phone::new(5))).await);
+    assert_device_limit(&acme.post(DEVICES, request_body("ada", &Phone::new(5))).await);
     assert_eq!(app.outbox().messages().len(), sent);
 
     acme.delete(&device_path(&newest.unwrap().id)).await.assert_status(204);
     acme.bind("ada", &Phone::new(5)).await;
-    assert_device_limit(&acme.post(DEVICES, wish("ada", &Phone::new(6))).await);
+    assert_device_limit(&acme.post(DEVICES, request_body("ada", &Phone::new(6))).await);
 }
 
-async fn each_person_and_each_partner_has_a_limit_of_its_own(app: TestApp) {
+async fn each_person_of_each_partner_has_its_own_limit(app: TestApp) {
     let (acme, globex) = (app.partner(), app.other_partner());
     acme.verified_person("ada").await;
     acme.verified_person("bob").await;
@@ -73,20 +73,20 @@ async fn a_key_belongs_to_one_device_of_a_partner(app: TestApp) {
     acme.verified_person("bob").await;
     acme.bind("ada", &Phone::new(1)).await;
     for person in ["ada", "bob"] {
-        assert_key_taken(&acme.post(DEVICES, wish(person, &Phone::new(1))).await);
+        assert_key_taken(&acme.post(DEVICES, request_body(person, &Phone::new(1))).await);
     }
 }
 
-async fn an_added_key_is_taken_too(app: TestApp) {
+async fn a_key_that_was_added_to_a_device_is_taken(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let (phone, vault) = (Phone::new(1), Phone::new(2));
     let bound = acme.bind("ada", &phone).await;
     acme.post(&format!("{}/keys", device_path(&bound.id)), phone.vouch_for(&vault)).await.assert_status(201);
-    assert_key_taken(&acme.post(DEVICES, wish("ada", &vault)).await);
+    assert_key_taken(&acme.post(DEVICES, request_body("ada", &vault)).await);
 }
 
-async fn one_key_may_be_bound_at_two_partners(app: TestApp) {
+async fn another_partner_may_bind_the_same_key(app: TestApp) {
     let (acme, globex) = (app.partner(), app.other_partner());
     acme.verified_person("ada").await;
     globex.verified_person("ada").await;
@@ -106,15 +106,15 @@ async fn a_deleted_device_frees_its_key(app: TestApp) {
     acme.bind("bob", &phone).await;
 }
 
-async fn the_first_reason_counts(app: TestApp) {
+async fn the_refusals_have_an_order(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     for seed in 0..5 {
         acme.bind("ada", &Phone::new(seed)).await;
     }
-    // Too many devices and a taken key; then no number, too many devices and a taken key.
-    assert_device_limit(&acme.post(DEVICES, wish("ada", &Phone::new(0))).await);
+    // Too many devices and a taken key; then also no number.
+    assert_device_limit(&acme.post(DEVICES, request_body("ada", &Phone::new(0))).await);
     acme.delete("/v1/persons/ada/mobile_number").await.assert_status(200);
-    let answer = acme.post(DEVICES, wish("ada", &Phone::new(0))).await;
+    let answer = acme.post(DEVICES, request_body("ada", &Phone::new(0))).await;
     answer.assert_faults(&[("number", "telephone number not found")]);
 }

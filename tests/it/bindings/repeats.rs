@@ -1,4 +1,4 @@
-//! The right answer, sent again because the first answer to it got lost: the same 204, and no second effect.
+//! Replay of a right answer, as when the first 204 was lost: within a minute the same 204, and no second effect.
 
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -7,16 +7,16 @@ use super::{assert_not_open, bound_devices, device_path};
 use crate::harness::{Phone, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
-    a_repeat_within_a_minute_is_answered_alike_and_does_nothing,
-    the_twin_of_a_signature_is_a_repeat_of_it,
+    a_repeat_within_a_minute_gets_204_and_has_no_effect,
+    the_high_s_form_of_a_signature_counts_as_a_repeat,
     a_high_s_signature_binds_like_any_other,
-    after_a_minute_the_repeat_is_too_late,
-    another_right_signature_is_no_repeat,
-    there_is_no_repeat_for_a_device_that_was_deleted,
-    a_repeat_is_known_although_the_person_asked_for_another_device,
+    a_repeat_after_a_minute_gets_404,
+    another_valid_signature_is_not_a_repeat,
+    a_repeat_for_a_deleted_device_gets_404,
+    a_repeat_is_recognised_after_a_request_for_another_device,
 ];
 
-async fn a_repeat_within_a_minute_is_answered_alike_and_does_nothing(app: TestApp) {
+async fn a_repeat_within_a_minute_gets_204_and_has_no_effect(app: TestApp) {
     let (acme, id, signature) = bound(&app).await;
     let before = key(&acme, &id).await;
     assert_eq!(before["used_at"], "2022-03-18T14:50:04Z");
@@ -27,13 +27,13 @@ async fn a_repeat_within_a_minute_is_answered_alike_and_does_nothing(app: TestAp
     assert_eq!(key(&acme, &id).await, before);
     assert_eq!(bound_devices(&acme, "ada").await, [id]);
     assert_eq!(app.outbox().messages().len(), 1);
-    // The repeat took no place among the five devices.
+    // The repeat did not count against the limit of five devices.
     for seed in 2..6 {
         acme.bind("ada", &Phone::new(seed)).await;
     }
 }
 
-async fn the_twin_of_a_signature_is_a_repeat_of_it(app: TestApp) {
+async fn the_high_s_form_of_a_signature_counts_as_a_repeat(app: TestApp) {
     let (acme, id, signature) = bound(&app).await;
     let twin = Phone::twin(&signature);
     assert_ne!(twin, signature);
@@ -56,13 +56,13 @@ async fn a_high_s_signature_binds_like_any_other(app: TestApp) {
     }
 }
 
-async fn after_a_minute_the_repeat_is_too_late(app: TestApp) {
+async fn a_repeat_after_a_minute_gets_404(app: TestApp) {
     let (acme, id, signature) = bound(&app).await;
     app.advance(TimeDelta::minutes(1));
     assert_not_open(&acme.answer(&id, &signature).await, &id);
 }
 
-async fn another_right_signature_is_no_repeat(app: TestApp) {
+async fn another_valid_signature_is_not_a_repeat(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let phone = Phone::new(1);
@@ -74,23 +74,23 @@ async fn another_right_signature_is_no_repeat(app: TestApp) {
     acme.answer(&asked.id, &phone.sign_with_nonce(&code, 1)).await.assert_status(204);
 }
 
-async fn there_is_no_repeat_for_a_device_that_was_deleted(app: TestApp) {
+async fn a_repeat_for_a_deleted_device_gets_404(app: TestApp) {
     let (acme, id, signature) = bound(&app).await;
     acme.delete(&device_path(&id)).await.assert_status(204);
     assert_not_open(&acme.answer(&id, &signature).await, &id);
     assert_eq!(bound_devices(&acme, "ada").await, [""; 0]);
 }
 
-async fn a_repeat_is_known_although_the_person_asked_for_another_device(app: TestApp) {
+async fn a_repeat_is_recognised_after_a_request_for_another_device(app: TestApp) {
     let (acme, id, signature) = bound(&app).await;
     let phone = Phone::new(2);
     let next = acme.ask_for_device("ada", &phone).await;
     acme.answer(&id, &signature).await.assert_status(204);
-    // And the newer challenge is still open.
+    // The newer challenge is still open.
     acme.answer(&next.id, &phone.sign(&app.outbox().last().code())).await.assert_status(204);
 }
 
-/// A device of Ada's that was bound a moment ago: the partner, its id, and the signature that bound it.
+/// Binds a device of Ada's: the partner, the device's id, and the signature that bound it.
 async fn bound(app: &TestApp) -> (TestClient, String, String) {
     let acme = app.partner();
     acme.verified_person("ada").await;

@@ -1,4 +1,4 @@
-//! Several processes on one database are one service, also while a secret is being replaced.
+//! Replicas on one database act as one service, also while the secret of the codes is rotated.
 
 use serde_json::json;
 
@@ -6,13 +6,13 @@ use super::{assert_not_open, assert_wrong, challenge_path, device_path};
 use crate::harness::{Engine, Phone, Start, TestApp, on_both_databases};
 
 on_both_databases![
-    what_one_replica_does_the_other_knows_at_once,
-    wrong_signatures_count_together_on_all_replicas,
-    a_replaced_secret_leaves_open_challenges_alive,
-    a_replica_without_the_secret_fails_and_costs_no_attempt,
+    a_change_on_one_replica_is_visible_on_the_other_immediately,
+    wrong_signatures_on_all_replicas_share_one_count,
+    open_challenges_survive_the_rotation_of_the_secret,
+    a_replica_without_the_previous_secret_answers_500_and_counts_no_failure,
 ];
 
-async fn what_one_replica_does_the_other_knows_at_once(app: TestApp) {
+async fn a_change_on_one_replica_is_visible_on_the_other_immediately(app: TestApp) {
     let here = app.partner();
     let there = here.through(app.replica(&[]).await);
     here.verified_person("ada").await;
@@ -36,7 +36,7 @@ async fn what_one_replica_does_the_other_knows_at_once(app: TestApp) {
     assert_eq!(here.get(&keys).await.json()[0]["keys"], json!([]));
 }
 
-async fn wrong_signatures_count_together_on_all_replicas(app: TestApp) {
+async fn wrong_signatures_on_all_replicas_share_one_count(app: TestApp) {
     let here = app.partner();
     let there = here.through(app.replica(&[]).await);
     here.verified_person("ada").await;
@@ -54,7 +54,7 @@ async fn wrong_signatures_count_together_on_all_replicas(app: TestApp) {
 const OLD: &str = "the secret that is about to be replaced";
 const NEW: &str = "the secret that comes after it";
 
-/// A service whose codes come from `OLD`.
+/// A service whose codes are derived from `OLD`.
 struct BeforeRotation(TestApp);
 
 impl Start for BeforeRotation {
@@ -63,7 +63,7 @@ impl Start for BeforeRotation {
     }
 }
 
-async fn a_replaced_secret_leaves_open_challenges_alive(BeforeRotation(app): BeforeRotation) {
+async fn open_challenges_survive_the_rotation_of_the_secret(BeforeRotation(app): BeforeRotation) {
     let old = app.partner();
     let rotated = [("OTP_SECRET", NEW), ("OTP_SECRET_VERSION", "2"), ("OTP_SECRET_PREVIOUS", OLD)];
     let new = old.through(app.replica(&rotated).await);
@@ -76,15 +76,15 @@ async fn a_replaced_secret_leaves_open_challenges_alive(BeforeRotation(app): Bef
     new.bind("ada", &Phone::new(2)).await;
 }
 
-async fn a_replica_without_the_secret_fails_and_costs_no_attempt(BeforeRotation(app): BeforeRotation) {
+async fn a_replica_without_the_previous_secret_answers_500_and_counts_no_failure(BeforeRotation(app): BeforeRotation) {
     let old = app.partner();
-    let careless = old.through(app.replica(&[("OTP_SECRET", NEW), ("OTP_SECRET_VERSION", "2")]).await);
+    let without_previous = old.through(app.replica(&[("OTP_SECRET", NEW), ("OTP_SECRET_VERSION", "2")]).await);
     old.verified_person("ada").await;
     let phone = Phone::new(1);
     let asked = old.ask_for_device("ada", &phone).await;
     let signature = phone.sign(&app.outbox().last().code());
     for _ in 0..3 {
-        let answer = careless.answer(&asked.id, &signature).await;
+        let answer = without_previous.answer(&asked.id, &signature).await;
         answer.assert_error(500, "generic_error", "internal server error");
     }
     old.answer(&asked.id, &signature).await.assert_status(204);

@@ -1,4 +1,4 @@
-//! The published example of the API that clients were written after: its bodies, byte for byte, must bind a device.
+//! The published sample requests, which existing clients follow: these bodies must bind a device byte for byte.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -11,7 +11,7 @@ const ASK: &str = include_str!("sample/ask.json");
 const ANSWER: &str = include_str!("sample/answer.json");
 const PERSON: &str = "ec3d16cbc106f481b72d881d90c89cc5cper";
 
-/// The service as the sandbox runs it, with the one code that the example's signature is over.
+/// The service in the sandbox, with the fixed code that the sample's signature signs.
 struct Sandbox(TestApp);
 
 impl Start for Sandbox {
@@ -20,7 +20,7 @@ impl Start for Sandbox {
     }
 }
 
-on_both_databases![the_sample_bodies_bind_a_device, the_samples_placeholder_is_no_challenge_type];
+on_both_databases![the_sample_bodies_bind_a_device, the_samples_placeholder_is_not_a_valid_challenge_type];
 
 async fn the_sample_bodies_bind_a_device(Sandbox(app): Sandbox) {
     let acme = app.partner();
@@ -62,15 +62,15 @@ async fn the_sample_bodies_bind_a_device(Sandbox(app): Sandbox) {
     assert_eq!(acme.get(&format!("{}/keys", device_path(id))).await.json(), expected);
 }
 
-async fn the_samples_placeholder_is_no_challenge_type(Sandbox(app): Sandbox) {
+async fn the_samples_placeholder_is_not_a_valid_challenge_type(Sandbox(app): Sandbox) {
     let acme = app.partner();
     acme.verified_person(PERSON).await;
     let device_data = serde_json::from_str::<Value>(ASK).unwrap()["device_data"].as_str().unwrap().len();
-    assert_eq!(device_data, 3394, "the sample is whole");
+    assert_eq!(device_data, 3394, "the sample is complete");
     send(&acme, "POST", DEVICES, ASK).await.assert_faults(&[("challenge_type", "must be one of: sms")]);
 }
 
-/// Sends a body as it is written.
+/// Sends a body byte for byte.
 async fn send(client: &TestClient, method: &str, path: &str, body: &str) -> Answer {
     let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
     client.request(request.body(Body::from(body.to_owned())).unwrap()).await
