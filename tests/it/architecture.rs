@@ -1,11 +1,11 @@
-//! Dependencies within the library point one way, and each outside world has one door. Both are read off the sources, so
-//! that a shortcut fails here and not in a review.
+//! Layering rules, checked on the text of the sources: which modules of `src` may import which others, which modules
+//! may import which crates, and the maximum length of a file.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// What each part of `src` may name of the others.
+/// The top-level modules of `src`, and the others that each may import.
 const PARTS: [(&str, &[&str]); 18] = [
     ("clock", &[]),
     ("entropy", &[]),
@@ -20,7 +20,7 @@ const PARTS: [(&str, &[&str]); 18] = [
     ("api", &["auth", "crypto", "domain", "service", "store"]),
     ("background", &["auth", "entropy", "service"]),
     ("server", &["api", "background"]),
-    // The top: these may name whatever they put together.
+    // The top of the layering: these assemble the others.
     ("config", &["api", "auth", "crypto", "domain", "fraud", "outbound", "server", "service", "sms", "store"]),
     ("app", &["api", "auth", "clock", "config", "crypto", "entropy", "fraud", "outbound", "service", "sms", "store"]),
     ("telemetry", &["config"]),
@@ -28,8 +28,8 @@ const PARTS: [(&str, &[&str]); 18] = [
     ("main", &[]),
 ];
 
-/// Crates that only some parts may name: whoever else needs what they do asks one of these.
-const DOORS: [(&str, &[&str]); 17] = [
+/// Crates that only some modules may import. Other modules use those modules instead.
+const RESTRICTED_CRATES: [(&str, &[&str]); 17] = [
     ("axum", &["api", "server"]),
     ("hyper_util", &["server"]),
     ("http_body_util", &["api"]),
@@ -49,15 +49,15 @@ const DOORS: [(&str, &[&str]); 17] = [
     ("anyhow", &["cli"]),
 ];
 
-/// Whether one part of the library may name another.
+/// Whether one module of the library may import another.
 pub(crate) fn may_name(part: &str, named: &str) -> bool {
     PARTS.iter().any(|(name, known)| *name == part && known.contains(&named))
 }
 
-/// Longer files are split by concept.
+/// The maximum number of lines of a file; longer files are split by concept.
 const LINES_MAX: usize = 400;
 
-/// A line of code in a part of the library.
+/// A line of code, with its top-level module and its file and line number.
 struct Line {
     part: String,
     place: String,
@@ -65,7 +65,7 @@ struct Line {
 }
 
 #[test]
-fn no_part_names_one_that_it_must_not_know() {
+fn no_module_imports_one_above_its_layer() {
     let mut wrong = Vec::new();
     for line in code() {
         let known = PARTS.iter().find(|(part, _)| *part == line.part).map_or(&[][..], |(_, known)| known);
@@ -79,56 +79,56 @@ fn no_part_names_one_that_it_must_not_know() {
 }
 
 #[test]
-fn each_outside_world_has_its_doors() {
+fn restricted_crates_are_imported_only_where_allowed() {
     let mut wrong = Vec::new();
     for line in code() {
-        for (name, doors) in DOORS {
-            if names(name, &line.code) && !doors.contains(&&*line.part) {
+        for (name, modules) in RESTRICTED_CRATES {
+            if names(name, &line.code) && !modules.contains(&&*line.part) {
                 wrong.push(format!("{} names {name}: {}", line.place, line.code));
             }
         }
         if line.code.contains("Utc::now") && line.part != "clock" {
-            wrong.push(format!("{} takes the time instead of asking the clock", line.place));
+            wrong.push(format!("{} calls Utc::now instead of the injected clock", line.place));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn no_path_climbs_out_of_its_part() {
+fn no_super_path_leaves_its_module() {
     for line in code() {
-        // `super` of a part's own `mod.rs` is the whole library, and so is `super::super` of its files.
+        // `super` in a module's `mod.rs` is the crate root, and so is `super::super` in its files.
         let own_mod = line.place.starts_with(&format!("src/{}/mod.rs:", line.part));
         let climbs = line.code.contains("super::super::") || (own_mod && line.code.starts_with("use super::"));
-        assert!(!climbs, "{}: write crate:: instead, so that the table sees it: {}", line.place, line.code);
+        assert!(!climbs, "{}: write crate:: instead, so that these tests see it: {}", line.place, line.code);
     }
 }
 
 #[test]
-fn the_tables_speak_of_what_is_there() {
+fn the_tables_have_no_obsolete_rows() {
     let lines = code();
     let parts: BTreeSet<&str> = lines.iter().map(|line| &*line.part).collect();
     assert_eq!(parts, PARTS.iter().map(|(part, _)| *part).collect());
-    for (name, doors) in DOORS {
-        for door in doors {
-            let comes_in = lines.iter().any(|line| line.part == *door && names(name, &line.code));
-            assert!(comes_in, "{door} does not name {name} any more: close the door");
+    for (name, modules) in RESTRICTED_CRATES {
+        for module in modules {
+            let imports = lines.iter().any(|line| line.part == *module && names(name, &line.code));
+            assert!(imports, "{module} no longer imports {name}: remove it from the table");
         }
     }
 }
 
 #[test]
-fn no_file_is_too_long_to_be_about_one_thing() {
+fn no_file_exceeds_the_line_limit() {
     let mut seen = 0;
     for (place, text) in sources() {
         let lines = text.lines().count();
         assert!(lines <= LINES_MAX, "{place} has {lines} lines");
         seen += 1;
     }
-    assert!(seen > 50, "only {seen} files found: the walk has lost its way");
+    assert!(seen > 50, "only {seen} files found");
 }
 
-/// All lines of the library and its binary but comments.
+/// All lines of the library and its binary, without comment lines.
 fn code() -> Vec<Line> {
     let mut lines = Vec::new();
     for (place, text) in sources() {
@@ -149,13 +149,13 @@ fn code() -> Vec<Line> {
 /// Every source file by its path below `src`.
 pub(crate) fn sources() -> Vec<(String, String)> {
     fn collect(folder: &Path, root: &Path, found: &mut Vec<(String, String)>) {
-        for entry in fs::read_dir(folder).expect("the sources are there") {
+        for entry in fs::read_dir(folder).expect("the folder exists") {
             let path = entry.expect("a readable folder").path();
             if path.is_dir() {
                 collect(&path, root, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let place = path.strip_prefix(root).expect("below the root").display().to_string();
-                found.push((place, fs::read_to_string(&path).expect("Rust is text")));
+                found.push((place, fs::read_to_string(&path).expect("a source file is UTF-8")));
             }
         }
     }
@@ -166,7 +166,7 @@ pub(crate) fn sources() -> Vec<(String, String)> {
     found
 }
 
-/// What follows `root::` in a line.
+/// The path segments after `root::` in a line.
 fn paths_below<'a>(root: &str, code: &'a str) -> Vec<&'a str> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let marker = format!("{root}::");
@@ -180,7 +180,7 @@ fn paths_below<'a>(root: &str, code: &'a str) -> Vec<&'a str> {
         .collect()
 }
 
-/// Whether a line names a crate.
+/// Whether a line imports or names a crate.
 fn names(name: &str, code: &str) -> bool {
     !paths_below(name, code).is_empty()
         || code.trim_start().starts_with(&format!("use {name};"))
@@ -188,7 +188,7 @@ fn names(name: &str, code: &str) -> bool {
 }
 
 #[test]
-fn the_reader_of_sources_sees_what_it_should() {
+fn paths_and_crate_names_are_found_in_lines_of_code() {
     assert_eq!(paths_below("crate", "use crate::store::Store;"), ["store"]);
     assert_eq!(paths_below("crate", "    let x: crate::domain::Y = crate::crypto::z();"), ["domain", "crypto"]);
     assert_eq!(paths_below("crate", "use some_crate::thing; $crate::x; other::crate::y"), Vec::<&str>::new());

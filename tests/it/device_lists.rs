@@ -1,5 +1,4 @@
-//! Long lists of devices: cursors, page numbers that lead too deep, and totals counted in the background (decision
-//! 0025).
+//! Long lists of devices: cursors, the limit of page numbers, and totals counted in the background (decision 0025).
 
 use chrono::TimeDelta;
 use device_management::domain::person::PartnerId;
@@ -9,18 +8,18 @@ use crate::harness::{Answer, TestApp, TestClient, on_both_databases};
 use crate::store::device_lists::fill;
 
 on_both_databases![
-    every_filter_can_be_walked_through_in_both_directions,
-    devices_that_come_and_go_move_no_page,
-    a_cursor_of_another_list_is_a_place_in_this_one,
-    what_is_no_cursor_is_refused_under_its_name,
+    cursors_page_through_every_filter_in_both_directions,
+    new_and_deleted_devices_do_not_shift_pages,
+    a_cursor_of_another_list_is_a_position_in_this_list,
+    a_malformed_cursor_is_refused,
     a_page_has_either_a_number_or_a_cursor,
-    a_page_number_leads_a_hundred_thousand_devices_deep,
+    page_numbers_reach_a_hundred_thousand_devices,
     the_last_page_of_a_long_list_is_linked,
     many_devices_are_counted_in_the_background,
-    one_replica_counts_and_a_total_is_at_most_a_minute_old,
+    one_replica_counts_and_totals_are_at_most_a_minute_old,
 ];
 
-async fn every_filter_can_be_walked_through_in_both_directions(app: TestApp) {
+async fn cursors_page_through_every_filter_in_both_directions(app: TestApp) {
     let acme = app.partner();
     let mut all = bind_one_after_another(&app, &acme, "ada", 1..5).await;
     all.extend(bind_one_after_another(&app, &acme, "bob", 5..8).await);
@@ -48,12 +47,12 @@ async fn every_filter_can_be_walked_through_in_both_directions(app: TestApp) {
     }
 }
 
-async fn devices_that_come_and_go_move_no_page(app: TestApp) {
+async fn new_and_deleted_devices_do_not_shift_pages(app: TestApp) {
     let acme = app.partner();
     let devices = bind_one_after_another(&app, &acme, "ada", 1..6).await;
     let first = acme.get("/v1/mfa/devices?page[size]=2").await;
     assert_eq!(ids(&first), [devices[4].clone(), devices[3].clone()]);
-    // The one before the next page, which its cursor is of, and one of that page.
+    // The last device of the first page, which the cursor of `next` points to, and the first of the next page.
     for deleted in [&devices[3], &devices[2]] {
         acme.delete(&format!("/v1/mfa/devices/{deleted}")).await.assert_status(204);
     }
@@ -61,11 +60,11 @@ async fn devices_that_come_and_go_move_no_page(app: TestApp) {
     let second = acme.get(&links(&first)["next"]).await;
     assert_eq!((ids(&second), header(&second, "total")), (vec![devices[1].clone(), devices[0].clone()], "5"));
     assert_eq!(links(&second).get("next"), None);
-    // Back over the place of the deleted ones, to those that are new.
+    // Backwards past the deleted devices to the new ones.
     let (found, _) = walk(&acme, &links(&second)["prev"], "prev").await;
     assert_eq!(found, [vec![newer[0].clone(), devices[4].clone()], vec![newer[1].clone()]]);
 
-    // Behind a page whose devices are all gone there is the rest, and before it.
+    // A page whose devices were all deleted is empty, and still links to the page before it.
     for deleted in [&devices[0], &devices[1]] {
         acme.delete(&format!("/v1/mfa/devices/{deleted}")).await.assert_status(204);
     }
@@ -74,12 +73,12 @@ async fn devices_that_come_and_go_move_no_page(app: TestApp) {
     assert_eq!(ids(&acme.get(&links(&empty)["prev"]).await), [devices[4].clone()], "the last page");
 }
 
-async fn a_cursor_of_another_list_is_a_place_in_this_one(app: TestApp) {
+async fn a_cursor_of_another_list_is_a_position_in_this_list(app: TestApp) {
     let (acme, globex) = (app.partner(), app.other_partner());
     let hers = bind_one_after_another(&app, &acme, "ada", 1..3).await;
     let theirs = bind_one_after_another(&app, &globex, "ada", 3..4).await;
     let his = bind_one_after_another(&app, &acme, "bob", 4..6).await;
-    // A second device of theirs makes a link that leads behind the first.
+    // With a second device of globex, the page of the first has a link with its cursor.
     let newest = bind_one_after_another(&app, &globex, "bob", 6..7).await;
     let list = globex.get("/v1/mfa/devices?page[number]=2&page[size]=1").await;
     assert_eq!((ids(&list), newest.len()), (theirs, 1));
@@ -97,7 +96,7 @@ async fn a_cursor_of_another_list_is_a_place_in_this_one(app: TestApp) {
     assert_eq!(before, his);
 }
 
-async fn what_is_no_cursor_is_refused_under_its_name(app: TestApp) {
+async fn a_malformed_cursor_is_refused(app: TestApp) {
     let acme = app.partner();
     let right = "A".repeat(22);
     for name in ["page[after]", "page[before]"] {
@@ -115,7 +114,7 @@ async fn what_is_no_cursor_is_refused_under_its_name(app: TestApp) {
             let answer = acme.get(&format!("/v1/mfa/devices?{name}={cursor}")).await;
             answer.assert_faults(&[(name, "must be a cursor from a `link` header")]);
         }
-        // Any place is one, also before and behind all that there can be.
+        // Any position is a valid cursor, also before the first and after the last possible device.
         for cursor in [
             &right,
             &format!("{}w", "_".repeat(21)),
@@ -142,7 +141,7 @@ async fn a_page_has_either_a_number_or_a_cursor(app: TestApp) {
     acme.get(&both).await.assert_faults(&[("page[before]", "must not come with page[after]; leave one out")]);
 }
 
-async fn a_page_number_leads_a_hundred_thousand_devices_deep(app: TestApp) {
+async fn page_numbers_reach_a_hundred_thousand_devices(app: TestApp) {
     fill(&app.database, "acme", "ada", 100_001, 0).await;
     let acme = app.partner();
     for filter in ["", "&person_id=ada", "&filter[include_deleted]=true"] {
@@ -150,11 +149,11 @@ async fn a_page_number_leads_a_hundred_thousand_devices_deep(app: TestApp) {
         let deepest = acme.get(&page(101, 1000)).await;
         assert_eq!((ids(&deepest).len(), links(&deepest).get("next")), (1, None), "{filter}");
         for (number, size, last) in [(102, 1000, 101), (33_335, 3, 33_334), (i64::from(i32::MAX), 1000, 101)] {
-            let told = format!("must be at most {last} with this page[size]; follow the link `next` to get further");
-            acme.get(&page(number, size)).await.assert_faults(&[("page[number]", &told)]);
+            let message = format!("must be at most {last} with this page[size]; follow the link `next` to get further");
+            acme.get(&page(number, size)).await.assert_faults(&[("page[number]", &message)]);
         }
     }
-    // A list that is not so long ends before.
+    // A shorter list has an empty page at any number.
     let beyond = acme.get("/v1/mfa/devices?person_id=eve&page[number]=2147483647&page[size]=1000").await;
     assert_eq!((beyond.status.as_u16(), ids(&beyond)), (200, vec![]));
 }
@@ -189,7 +188,7 @@ async fn many_devices_are_counted_in_the_background(app: TestApp) {
     app.app.service.count_devices().await.unwrap();
     assert_eq!((total(live).await, total(all).await, total(of_ada).await), (1503, 1510, 3));
 
-    // Once there are few again they are counted with the list, and what was kept of them is no more.
+    // Few devices are counted with each list, and the stored count is deleted.
     crate::harness::sql::execute(app.database.url(), "delete from device where person_id = 'bob'").await;
     app.advance(TimeDelta::seconds(30));
     app.app.service.count_devices().await.unwrap();
@@ -197,30 +196,30 @@ async fn many_devices_are_counted_in_the_background(app: TestApp) {
     assert_eq!(crate::harness::books::count(&app.database, "select count(*) from device_count").await, 0);
 }
 
-async fn one_replica_counts_and_a_total_is_at_most_a_minute_old(app: TestApp) {
+async fn one_replica_counts_and_totals_are_at_most_a_minute_old(app: TestApp) {
     let replicas = [app.another(&[]).await, app.another(&[]).await];
     let acme = PartnerId::parse("acme").unwrap();
     fill(&app.database, "acme", "ada", 1500, 0).await;
-    let kept = "select live from device_count where partner_id = 'acme'";
-    // The longest pause between two looks of a replica is twelve and a half seconds.
+    let stored = "select live from device_count where partner_id = 'acme'";
+    // The longest interval between two background runs of a replica is 12.5 seconds.
     let mut age = TimeDelta::zero();
-    let mut turns = 0;
-    for look in 0..40 {
-        app.store().keep_device_count(&acme, 5000 + look, 0).await.unwrap();
+    let mut counts = 0;
+    for run in 0..40 {
+        app.store().keep_device_count(&acme, 5000 + run, 0).await.unwrap();
         for replica in &replicas {
             replica.service.count_devices().await.unwrap();
         }
-        if crate::harness::books::count(&app.database, kept).await == 1500 {
-            (age, turns) = (TimeDelta::zero(), turns + 1);
+        if crate::harness::books::count(&app.database, stored).await == 1500 {
+            (age, counts) = (TimeDelta::zero(), counts + 1);
         }
         app.advance(TimeDelta::milliseconds(12_500));
         age += TimeDelta::milliseconds(12_500);
         assert!(age < TimeDelta::minutes(1), "{age}");
     }
-    assert_eq!(turns, 14, "every third look, and by one of the replicas");
+    assert_eq!(counts, 14, "one replica counts in every third run");
 }
 
-/// The devices page by page, as far as links of a relation lead, and the page that they end with.
+/// Follows the links of a relation to their end. Returns the devices page by page, and the last page.
 async fn walk(client: &TestClient, from: &str, relation: &str) -> (Vec<Vec<String>>, Answer) {
     let (mut pages, mut list) = (Vec::new(), client.get(from).await);
     loop {

@@ -1,4 +1,4 @@
-//! Devices as a partner lists, reads and deletes them (docs/api-design.md#list-devices and #read-and-delete-a-device).
+//! Listing, reading and deleting devices (docs/api-design.md#list-devices and #read-and-delete-a-device).
 
 use std::collections::HashMap;
 
@@ -9,18 +9,18 @@ use crate::harness::{Answer, Phone, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
     the_newest_device_comes_first,
-    a_filter_shows_the_devices_of_one_person_alone,
+    a_filter_shows_only_the_devices_of_one_person,
     deleted_devices_are_listed_only_on_request,
     the_links_lead_through_all_pages_and_show_every_device_once,
-    a_page_beyond_the_last_is_empty_and_tells_the_total_all_the_same,
-    bad_values_in_the_query_come_back_all_at_once,
+    a_page_beyond_the_last_is_empty_and_has_the_total,
+    all_faults_of_the_query_are_reported_together,
     a_device_shows_its_name_only_if_it_has_one,
-    a_device_that_is_not_bound_yet_is_nowhere_to_be_seen,
-    a_deletion_answers_without_any_body_and_works_once,
-    a_deleted_device_stays_readable_and_says_since_when,
-    a_deletion_gives_the_place_and_the_key_back,
-    any_spelling_of_its_id_finds_the_device,
-    what_is_no_id_is_not_found_and_is_told_back,
+    a_pending_device_is_not_visible,
+    a_deletion_answers_without_a_body_and_only_once,
+    a_deleted_device_stays_readable_with_its_deletion_time,
+    a_deletion_frees_the_device_limit_and_the_key,
+    a_device_is_found_under_any_spelling_of_its_id,
+    a_malformed_id_gets_404_with_the_id_in_the_detail,
     another_partner_sees_nothing_and_deletes_nothing,
 ];
 
@@ -36,22 +36,22 @@ async fn the_newest_device_comes_first(app: TestApp) {
     assert_eq!(list.json()[0]["created_at"], "2022-03-18T14:50:06Z");
 }
 
-async fn a_filter_shows_the_devices_of_one_person_alone(app: TestApp) {
+async fn a_filter_shows_only_the_devices_of_one_person(app: TestApp) {
     let acme = app.partner();
     let hers = bind_one_after_another(&app, &acme, "ada", 1..2).await;
     let his = bind_one_after_another(&app, &acme, "bob&co=50%", 2..3).await;
     for query in ["filter[person_id]=ada", "filter%5Bperson_id%5D=ada", "person_id=ada", "x=y&person_id=ada"] {
         assert_eq!(ids(&acme.get(&format!("/v1/mfa/devices?{query}")).await), hers, "{query}");
     }
-    // A person's id is any visible ASCII: what means something in a query arrives encoded, and leaves so in links.
+    // A person's id is any visible ASCII: characters with a meaning in a query are encoded in requests and in links.
     let list = acme.get("/v1/mfa/devices?filter[person_id]=bob%26co%3D50%25").await;
     assert_eq!(ids(&list), his);
     assert_eq!(ids(&acme.get(&links(&list)["first"]).await), his);
 
-    for nobody in ["eve", "ADA", "ad", "adaa"] {
-        let list = acme.get(&format!("/v1/mfa/devices?filter[person_id]={nobody}")).await;
+    for unknown in ["eve", "ADA", "ad", "adaa"] {
+        let list = acme.get(&format!("/v1/mfa/devices?filter[person_id]={unknown}")).await;
         list.assert_status(200);
-        assert_eq!((list.json(), header(&list, "total")), (json!([]), "0"), "{nobody}");
+        assert_eq!((list.json(), header(&list, "total")), (json!([]), "0"), "{unknown}");
     }
 }
 
@@ -112,13 +112,13 @@ async fn the_links_lead_through_all_pages_and_show_every_device_once(app: TestAp
     assert_eq!(backwards, expected);
     assert_eq!(ids(&acme.get(&page).await), ids(&first));
 
-    // Without a size there are ten to a page, and no more pages than needed.
+    // The default page size is ten.
     let all = acme.get("/v1/mfa/devices").await;
     assert_eq!((ids(&all), header(&all, "per-page")), (expected, "10"));
     assert_eq!((links(&all).get("next"), links(&all).get("prev")), (None, None));
 }
 
-async fn a_page_beyond_the_last_is_empty_and_tells_the_total_all_the_same(app: TestApp) {
+async fn a_page_beyond_the_last_is_empty_and_has_the_total(app: TestApp) {
     let acme = app.partner();
     bind_one_after_another(&app, &acme, "ada", 1..4).await;
     for number in ["3", "4", "2147483647"] {
@@ -132,7 +132,7 @@ async fn a_page_beyond_the_last_is_empty_and_tells_the_total_all_the_same(app: T
     assert_eq!((ids(&widest).len(), header(&widest, "per-page")), (3, "1000"));
 }
 
-async fn bad_values_in_the_query_come_back_all_at_once(app: TestApp) {
+async fn all_faults_of_the_query_are_reported_together(app: TestApp) {
     let acme = app.partner();
     let query = "page[size]=1001&page%5Bnumber%5D=0&filter[include_deleted]=yes&filter[person_id]=%20";
     acme.get(&format!("/v1/mfa/devices?{query}")).await.assert_faults(&[
@@ -182,7 +182,7 @@ async fn a_device_shows_its_name_only_if_it_has_one(app: TestApp) {
     assert_eq!(acme.get(&format!("/v1/mfa/devices/{nameless}")).await.json().get("name"), None);
 }
 
-async fn a_device_that_is_not_bound_yet_is_nowhere_to_be_seen(app: TestApp) {
+async fn a_pending_device_is_not_visible(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let pending = acme.ask_for_device("ada", &Phone::new(1)).await;
@@ -194,12 +194,12 @@ async fn a_device_that_is_not_bound_yet_is_nowhere_to_be_seen(app: TestApp) {
     }
     let key = acme.get(&format!("{path}/keys/{}", pending.key_id)).await;
     key.assert_error(404, "not_found", &format!("key \"{}\" not found", pending.key_id));
-    // The attempt to delete it did not hurt it either.
+    // The refused deletion did not affect the challenge.
     let code = app.outbox().last().code();
     acme.answer(&pending.id, &Phone::new(1).sign(&code)).await.assert_status(204);
 }
 
-async fn a_deletion_answers_without_any_body_and_works_once(app: TestApp) {
+async fn a_deletion_answers_without_a_body_and_only_once(app: TestApp) {
     let acme = app.partner();
     let device = &bind_one_after_another(&app, &acme, "ada", 1..2).await[0];
     let path = format!("/v1/mfa/devices/{device}");
@@ -214,7 +214,7 @@ async fn a_deletion_answers_without_any_body_and_works_once(app: TestApp) {
     acme.delete(&path).await.assert_error(404, "not_found", &gone);
 }
 
-async fn a_deleted_device_stays_readable_and_says_since_when(app: TestApp) {
+async fn a_deleted_device_stays_readable_with_its_deletion_time(app: TestApp) {
     let acme = app.partner();
     let device = &bind_one_after_another(&app, &acme, "ada", 1..2).await[0];
     let path = format!("/v1/mfa/devices/{device}");
@@ -234,22 +234,22 @@ async fn a_deleted_device_stays_readable_and_says_since_when(app: TestApp) {
     assert_eq!(tombstone.json(), expected);
 }
 
-async fn a_deletion_gives_the_place_and_the_key_back(app: TestApp) {
+async fn a_deletion_frees_the_device_limit_and_the_key(app: TestApp) {
     let acme = app.partner();
     let devices = bind_one_after_another(&app, &acme, "ada", 1..6).await;
-    let wish = |seed| json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(seed).key()});
+    let body = |seed| json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(seed).key()});
     let full = "the person has as many devices as allowed; delete one first";
-    acme.post("/v1/mfa/devices", wish(1)).await.assert_error(409, "device_limit_exceeded", full);
+    acme.post("/v1/mfa/devices", body(1)).await.assert_error(409, "device_limit_exceeded", full);
 
     acme.delete(&format!("/v1/mfa/devices/{}", devices[0])).await.assert_status(204);
     let taken = "the key belongs to a bound device; generate a new one";
-    acme.post("/v1/mfa/devices", wish(2)).await.assert_error(409, "key_already_registered", taken);
+    acme.post("/v1/mfa/devices", body(2)).await.assert_error(409, "key_already_registered", taken);
     let again = acme.bind("ada", &Phone::new(1)).await.id;
     assert_ne!(again, devices[0]);
-    acme.post("/v1/mfa/devices", wish(6)).await.assert_error(409, "device_limit_exceeded", full);
+    acme.post("/v1/mfa/devices", body(6)).await.assert_error(409, "device_limit_exceeded", full);
 }
 
-async fn any_spelling_of_its_id_finds_the_device(app: TestApp) {
+async fn a_device_is_found_under_any_spelling_of_its_id(app: TestApp) {
     let acme = app.partner();
     let device = &bind_one_after_another(&app, &acme, "ada", 1..2).await[0];
     let bare = device.replace('-', "");
@@ -263,7 +263,7 @@ async fn any_spelling_of_its_id_finds_the_device(app: TestApp) {
     acme.delete(&format!("/v1/mfa/devices/{bare}")).await.assert_error(404, "not_found", &gone);
 }
 
-async fn what_is_no_id_is_not_found_and_is_told_back(app: TestApp) {
+async fn a_malformed_id_gets_404_with_the_id_in_the_detail(app: TestApp) {
     let acme = app.partner();
     let endless = "f".repeat(3000);
     for (sent, shown) in [
@@ -302,7 +302,8 @@ async fn another_partner_sees_nothing_and_deletes_nothing(app: TestApp) {
     assert_eq!(acme.get(&path).await.json(), before);
 }
 
-/// Binds a phone for each seed, a second apart, to a person who may be new; the devices' ids, oldest first.
+/// Gives the person a verified number and binds a phone for each seed, a second apart. Returns the devices' ids, oldest
+/// first.
 pub(crate) async fn bind_one_after_another(
     app: &TestApp,
     client: &TestClient,
@@ -327,11 +328,11 @@ pub(crate) fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer.headers[name].to_str().unwrap()
 }
 
-/// Where a proxy may have put the service.
+/// The path prefix of a proxy in front of the service.
 const PREFIX: &str = "/banking/devices";
 
-/// The targets of a `link` header by their relation (RFC 8288 section 3), as a client behind a proxy resolves them: each
-/// keeps the proxy's prefix.
+/// The targets of a `link` header by their relation (RFC 8288 section 3), as a client behind a proxy resolves them:
+/// each keeps the proxy's prefix.
 pub(crate) fn links(list: &Answer) -> HashMap<String, String> {
     let asked = reqwest::Url::parse(&format!("https://gateway.example{PREFIX}/v1/mfa/devices?page[size]=7")).unwrap();
     let link = |link: &str| {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::audit::{Literals, leave, verdicts};
+use crate::audit::{Literals, add_pending, verdicts};
 use crate::binary::{exit_code, fail, run, sandbox_on};
 use crate::fraud_flow::Seon;
 use crate::harness::{Bound, Engine, Phone, TestApp, TestClient, books, on_both_databases, sql};
@@ -96,7 +96,7 @@ async fn write_records(app: &TestApp, id: &str, number: u8) {
             country: None,
             at: "2022-03-18T14:50:04Z".parse().unwrap(),
         };
-        leave(&app.database, &acme(), [event]).await;
+        add_pending(&app.database, &acme(), [event]).await;
         if more == 0 {
             app.app.service.seal_audit_trail().await.unwrap();
         }
@@ -268,7 +268,7 @@ async fn write_many_records(app: &TestApp, events: usize, assessments: usize) {
         country: None,
         at,
     });
-    leave(&app.database, &acme(), events).await;
+    add_pending(&app.database, &acme(), events).await;
     let write = Literals(app.database.engine());
     let at = write.instant(at);
     let rows: Vec<String> = (0..assessments)

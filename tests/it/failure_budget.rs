@@ -1,4 +1,4 @@
-//! One failure budget per person, across challenges, keys, numbers, partners' boundaries and replicas.
+//! The failure budget: one per person of a partner, across challenges, keys, numbers and replicas.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -8,21 +8,21 @@ use crate::harness::{Answer, Phone, TestApp, TestClient, on_both_databases};
 on_both_databases![
     a_fifth_failure_in_a_row_begins_the_cool_down,
     a_new_challenge_does_not_reset_the_count,
-    success_resets_the_count,
+    a_success_resets_the_count,
     old_failures_are_forgotten_after_the_window,
-    failures_of_almost_half_an_hour_apart_are_in_a_row,
-    the_end_of_the_window_after_the_first_failure_gives_no_more_tries,
-    a_clock_that_was_far_ahead_pauses_no_one,
-    failures_of_one_person_do_not_touch_another_or_another_partner,
+    failures_almost_half_an_hour_apart_are_in_a_row,
+    the_window_starts_again_with_each_failure,
+    a_clock_that_was_far_ahead_causes_no_pause,
+    failures_do_not_affect_other_persons_or_partners,
     wrong_signatures_for_keys_and_wrong_tokens_count_too,
-    a_right_signature_does_not_overtake_the_cool_down,
+    a_right_signature_is_refused_during_the_cool_down,
     another_replica_sees_the_same_budget,
     two_hundred_wrong_answers_in_parallel_spend_one_budget,
 ];
 
 const COOLING: &str = "too many failed attempts; wait and start again";
 
-/// Fails so many times, over as many challenges as that takes.
+/// Sends `times` wrong signatures, over as many challenges as needed.
 async fn fail(client: &TestClient, person: &str, phone: &Phone, times: usize) {
     let mut asked = client.ask_for_device(person, phone).await;
     for failure in 0..times {
@@ -67,7 +67,7 @@ async fn a_new_challenge_does_not_reset_the_count(app: TestApp) {
     acme.get("/v1/mfa/devices?person_id=ada").await.assert_status(200);
 }
 
-async fn success_resets_the_count(app: TestApp) {
+async fn a_success_resets_the_count(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     for seed in 1..4 {
@@ -85,18 +85,18 @@ async fn old_failures_are_forgotten_after_the_window(app: TestApp) {
     acme.bind("ada", &phone).await;
 }
 
-async fn failures_of_almost_half_an_hour_apart_are_in_a_row(app: TestApp) {
+async fn failures_almost_half_an_hour_apart_are_in_a_row(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     for _ in 0..5 {
         app.advance(TimeDelta::minutes(30) - TimeDelta::microseconds(1));
-        // A new token each time: they are shorter-lived.
+        // Each round needs a new access token, because tokens expire sooner.
         fail(&app.partner(), "ada", &phone, 1).await;
     }
     assert_cooling(&ask(&app.partner(), "ada", &phone).await, "1800");
 }
 
-async fn the_end_of_the_window_after_the_first_failure_gives_no_more_tries(app: TestApp) {
+async fn the_window_starts_again_with_each_failure(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     fail(&acme, "ada", &phone, 1).await;
@@ -107,13 +107,13 @@ async fn the_end_of_the_window_after_the_first_failure_gives_no_more_tries(app: 
     assert_cooling(&ask(&acme, "ada", &phone).await, "1800");
 }
 
-async fn a_clock_that_was_far_ahead_pauses_no_one(app: TestApp) {
+async fn a_clock_that_was_far_ahead_causes_no_pause(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     app.advance(TimeDelta::minutes(29));
     fail(&acme, "ada", &phone, 5).await;
     app.advance(-TimeDelta::minutes(29));
-    // A little ahead: the pause ends when it was to end.
+    // A clock that was a little ahead: the pause keeps its end.
     assert_cooling(&ask(&acme, "ada", &phone).await, "3540");
     app.advance(TimeDelta::minutes(59));
     app.partner().bind("ada", &phone).await;
@@ -123,7 +123,7 @@ async fn a_clock_that_was_far_ahead_pauses_no_one(app: TestApp) {
     app.partner().bind("ada", &Phone::new(2)).await;
 }
 
-async fn failures_of_one_person_do_not_touch_another_or_another_partner(app: TestApp) {
+async fn failures_do_not_affect_other_persons_or_partners(app: TestApp) {
     let (acme, globex) = (app.partner(), app.other_partner());
     for (client, person) in [(&acme, "ada"), (&acme, "bob"), (&globex, "ada")] {
         client.verified_person(person).await;
@@ -163,7 +163,7 @@ async fn wrong_signatures_for_keys_and_wrong_tokens_count_too(app: TestApp) {
     assert_cooling(&ask(&acme, "ada", &Phone::new(3)).await, "1800");
 }
 
-async fn a_right_signature_does_not_overtake_the_cool_down(app: TestApp) {
+async fn a_right_signature_is_refused_during_the_cool_down(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     fail(&acme, "ada", &phone, 3).await;
@@ -202,6 +202,6 @@ async fn two_hundred_wrong_answers_in_parallel_spend_one_budget(app: TestApp) {
             counted += usize::from(status == 403);
         }
     }
-    assert_eq!(counted, 5, "three of the first challenge, two of the second");
+    assert_eq!(counted, 5, "three failures in the first challenge, two in the second");
     assert_cooling(&ask(&acme, "ada", &phone).await, "1800");
 }

@@ -1,4 +1,4 @@
-//! SEON behind its port: what is sent, what is understood, and how every kind of failure is told.
+//! The SEON client: its request, the classification of answers and failures, and the policy's decision.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +24,11 @@ const PAYLOAD: &str = "Web;179ac83968ab42f7con;jVl14emA+OcyALb9F+CMFg==;NU7aFh0j
 const FREE_STRING: &str = "YW55IHN0cmluZyBwcm92aWRlZCBieSB0aGUgY2xpZW50Cg==";
 const TRANSACTION: Uuid = Uuid::from_u128(0x0195_1f2e_7c3a_7d4b_8e5f_1234_5678_9abc);
 
-/// Long enough for any answer on loopback.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A timeout that no answer on loopback exceeds.
+const LONG_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Short enough for a test of a server that does not answer.
-const IMPATIENCE: Duration = Duration::from_millis(150);
+/// A short timeout, for servers that do not answer.
+const SHORT_TIMEOUT: Duration = Duration::from_millis(150);
 
 fn seon(base_url: &str, deadline: Duration) -> Seon {
     let base_url = HttpUrl::parse(base_url).unwrap();
@@ -52,13 +52,16 @@ async fn answering(response: ResponseTemplate) -> MockServer {
 
 async fn assess_json(answer: Value) -> Result<Option<Assessment>, FraudError> {
     let server = answering(ResponseTemplate::new(200).set_body_json(answer)).await;
-    seon(&server.uri(), PATIENCE).assess(&binding()).await
+    seon(&server.uri(), LONG_TIMEOUT).assess(&binding()).await
 }
 
 async fn assess_rude(manners: Manners, deadline: Duration) -> FraudError {
     let server = RudeServer::start(manners).await;
     let seon = seon(&server.url(), deadline);
-    timeout(PATIENCE + IMPATIENCE, seon.assess(&binding())).await.expect("the check keeps its deadline").unwrap_err()
+    timeout(LONG_TIMEOUT + SHORT_TIMEOUT, seon.assess(&binding()))
+        .await
+        .expect("the check ends within its timeout")
+        .unwrap_err()
 }
 
 fn truncated() -> Vec<u8> {
@@ -70,9 +73,9 @@ fn approval() -> Value {
 }
 
 #[tokio::test]
-async fn the_question_is_exactly_what_the_contract_says() {
+async fn the_request_has_exactly_the_documented_fields() {
     let server = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
-    seon(&server.uri(), PATIENCE).assess(&binding()).await.unwrap();
+    seon(&server.uri(), LONG_TIMEOUT).assess(&binding()).await.unwrap();
     let requests = server.received_requests().await.unwrap();
     let [request] = requests.as_slice() else { panic!("one request, not {}", requests.len()) };
     assert_eq!(request.url.path(), "/SeonRestService/fraud-api/v2");
@@ -98,19 +101,19 @@ async fn the_question_is_exactly_what_the_contract_says() {
 }
 
 #[tokio::test]
-async fn the_payload_is_passed_on_untouched() {
+async fn the_payload_is_forwarded_unchanged() {
     let server = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
     let payload = "  Web;\"\\\u{e9}\u{1f600}\n;==  ";
     let query = query(FraudAction::DeviceBinding, payload);
-    seon(&server.uri(), PATIENCE).assess(&query).await.unwrap();
+    seon(&server.uri(), LONG_TIMEOUT).assess(&query).await.unwrap();
     let request = server.received_requests().await.unwrap().remove(0);
     assert_eq!(request.body_json::<Value>().unwrap()["session"], payload);
 }
 
 #[tokio::test]
-async fn each_action_has_its_name() {
+async fn each_action_has_its_action_type() {
     let server = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
-    let seon = seon(&server.uri(), PATIENCE);
+    let seon = seon(&server.uri(), LONG_TIMEOUT);
     for action in [FraudAction::DeviceBinding, FraudAction::DeviceVerification, FraudAction::DeviceKeyCreation] {
         seon.assess(&query(action, PAYLOAD)).await.unwrap();
     }
@@ -120,7 +123,7 @@ async fn each_action_has_its_name() {
 }
 
 #[tokio::test]
-async fn state_score_and_id_come_back() {
+async fn state_score_and_id_are_read_from_the_answer() {
     for (word, state) in
         [("APPROVE", FraudState::Approve), ("REVIEW", FraudState::Review), ("DECLINE", FraudState::Decline)]
     {
@@ -131,7 +134,7 @@ async fn state_score_and_id_come_back() {
 }
 
 #[tokio::test]
-async fn fields_that_we_do_not_know_are_fine() {
+async fn unknown_fields_are_ignored() {
     let answer = json!({
         "success": true,
         "new": [1, {"a": null}],
@@ -149,7 +152,7 @@ async fn success_false_in_a_200_is_a_failure() {
 }
 
 #[tokio::test]
-async fn an_unknown_state_is_not_taken_for_approval() {
+async fn an_unknown_state_is_unreadable() {
     let error = assess_json(json!({"success": true, "data": {"state": "BLOCK"}})).await.unwrap_err();
     assert!(matches!(error, FraudError::Unreadable), "{error:?}");
 }
@@ -158,7 +161,7 @@ async fn an_unknown_state_is_not_taken_for_approval() {
 async fn any_other_status_is_a_refusal() {
     for status in [201, 204, 400, 401, 403, 404, 429, 500, 502, 503] {
         let server = answering(ResponseTemplate::new(status).set_body_json(approval())).await;
-        let error = seon(&server.uri(), PATIENCE).assess(&binding()).await.unwrap_err();
+        let error = seon(&server.uri(), LONG_TIMEOUT).assess(&binding()).await.unwrap_err();
         assert!(matches!(error, FraudError::Refused { status: s } if s == status), "{status}: {error:?}");
     }
 }
@@ -168,27 +171,27 @@ async fn a_redirect_is_not_followed() {
     let elsewhere = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
     let target = format!("{}/SeonRestService/fraud-api/v2", elsewhere.uri());
     let server = answering(ResponseTemplate::new(307).insert_header("location", target)).await;
-    let error = seon(&server.uri(), PATIENCE).assess(&binding()).await.unwrap_err();
+    let error = seon(&server.uri(), LONG_TIMEOUT).assess(&binding()).await.unwrap_err();
     assert!(matches!(error, FraudError::Refused { status: 307 }), "{error:?}");
     assert!(elsewhere.received_requests().await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn garbage_is_unreadable() {
+async fn a_body_that_is_not_the_expected_json_is_unreadable() {
     for body in ["", "<html>", "{\"success\":true,", "[]", "null", "\u{0}"] {
         let server = answering(ResponseTemplate::new(200).set_body_string(body)).await;
-        let error = seon(&server.uri(), PATIENCE).assess(&binding()).await.unwrap_err();
+        let error = seon(&server.uri(), LONG_TIMEOUT).assess(&binding()).await.unwrap_err();
         assert!(matches!(error, FraudError::Unreadable), "{body:?}: {error:?}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_of_the_limit_is_read_and_one_byte_more_is_not() {
+async fn an_answer_up_to_the_size_limit_is_read() {
     for (size, readable) in [(256 * 1024, true), (256 * 1024 + 1, false)] {
         let mut body = approval().to_string();
         body.push_str(&" ".repeat(size - body.len()));
         let server = answering(ResponseTemplate::new(200).set_body_string(body)).await;
-        let result = seon(&server.uri(), PATIENCE).assess(&binding()).await;
+        let result = seon(&server.uri(), LONG_TIMEOUT).assess(&binding()).await;
         match result {
             Ok(Some(_)) => assert!(readable, "{size}"),
             Err(FraudError::TooLarge) => assert!(!readable, "{size}"),
@@ -198,25 +201,25 @@ async fn an_answer_of_the_limit_is_read_and_one_byte_more_is_not() {
 }
 
 #[tokio::test]
-async fn a_flood_is_cut_off_at_the_limit() {
+async fn an_answer_over_the_size_limit_is_not_read_to_its_end() {
     let server = RudeServer::start(Manners::Flood(200, 10 << 20)).await;
-    let error = seon(&server.url(), PATIENCE).assess(&binding()).await.unwrap_err();
+    let error = seon(&server.url(), LONG_TIMEOUT).assess(&binding()).await.unwrap_err();
     assert!(matches!(error, FraudError::TooLarge), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_server_that_is_silent_or_never_finishes_its_head_meets_the_deadline() {
-    assert!(matches!(assess_rude(Manners::Silent, IMPATIENCE).await, FraudError::Timeout));
-    assert!(matches!(assess_rude(Manners::DripHead, IMPATIENCE).await, FraudError::Timeout));
+async fn a_server_that_does_not_finish_its_head_causes_a_timeout() {
+    assert!(matches!(assess_rude(Manners::Silent, SHORT_TIMEOUT).await, FraudError::Timeout));
+    assert!(matches!(assess_rude(Manners::DripHead, SHORT_TIMEOUT).await, FraudError::Timeout));
 }
 
 #[tokio::test]
-async fn the_deadline_covers_the_body_too() {
-    assert!(matches!(assess_rude(Manners::Drip(200), IMPATIENCE).await, FraudError::Timeout));
+async fn the_timeout_covers_the_body() {
+    assert!(matches!(assess_rude(Manners::Drip(200), SHORT_TIMEOUT).await, FraudError::Timeout));
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_told_from_a_slow_answer() {
+async fn a_lost_connection_is_unreachable_and_not_a_timeout() {
     for manners in [
         Manners::HangUp,
         Manners::HangUpAfterRequest,
@@ -226,18 +229,18 @@ async fn a_lost_connection_is_told_from_a_slow_answer() {
         Manners::Say(vec![b'x'; 10 << 20]),
         Manners::Say(truncated()),
     ] {
-        let error = assess_rude(manners.clone(), PATIENCE).await;
+        let error = assess_rude(manners.clone(), LONG_TIMEOUT).await;
         assert!(matches!(error, FraudError::Unreachable(_)), "{:.60}: {error:?}", format!("{manners:?}"));
     }
     let closed = ClosedPort::take();
-    let error = seon(&closed.url(), PATIENCE).assess(&binding()).await.unwrap_err();
+    let error = seon(&closed.url(), LONG_TIMEOUT).assess(&binding()).await.unwrap_err();
     assert!(matches!(error, FraudError::Unreachable(_)), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_verification_is_assessed_only_with_a_payload_of_seons_shape() {
     let server = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
-    let seon = seon(&server.uri(), PATIENCE);
+    let seon = seon(&server.uri(), LONG_TIMEOUT);
     let verification = |data| query(FraudAction::DeviceVerification, data);
     assert_eq!(seon.assess(&verification(FREE_STRING)).await.unwrap(), None);
     assert!(server.received_requests().await.unwrap().is_empty());
@@ -245,9 +248,9 @@ async fn a_verification_is_assessed_only_with_a_payload_of_seons_shape() {
 }
 
 #[tokio::test]
-async fn everything_else_is_assessed_whatever_its_payload_looks_like() {
+async fn a_binding_or_a_new_key_is_assessed_with_any_payload() {
     let server = answering(ResponseTemplate::new(200).set_body_json(approval())).await;
-    let seon = seon(&server.uri(), PATIENCE);
+    let seon = seon(&server.uri(), LONG_TIMEOUT);
     for action in [FraudAction::DeviceBinding, FraudAction::DeviceKeyCreation] {
         assert!(seon.assess(&query(action, FREE_STRING)).await.unwrap().is_some(), "{action:?}");
     }
@@ -257,10 +260,10 @@ async fn everything_else_is_assessed_whatever_its_payload_looks_like() {
 async fn no_error_shows_the_payload_the_key_or_the_answer() {
     let refusal = format!("HTTP/1.1 400 {KEY}\r\n\r\n{PAYLOAD}").into_bytes();
     let mut errors = vec![
-        assess_rude(Manners::Silent, IMPATIENCE).await,
-        assess_rude(Manners::HangUpAfterRequest, PATIENCE).await,
-        assess_rude(Manners::Say(refusal), PATIENCE).await,
-        assess_rude(Manners::Say(truncated()), PATIENCE).await,
+        assess_rude(Manners::Silent, SHORT_TIMEOUT).await,
+        assess_rude(Manners::HangUpAfterRequest, LONG_TIMEOUT).await,
+        assess_rude(Manners::Say(refusal), LONG_TIMEOUT).await,
+        assess_rude(Manners::Say(truncated()), LONG_TIMEOUT).await,
     ];
     let echo = json!({"success": false, "error": {"code": PAYLOAD, "message": KEY}});
     errors.push(assess_json(echo).await.unwrap_err());
@@ -280,29 +283,29 @@ async fn no_error_shows_the_payload_the_key_or_the_answer() {
 }
 
 #[test]
-fn a_key_that_cannot_stand_in_a_header_is_refused_at_the_start() {
+fn an_api_key_that_is_not_a_valid_header_value_is_refused_at_the_start() {
     let base_url = HttpUrl::parse("https://api.seon.io").unwrap();
-    let settings = SeonSettings { base_url, api_key: "line\nbreak".to_owned().into(), deadline: PATIENCE };
+    let settings = SeonSettings { base_url, api_key: "line\nbreak".to_owned().into(), deadline: LONG_TIMEOUT };
     assert!(Seon::new(settings, outbound::client().unwrap()).is_err());
 }
 
 #[tokio::test]
-async fn without_a_fraud_check_nothing_is_judged() {
+async fn without_a_fraud_check_there_is_no_judgement() {
     let policy = FraudPolicy { mode: FraudMode::Enforce, on_error: OnError::Deny };
-    let gate = FraudChecker::new(Arc::new(Disabled), policy);
-    assert!(gate.judge(&binding()).await.is_none());
+    let checker = FraudChecker::new(Arc::new(Disabled), policy);
+    assert!(checker.judge(&binding()).await.is_none());
 }
 
 #[tokio::test]
-async fn the_gate_decides_by_the_policy_and_counts() {
+async fn the_checker_decides_by_the_policy_and_counts() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let answer = json!({"success": true, "data": {"state": "DECLINE"}});
     let server = answering(ResponseTemplate::new(200).set_body_json(answer)).await;
     for (mode, expected) in [(FraudMode::Observe, Decision::Allow), (FraudMode::Enforce, Decision::Deny)] {
         let policy = FraudPolicy { mode, on_error: OnError::Allow };
-        let gate = FraudChecker::new(Arc::new(seon(&server.uri(), PATIENCE)), policy);
-        let judgement = gate.judge(&binding()).await.unwrap();
+        let checker = FraudChecker::new(Arc::new(seon(&server.uri(), LONG_TIMEOUT)), policy);
+        let judgement = checker.judge(&binding()).await.unwrap();
         assert_eq!((judgement.state(), judgement.decision), ("decline", expected));
     }
     let metrics = recorder.handle().render();
@@ -318,10 +321,10 @@ async fn a_failed_check_is_judged_counted_and_logged_without_the_payload() {
     let server = RudeServer::start(Manners::Silent).await;
     for (on_error, expected) in [(OnError::Allow, Decision::Allow), (OnError::Deny, Decision::Deny)] {
         let policy = FraudPolicy { mode: FraudMode::Enforce, on_error };
-        let gate = FraudChecker::new(Arc::new(seon(&server.url(), IMPATIENCE)), policy);
-        let judgement = gate.judge(&binding()).await.unwrap();
+        let checker = FraudChecker::new(Arc::new(seon(&server.url(), SHORT_TIMEOUT)), policy);
+        let judgement = checker.judge(&binding()).await.unwrap();
         assert_eq!((judgement.state(), judgement.decision), ("timeout", expected));
-        assert!(judgement.latency >= IMPATIENCE);
+        assert!(judgement.latency >= SHORT_TIMEOUT);
     }
     let metrics = recorder.handle().render();
     assert!(metrics.contains(r#"fraud_checks_total{action="device_binding",state="timeout"} 2"#), "{metrics}");

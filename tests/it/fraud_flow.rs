@@ -1,4 +1,4 @@
-//! The fraud check within the flows that it may stop (docs/api-design.md#fraud-check): SEON is a double, everything else is real.
+//! The fraud check in the flows that it may stop (docs/api-design.md#fraud-check), with a double of SEON.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use crate::harness::sql::{everything, texts};
 use crate::harness::{Network, Phone, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
-    observing_records_every_verdict_and_stops_nobody,
-    an_enforced_decline_stops_a_binding_before_anything_is_sent,
-    an_enforced_decline_closes_the_challenge_that_was_being_met,
+    the_observe_policy_records_every_verdict_and_refuses_no_request,
+    an_enforced_decline_refuses_a_binding_before_the_sms,
+    an_enforced_decline_closes_the_answered_challenge,
     an_enforced_decline_adds_no_key,
-    whoever_is_not_declined_passes,
-    an_answer_to_a_challenge_is_assessed_only_in_seons_own_shape,
-    only_a_right_signature_is_worth_an_assessment,
-    a_check_that_fails_is_recorded_and_lets_pass,
-    a_check_that_fails_stops_everybody_if_the_operator_says_so,
-    a_verdict_is_on_record_even_if_the_request_fails_later,
+    approved_and_reviewed_devices_are_allowed,
+    an_answer_is_assessed_only_with_a_payload_in_seons_format,
+    only_a_right_signature_is_assessed,
+    a_failed_check_is_recorded_and_allows_the_request_by_default,
+    a_failed_check_refuses_the_request_if_the_operator_sets_it,
+    a_verdict_is_recorded_even_if_the_request_fails_later,
     without_a_payload_or_without_seon_nothing_is_assessed,
-    no_payload_is_stored_anywhere,
+    no_payload_is_stored,
 ];
 
 pub(crate) const PAYLOAD: &str = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf";
@@ -29,12 +29,12 @@ const DECLINED: &str = "the device was declined";
 const ENFORCE: (&str, &str) = ("SEON_POLICY", "enforce");
 const DENY: (&str, &str) = ("SEON_ON_ERROR", "deny");
 
-async fn observing_records_every_verdict_and_stops_nobody(app: TestApp) {
+async fn the_observe_policy_records_every_verdict_and_refuses_no_request(app: TestApp) {
     let seon = Seon::that_says("DECLINE").await;
     let acme = seon.guarded(&app, &[]).await;
     acme.verified_person("ada").await;
     let device = bind(&app, &acme, PAYLOAD).await;
-    acme.post(&keys(&device), key_wish()).await.assert_status(201);
+    acme.post(&keys(&device), key_request()).await.assert_status(201);
 
     let words = "97.5 seon-1 yes";
     let expected = ["device_binding", "device_key_creation", "device_verification"];
@@ -51,24 +51,24 @@ async fn observing_records_every_verdict_and_stops_nobody(app: TestApp) {
     }
 }
 
-async fn an_enforced_decline_stops_a_binding_before_anything_is_sent(app: TestApp) {
+async fn an_enforced_decline_refuses_a_binding_before_the_sms(app: TestApp) {
     let seon = Seon::that_says("DECLINE").await;
     let acme = seon.guarded(&app, &[ENFORCE]).await;
     acme.verified_person("ada").await;
     let earlier = acme.ask_for_device("ada", &Phone::new(1)).await.id;
     let code = app.outbox().last().code();
 
-    let answer = acme.post("/v1/mfa/devices", device_wish(PAYLOAD)).await;
+    let answer = acme.post("/v1/mfa/devices", device_request(PAYLOAD)).await;
     answer.assert_error(403, "unauthorized_action", DECLINED);
-    assert_eq!(app.outbox().messages().len(), 1, "nothing was sent for it");
+    assert_eq!(app.outbox().messages().len(), 1, "no SMS was sent for the declined request");
     let recorded = recorded(&app).await;
     assert_eq!(recorded.len(), 1);
     assert!(recorded[0].ends_with("device_binding decline 97.5 seon-1 no"), "{recorded:?}");
-    // What was refused took nothing away from what was asked for before.
+    // The declined request did not affect the earlier challenge.
     acme.answer(&earlier, &Phone::new(1).sign(&code)).await.assert_status(204);
 }
 
-async fn an_enforced_decline_closes_the_challenge_that_was_being_met(app: TestApp) {
+async fn an_enforced_decline_closes_the_answered_challenge(app: TestApp) {
     let seon = Seon::that_says("DECLINE").await;
     let acme = seon.guarded(&app, &[ENFORCE]).await;
     acme.verified_person("ada").await;
@@ -79,7 +79,7 @@ async fn an_enforced_decline_closes_the_challenge_that_was_being_met(app: TestAp
 
     let answer = acme.put(&challenge, json!({"signature": signature, "device_data": PAYLOAD})).await;
     answer.assert_error(403, "unauthorized_action", DECLINED);
-    // Neither by leaving the payload out nor in any other way does it come to be met.
+    // The challenge stays closed, also without the payload.
     for _ in 0..2 {
         acme.answer(&asked, &signature).await.assert_status(404);
         acme.get(&challenge).await.assert_status(404);
@@ -93,21 +93,21 @@ async fn an_enforced_decline_adds_no_key(app: TestApp) {
     let acme = seon.guarded(&app, &[ENFORCE]).await;
     acme.verified_person("ada").await;
     let device = acme.bind("ada", &Phone::new(1)).await.id;
-    acme.post(&keys(&device), key_wish()).await.assert_error(403, "unauthorized_action", DECLINED);
+    acme.post(&keys(&device), key_request()).await.assert_error(403, "unauthorized_action", DECLINED);
     assert_eq!(acme.get(&keys(&device)).await.json()[0]["keys"].as_array().map(Vec::len), Some(1));
     assert_eq!(recorded(&app).await, [format!("acme ada {device} device_key_creation decline 97.5 seon-1 no")]);
 }
 
-async fn whoever_is_not_declined_passes(app: TestApp) {
+async fn approved_and_reviewed_devices_are_allowed(app: TestApp) {
     for (state, phone) in [("APPROVE", 1), ("REVIEW", 3)] {
         let seon = Seon::that_says(state).await;
         let acme = seon.guarded(&app, &[ENFORCE, DENY]).await;
         let person = format!("ada-{phone}");
         acme.verified_person(&person).await;
-        let mut wish = device_wish(PAYLOAD);
-        wish["person_id"] = json!(person);
-        wish["key"] = json!(Phone::new(phone).key());
-        let asked = acme.post("/v1/mfa/devices", wish).await.assert_status(202).json();
+        let mut request = device_request(PAYLOAD);
+        request["person_id"] = json!(person);
+        request["key"] = json!(Phone::new(phone).key());
+        let asked = acme.post("/v1/mfa/devices", request).await.assert_status(202).json();
         let body = json!({"signature": Phone::new(phone).sign(&app.outbox().last().code()), "device_data": PAYLOAD});
         let challenge = format!("/v1/mfa/challenges/signatures/{}", asked["id"].as_str().unwrap());
         acme.put(&challenge, body).await.assert_status(204);
@@ -118,7 +118,7 @@ async fn whoever_is_not_declined_passes(app: TestApp) {
     assert_eq!(recorded.iter().filter(|record| record.ends_with("approve 97.5 seon-1 yes")).count(), 2, "{recorded:?}");
 }
 
-async fn an_answer_to_a_challenge_is_assessed_only_in_seons_own_shape(app: TestApp) {
+async fn an_answer_is_assessed_only_with_a_payload_in_seons_format(app: TestApp) {
     let seon = Seon::that_says("DECLINE").await;
     let acme = seon.guarded(&app, &[ENFORCE, DENY]).await;
     acme.verified_person("ada").await;
@@ -133,7 +133,7 @@ async fn an_answer_to_a_challenge_is_assessed_only_in_seons_own_shape(app: TestA
     assert_eq!((seon.questions().await.len(), recorded(&app).await.len()), (0, 0));
 }
 
-async fn only_a_right_signature_is_worth_an_assessment(app: TestApp) {
+async fn only_a_right_signature_is_assessed(app: TestApp) {
     let seon = Seon::that_says("DECLINE").await;
     let acme = seon.guarded(&app, &[ENFORCE]).await;
     acme.verified_person("ada").await;
@@ -142,52 +142,52 @@ async fn only_a_right_signature_is_worth_an_assessment(app: TestApp) {
     let wrong = json!({"signature": Phone::new(2).sign("wrong"), "device_data": PAYLOAD});
     let answer = acme.put(&format!("/v1/mfa/challenges/signatures/{asked}"), wrong).await;
     answer.assert_error(403, "invalid_tan", "the signature is wrong");
-    let mut wrong = key_wish();
+    let mut wrong = key_request();
     wrong["device_signature"]["signature"] = json!(Phone::new(1).sign("wrong"));
     acme.post(&keys(&device), wrong).await.assert_error(403, "invalid_tan", "the signature is wrong");
-    // Nor is a wish that cannot be granted anyway.
-    let mut unknown = device_wish(PAYLOAD);
-    unknown["person_id"] = json!("nobody");
+    // A request that is refused for another reason is not assessed either.
+    let mut unknown = device_request(PAYLOAD);
+    unknown["person_id"] = json!("unknown");
     acme.post("/v1/mfa/devices", unknown).await.assert_status(400);
     assert_eq!((seon.questions().await.len(), recorded(&app).await.len()), (0, 0));
 }
 
-async fn a_check_that_fails_is_recorded_and_lets_pass(app: TestApp) {
-    for (person, seon, patience, state) in failures().await {
-        let acme = seon.guarded(&app, &[ENFORCE, ("SEON_TIMEOUT_MS", patience)]).await;
+async fn a_failed_check_is_recorded_and_allows_the_request_by_default(app: TestApp) {
+    for (person, seon, timeout_ms, state) in failures().await {
+        let acme = seon.guarded(&app, &[ENFORCE, ("SEON_TIMEOUT_MS", timeout_ms)]).await;
         acme.verified_person(person).await;
-        let mut wish = device_wish(PAYLOAD);
-        wish["person_id"] = json!(person);
-        let asked = acme.post("/v1/mfa/devices", wish).await.assert_status(202).json();
+        let mut request = device_request(PAYLOAD);
+        request["person_id"] = json!(person);
+        let asked = acme.post("/v1/mfa/devices", request).await.assert_status(202).json();
         let record = format!("acme {person} {} device_binding {state} - - yes", asked["id"].as_str().unwrap());
         assert!(recorded(&app).await.contains(&record), "{state}: {:?}", recorded(&app).await);
     }
 }
 
-async fn a_check_that_fails_stops_everybody_if_the_operator_says_so(app: TestApp) {
-    for (person, seon, patience, state) in failures().await {
-        let acme = seon.guarded(&app, &[DENY, ("SEON_TIMEOUT_MS", patience)]).await;
+async fn a_failed_check_refuses_the_request_if_the_operator_sets_it(app: TestApp) {
+    for (person, seon, timeout_ms, state) in failures().await {
+        let acme = seon.guarded(&app, &[DENY, ("SEON_TIMEOUT_MS", timeout_ms)]).await;
         acme.verified_person(person).await;
-        let mut wish = device_wish(PAYLOAD);
-        wish["person_id"] = json!(person);
-        acme.post("/v1/mfa/devices", wish).await.assert_error(403, "unauthorized_action", DECLINED);
+        let mut request = device_request(PAYLOAD);
+        request["person_id"] = json!(person);
+        acme.post("/v1/mfa/devices", request).await.assert_error(403, "unauthorized_action", DECLINED);
         let last = recorded(&app).await.into_iter().find(|record| record.contains(person));
         assert!(last.is_some_and(|record| record.ends_with(&format!("device_binding {state} - - no"))), "{state}");
     }
     assert!(app.outbox().messages().is_empty());
 }
 
-async fn a_verdict_is_on_record_even_if_the_request_fails_later(app: TestApp) {
+async fn a_verdict_is_recorded_even_if_the_request_fails_later(app: TestApp) {
     let seon = Seon::that_says("APPROVE").await;
     let acme = seon.guarded(&app, &[]).await;
     acme.verified_person("ada").await;
     app.network(Network::IsDown);
-    acme.post("/v1/mfa/devices", device_wish(PAYLOAD)).await.assert_status(502);
+    acme.post("/v1/mfa/devices", device_request(PAYLOAD)).await.assert_status(502);
     app.network(Network::Works);
     assert_eq!(recorded(&app).await.len(), 1);
 
     let device = acme.bind("ada", &Phone::new(1)).await.id;
-    let mut taken = key_wish();
+    let mut taken = key_request();
     taken["key"] = json!(Phone::new(1).key());
     taken["device_signature"]["signature"] = json!(Phone::new(1).sign(&Phone::new(1).key()));
     acme.post(&keys(&device), taken).await.assert_status(409);
@@ -199,28 +199,28 @@ async fn without_a_payload_or_without_seon_nothing_is_assessed(app: TestApp) {
     let acme = seon.guarded(&app, &[ENFORCE, DENY]).await;
     acme.verified_person("ada").await;
     let device = acme.bind("ada", &Phone::new(1)).await.id;
-    let mut wish = key_wish();
-    wish["device_data"] = json!(null);
-    acme.post(&keys(&device), wish).await.assert_status(201);
+    let mut body = key_request();
+    body["device_data"] = json!(null);
+    acme.post(&keys(&device), body).await.assert_status(201);
     assert_eq!(seon.questions().await.len(), 0);
 
-    // The same service without a key for SEON.
+    // The same service without SEON_API_KEY.
     let unguarded = app.partner();
     unguarded.delete(&format!("/v1/mfa/devices/{device}")).await.assert_status(204);
     bind(&app, &unguarded, PAYLOAD).await;
     assert_eq!((seon.questions().await.len(), recorded(&app).await.len()), (0, 0));
 }
 
-async fn no_payload_is_stored_anywhere(app: TestApp) {
+async fn no_payload_is_stored(app: TestApp) {
     let seon = Seon::that_says("APPROVE").await;
     let acme = seon.guarded(&app, &[]).await;
     acme.verified_person("ada").await;
     let device = bind(&app, &acme, PAYLOAD).await;
-    acme.post(&keys(&device), key_wish()).await.assert_status(201);
+    acme.post(&keys(&device), key_request()).await.assert_status(201);
     assert_eq!(recorded(&app).await.len(), 3);
 
     let stored = everything(&app.database).await;
-    assert!(stored.contains("device_key_creation"), "the look into the database sees assessments");
+    assert!(stored.contains("device_key_creation"), "the search of the database finds assessments");
     for part in PAYLOAD.split(';').filter(|part| part.len() > 3) {
         assert!(!stored.contains(part) && !stored.contains(&hex::encode(part)), "{part}");
     }
@@ -247,12 +247,12 @@ impl Seon {
         Self(server)
     }
 
-    /// Where it listens.
+    /// The base URL.
     pub(crate) fn uri(&self) -> String {
         self.0.uri()
     }
 
-    /// A client of a replica that asks this SEON.
+    /// A client of a replica that calls this SEON.
     async fn guarded(&self, app: &TestApp, settings: &[(&str, &str)]) -> TestClient {
         let url = self.uri();
         let mut all = vec![("SEON_API_KEY", "a-licence"), ("SEON_BASE_URL", url.as_str())];
@@ -260,15 +260,14 @@ impl Seon {
         app.partner().through(app.replica(&all).await)
     }
 
-    /// What it was asked, in order.
+    /// The bodies of the received requests, in order.
     async fn questions(&self) -> Vec<Value> {
         let requests = self.0.received_requests().await.expect("requests are recorded");
         requests.iter().map(|request| request.body_json().expect("a question in JSON")).collect()
     }
 }
 
-/// Each way in which there is no verdict: the person it happens to, SEON, for how many milliseconds to wait for it, and the
-/// word in the record.
+/// Each kind of failed check: a person id, SEON, the timeout in milliseconds, and the state in the record.
 async fn failures() -> [(&'static str, Seon, &'static str, &'static str); 4] {
     let unsuccessful = json!({"success": false, "error": {"code": "2002", "message": "no"}, "data": {}});
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(30));
@@ -289,21 +288,21 @@ fn keys(device: &str) -> String {
     format!("/v1/mfa/devices/{device}/keys")
 }
 
-/// A wish for a device with the first phone's key.
-fn device_wish(device_data: &str) -> Value {
+/// A request for a device with the first phone's key.
+fn device_request(device_data: &str) -> Value {
     json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key(), "device_data": device_data})
 }
 
-/// A wish for another key, signed for by the first phone.
-fn key_wish() -> Value {
+/// A request for another key, signed by the first phone.
+fn key_request() -> Value {
     let key = Phone::new(2).key();
     let signature = json!({"signature_key_purpose": "unrestricted", "signature": Phone::new(1).sign(&key)});
     json!({"key": key, "key_type": "ecdsa-p256", "device_signature": signature, "device_data": PAYLOAD})
 }
 
-/// Binds the first phone; its payload goes along with both requests.
+/// Binds the first phone, with the payload in both requests.
 async fn bind(app: &TestApp, client: &TestClient, device_data: &str) -> String {
-    let asked = client.post("/v1/mfa/devices", device_wish(device_data)).await.assert_status(202).json();
+    let asked = client.post("/v1/mfa/devices", device_request(device_data)).await.assert_status(202).json();
     let device = asked["id"].as_str().unwrap().to_owned();
     let signature = Phone::new(1).sign(&app.outbox().last().code());
     let body = json!({"signature": signature, "device_data": device_data});
@@ -311,9 +310,9 @@ async fn bind(app: &TestApp, client: &TestClient, device_data: &str) -> String {
     device
 }
 
-/// Every assessment on record: whose, of what, the verdict, and whether it let pass; sorted.
+/// Every stored assessment, sorted: partner, person, object, action, state, score, provider id, allowed.
 async fn recorded(app: &TestApp) -> Vec<String> {
-    // Ids are bytes on one database and UUIDs on the other; both become plain hexadecimal.
+    // Ids are bytes on SQLite and UUIDs on Postgres; both become plain hexadecimal.
     let (url, id) = match app.database.engine() {
         crate::harness::Engine::Sqlite => (app.database.url(), "lower(hex(object_id))"),
         crate::harness::Engine::Postgres | crate::harness::Engine::Distributed => {
@@ -331,7 +330,7 @@ async fn recorded(app: &TestApp) -> Vec<String> {
     records
 }
 
-/// A record with the usual spelling of the device's id, its third word.
+/// A record with its third word, the id, in hyphenated form.
 fn hyphenated(record: &str) -> String {
     let words: Vec<String> = record.split(' ').map(str::to_owned).collect();
     let id = uuid::Uuid::try_parse(&words[2]).expect("an id").to_string();

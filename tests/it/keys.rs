@@ -1,4 +1,4 @@
-//! The keys of a device: vouched for, listed, used (docs/api-design.md#keys).
+//! The keys of a device: adding, reading, and the time of use (docs/api-design.md#keys).
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -6,25 +6,25 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Phone, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
-    a_restricted_key_is_added_on_the_word_of_the_first,
-    what_is_signed_is_the_text_as_sent_or_the_bytes_it_stands_for,
-    of_several_keys_the_one_that_signed_counts_as_used,
-    a_key_vouches_only_under_its_own_purpose,
+    a_restricted_key_is_added_with_a_signature_of_the_first,
+    the_signature_covers_the_key_as_sent_or_its_bytes,
+    only_the_key_that_signed_counts_as_used,
+    a_key_can_sign_only_under_its_own_purpose,
     a_wrong_signature_adds_nothing,
-    a_key_in_use_is_refused_whoever_has_it,
+    a_key_of_any_device_of_the_partner_is_refused,
     a_device_has_at_most_ten_keys,
-    all_faults_of_a_body_come_back_at_once_and_in_order,
-    a_device_that_is_not_there_comes_before_faults_of_the_body,
-    keys_are_shown_without_their_material,
+    all_faults_of_a_body_are_reported_together_in_order,
+    an_unknown_device_is_reported_before_faults_of_the_body,
+    answers_do_not_contain_public_keys,
     a_deleted_device_has_no_keys,
 ];
 
 const TAKEN: &str = "the key belongs to a bound device; generate a new one";
 
-async fn a_restricted_key_is_added_on_the_word_of_the_first(app: TestApp) {
+async fn a_restricted_key_is_added_with_a_signature_of_the_first(app: TestApp) {
     let (acme, device, first) = acme_with_device(&app, 1).await;
     app.advance(TimeDelta::minutes(1));
-    let mut body = wish(&Phone::new(2), "unrestricted", &Phone::new(1));
+    let mut body = request_body(&Phone::new(2), "unrestricted", &Phone::new(1));
     body["key_purpose"] = json!("restricted");
     let second = add(&acme, &device, body).await;
 
@@ -46,7 +46,7 @@ async fn a_restricted_key_is_added_on_the_word_of_the_first(app: TestApp) {
     }
 }
 
-async fn what_is_signed_is_the_text_as_sent_or_the_bytes_it_stands_for(app: TestApp) {
+async fn the_signature_covers_the_key_as_sent_or_its_bytes(app: TestApp) {
     let (acme, device, _) = acme_with_device(&app, 1).await;
     let signer = Phone::new(1);
     let lower = |seed| Phone::new(seed).key();
@@ -58,7 +58,7 @@ async fn what_is_signed_is_the_text_as_sent_or_the_bytes_it_stands_for(app: Test
         (lower(4), signer.sign_bytes(&bytes(4))),
         (upper(5), signer.sign_bytes(&bytes(5)).to_uppercase()),
     ] {
-        add(&acme, &device, wish_with(&sent, "unrestricted", &signature)).await;
+        add(&acme, &device, request_body_with(&sent, "unrestricted", &signature)).await;
     }
     for (sent, signature) in [
         (lower(6), signer.sign(&upper(6))),
@@ -66,15 +66,15 @@ async fn what_is_signed_is_the_text_as_sent_or_the_bytes_it_stands_for(app: Test
         (lower(6), signer.sign_bytes(&bytes(6)[1..])),
         (lower(6), signer.sign(&lower(2))),
     ] {
-        post(&acme, &device, wish_with(&sent, "unrestricted", &signature)).await.assert_status(403);
+        post(&acme, &device, request_body_with(&sent, "unrestricted", &signature)).await.assert_status(403);
     }
 }
 
-async fn of_several_keys_the_one_that_signed_counts_as_used(app: TestApp) {
+async fn only_the_key_that_signed_counts_as_used(app: TestApp) {
     let (acme, device, first) = acme_with_device(&app, 1).await;
-    let second = add(&acme, &device, wish(&Phone::new(2), "unrestricted", &Phone::new(1))).await;
+    let second = add(&acme, &device, request_body(&Phone::new(2), "unrestricted", &Phone::new(1))).await;
     app.advance(TimeDelta::minutes(1));
-    let third = add(&acme, &device, wish(&Phone::new(3), "unrestricted", &Phone::new(2))).await;
+    let third = add(&acme, &device, request_body(&Phone::new(3), "unrestricted", &Phone::new(2))).await;
     let used = async |key: &str| {
         let key = acme.get(&format!("/v1/mfa/devices/{device}/keys/{key}")).await;
         key.json().get("used_at").map(|at| at.as_str().unwrap().to_owned())
@@ -84,29 +84,31 @@ async fn of_several_keys_the_one_that_signed_counts_as_used(app: TestApp) {
     assert_eq!(used(&third).await, None);
 
     app.advance(TimeDelta::minutes(1));
-    add(&acme, &device, wish(&Phone::new(4), "unrestricted", &Phone::new(2))).await;
+    add(&acme, &device, request_body(&Phone::new(4), "unrestricted", &Phone::new(2))).await;
     assert_eq!(used(&second).await.as_deref(), Some("2022-03-18T14:52:04Z"));
 }
 
-async fn a_key_vouches_only_under_its_own_purpose(app: TestApp) {
+async fn a_key_can_sign_only_under_its_own_purpose(app: TestApp) {
     let (acme, device, _) = acme_with_device(&app, 1).await;
     let no_such_key = ("device_signature.signature_key_purpose", "the device has no key of this purpose");
-    post(&acme, &device, wish(&Phone::new(2), "restricted", &Phone::new(1))).await.assert_faults(&[no_such_key]);
+    post(&acme, &device, request_body(&Phone::new(2), "restricted", &Phone::new(1)))
+        .await
+        .assert_faults(&[no_such_key]);
 
-    let mut restricted = wish(&Phone::new(2), "unrestricted", &Phone::new(1));
+    let mut restricted = request_body(&Phone::new(2), "unrestricted", &Phone::new(1));
     restricted["key_purpose"] = json!("restricted");
     add(&acme, &device, restricted).await;
-    // Now there is one, but it is another that signed.
-    post(&acme, &device, wish(&Phone::new(3), "restricted", &Phone::new(1))).await.assert_status(403);
-    post(&acme, &device, wish(&Phone::new(3), "unrestricted", &Phone::new(2))).await.assert_status(403);
-    add(&acme, &device, wish(&Phone::new(3), "restricted", &Phone::new(2))).await;
+    // Now the device has a restricted key, but another key signed.
+    post(&acme, &device, request_body(&Phone::new(3), "restricted", &Phone::new(1))).await.assert_status(403);
+    post(&acme, &device, request_body(&Phone::new(3), "unrestricted", &Phone::new(2))).await.assert_status(403);
+    add(&acme, &device, request_body(&Phone::new(3), "restricted", &Phone::new(2))).await;
 }
 
 async fn a_wrong_signature_adds_nothing(app: TestApp) {
     let (acme, device, first) = acme_with_device(&app, 1).await;
-    let stranger = Phone::new(2);
-    // A new key cannot vouch for itself.
-    let answer = post(&acme, &device, wish(&stranger, "unrestricted", &stranger)).await;
+    let unregistered = Phone::new(2);
+    // A new key cannot sign for itself.
+    let answer = post(&acme, &device, request_body(&unregistered, "unrestricted", &unregistered)).await;
     answer.assert_error(403, "invalid_tan", "the signature is wrong");
     app.advance(TimeDelta::minutes(1));
 
@@ -114,43 +116,43 @@ async fn a_wrong_signature_adds_nothing(app: TestApp) {
     assert_eq!(keys.as_array().map(Vec::len), Some(1));
     let unchanged = [json!(first), json!("2022-03-18T14:50:04Z")];
     assert_eq!([&keys[0]["key_id"], &keys[0]["used_at"]], [&unchanged[0], &unchanged[1]]);
-    add(&acme, &device, wish(&stranger, "unrestricted", &Phone::new(1))).await;
+    add(&acme, &device, request_body(&unregistered, "unrestricted", &Phone::new(1))).await;
 }
 
-async fn a_key_in_use_is_refused_whoever_has_it(app: TestApp) {
+async fn a_key_of_any_device_of_the_partner_is_refused(app: TestApp) {
     let (acme, device, _) = acme_with_device(&app, 1).await;
     let other_device = acme.bind("ada", &Phone::new(2)).await.id;
-    add(&acme, &other_device, wish(&Phone::new(3), "unrestricted", &Phone::new(2))).await;
+    add(&acme, &other_device, request_body(&Phone::new(3), "unrestricted", &Phone::new(2))).await;
     for (whose, seed) in [("its own", 1), ("another device's first", 2), ("another device's second", 3)] {
-        let answer = post(&acme, &device, wish(&Phone::new(seed), "unrestricted", &Phone::new(1))).await;
+        let answer = post(&acme, &device, request_body(&Phone::new(seed), "unrestricted", &Phone::new(1))).await;
         answer.assert_error(409, "key_already_registered", TAKEN);
         let keys = acme.get(&format!("/v1/mfa/devices/{device}/keys")).await;
         assert_eq!(keys.json()[0]["keys"].as_array().map(Vec::len), Some(1), "{whose}");
     }
-    // The key of a deleted device is free, and another partner's keys are nobody's business.
+    // The key of a deleted device is free, and so are the keys of another partner's devices.
     acme.delete(&format!("/v1/mfa/devices/{other_device}")).await.assert_status(204);
-    add(&acme, &device, wish(&Phone::new(3), "unrestricted", &Phone::new(1))).await;
+    add(&acme, &device, request_body(&Phone::new(3), "unrestricted", &Phone::new(1))).await;
     let globex = app.other_partner();
     globex.verified_person("ada").await;
     let theirs = globex.bind("ada", &Phone::new(1)).await.id;
-    add(&globex, &theirs, wish(&Phone::new(3), "unrestricted", &Phone::new(1))).await;
+    add(&globex, &theirs, request_body(&Phone::new(3), "unrestricted", &Phone::new(1))).await;
 }
 
 async fn a_device_has_at_most_ten_keys(app: TestApp) {
     let (acme, device, _) = acme_with_device(&app, 1).await;
     for seed in 2..=10 {
-        add(&acme, &device, wish(&Phone::new(seed), "unrestricted", &Phone::new(1))).await;
+        add(&acme, &device, request_body(&Phone::new(seed), "unrestricted", &Phone::new(1))).await;
     }
-    let eleventh = post(&acme, &device, wish(&Phone::new(11), "unrestricted", &Phone::new(1))).await;
+    let eleventh = post(&acme, &device, request_body(&Phone::new(11), "unrestricted", &Phone::new(1))).await;
     eleventh.assert_error(409, "key_limit_exceeded", "the device has as many keys as allowed");
     let keys = acme.get(&format!("/v1/mfa/devices/{device}/keys")).await;
     assert_eq!(keys.json()[0]["keys"].as_array().map(Vec::len), Some(10));
-    // Full is full: the next one finds it the same.
-    let again = post(&acme, &device, wish(&Phone::new(11), "unrestricted", &Phone::new(10))).await;
+    // The next request is refused in the same way.
+    let again = post(&acme, &device, request_body(&Phone::new(11), "unrestricted", &Phone::new(10))).await;
     again.assert_error(409, "key_limit_exceeded", "the device has as many keys as allowed");
 }
 
-async fn all_faults_of_a_body_come_back_at_once_and_in_order(app: TestApp) {
+async fn all_faults_of_a_body_are_reported_together_in_order(app: TestApp) {
     let (acme, device, _) = acme_with_device(&app, 1).await;
     let required = |field| (field, "is required");
     post(&acme, &device, json!({})).await.assert_faults(&[
@@ -184,7 +186,7 @@ async fn all_faults_of_a_body_come_back_at_once_and_in_order(app: TestApp) {
     post(&acme, &device, mistyped).await.assert_faults(&[("device_signature", "must be an object, not a string")]);
 }
 
-async fn a_device_that_is_not_there_comes_before_faults_of_the_body(app: TestApp) {
+async fn an_unknown_device_is_reported_before_faults_of_the_body(app: TestApp) {
     let (acme, device, _) = acme_with_device(&app, 1).await;
     let pending = acme.ask_for_device("ada", &Phone::new(2)).await.id;
     let deleted = acme.bind("ada", &Phone::new(3)).await.id;
@@ -197,7 +199,7 @@ async fn a_device_that_is_not_there_comes_before_faults_of_the_body(app: TestApp
         (&acme, "nonsense"),
     ] {
         let not_found = format!("device \"{device}\" not found");
-        for body in [json!({}), json!([]), wish(&Phone::new(4), "unrestricted", &Phone::new(1))] {
+        for body in [json!({}), json!([]), request_body(&Phone::new(4), "unrestricted", &Phone::new(1))] {
             post(client, device, body).await.assert_error(404, "not_found", &not_found);
         }
     }
@@ -207,9 +209,9 @@ async fn a_device_that_is_not_there_comes_before_faults_of_the_body(app: TestApp
     );
 }
 
-async fn keys_are_shown_without_their_material(app: TestApp) {
+async fn answers_do_not_contain_public_keys(app: TestApp) {
     let (acme, device, first) = acme_with_device(&app, 1).await;
-    let added = post(&acme, &device, wish(&Phone::new(2), "unrestricted", &Phone::new(1))).await;
+    let added = post(&acme, &device, request_body(&Phone::new(2), "unrestricted", &Phone::new(1))).await;
     let answers = [
         added,
         acme.get(&format!("/v1/mfa/devices/{device}/keys")).await,
@@ -220,7 +222,7 @@ async fn keys_are_shown_without_their_material(app: TestApp) {
     for answer in answers {
         let text = String::from_utf8(answer.body.to_vec()).unwrap().to_lowercase();
         for seed in [1, 2] {
-            // X alone would do.
+            // The x coordinate identifies the key.
             assert!(!text.contains(&Phone::new(seed).key()[2..66]), "{text}");
         }
     }
@@ -240,7 +242,7 @@ async fn a_deleted_device_has_no_keys(app: TestApp) {
         "keys": [],
     }]);
     assert_eq!(list.assert_status(200).json(), expected);
-    // Neither has a device the keys of another one.
+    // A device's path does not show the keys of another device.
     for (device, key) in
         [(&device, first.as_str()), (&device, &other.key_id), (&other.id, &first), (&other.id, "first")]
     {
@@ -259,12 +261,12 @@ async fn acme_with_device(app: &TestApp, seed: u32) -> (TestClient, String, Stri
     (acme, bound.id, bound.key_id)
 }
 
-/// A wish for another key, signed for by a phone.
-fn wish(new: &Phone, purpose_of_signer: &str, signer: &Phone) -> Value {
-    wish_with(&new.key(), purpose_of_signer, &signer.sign(&new.key()))
+/// The body that adds a key, signed by a phone.
+fn request_body(new: &Phone, purpose_of_signer: &str, signer: &Phone) -> Value {
+    request_body_with(&new.key(), purpose_of_signer, &signer.sign(&new.key()))
 }
 
-fn wish_with(key: &str, purpose_of_signer: &str, signature: &str) -> Value {
+fn request_body_with(key: &str, purpose_of_signer: &str, signature: &str) -> Value {
     let signature = json!({"signature_key_purpose": purpose_of_signer, "signature": signature});
     json!({"key": key, "key_type": "ecdsa-p256", "device_signature": signature})
 }
@@ -273,7 +275,7 @@ async fn post(client: &TestClient, device: &str, body: Value) -> Answer {
     client.post(&format!("/v1/mfa/devices/{device}/keys"), body).await
 }
 
-/// Adds the key and gives its id.
+/// Adds a key and returns its id.
 async fn add(client: &TestClient, device: &str, body: Value) -> String {
     let answer = post(client, device, body).await;
     answer.assert_status(201);

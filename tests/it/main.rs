@@ -1,11 +1,11 @@
-//! The one integration binary: what a client, an operator or a database sees of the service.
+//! The integration tests, in one binary: the behaviour that clients, operators and databases observe.
 
 #![allow(clippy::unwrap_used, reason = "in a test the panic is the report")]
 
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "it looks for Postgres in the environment, names its databases at random and makes them"
+    reason = "it finds Postgres through the environment, and creates databases with random names"
 )]
 mod harness;
 
@@ -30,19 +30,19 @@ mod fuzz_corpora;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "it runs SQL of a page, and a script with the PATH of the tests"
+    reason = "it runs SQL from a document, and a script with the PATH of the tests"
 )]
 mod grants;
-#[allow(clippy::disallowed_types, reason = "it locks the tables that a database turns out to have")]
+#[allow(clippy::disallowed_types, reason = "it locks every table of the catalogue")]
 mod hanging_up;
-#[allow(clippy::disallowed_types, reason = "it looks into databases whose names are made up on the way")]
+#[allow(clippy::disallowed_types, reason = "it queries databases with generated names")]
 mod harness_works;
 mod housekeeping;
 mod idempotency;
 mod keys;
 mod migrations;
 mod mobile_numbers;
-#[allow(clippy::disallowed_types, reason = "it reads whatever tables the catalogue names")]
+#[allow(clippy::disallowed_types, reason = "it reads every table of the catalogue")]
 mod model;
 mod openapi;
 mod outages;

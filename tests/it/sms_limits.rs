@@ -8,15 +8,15 @@ use crate::harness::{Answer, Engine, NUMBER, Network, Phone, Start, TestApp, Tes
 on_both_databases![
     a_second_message_within_half_a_minute_is_refused,
     a_sixth_message_within_ten_minutes_is_refused,
-    another_number_does_not_help_the_person,
+    a_new_number_does_not_reset_the_limit_of_a_person,
     persons_with_one_number_share_its_limit,
-    devices_and_numbers_count_together,
+    bindings_and_confirmations_share_the_limit,
     another_partner_is_not_affected,
-    a_message_that_nobody_took_is_given_back,
-    fifty_at_once_over_two_replicas_send_one,
+    a_message_that_no_provider_took_does_not_count,
+    fifty_parallel_requests_on_two_replicas_send_one_sms,
 ];
 
-/// A service whose limits hold.
+/// A service that enforces its SMS limits.
 struct Limited(TestApp);
 
 impl Start for Limited {
@@ -44,7 +44,7 @@ async fn a_second_message_within_half_a_minute_is_refused(Limited(app): Limited)
     app.advance(TimeDelta::seconds(10));
     assert_refused(&ask(&acme, "ada").await, "20");
     assert_eq!(app.outbox().messages().len(), 1);
-    // The challenge that was open before still is.
+    // The earlier challenge is still open.
     let id = first["id"].as_str().unwrap();
     acme.get(&format!("/v1/mfa/challenges/signatures/{id}")).await.assert_status(200);
     app.advance(TimeDelta::seconds(20));
@@ -63,7 +63,7 @@ async fn a_sixth_message_within_ten_minutes_is_refused(Limited(app): Limited) {
     ask(&app.partner(), "ada").await.assert_status(202);
 }
 
-async fn another_number_does_not_help_the_person(Limited(app): Limited) {
+async fn a_new_number_does_not_reset_the_limit_of_a_person(Limited(app): Limited) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     ask(&acme, "ada").await.assert_status(202);
@@ -81,7 +81,7 @@ async fn persons_with_one_number_share_its_limit(Limited(app): Limited) {
     assert_refused(&ask(&acme, "bob").await, "30");
 }
 
-async fn devices_and_numbers_count_together(Limited(app): Limited) {
+async fn bindings_and_confirmations_share_the_limit(Limited(app): Limited) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let authorize = "/v1/persons/ada/mobile_number/authorize";
@@ -100,7 +100,7 @@ async fn another_partner_is_not_affected(Limited(app): Limited) {
     }
 }
 
-async fn a_message_that_nobody_took_is_given_back(Limited(app): Limited) {
+async fn a_message_that_no_provider_took_does_not_count(Limited(app): Limited) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     app.network(Network::IsDown);
@@ -110,7 +110,7 @@ async fn a_message_that_nobody_took_is_given_back(Limited(app): Limited) {
     assert_refused(&ask(&acme, "ada").await, "30");
 }
 
-async fn fifty_at_once_over_two_replicas_send_one(Limited(app): Limited) {
+async fn fifty_parallel_requests_on_two_replicas_send_one_sms(Limited(app): Limited) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let other = acme.through(app.replica(&[("SMS_LIMITS", "enforce")]).await);

@@ -10,12 +10,12 @@ use crate::binary::{fail, run, sandbox_on};
 use crate::harness::on_both_databases;
 
 on_both_databases![
-    verify_prints_a_line_for_each_partner_to_keep,
-    verify_says_what_does_not_hold_and_prints_no_line_of_it,
-    verify_holds_the_trail_against_lines_that_were_kept,
+    verify_prints_a_checkpoint_for_each_partner,
+    verify_reports_faults_and_prints_no_checkpoint_of_that_partner,
+    verify_compares_the_trail_with_kept_checkpoints,
     export_writes_every_sealed_event_in_the_order_of_the_chains,
-    export_begins_with_the_batch_that_was_sealed_then,
-    export_of_a_partner_without_a_trail_is_a_mistake,
+    export_begins_with_the_first_batch_sealed_since_the_given_time,
+    export_of_a_partner_without_a_trail_fails,
 ];
 
 fn lines(text: &[&str]) -> Vec<String> {
@@ -26,9 +26,9 @@ async fn head(trail: &Trail) -> String {
     hex::encode(trail.audit_chain(&acme()).await.unwrap().head)
 }
 
-async fn verify_prints_a_line_for_each_partner_to_keep(trail: Trail) {
+async fn verify_prints_a_checkpoint_for_each_partner(trail: Trail) {
     let trail = trail.with_three_batches().await;
-    trail.leave(&globex(), 0..1).await;
+    trail.add_pending(&globex(), 0..1).await;
     let program = sandbox_on(&trail.database);
     let acme = format!("acme\t3\t15\t2\t{}", head(&trail).await);
     let globex = format!("globex\t0\t0\t1\t{}", "0".repeat(64));
@@ -36,9 +36,9 @@ async fn verify_prints_a_line_for_each_partner_to_keep(trail: Trail) {
     assert_eq!(run(&program, &["audit", "verify"]), (0, expected));
 }
 
-async fn verify_says_what_does_not_hold_and_prints_no_line_of_it(trail: Trail) {
+async fn verify_reports_faults_and_prints_no_checkpoint_of_that_partner(trail: Trail) {
     let trail = trail.with_three_batches().await;
-    trail.leave(&globex(), 0..1).await;
+    trail.add_pending(&globex(), 0..1).await;
     trail.execute("update audit_event set outcome = 'forged' where seal = 2").await;
     let process = sandbox_on(&trail.database).start(&["audit", "verify"]);
     assert_eq!(crate::binary::exit_code(&process), 1);
@@ -51,7 +51,7 @@ async fn verify_says_what_does_not_hold_and_prints_no_line_of_it(trail: Trail) {
     assert!(process.output().iter().any(|line| line.starts_with("globex")), "{:?}", process.output());
 }
 
-async fn verify_holds_the_trail_against_lines_that_were_kept(trail: Trail) {
+async fn verify_compares_the_trail_with_kept_checkpoints(trail: Trail) {
     let trail = trail.with_three_batches().await;
     let program = sandbox_on(&trail.database);
     let (_, output) = run(&program, &["audit", "verify"]);
@@ -75,7 +75,7 @@ async fn verify_holds_the_trail_against_lines_that_were_kept(trail: Trail) {
     }
 }
 
-/// What the export says of one of the test's events.
+/// The exported line of one of the test's events.
 fn exported(partner: &str, seal: i64, number: u32) -> Value {
     let event = event(number);
     json!({
@@ -98,12 +98,12 @@ fn parse(output: &[String]) -> Vec<Value> {
 }
 
 async fn export_writes_every_sealed_event_in_the_order_of_the_chains(trail: Trail) {
-    // More than a page, in batches that no page ends with.
-    trail.leave(&acme(), 0..1100).await;
+    // More events than one page, in batches that do not end at a page boundary.
+    trail.add_pending(&acme(), 0..1100).await;
     for _ in 0..3 {
         trail.seal_audit_events(&acme(), now(), 350).await.unwrap();
     }
-    trail.leave(&globex(), 0..3).await;
+    trail.add_pending(&globex(), 0..3).await;
     trail.seal_audit_events(&globex(), now(), 2).await.unwrap();
     let erase = "update audit_event set person_id = null, person_salt = null where person_id = 'person-1'";
     assert_eq!(trail.execute(erase).await, 351);
@@ -125,10 +125,10 @@ async fn export_writes_every_sealed_event_in_the_order_of_the_chains(trail: Trai
     }
 }
 
-async fn export_begins_with_the_batch_that_was_sealed_then(trail: Trail) {
+async fn export_begins_with_the_first_batch_sealed_since_the_given_time(trail: Trail) {
     for batch in 0..3 {
-        trail.leave(&acme(), batch..batch + 1).await;
-        trail.leave(&globex(), batch..batch + 1).await;
+        trail.add_pending(&acme(), batch..batch + 1).await;
+        trail.add_pending(&globex(), batch..batch + 1).await;
         let at = now() + TimeDelta::hours(batch.into());
         trail.seal_audit_events(&acme(), at, 500).await.unwrap();
         trail.seal_audit_events(&globex(), at, 500).await.unwrap();
@@ -145,7 +145,7 @@ async fn export_begins_with_the_batch_that_was_sealed_then(trail: Trail) {
     assert_eq!(export(second + TimeDelta::hours(2)), Vec::<Value>::new());
 }
 
-async fn export_of_a_partner_without_a_trail_is_a_mistake(trail: Trail) {
+async fn export_of_a_partner_without_a_trail_fails(trail: Trail) {
     let program = sandbox_on(&trail.database);
     for name in ["acme", "Acme"] {
         let (code, logs) = fail(&program, &["audit", "export", "--since", "1970-01-01T00:00:00Z", "--partner", name]);

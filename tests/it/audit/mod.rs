@@ -1,4 +1,5 @@
-//! The audit trail: sealed once whoever seals, told when it was tampered with, written out for whoever must keep it.
+//! The audit trail: sealing, verification after tampering, checkpoints, and the commands `audit verify` and `audit
+//! export`.
 
 mod commands;
 mod kept;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 use crate::harness::{Engine, Start, TestDatabase, sql};
 
-/// A store on a database of its own, into whose trail the test writes what requests would.
+/// A store on its own database, into whose trail the test writes events as requests would.
 pub(crate) struct Trail {
     store: Arc<dyn Store>,
     pub(crate) database: TestDatabase,
@@ -40,42 +41,42 @@ impl Deref for Trail {
 }
 
 impl Trail {
-    /// Three batches of five events and two that wait.
+    /// Three sealed batches of five events, and two pending events.
     async fn with_three_batches(self) -> Self {
         for batch in 0..3 {
-            self.leave(&acme(), batch * 5..batch * 5 + 5).await;
+            self.add_pending(&acme(), batch * 5..batch * 5 + 5).await;
             assert_eq!(self.seal_audit_events(&acme(), now(), 500).await.unwrap(), 5);
         }
-        self.leave(&acme(), 15..17).await;
+        self.add_pending(&acme(), 15..17).await;
         self
     }
 
-    /// Leaves events behind, as requests do.
-    async fn leave(&self, partner: &PartnerId, numbers: Range<u32>) {
-        leave(&self.database, partner, numbers.map(event)).await;
+    /// Writes pending events, as requests do.
+    async fn add_pending(&self, partner: &PartnerId, numbers: Range<u32>) {
+        add_pending(&self.database, partner, numbers.map(event)).await;
     }
 
     async fn execute(&self, statements: &str) -> u64 {
         sql::execute(self.database.url(), statements).await
     }
 
-    /// What is wrong with all chains.
+    /// The faults of all chains.
     async fn faults(&self, kept: &AuditCheckpoints) -> Vec<String> {
         verdicts(&**self, kept).await.into_iter().flat_map(|verdict| verdict.faults).collect()
     }
 
-    /// Asserts that every chain holds, and gives seals, events and waiting of each.
-    async fn holds(&self) -> Vec<(String, [i64; 3])> {
+    /// Asserts that no chain has a fault. Returns the numbers of seals, sealed events and pending events of each.
+    async fn assert_valid(&self) -> Vec<(String, [i64; 3])> {
         let verdicts = verdicts(&**self, &AuditCheckpoints::default()).await;
         assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:#?}");
         verdicts.iter().map(|it| (it.partner.to_string(), [it.seals, it.events, it.waiting])).collect()
     }
 }
 
-/// Another process's store on the same database.
+/// A second store on the same database, as of another process.
 async fn replica(database: &TestDatabase) -> Arc<dyn Store> {
-    let url = DatabaseUrl::parse(database.url()).expect("the harness makes good URLs");
-    connect(&DatabaseSettings::new(url)).await.expect("the test's database is there")
+    let url = DatabaseUrl::parse(database.url()).expect("the harness makes valid URLs");
+    connect(&DatabaseSettings::new(url)).await.expect("the test's database is reachable")
 }
 
 /// The verdicts on all chains.
@@ -104,7 +105,7 @@ fn event_id(number: u32) -> Uuid {
     Uuid::from_u128(0xa000 << 64 | u128::from(number))
 }
 
-/// Every third is about no person, every second about a key, every fifth about a country.
+/// Every third event has no person, every second a key, every fifth a country.
 fn event(number: u32) -> AuditEvent {
     let person = PersonId::parse(&format!("person-{}", number % 3)).expect("a person's id");
     let salt = Uuid::from_u128(u128::from(number)).into_bytes();
@@ -121,8 +122,12 @@ fn event(number: u32) -> AuditEvent {
     }
 }
 
-/// Writes events that wait to be sealed.
-pub(crate) async fn leave(database: &TestDatabase, partner: &PartnerId, events: impl IntoIterator<Item = AuditEvent>) {
+/// Writes pending events.
+pub(crate) async fn add_pending(
+    database: &TestDatabase,
+    partner: &PartnerId,
+    events: impl IntoIterator<Item = AuditEvent>,
+) {
     let write = Literals(database.engine());
     let rows: Vec<String> = events
         .into_iter()
@@ -148,7 +153,7 @@ pub(crate) async fn leave(database: &TestDatabase, partner: &PartnerId, events: 
     sql::execute(database.url(), &format!("insert into audit_pending values ({})", rows.join("), ("))).await;
 }
 
-/// How values are written in the SQL of an engine.
+/// SQL literals of an engine.
 #[derive(Clone, Copy)]
 pub(crate) struct Literals(pub(crate) Engine);
 

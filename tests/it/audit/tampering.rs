@@ -1,4 +1,4 @@
-//! Whatever somebody changes in a sealed trail, `verify` says what does not hold, and where.
+//! Tampering with a sealed trail: `audit verify` reports each kind of change, with its place.
 
 use device_management::service::AuditCheckpoints;
 use uuid::Uuid;
@@ -7,26 +7,26 @@ use super::{Literals, Trail, event_id, now};
 use crate::harness::{Engine, on_both_databases, sql};
 
 on_both_databases![
-    a_change_of_any_column_shows,
-    a_row_that_no_event_can_look_like_shows,
-    an_event_that_went_or_came_shows,
-    batches_that_went_or_changed_places_show,
-    a_chain_without_its_end_shows,
+    a_change_of_any_column_is_detected,
+    an_impossible_row_is_detected,
+    a_removed_or_added_event_is_detected,
+    removed_or_swapped_batches_are_detected,
+    a_truncated_chain_is_detected,
 ];
 
 const COPIES: [&str; 3] = ["audit_event", "audit_seal", "audit_chain"];
 
-/// A trail that can be put back as it was.
+/// A trail with copies of its tables, to undo changes.
 async fn with_copies(trail: Trail) -> Trail {
     let trail = trail.with_three_batches().await;
     for table in COPIES {
         trail.execute(&format!("create table {table}_copy as select * from {table}")).await;
     }
-    assert_eq!(trail.holds().await, [("acme".to_owned(), [3, 15, 2])]);
+    assert_eq!(trail.assert_valid().await, [("acme".to_owned(), [3, 15, 2])]);
     trail
 }
 
-/// Does something to the trail, hears what is wrong with it, and undoes it.
+/// Changes the trail, verifies it, and undoes the change. Returns the faults.
 async fn faults_after(trail: &Trail, tampering: &str) -> Vec<String> {
     assert!(trail.execute(tampering).await > 0, "{tampering}");
     let faults = trail.faults(&AuditCheckpoints::default()).await;
@@ -46,7 +46,7 @@ async fn columns(trail: &Trail, table: &str) -> Vec<String> {
     sql::texts(trail.database.url(), &query).await
 }
 
-async fn a_change_of_any_column_shows(trail: Trail) {
+async fn a_change_of_any_column_is_detected(trail: Trail) {
     let trail = with_copies(trail).await;
     let write = Literals(trail.database.engine());
     let (id, other) = (write.uuid(event_id(7)), write.uuid(Uuid::from_u128(1)));
@@ -54,7 +54,7 @@ async fn a_change_of_any_column_shows(trail: Trail) {
     let later = write.instant(now() + chrono::TimeDelta::microseconds(7_000_001));
     let does_not_fit = "acme: seal 2 does not match its events: one of them or the seal was changed";
     let event_7 = format!("acme: seal 2, event {}", event_id(7));
-    let somebody_else = format!("{event_7}: the person is not the one that was recorded");
+    let other_person = format!("{event_7}: the person is not the one that was recorded");
     let fewer = "acme: seal 2 covers 5 events, found 4";
     let events: [(&str, &str, &[&str]); 14] = [
         ("partner_id", "'globex'", &[fewer, "globex: the chain ends with seal 0, but there are rows of seal 2"]),
@@ -64,21 +64,21 @@ async fn a_change_of_any_column_shows(trail: Trail) {
         ("client_id", "'client-2'", &[does_not_fit]),
         ("action", "'device.deleted'", &[does_not_fit]),
         ("outcome", "'wrong_signature'", &[does_not_fit]),
-        ("person_id", "'eve'", &[&somebody_else]),
-        ("person_salt", &bytes, &[&somebody_else]),
-        ("person_digest", &digest, &[&somebody_else, does_not_fit]),
+        ("person_id", "'eve'", &[&other_person]),
+        ("person_salt", &bytes, &[&other_person]),
+        ("person_digest", &digest, &[&other_person, does_not_fit]),
         ("object_id", &other, &[does_not_fit]),
         ("key_id", "null", &[does_not_fit]),
         ("occurred_at", &later, &[does_not_fit]),
         ("country", "'AT'", &[does_not_fit]),
     ];
-    let mut told: Vec<&str> = Vec::new();
+    let mut covered: Vec<&str> = Vec::new();
     for (column, value, faults) in events {
-        told.push(column);
+        covered.push(column);
         let tampering = format!("update audit_event set {column} = {value} where event_id = {id}");
         assert_eq!(faults_after(&trail, &tampering).await, faults, "{tampering}");
     }
-    assert!(columns(&trail, "audit_event").await.iter().all(|column| told.contains(&&**column)), "{told:?}");
+    assert!(columns(&trail, "audit_event").await.iter().all(|column| covered.contains(&&**column)), "{covered:?}");
 
     for (table, column, value, fault) in [
         ("audit_seal", "events", "4", "acme: seal 2 covers 4 events, found 5"),
@@ -95,13 +95,13 @@ async fn a_change_of_any_column_shows(trail: Trail) {
         let faults = faults_after(&trail, &tampering).await;
         assert!(faults.iter().any(|found| found == fault), "{tampering}: {faults:?}");
     }
-    // When a batch was sealed is not part of what its hash says.
+    // The hash does not cover the time of sealing.
     let sealed_at = format!("update audit_seal set sealed_at = {later}");
     assert_eq!(faults_after(&trail, &sealed_at).await, Vec::<String>::new());
-    assert_eq!(trail.holds().await, [("acme".to_owned(), [3, 15, 2])]);
+    assert_eq!(trail.assert_valid().await, [("acme".to_owned(), [3, 15, 2])]);
 }
 
-async fn a_row_that_no_event_can_look_like_shows(trail: Trail) {
+async fn an_impossible_row_is_detected(trail: Trail) {
     let trail = with_copies(trail).await;
     let write = Literals(trail.database.engine());
     let id = write.uuid(event_id(7));
@@ -120,34 +120,34 @@ async fn a_row_that_no_event_can_look_like_shows(trail: Trail) {
     }
 }
 
-async fn an_event_that_went_or_came_shows(trail: Trail) {
+async fn a_removed_or_added_event_is_detected(trail: Trail) {
     let trail = with_copies(trail).await;
     let write = Literals(trail.database.engine());
     let id = write.uuid(event_id(7));
-    let gone = format!("delete from audit_event where event_id = {id}");
-    assert_eq!(faults_after(&trail, &gone).await, ["acme: seal 2 covers 5 events, found 4"]);
+    let removed = format!("delete from audit_event where event_id = {id}");
+    assert_eq!(faults_after(&trail, &removed).await, ["acme: seal 2 covers 5 events, found 4"]);
     let new = write.uuid(Uuid::from_u128(1));
-    let came = |seal: i64| {
+    let added = |seal: i64| {
         format!(
             "insert into audit_event (partner_id, seal, event_id, client_id, action, outcome, occurred_at)
              values ('acme', {seal}, {new}, 'client-1', 'key.added', 'accepted', {})",
             write.instant(now())
         )
     };
-    assert_eq!(faults_after(&trail, &came(2)).await, ["acme: seal 2 covers 5 events, found 6"]);
-    assert_eq!(faults_after(&trail, &came(-1)).await, ["acme: there are events of seal -1, which is missing"]);
+    assert_eq!(faults_after(&trail, &added(2)).await, ["acme: seal 2 covers 5 events, found 6"]);
+    assert_eq!(faults_after(&trail, &added(-1)).await, ["acme: there are events of seal -1, which is missing"]);
     let behind = "acme: the chain ends with seal 3, but there are rows of seal 4";
-    assert_eq!(faults_after(&trail, &came(4)).await, [behind]);
-    // One that goes while another comes leaves the count as it was.
-    let exchanged = format!("{gone}; {}", came(2));
+    assert_eq!(faults_after(&trail, &added(4)).await, [behind]);
+    // Removing one event and adding another keeps the count.
+    let replaced = format!("{removed}; {}", added(2));
     let fault = "acme: seal 2 does not match its events: one of them or the seal was changed";
-    assert_eq!(faults_after(&trail, &exchanged).await, [fault]);
+    assert_eq!(faults_after(&trail, &replaced).await, [fault]);
 }
 
-async fn batches_that_went_or_changed_places_show(trail: Trail) {
+async fn removed_or_swapped_batches_are_detected(trail: Trail) {
     let trail = with_copies(trail).await;
-    let gone = "delete from audit_event where seal = 2; delete from audit_seal where seal = 2";
-    assert_eq!(faults_after(&trail, gone).await, ["acme: seal 2 is missing"]);
+    let removed = "delete from audit_event where seal = 2; delete from audit_seal where seal = 2";
+    assert_eq!(faults_after(&trail, removed).await, ["acme: seal 2 is missing"]);
     let first = "delete from audit_event where seal < 3; delete from audit_seal where seal < 3";
     assert_eq!(faults_after(&trail, first).await, ["acme: the seals 1 to 2 are missing"]);
 
@@ -168,7 +168,7 @@ async fn batches_that_went_or_changed_places_show(trail: Trail) {
     assert_eq!(contents, [fault(1), fault(2)]);
 }
 
-async fn a_chain_without_its_end_shows(trail: Trail) {
+async fn a_truncated_chain_is_detected(trail: Trail) {
     let trail = with_copies(trail).await;
     let cut = "delete from audit_event where seal = 3; delete from audit_seal where seal = 3";
     assert_eq!(faults_after(&trail, cut).await, ["acme: seal 3 is missing"]);

@@ -1,4 +1,4 @@
-//! Every change and every refused attempt leaves one event, in the commit of the change.
+//! Audit events: every change and every refused attempt writes one event, in the transaction of the change.
 
 mod naming;
 mod refusals;
@@ -10,21 +10,21 @@ use serde_json::{Value, json};
 use crate::harness::{NUMBER, Phone, TestApp, books, on_both_databases, sql};
 
 on_both_databases![
-    each_change_leaves_one_event,
-    a_repetition_leaves_no_second_event,
-    what_is_no_attempt_leaves_none,
-    events_name_who_whom_and_what,
-    events_hold_no_secret,
+    each_change_writes_one_event,
+    a_repeated_request_writes_no_second_event,
+    reads_and_malformed_or_unauthenticated_requests_write_no_event,
+    events_name_client_person_and_object,
+    events_contain_no_secret,
 ];
 
 const DEVICES: &str = "/v1/mfa/devices";
 const PAYLOAD: &str = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf";
 
-fn wish(person: &str, seed: u32) -> Value {
+fn request_body(person: &str, seed: u32) -> Value {
     json!({"person_id": person, "key_type": "ecdsa-p256", "key": Phone::new(seed).key()})
 }
 
-/// `action outcome` of every event since the last call, sorted. Each names person and object where there is one.
+/// `action outcome` of every event since the last call, sorted. Also asserts which events name a person and an object.
 async fn new_events(app: &TestApp) -> Vec<String> {
     let url = app.database.url();
     naming::assert_named(app).await;
@@ -34,7 +34,7 @@ async fn new_events(app: &TestApp) -> Vec<String> {
     events
 }
 
-async fn each_change_leaves_one_event(app: TestApp) {
+async fn each_change_writes_one_event(app: TestApp) {
     let (acme, phone, second) = (app.partner(), Phone::new(1), Phone::new(2));
     let number = "/v1/persons/ada/mobile_number";
     acme.post(number, json!({"number": NUMBER})).await.assert_status(201);
@@ -64,7 +64,7 @@ async fn each_change_leaves_one_event(app: TestApp) {
     assert_eq!(new_events(&app).await, expected);
 }
 
-async fn what_is_no_attempt_leaves_none(app: TestApp) {
+async fn reads_and_malformed_or_unauthenticated_requests_write_no_event(app: TestApp) {
     let acme = app.partner();
     acme.post(DEVICES, json!({})).await.assert_status(400);
     acme.get(DEVICES).await.assert_status(200);
@@ -72,7 +72,7 @@ async fn what_is_no_attempt_leaves_none(app: TestApp) {
     assert_eq!(new_events(&app).await, Vec::<String>::new());
 }
 
-async fn events_name_who_whom_and_what(app: TestApp) {
+async fn events_name_client_person_and_object(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     acme.bind("ada", &Phone::new(1)).await;
@@ -85,7 +85,7 @@ async fn events_name_who_whom_and_what(app: TestApp) {
     assert_eq!(books::count(&app.database, bound).await, 2);
 }
 
-async fn a_repetition_leaves_no_second_event(app: TestApp) {
+async fn a_repeated_request_writes_no_second_event(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     let asked = acme.ask_for_device("ada", &phone).await.id;
@@ -97,23 +97,23 @@ async fn a_repetition_leaves_no_second_event(app: TestApp) {
     assert_eq!(new_events(&app).await, ["binding.answered accepted"]);
     for _ in 0..3 {
         let request = Request::post(DEVICES).header("idempotency-key", "key");
-        let request = request.body(Body::from(wish("ada", 2).to_string())).unwrap();
+        let request = request.body(Body::from(request_body("ada", 2).to_string())).unwrap();
         acme.request(request).await.assert_status(202);
     }
     assert_eq!(new_events(&app).await, ["binding.asked accepted"]);
 }
 
-async fn events_hold_no_secret(app: TestApp) {
+async fn events_contain_no_secret(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.post("/v1/persons/ada/mobile_number", json!({"number": NUMBER})).await.assert_status(201);
     acme.post("/v1/persons/ada/mobile_number/authorize", json!({"number": NUMBER})).await.assert_status(201);
     let token = app.outbox().last().code();
     let confirmation = json!({"number": NUMBER, "token": token});
     acme.post("/v1/persons/ada/mobile_number/confirm", confirmation).await.assert_status(201);
-    let mut wish = wish("ada", 1);
-    wish["device_data"] = json!(PAYLOAD);
-    wish["name"] = json!("Ada's own phone");
-    let asked = acme.post(DEVICES, wish).await.assert_status(202).json()["id"].as_str().unwrap().to_owned();
+    let mut body = request_body("ada", 1);
+    body["device_data"] = json!(PAYLOAD);
+    body["name"] = json!("Ada's own phone");
+    let asked = acme.post(DEVICES, body).await.assert_status(202).json()["id"].as_str().unwrap().to_owned();
     let code = app.outbox().last().code();
     let (wrong, right) = (phone.sign("wrong"), phone.sign(&code));
     acme.answer(&asked, &wrong).await.assert_status(403);
@@ -124,9 +124,9 @@ async fn events_hold_no_secret(app: TestApp) {
     assert!(events.contains("binding.answered"), "{events}");
     let digits = NUMBER.trim_start_matches('+');
     for secret in [digits, &token, &code, &wrong, &right, &phone.key(), PAYLOAD, "Ada's own phone"] {
-        let in_words = format!("'{}'", secret.to_lowercase());
-        // Six digits alone may stand anywhere in an id.
-        let forms = if secret.len() > 6 { vec![secret.to_lowercase(), hex::encode(secret)] } else { vec![in_words] };
+        let quoted = format!("'{}'", secret.to_lowercase());
+        // Six digits may occur in any id, so a code is searched for in quotes.
+        let forms = if secret.len() > 6 { vec![secret.to_lowercase(), hex::encode(secret)] } else { vec![quoted] };
         for form in forms {
             assert!(!events.contains(&form), "{form} in {events}");
         }

@@ -1,4 +1,4 @@
-//! What each event names: the person and the object wherever there is one, at every action, the command line's included.
+//! Person, object and country of the events of each action, including those of the operator's commands.
 
 use std::collections::BTreeSet;
 
@@ -13,44 +13,44 @@ use device_management::service::{ClientRegistry, ConversionBook, PersonErasure};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{DEVICES, new_events, wish};
+use super::{DEVICES, new_events, request_body};
 use crate::harness::{NUMBER, Phone, TestApp, books, on_both_databases, sql};
 
 on_both_databases![
     each_action_names_person_and_object,
     a_challenge_that_is_over_names_its_person,
     a_deleted_device_names_its_person,
-    the_operator_leaves_an_event_for_each_command,
+    each_operator_command_writes_an_event,
 ];
 
-/// What the operator is refused.
+/// Events of refused operator commands.
 pub(super) const OPERATOR_REFUSED: [&str; 2] = ["client.revoked revoked", "client.rotated revoked"];
 
-/// Whether an event names something.
+/// Whether an event has a person, an object or a country.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Names {
     Always,
     Never,
-    /// Where the partner has a device or a challenge of the event's `object_id`.
-    WhereItIsThere,
+    /// If the partner has a device or a challenge with the event's `object_id`.
+    IfItExists,
 }
-use Names::{Always, Never, WhereItIsThere};
+use Names::{Always, IfItExists, Never};
 
-/// Person, object and country of an event. A new action does not compile until it says what its events name.
+/// Person, object and country of an event. The match is exhaustive, so a new action needs a row here.
 fn names(action: AuditAction, outcome: &str) -> [Names; 3] {
     match action {
         AuditAction::ChallengeAsked(ChallengeKind::Binding) => [Always, Always, Never],
         AuditAction::ChallengeAnswered(ChallengeKind::Binding) | AuditAction::KeyAdded | AuditAction::DeviceDeleted => {
-            [WhereItIsThere, Always, Never]
+            [IfItExists, Always, Never]
         }
-        // Refused without a number that it would be about.
+        // A refusal has no number to name.
         AuditAction::NumberCreated | AuditAction::NumberAsserted => {
             [Always, if matches!(outcome, ACCEPTED | "exists") { Always } else { Never }, Never]
         }
         AuditAction::ChallengeAsked(ChallengeKind::Number)
         | AuditAction::ChallengeAnswered(ChallengeKind::Number)
         | AuditAction::NumberDeleted => [Always, if outcome == "not_found" { Never } else { Always }, Never],
-        // Of an erased person the object is the id that stands in their place.
+        // For an erased person, the object is the id that replaces theirs.
         AuditAction::ClientCreated
         | AuditAction::ClientRotated
         | AuditAction::ClientRevoked
@@ -59,7 +59,7 @@ fn names(action: AuditAction, outcome: &str) -> [Names; 3] {
     }
 }
 
-/// Events without a person, about a device or a challenge of their partner.
+/// Events without a person although their object is a device or a challenge of the partner.
 const NAMELESS: &str = "select count(*) from audit_pending a
                          where a.person_id is null
                            and (exists (select 1 from device d
@@ -67,7 +67,7 @@ const NAMELESS: &str = "select count(*) from audit_pending a
                                 or exists (select 1 from person p
                                             where p.partner_id = a.partner_id and p.binding_id = a.object_id))";
 
-/// Holds every event that waits against the table.
+/// Checks every pending event against `names`.
 pub(super) async fn assert_named(app: &TestApp) {
     let flags =
         ["person_id", "object_id", "country"].map(|name| format!("case when {name} is null then 'no' else 'yes' end"));
@@ -80,19 +80,19 @@ pub(super) async fn assert_named(app: &TestApp) {
             let is_as_expected = match expected {
                 Always => *found == "yes",
                 Never => *found == "no",
-                WhereItIsThere => true,
+                IfItExists => true,
             };
-            assert!(is_as_expected, "{row}: {name} is named: {found}");
+            assert!(is_as_expected, "{row}: {name} is {expected:?}, found: {found}");
         }
     }
-    assert_eq!(books::count(&app.database, NAMELESS).await, 0, "events about devices and challenges name the person");
+    assert_eq!(books::count(&app.database, NAMELESS).await, 0, "events of devices and challenges name the person");
 }
 
 fn acme() -> PartnerId {
     PartnerId::parse("acme").unwrap()
 }
 
-/// The operator's commands, with the service's own parts.
+/// The operator's commands, with the service's clock and randomness.
 struct Operator<'a>(&'a TestApp);
 
 impl Operator<'_> {
@@ -115,7 +115,7 @@ impl Operator<'_> {
     async fn erase(&self, person: &str) {
         let service = &self.0.app.service;
         let erasure = PersonErasure { store: self.0.store(), clock: &*service.clock, entropy: &*service.entropy };
-        erasure.erase(&acme(), &PersonId::parse(person).unwrap()).await.unwrap().expect("the person is there");
+        erasure.erase(&acme(), &PersonId::parse(person).unwrap()).await.unwrap().expect("the person exists");
     }
 }
 
@@ -137,7 +137,7 @@ async fn each_action_names_person_and_object(app: TestApp) {
     assert!(operator.clients().revoke(&client).await.unwrap());
     operator.resume().await;
     let mut seen: BTreeSet<String> = new_events(&app).await.into_iter().collect();
-    // Last: it takes the person out of the events.
+    // Last, because it removes the person from the events.
     operator.erase("ada").await;
     seen.extend(new_events(&app).await);
     let all: BTreeSet<String> = AuditAction::all().map(|action| format!("{} accepted", action.as_str())).collect();
@@ -163,7 +163,7 @@ async fn a_challenge_that_is_over_names_its_person(app: TestApp) {
     app.advance(TimeDelta::minutes(6));
     new_events(&app).await;
     let acme = app.partner();
-    // Superseded and forgotten; met; expired, also with a body that cannot be read; never there.
+    // Superseded and deleted; answered; expired, also with a malformed body; unknown.
     for id in [asked, bound, open.clone()] {
         acme.answer(&id, &phone.sign("late")).await.assert_status(404);
     }
@@ -192,17 +192,17 @@ async fn a_deleted_device_names_its_person(app: TestApp) {
         "key.added not_found ada",
     ];
     assert_eq!(new_events_with_person(&app).await, expected);
-    acme.post(DEVICES, wish("ada", 1)).await.assert_status(202);
+    acme.post(DEVICES, request_body("ada", 1)).await.assert_status(202);
 }
 
-async fn the_operator_leaves_an_event_for_each_command(app: TestApp) {
+async fn each_operator_command_writes_an_event(app: TestApp) {
     let operator = Operator(&app);
     let client = operator.clients().create(acme(), None, Permissions::default()).await.unwrap().client_id;
     for _ in 0..2 {
         operator.clients().revoke(&client).await.unwrap();
     }
     assert!(operator.clients().rotate(&client, TimeDelta::zero()).await.unwrap().is_none());
-    // In no partner's trail: there is no partner.
+    // An unknown client has no partner, so no trail gets an event.
     assert!(!operator.clients().revoke("unknown-client").await.unwrap());
     operator.resume().await;
     let query =

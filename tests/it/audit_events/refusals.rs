@@ -1,4 +1,4 @@
-//! Every word that the service has for a refusal, provoked, and found in the trail once for each time.
+//! Every refusal of the service: each test provokes some, and finds one audit event for each.
 
 use std::collections::BTreeSet;
 
@@ -7,29 +7,29 @@ use device_management::domain::clients::Permissions;
 use serde_json::{Value, json};
 
 use super::naming::OPERATOR_REFUSED;
-use super::{DEVICES, PAYLOAD, new_events, wish};
+use super::{DEVICES, PAYLOAD, new_events, request_body};
 use crate::architecture::sources;
 use crate::harness::provider::{Manners, RudeServer};
 use crate::harness::{NUMBER, Network, Phone, TestApp, on_both_databases, sql};
 use crate::sms_conversion::{Watched, trip};
 
 on_both_databases![
-    a_number_that_is_refused_leaves_one_event,
-    a_binding_that_is_refused_leaves_one_event,
-    what_is_not_there_leaves_one_event,
-    want_of_room_leaves_one_event,
-    a_country_that_is_not_served_leaves_one_event,
-    a_country_where_sending_is_stopped_leaves_one_event,
-    too_many_messages_leave_one_event,
-    somebody_who_has_to_wait_leaves_one_event,
-    a_device_that_is_declined_leaves_one_event,
+    a_refused_number_writes_one_event,
+    a_refused_binding_writes_one_event,
+    a_request_for_an_unknown_object_writes_one_event,
+    an_exceeded_limit_or_a_taken_key_writes_one_event,
+    a_country_that_is_not_served_writes_one_event,
+    a_country_with_stopped_sending_writes_one_event,
+    an_exceeded_sms_limit_writes_one_event,
+    a_request_during_the_cool_down_writes_one_event,
+    a_declined_device_writes_one_event,
 ];
 
 const NUMBER_REFUSED: [&str; 8] = [
     "number.asserted accepted",
     "number.asserted exists",
     "number.asserted may_not_assert",
-    // Opened, and taken back when nobody took the message.
+    // The challenge was opened, and removed when no provider took the message.
     "number.code_asked accepted",
     "number.code_asked sms_not_taken",
     "number.confirmed wrong",
@@ -83,11 +83,11 @@ const COOLING_OFF: [&str; 5] = [
 ];
 const DECLINED: [&str; 3] = ["binding.answered declined", "binding.asked declined", "key.added declined"];
 
-/// What is never recorded: no attempt, or one that another request has made.
+/// Outcomes that are never recorded: malformed requests, and repetitions of another request.
 const UNRECORDED: [&str; 3] = ["malformed", "still_running", "idempotency_key_reused"];
 
 #[test]
-fn every_word_for_a_refusal_is_provoked() {
+fn every_refusal_is_provoked() {
     let provoked: BTreeSet<&str> = [
         &NUMBER_REFUSED[..],
         &BINDING_REFUSED,
@@ -111,7 +111,7 @@ fn every_word_for_a_refusal_is_provoked() {
         }
     }
     for word in ["wrong", "not_found", "revoked"] {
-        assert!(words.contains(word), "the reader of sources does not find {word:?}");
+        assert!(words.contains(word), "the search of the sources does not find {word:?}");
     }
     for word in words.iter().filter(|word| !UNRECORDED.contains(&&***word)) {
         let is_provoked = provoked.iter().any(|event| event.ends_with(&format!(" {word}")));
@@ -119,7 +119,7 @@ fn every_word_for_a_refusal_is_provoked() {
     }
 }
 
-/// The words that `Refusal` has for its reasons, and those of refusals that are words only.
+/// The outcome words in `impl Refusal`, and those passed to `with_outcome`.
 fn words_of_refusals(source: &str) -> Vec<&str> {
     let spelt_out = source.split("with_outcome(\"").skip(1).filter_map(|rest| rest.split('"').next());
     let reasons = source.split_once("\nimpl Refusal {").map_or("", |(_, rest)| rest);
@@ -127,7 +127,7 @@ fn words_of_refusals(source: &str) -> Vec<&str> {
     reasons.split('"').skip(1).step_by(2).chain(spelt_out).collect()
 }
 
-async fn a_number_that_is_refused_leaves_one_event(app: TestApp) {
+async fn a_refused_number_writes_one_event(app: TestApp) {
     let acme = app.partner();
     let number = "/v1/persons/ada/mobile_number";
     let (given, asserted) = (json!({"number": NUMBER}), json!({"number": NUMBER, "verified": true}));
@@ -137,7 +137,7 @@ async fn a_number_that_is_refused_leaves_one_event(app: TestApp) {
     acme.post(number, asserted).await.assert_status(409);
     acme.post(number, given.clone()).await.assert_status(409);
     let token = json!({"number": NUMBER, "token": "000000"});
-    // Nobody asked for a token; then nobody took its message; then it is another.
+    // No token was requested; then the SMS failed; then the token is wrong.
     acme.post(&format!("{number}/confirm"), token.clone()).await.assert_status(403);
     app.network(Network::IsDown);
     acme.post(&format!("{number}/authorize"), given.clone()).await.assert_status(502);
@@ -146,15 +146,15 @@ async fn a_number_that_is_refused_leaves_one_event(app: TestApp) {
     assert_eq!(new_events(&app).await, NUMBER_REFUSED);
 }
 
-async fn a_binding_that_is_refused_leaves_one_event(app: TestApp) {
+async fn a_refused_binding_writes_one_event(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     new_events(&app).await;
-    acme.post(DEVICES, wish("bob", 1)).await.assert_status(400);
+    acme.post(DEVICES, request_body("bob", 1)).await.assert_status(400);
     let device = acme.bind("ada", &phone).await.id;
-    acme.post(DEVICES, wish("ada", 1)).await.assert_status(409);
+    acme.post(DEVICES, request_body("ada", 1)).await.assert_status(409);
     app.network(Network::IsDown);
-    acme.post(DEVICES, wish("ada", 2)).await.assert_status(502);
+    acme.post(DEVICES, request_body("ada", 2)).await.assert_status(502);
     app.network(Network::Works);
     let asked = acme.ask_for_device("ada", &Phone::new(2)).await.id;
     acme.answer(&asked, &Phone::new(2).sign("wrong")).await.assert_status(403);
@@ -164,12 +164,12 @@ async fn a_binding_that_is_refused_leaves_one_event(app: TestApp) {
     assert_eq!(new_events(&app).await, BINDING_REFUSED);
 }
 
-async fn what_is_not_there_leaves_one_event(app: TestApp) {
+async fn a_request_for_an_unknown_object_writes_one_event(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     let device = format!("{DEVICES}/{}", acme.bind("ada", &phone).await.id);
     new_events(&app).await;
-    // Another partner's, somebody's that nobody has, and one's own that is gone.
+    // Another partner's device, an unknown one, and a deleted one.
     app.other_partner().delete(&device).await.assert_status(404);
     acme.delete(&format!("{DEVICES}/{}", uuid::Uuid::nil())).await.assert_status(404);
     let whose = "select partner_id || ' ' || client_id from audit_pending order by 1";
@@ -178,20 +178,20 @@ async fn what_is_not_there_leaves_one_event(app: TestApp) {
     acme.delete(&device).await.assert_status(204);
     acme.delete(&device).await.assert_status(404);
     acme.post(&format!("{device}/keys"), phone.vouch_for(&Phone::new(3))).await.assert_status(404);
-    let nobody = "/v1/persons/eve/mobile_number";
-    acme.delete(nobody).await.assert_status(404);
-    acme.post(&format!("{nobody}/authorize"), json!({"number": NUMBER})).await.assert_status(404);
+    let unknown = "/v1/persons/eve/mobile_number";
+    acme.delete(unknown).await.assert_status(404);
+    acme.post(&format!("{unknown}/authorize"), json!({"number": NUMBER})).await.assert_status(404);
     let token = json!({"number": NUMBER, "token": "000000"});
-    acme.post(&format!("{nobody}/confirm"), token).await.assert_status(404);
+    acme.post(&format!("{unknown}/confirm"), token).await.assert_status(404);
     assert_eq!(new_events(&app).await, NOT_THERE);
 }
 
-async fn want_of_room_leaves_one_event(app: TestApp) {
+async fn an_exceeded_limit_or_a_taken_key_writes_one_event(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     acme.verified_person("bob").await;
     let full = acme.through(app.replica(&[("LIMIT_DEVICES_PER_PERSON", "1"), ("LIMIT_KEYS_PER_DEVICE", "1")]).await);
-    // Asked for while there was room, and while nobody had the key.
+    // Requested while the limits allowed it and the key was free.
     let bobs = acme.ask_for_device("bob", &phone).await.id;
     let bobs_answer = phone.sign(&app.outbox().last().code());
     let device = acme.bind("ada", &phone).await.id;
@@ -202,7 +202,7 @@ async fn want_of_room_leaves_one_event(app: TestApp) {
 
     full.answer(&adas, &adas_answer).await.assert_status(409);
     acme.answer(&bobs, &bobs_answer).await.assert_status(409);
-    full.post(DEVICES, wish("ada", 3)).await.assert_status(409);
+    full.post(DEVICES, request_body("ada", 3)).await.assert_status(409);
     full.post(&keys, phone.vouch_for(&Phone::new(3))).await.assert_status(409);
     acme.post(&keys, phone.vouch_for(&phone)).await.assert_status(409);
     let mut restricted = phone.vouch_for(&Phone::new(3));
@@ -211,7 +211,7 @@ async fn want_of_room_leaves_one_event(app: TestApp) {
     assert_eq!(new_events(&app).await, NO_ROOM);
 }
 
-async fn a_country_that_is_not_served_leaves_one_event(app: TestApp) {
+async fn a_country_that_is_not_served_writes_one_event(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let narrow = acme.through(app.replica(&[("SMS_COUNTRIES", "AT")]).await);
@@ -219,34 +219,34 @@ async fn a_country_that_is_not_served_leaves_one_event(app: TestApp) {
     let bobs = "/v1/persons/bob/mobile_number";
     narrow.post(bobs, json!({"number": NUMBER})).await.assert_status(400);
     narrow.post(bobs, json!({"number": NUMBER, "verified": true})).await.assert_status(400);
-    narrow.post(DEVICES, wish("ada", 1)).await.assert_status(400);
+    narrow.post(DEVICES, request_body("ada", 1)).await.assert_status(400);
     let authorize = "/v1/persons/ada/mobile_number/authorize";
     narrow.post(authorize, json!({"number": NUMBER})).await.assert_status(400);
     assert_eq!(new_events(&app).await, NOT_SERVED);
 }
 
-async fn a_country_where_sending_is_stopped_leaves_one_event(Watched(app): Watched) {
+async fn a_country_with_stopped_sending_writes_one_event(Watched(app): Watched) {
     let acme = app.partner();
     trip(&app, &acme, NUMBER).await;
     acme.verified_person("bob").await;
     new_events(&app).await;
-    acme.post(DEVICES, wish("bob", 1)).await.assert_status(429);
+    acme.post(DEVICES, request_body("bob", 1)).await.assert_status(429);
     acme.post("/v1/persons/bob/mobile_number/authorize", json!({"number": NUMBER})).await.assert_status(429);
     assert_eq!(new_events(&app).await, SENDING_STOPPED);
 }
 
-async fn too_many_messages_leave_one_event(app: TestApp) {
+async fn an_exceeded_sms_limit_writes_one_event(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let limited = acme.through(app.replica(&[("SMS_LIMITS", "enforce")]).await);
     limited.ask_for_device("ada", &Phone::new(1)).await;
     new_events(&app).await;
-    limited.post(DEVICES, wish("ada", 1)).await.assert_status(429);
+    limited.post(DEVICES, request_body("ada", 1)).await.assert_status(429);
     limited.post("/v1/persons/ada/mobile_number/authorize", json!({"number": NUMBER})).await.assert_status(429);
     assert_eq!(new_events(&app).await, TOO_MANY_MESSAGES);
 }
 
-async fn somebody_who_has_to_wait_leaves_one_event(app: TestApp) {
+async fn a_request_during_the_cool_down_writes_one_event(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     let keys = format!("{DEVICES}/{}/keys", acme.bind("ada", &phone).await.id);
@@ -258,7 +258,7 @@ async fn somebody_who_has_to_wait_leaves_one_event(app: TestApp) {
     assert_eq!(new_events(&app).await, ["key.added wrong"; 5]);
 
     acme.post(&keys, phone.vouch_for(&Phone::new(5))).await.assert_status(429);
-    acme.post(DEVICES, wish("ada", 3)).await.assert_status(429);
+    acme.post(DEVICES, request_body("ada", 3)).await.assert_status(429);
     acme.answer(&asked, &phone.sign("wrong")).await.assert_status(429);
     let number = "/v1/persons/ada/mobile_number";
     acme.post(&format!("{number}/authorize"), json!({"number": NUMBER})).await.assert_status(429);
@@ -267,10 +267,10 @@ async fn somebody_who_has_to_wait_leaves_one_event(app: TestApp) {
     assert_eq!(new_events(&app).await, COOLING_OFF);
 }
 
-async fn a_device_that_is_declined_leaves_one_event(app: TestApp) {
+async fn a_declined_device_writes_one_event(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
-    // A fraud check that fails, where the operator wants certainty.
+    // A fraud check that fails, with SEON_ON_ERROR=deny.
     let seon = RudeServer::start(Manners::ResetAfterRequest).await;
     let url = seon.url();
     let settings = [("SEON_API_KEY", "a-licence"), ("SEON_BASE_URL", url.as_str()), ("SEON_ON_ERROR", "deny")];
@@ -284,7 +284,7 @@ async fn a_device_that_is_declined_leaves_one_event(app: TestApp) {
     let answer = json!({"signature": Phone::new(2).sign(&app.outbox().last().code())});
     new_events(&app).await;
 
-    guarded.post(DEVICES, with_payload(wish("ada", 3))).await.assert_status(403);
+    guarded.post(DEVICES, with_payload(request_body("ada", 3))).await.assert_status(403);
     let challenge = format!("/v1/mfa/challenges/signatures/{asked}");
     guarded.put(&challenge, with_payload(answer)).await.assert_status(403);
     let keys = format!("{DEVICES}/{device}/keys");

@@ -1,5 +1,5 @@
-//! Which answers are final (`docs/errors.md`): those whose request changed something. After any other refusal the key is
-//! free, also for another body. One case for each row of the table of errors.
+//! Final answers (`docs/errors.md`) are those whose request changed something. Any other refusal releases the key, also
+//! for another body. There is one case for each row of the table of errors.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,20 @@ use chrono::TimeDelta;
 use device_management::domain::clients::Permissions;
 use serde_json::{Value, json};
 
-use super::{DEVICES, assert_replays, send, wish};
+use super::{DEVICES, assert_replays, request_body, send};
 use crate::fraud_flow::{PAYLOAD, Seon};
 use crate::harness::contract::CONTRACT;
 use crate::harness::fault::{Moment, Plan};
 use crate::harness::{Answer, Broken, Engine, NUMBER, Network, Phone, TestApp, TestClient, on_both_databases, sql};
 
 on_both_databases![
-    a_refusal_that_changed_nothing_frees_the_key,
-    a_refusal_that_counted_or_closed_something_is_given_again,
-    the_answer_to_an_answer_that_was_repeated_is_kept,
-    a_panic_does_not_leave_the_key_busy,
+    a_refusal_that_changed_nothing_releases_the_key,
+    a_refusal_that_counted_a_failure_or_closed_a_challenge_is_replayed,
+    the_204_to_a_repeated_right_answer_is_replayed,
+    a_panic_releases_the_key,
 ];
 
-/// Refused before the key means anything, or by the key.
+/// Refusals before the key is read, or because of the key.
 const BEFORE_THE_KEY: [&str; 6] = [
     "token_required",
     "invalid_token",
@@ -34,14 +34,14 @@ const BEFORE_THE_KEY: [&str; 6] = [
 
 const OTHER_NUMBER: &str = "+4915112345679";
 
-/// Refusals under the key "key" that must leave it free.
+/// Refusals that must release their key, and the error codes seen so far.
 struct Freed<'a> {
     app: &'a TestApp,
     seen: BTreeSet<String>,
 }
 
 impl Freed<'_> {
-    /// The refusal, and later the same request, which is served.
+    /// Asserts that a refusal released its key: the same request is served now.
     async fn again(&mut self, refused: Answer, code: &str, client: &TestClient, call: (&str, &str), body: &Value) {
         self.refused(&refused, code);
         let served = send(client, code, call.0, call.1, body).await;
@@ -59,10 +59,10 @@ impl Freed<'_> {
         self.seen.insert(code.to_owned());
     }
 
-    /// A person of its own for each case.
+    /// Creates a person for one case; returns the body of a request for a device.
     async fn person(&self, name: &str) -> Value {
         self.app.partner().verified_person(name).await;
-        wish(name, &phone_of(name))
+        request_body(name, &phone_of(name))
     }
 }
 
@@ -71,7 +71,7 @@ fn phone_of(person: &str) -> Phone {
     Phone::new(person.bytes().map(u32::from).sum())
 }
 
-async fn a_refusal_that_changed_nothing_frees_the_key(app: TestApp) {
+async fn a_refusal_that_changed_nothing_releases_the_key(app: TestApp) {
     let acme = app.partner();
     let mut freed = Freed { app: &app, seen: BTreeSet::new() };
     bodies(&app, &acme, &mut freed).await;
@@ -80,10 +80,10 @@ async fn a_refusal_that_changed_nothing_frees_the_key(app: TestApp) {
 
     freed.seen.extend(BEFORE_THE_KEY.map(str::to_owned));
     let table: BTreeSet<String> = CONTRACT.error_table().iter().map(|row| row.code.clone()).collect();
-    assert_eq!(freed.seen, table, "a case for each row");
+    assert_eq!(freed.seen, table, "every row of the table has a case");
 }
 
-/// What is wrong with the request itself is put right by another body.
+/// Refusals of a malformed request, after which a valid body is served under the same key.
 async fn bodies(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
     let good = freed.person("bodies").await;
     let raw = Request::post(DEVICES).header("idempotency-key", "invalid_json").body(Body::from("{")).unwrap();
@@ -93,7 +93,7 @@ async fn bodies(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
         let refused = send(acme, code, "POST", DEVICES, &bad).await;
         freed.again(refused, code, acme, ("POST", DEVICES), &good).await;
     }
-    // What does not even come to the key leaves it free as a matter of course.
+    // Refused before the key is read.
     let requests = [
         ("payload_too_large", acme.clone(), None, vec![b' '; 512 * 1024 + 1]),
         ("unsupported_media_type", acme.clone(), Some(("content-type", "text/plain")), b"{}".to_vec()),
@@ -110,7 +110,7 @@ async fn bodies(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
     }
 }
 
-/// What stands against the request is put right by another request.
+/// Refusals because of stored state, after another request has changed that state.
 async fn states(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
     let call = ("POST", DEVICES);
     let good = freed.person("state").await;
@@ -129,7 +129,7 @@ async fn states(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
     acme.delete(number).await.assert_status(200);
     freed.again(refused, "mobile_number_exists", acme, ("POST", number), &other).await;
 
-    // No code was sent, so the token counts nothing.
+    // No code was sent, so the wrong token is not counted.
     let confirm = format!("{number}/confirm");
     let refused =
         send(acme, "invalid_tan", "POST", &confirm, &json!({"number": OTHER_NUMBER, "token": "000000"})).await;
@@ -154,7 +154,7 @@ async fn states(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
     let refused = send(&few, "key_limit_exceeded", "POST", &keys, &vouched).await;
     freed.again(refused, "key_limit_exceeded", acme, ("POST", &keys), &vouched).await;
 
-    let another = wish("state", &Phone::new(92));
+    let another = request_body("state", &Phone::new(92));
     let refused = send(&few, "device_limit_exceeded", "POST", DEVICES, &another).await;
     freed.again(refused, "device_limit_exceeded", acme, call, &another).await;
     let refused = send(acme, "key_already_registered", "POST", DEVICES, &good).await;
@@ -170,7 +170,7 @@ async fn states(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
     freed.again(refused, "too_many_requests", &limited, call, &good).await;
 }
 
-/// What is wrong on our side passes.
+/// Failures on the service's side, after they have ended.
 async fn failures(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
     let (call, url) = (("POST", DEVICES), app.database.url());
     let good = freed.person("failed").await;
@@ -184,16 +184,16 @@ async fn failures(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
     sql::execute(url, "alter table elsewhere rename to mobile_number").await;
     freed.again(refused, "generic_error", acme, call, &good).await;
 
-    // The claim is the first question, the look at the person the second.
+    // The first call of the store is the claim, the second reads the person.
     let plan = Plan::default();
     let broken = acme.through(app.replica_with_broken_store(&plan).await);
     plan.break_after(1, Moment::Before);
     let refused = send(&broken, "service_unavailable", "POST", DEVICES, &good).await;
-    assert!(!plan.mend(), "it broke");
+    assert!(!plan.mend(), "the planned fault happened");
     freed.again(refused, "service_unavailable", acme, call, &good).await;
 
-    // A database in which no message takes its turn, as if another request of the person had always been faster.
-    let (overtake, let_be) = match app.database.engine() {
+    // Every insert into sms_sent has no effect, as if another request of the person always won the race.
+    let (overtake, restore) = match app.database.engine() {
         Engine::Sqlite => (
             "create trigger overtaken before insert on sms_sent begin select raise(ignore); end",
             "drop trigger overtaken",
@@ -209,11 +209,11 @@ async fn failures(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
     sql::execute(url, overtake).await;
     let refused = send(&limited, "conflict", "POST", DEVICES, &good).await;
     assert_eq!(refused.headers["retry-after"], "1");
-    sql::execute(url, let_be).await;
+    sql::execute(url, restore).await;
     freed.again(refused, "conflict", acme, call, &good).await;
 }
 
-/// Sends a refused request again and with another body, after what had stood against it is gone.
+/// Asserts that a refusal is final: the request is replayed after its reason has gone, and another body gets 422.
 async fn assert_final(
     first: &Answer,
     (status, code): (u16, &str),
@@ -231,7 +231,7 @@ fn challenge(id: &str) -> String {
     format!("/v1/mfa/challenges/signatures/{id}")
 }
 
-async fn a_refusal_that_counted_or_closed_something_is_given_again(app: TestApp) {
+async fn a_refusal_that_counted_a_failure_or_closed_a_challenge_is_replayed(app: TestApp) {
     let acme = app.partner();
     for person in ["ada", "bob"] {
         acme.verified_person(person).await;
@@ -260,7 +260,7 @@ async fn a_refusal_that_counted_or_closed_something_is_given_again(app: TestApp)
     acme.put(&path, json!({"signature": Phone::new(3).sign(&code(&app))})).await.assert_status(204);
     assert_final(&first, (403, "invalid_tan"), &acme, ("PUT", &path), &wrong).await;
 
-    // Closed: the fraud check declines, the limit is reached, the key is another device's by now.
+    // Refusals that close the challenge: the fraud check declines, the limit is reached, another device has the key.
     let seon = Seon::that_says("DECLINE").await;
     let url = seon.uri();
     let settings = [("SEON_API_KEY", "a-licence"), ("SEON_BASE_URL", url.as_str()), ("SEON_POLICY", "enforce")];
@@ -284,8 +284,8 @@ async fn a_refusal_that_counted_or_closed_something_is_given_again(app: TestApp)
     assert_final(&first, (409, "key_already_registered"), &acme, ("PUT", &path), &right).await;
 }
 
-/// The right signature again, under a key of its own: 204 for the work of the first request. This answer is final, too.
-async fn the_answer_to_an_answer_that_was_repeated_is_kept(app: TestApp) {
+/// The right signature is sent again under an idempotency key: a 204 without an effect, which is final too.
+async fn the_204_to_a_repeated_right_answer_is_replayed(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     let path = challenge(&acme.bind("ada", &phone).await.id);
@@ -297,13 +297,13 @@ async fn the_answer_to_an_answer_that_was_repeated_is_kept(app: TestApp) {
     assert_replays(&first, &send(&acme, "key", "PUT", &path, &right).await);
 }
 
-/// The panic comes when the challenge is open and its SMS may have been taken: the answer of the commit stays.
-async fn a_panic_does_not_leave_the_key_busy(app: TestApp) {
+/// The panic happens after the commit, when the SMS may have been taken: the committed outcome is replayed.
+async fn a_panic_releases_the_key(app: TestApp) {
     let acme = app.partner();
-    let wish = Freed { app: &app, seen: BTreeSet::new() }.person("ada").await;
+    let request_body = Freed { app: &app, seen: BTreeSet::new() }.person("ada").await;
     let broken = acme.through(app.broken_replica(Broken::SmsSender, &[]).await);
-    send(&broken, "key", "POST", DEVICES, &wish).await.assert_status(500);
-    let again = send(&acme, "key", "POST", DEVICES, &wish).await;
+    send(&broken, "key", "POST", DEVICES, &request_body).await.assert_status(500);
+    let again = send(&acme, "key", "POST", DEVICES, &request_body).await;
     assert_eq!(again.assert_status(202).headers["idempotency-replayed"], "true");
     assert_eq!(app.outbox().messages().len(), 0);
 }

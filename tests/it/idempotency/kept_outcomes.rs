@@ -1,18 +1,18 @@
-//! What another release may have kept of a request: more than this one knows, or what it cannot read.
+//! Outcomes stored by another release: with unknown fields, or unreadable. Also the format of the stored outcomes.
 
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::{DEVICES, send, wish};
+use super::{DEVICES, request_body, send};
 use crate::harness::{NUMBER, Phone, TestApp, on_both_databases, sql};
 
 on_both_databases![
-    an_outcome_with_more_in_it_than_is_known_is_told_again,
-    an_outcome_that_cannot_be_read_is_our_fault_and_has_no_second_effect,
-    the_outcome_names_its_fields,
+    an_outcome_with_unknown_fields_is_replayed,
+    an_unreadable_outcome_gets_500_and_has_no_second_effect,
+    a_stored_outcome_has_named_fields,
 ];
 
-async fn an_outcome_with_more_in_it_than_is_known_is_told_again(app: TestApp) {
+async fn an_outcome_with_unknown_fields_is_replayed(app: TestApp) {
     let (acme, number) = (app.partner(), "/v1/persons/ada/mobile_number");
     let first = send(&acme, "key", "POST", number, &json!({"number": NUMBER})).await;
     first.assert_status(201);
@@ -21,10 +21,10 @@ async fn an_outcome_with_more_in_it_than_is_known_is_told_again(app: TestApp) {
     super::assert_replays(&first, &send(&acme, "key", "POST", number, &json!({"number": NUMBER})).await);
 }
 
-async fn an_outcome_that_cannot_be_read_is_our_fault_and_has_no_second_effect(app: TestApp) {
+async fn an_unreadable_outcome_gets_500_and_has_no_second_effect(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
-    let body = wish("ada", &Phone::new(1));
+    let body = request_body("ada", &Phone::new(1));
     send(&acme, "key", "POST", DEVICES, &body).await.assert_status(202);
     for outcome in ["{\"Err\":\"a_refusal_of_the_future\"}", "{\"Ok\":\"+4915123456789\"}", "{"] {
         let change = format!("update idempotent_request set outcome = '{outcome}'");
@@ -36,12 +36,12 @@ async fn an_outcome_that_cannot_be_read_is_our_fault_and_has_no_second_effect(ap
     assert_eq!(app.outbox().messages().len(), 1);
 }
 
-/// Rows outlive the release that wrote them.
-async fn the_outcome_names_its_fields(app: TestApp) {
+/// Rows outlive the release that wrote them, so the format is stable.
+async fn a_stored_outcome_has_named_fields(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     send(&acme, "number", "POST", "/v1/persons/ada/mobile_number", &json!({"number": NUMBER, "verified": true})).await;
     app.advance(TimeDelta::seconds(1));
-    let asked = send(&acme, "device", "POST", DEVICES, &wish("ada", &phone)).await.json();
+    let asked = send(&acme, "device", "POST", DEVICES, &request_body("ada", &phone)).await.json();
     let path = format!("/v1/mfa/challenges/signatures/{}", asked["id"].as_str().unwrap());
     app.advance(TimeDelta::seconds(1));
     send(&acme, "wrong", "PUT", &path, &json!({"signature": phone.sign("wrong")})).await.assert_status(403);

@@ -1,4 +1,5 @@
-//! Runs that lose their process or their claim: what they did stays done once, and what they had yet to do is not done.
+//! Runs that lose their process or their claim: committed work takes effect once, and a run without a claim commits
+//! nothing.
 
 use axum::Router;
 use chrono::TimeDelta;
@@ -6,19 +7,19 @@ use device_management::domain::idempotency::{Claim, Claimed, Run, scope};
 use device_management::domain::person::PartnerId;
 use serde_json::{Value, json};
 
-use super::{DEVICES, assert_replays, send, wish};
+use super::{DEVICES, assert_replays, request_body, send};
 use crate::harness::provider::{Manners, RudeServer};
 use crate::harness::{Answer, NUMBER, Phone, TestApp, on_both_databases, sql};
 
 on_both_databases![
-    a_process_that_died_before_its_work_is_waited_for_a_minute,
-    a_process_that_died_after_its_work_left_the_answer,
-    a_run_that_outlives_its_lease_is_not_taken_over_once_its_work_is_done,
+    a_claim_of_a_process_that_died_before_its_work_blocks_for_a_minute,
+    the_outcome_of_a_process_that_died_after_its_work_is_replayed,
+    a_run_that_outlives_its_lease_is_not_taken_over_after_its_commit,
     a_run_whose_claim_was_taken_over_opens_no_challenge,
     a_run_whose_claim_was_taken_over_adds_no_key,
 ];
 
-/// Claims a key as a process does that then dies.
+/// Claims a key as a process would before it dies.
 async fn claim(app: &TestApp, key: &str, body: &Value) -> Claimed {
     let acme = PartnerId::parse("acme").unwrap();
     let run = Run {
@@ -36,33 +37,33 @@ async fn claim(app: &TestApp, key: &str, body: &Value) -> Claimed {
     app.store().claim_request(&claim).await.unwrap()
 }
 
-async fn a_process_that_died_before_its_work_is_waited_for_a_minute(app: TestApp) {
+async fn a_claim_of_a_process_that_died_before_its_work_blocks_for_a_minute(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
-    let body = wish("ada", &Phone::new(1));
+    let body = request_body("ada", &Phone::new(1));
     assert_eq!(claim(&app, "key", &body).await, Claimed::Yes);
     app.advance(TimeDelta::seconds(59));
     let early = send(&acme, "key", "POST", DEVICES, &body).await;
     assert_eq!(early.assert_status(409).headers["retry-after"], "1");
     app.advance(TimeDelta::seconds(1));
-    let other = send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(2))).await;
+    let other = send(&acme, "key", "POST", DEVICES, &request_body("ada", &Phone::new(2))).await;
     other.assert_status(422);
     let answer = send(&acme, "key", "POST", DEVICES, &body).await;
     assert_eq!(answer.assert_status(202).headers.get("idempotency-replayed"), None);
     assert_eq!(app.outbox().messages().len(), 1);
 }
 
-/// A replica that commits its work and then never comes back from sending.
+/// A replica that commits its work and then hangs while it sends the SMS.
 async fn hanging(app: &TestApp) -> Router {
     app.broken_replica(crate::harness::Broken::HangingSmsSender, &[("REQUEST_DEADLINE_SECONDS", "1")]).await
 }
 
-async fn a_process_that_died_after_its_work_left_the_answer(app: TestApp) {
+async fn the_outcome_of_a_process_that_died_after_its_work_is_replayed(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
-    let body = wish("ada", &Phone::new(1));
+    let body = request_body("ada", &Phone::new(1));
     let lost = acme.through(hanging(&app).await);
-    // The caller gives up, and so would one whose process was killed now: the work is committed, the request not ended.
+    // The state is that of a killed process: the work is committed, the run has not ended.
     send(&lost, "key", "POST", DEVICES, &body).await.assert_status(503);
     send(&acme, "key", "POST", DEVICES, &body).await.assert_status(409);
     app.advance(TimeDelta::seconds(60));
@@ -73,7 +74,7 @@ async fn a_process_that_died_after_its_work_left_the_answer(app: TestApp) {
     acme.get(&format!("/v1/mfa/challenges/signatures/{id}")).await.assert_status(200);
 }
 
-async fn a_run_that_outlives_its_lease_is_not_taken_over_once_its_work_is_done(app: TestApp) {
+async fn a_run_that_outlives_its_lease_is_not_taken_over_after_its_commit(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let held = app.outbox().hold();
@@ -84,7 +85,7 @@ async fn a_run_that_outlives_its_lease_is_not_taken_over_once_its_work_is_done(a
         tokio::spawn(async move { send(&acme, "key", "POST", authorize, &body).await })
     };
     held.reached().await;
-    // It has kept its answer already, so nobody takes it over: a repetition after the lease is answered by it.
+    // The run has stored its outcome already, so a repeated request after the lease gets it and takes nothing over.
     app.advance(TimeDelta::seconds(60));
     let repeated = send(&app.partner(), "key", "POST", authorize, &body).await;
     assert_eq!(repeated.assert_status(201).headers["idempotency-replayed"], "true");
@@ -95,8 +96,8 @@ async fn a_run_that_outlives_its_lease_is_not_taken_over_once_its_work_is_done(a
 
 const PAYLOAD: &str = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf";
 
-/// Sends a request to a replica whose fraud check is silent; when its lease is over, to another one, which does the work;
-/// and lets the first run go on. It must leave everything as it is. Gives the answers of both.
+/// Sends a request to a replica whose fraud check hangs, and after the lease to another one, which does the work. Then
+/// lets the first run continue, and asserts that it changes nothing. Returns the answers of both.
 async fn take_over(app: &TestApp, path: &str, mut body: Value, status: u16) -> (Answer, Answer) {
     let acme = app.partner();
     body["device_data"] = json!(PAYLOAD);
@@ -119,17 +120,17 @@ async fn take_over(app: &TestApp, path: &str, mut body: Value, status: u16) -> (
     let second = send(&acme, "key", "POST", path, &body).await;
     assert_eq!(second.assert_status(status).headers.get("idempotency-replayed"), None);
 
-    let kept = kept(app).await;
+    let before = stored_state(app).await;
     drop(seon);
     let overtaken = first.await.unwrap();
     overtaken.assert_status(409);
-    assert_eq!(self::kept(app).await, kept);
+    assert_eq!(stored_state(app).await, before);
     assert_replays(&second, &send(&acme, "key", "POST", path, &body).await);
     (overtaken, second)
 }
 
-/// Everything but the account of what was attempted: persons, devices, keys, answers, and how many messages were sent.
-async fn kept(app: &TestApp) -> (Vec<String>, usize) {
+/// Persons, numbers, devices, keys, outcomes, and the number of sent messages; not the audit trail.
+async fn stored_state(app: &TestApp) -> (Vec<String>, usize) {
     let mut rows = Vec::new();
     for table in ["person", "mobile_number", "device", "device_key", "idempotent_request"] {
         rows.push(sql::every_value_in(&app.database, table).await);
@@ -140,11 +141,11 @@ async fn kept(app: &TestApp) -> (Vec<String>, usize) {
 async fn a_run_whose_claim_was_taken_over_opens_no_challenge(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
-    let (overtaken, asked) = take_over(&app, DEVICES, wish("ada", &phone), 202).await;
+    let (overtaken, asked) = take_over(&app, DEVICES, request_body("ada", &phone), 202).await;
     overtaken.assert_error(409, "conflict", "concurrent requests changed the same data; retry");
     assert!(overtaken.headers.contains_key("retry-after"));
     assert_eq!(app.outbox().messages().len(), 1);
-    // The code that was sent is still good.
+    // The sent code is still valid.
     let signature = phone.sign(&app.outbox().last().code());
     acme.answer(asked.json()["id"].as_str().unwrap(), &signature).await.assert_status(204);
 }

@@ -1,4 +1,4 @@
-//! Requests that are sent twice with one `Idempotency-Key` (docs/api-design.md#idempotency-keys): one effect, one SMS, one answer.
+//! Requests repeated with one `Idempotency-Key` (docs/api-design.md#idempotency-keys): one effect, one SMS, one answer.
 
 mod final_answers;
 mod kept_outcomes;
@@ -12,18 +12,18 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, NUMBER, Network, Phone, TestApp, TestClient, books, on_both_databases, sql};
 
 on_both_databases![
-    a_repetition_gets_the_same_answer_and_has_no_second_effect,
-    a_wrong_signature_that_is_repeated_counts_once,
+    a_repeated_request_gets_the_same_answer_and_has_no_second_effect,
+    a_repeated_wrong_signature_counts_once,
     another_body_under_the_same_key_is_refused,
-    a_repetition_waits_for_the_first_and_then_gets_its_answer,
-    twenty_at_once_over_two_replicas_send_one_sms,
+    a_repeated_request_gets_409_until_the_first_ends_and_then_its_answer,
+    twenty_parallel_requests_on_two_replicas_send_one_sms,
     keys_are_scoped_to_client_method_and_path,
-    an_answer_is_forgotten_after_a_day,
-    a_repetition_after_the_time_that_was_named_is_served,
-    a_failure_is_not_kept,
+    an_outcome_is_stored_for_a_day,
+    a_repeated_request_after_its_retry_after_is_served,
+    a_server_error_is_not_stored,
     a_key_is_one_to_255_visible_characters,
-    strangers_claim_nothing,
-    nothing_secret_is_kept,
+    unauthenticated_requests_claim_no_key,
+    no_secret_is_stored,
 ];
 
 const DEVICES: &str = "/v1/mfa/devices";
@@ -33,7 +33,7 @@ pub(crate) async fn send(client: &TestClient, key: &str, method: &str, path: &st
     client.request(request.body(Body::from(body.to_string())).unwrap()).await
 }
 
-fn wish(person: &str, phone: &Phone) -> Value {
+fn request_body(person: &str, phone: &Phone) -> Value {
     json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key()})
 }
 
@@ -45,7 +45,7 @@ fn assert_replays(first: &Answer, second: &Answer) {
     assert_eq!(second.headers.get("retry-after"), first.headers.get("retry-after"));
 }
 
-/// Sends a request twice and gives the answer of both.
+/// Sends a request twice, asserts that the second answer is a replay, and returns the first.
 async fn twice(client: &TestClient, method: &str, path: &str, body: Value, status: u16) -> Answer {
     let first = send(client, "twice", method, path, &body).await;
     first.assert_status(status);
@@ -53,7 +53,7 @@ async fn twice(client: &TestClient, method: &str, path: &str, body: Value, statu
     first
 }
 
-async fn a_repetition_gets_the_same_answer_and_has_no_second_effect(app: TestApp) {
+async fn a_repeated_request_gets_the_same_answer_and_has_no_second_effect(app: TestApp) {
     let (acme, phone, second) = (app.partner(), Phone::new(1), Phone::new(2));
     let number = "/v1/persons/ada/mobile_number";
     let sent = || app.outbox().messages().len();
@@ -63,7 +63,7 @@ async fn a_repetition_gets_the_same_answer_and_has_no_second_effect(app: TestApp
     let token = json!({"number": NUMBER, "token": app.outbox().last().code()});
     twice(&acme, "POST", &format!("{number}/confirm"), token, 201).await;
 
-    let asked = twice(&acme, "POST", DEVICES, wish("ada", &phone), 202).await.json();
+    let asked = twice(&acme, "POST", DEVICES, request_body("ada", &phone), 202).await.json();
     assert_eq!(sent(), 2);
     let id = asked["id"].as_str().unwrap();
     let answer = json!({"signature": phone.sign(&app.outbox().last().code())});
@@ -80,7 +80,7 @@ async fn a_repetition_gets_the_same_answer_and_has_no_second_effect(app: TestApp
     books::assert_balanced(&app.database).await;
 }
 
-async fn a_wrong_signature_that_is_repeated_counts_once(app: TestApp) {
+async fn a_repeated_wrong_signature_counts_once(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     let path = format!("/v1/mfa/challenges/signatures/{}", acme.ask_for_device("ada", &phone).await.id);
@@ -97,40 +97,42 @@ async fn a_wrong_signature_that_is_repeated_counts_once(app: TestApp) {
 async fn another_body_under_the_same_key_is_refused(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
-    send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await.assert_status(202);
-    let other = send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(2))).await;
+    send(&acme, "key", "POST", DEVICES, &request_body("ada", &Phone::new(1))).await.assert_status(202);
+    let other = send(&acme, "key", "POST", DEVICES, &request_body("ada", &Phone::new(2))).await;
     let detail = "this Idempotency-Key was used for another request; use a new key for each request";
     other.assert_error(422, "idempotency_key_reused", detail);
     assert_eq!(app.outbox().messages().len(), 1);
 }
 
-async fn a_repetition_waits_for_the_first_and_then_gets_its_answer(app: TestApp) {
+async fn a_repeated_request_gets_409_until_the_first_ends_and_then_its_answer(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let held = app.outbox().hold();
     let first = {
         let acme = acme.clone();
-        tokio::spawn(async move { send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await })
+        tokio::spawn(async move { send(&acme, "key", "POST", DEVICES, &request_body("ada", &Phone::new(1))).await })
     };
     held.reached().await;
-    let early = send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await;
+    let early = send(&acme, "key", "POST", DEVICES, &request_body("ada", &Phone::new(1))).await;
     early.assert_error(409, "conflict", "the first request with this Idempotency-Key is still running; retry later");
     assert_eq!(early.headers["retry-after"], "60");
     held.release();
     let first = first.await.unwrap();
     first.assert_status(202);
-    assert_replays(&first, &send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await);
+    assert_replays(&first, &send(&acme, "key", "POST", DEVICES, &request_body("ada", &Phone::new(1))).await);
     assert_eq!(app.outbox().messages().len(), 1);
 }
 
-async fn twenty_at_once_over_two_replicas_send_one_sms(app: TestApp) {
+async fn twenty_parallel_requests_on_two_replicas_send_one_sms(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let other = acme.through(app.replica(&[]).await);
     let tasks: Vec<_> = (0..20)
         .map(|number| {
             let client = if number % 2 == 0 { acme.clone() } else { other.clone() };
-            tokio::spawn(async move { send(&client, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await })
+            tokio::spawn(
+                async move { send(&client, "key", "POST", DEVICES, &request_body("ada", &Phone::new(1))).await },
+            )
         })
         .collect();
     let mut accepted = Vec::new();
@@ -149,7 +151,7 @@ async fn keys_are_scoped_to_client_method_and_path(app: TestApp) {
     let (acme, globex) = (app.partner(), app.other_partner());
     for client in [&acme, &globex] {
         client.verified_person("ada").await;
-        let answer = send(client, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await;
+        let answer = send(client, "key", "POST", DEVICES, &request_body("ada", &Phone::new(1))).await;
         assert_eq!(answer.assert_status(202).headers.get("idempotency-replayed"), None);
     }
     let authorize = "/v1/persons/ada/mobile_number/authorize";
@@ -157,25 +159,25 @@ async fn keys_are_scoped_to_client_method_and_path(app: TestApp) {
     assert_eq!(app.outbox().messages().len(), 3);
 }
 
-async fn an_answer_is_forgotten_after_a_day(app: TestApp) {
+async fn an_outcome_is_stored_for_a_day(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
-    send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await.assert_status(202);
+    send(&acme, "key", "POST", DEVICES, &request_body("ada", &Phone::new(1))).await.assert_status(202);
     let router = |app: &TestApp| app.partner();
     app.advance(TimeDelta::hours(24) - TimeDelta::seconds(1));
-    let kept = send(&router(&app), "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await;
-    assert_eq!(kept.headers["idempotency-replayed"], "true");
+    let stored = send(&router(&app), "key", "POST", DEVICES, &request_body("ada", &Phone::new(1))).await;
+    assert_eq!(stored.headers["idempotency-replayed"], "true");
     app.advance(TimeDelta::seconds(1));
-    let anew = send(&router(&app), "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await;
-    assert_eq!(anew.assert_status(202).headers.get("idempotency-replayed"), None);
+    let served = send(&router(&app), "key", "POST", DEVICES, &request_body("ada", &Phone::new(1))).await;
+    assert_eq!(served.assert_status(202).headers.get("idempotency-replayed"), None);
     assert_eq!(app.outbox().messages().len(), 2);
 }
 
-async fn a_repetition_after_the_time_that_was_named_is_served(app: TestApp) {
+async fn a_repeated_request_after_its_retry_after_is_served(app: TestApp) {
     let acme = app.partner();
     let limited = acme.through(app.replica(&[("SMS_LIMITS", "enforce")]).await);
     acme.verified_person("ada").await;
-    let (asked, refused) = (wish("ada", &Phone::new(1)), wish("ada", &Phone::new(2)));
+    let (asked, refused) = (request_body("ada", &Phone::new(1)), request_body("ada", &Phone::new(2)));
     send(&limited, "first", "POST", DEVICES, &asked).await.assert_status(202);
     for left in ["30", "20", "10"] {
         let refusal = send(&limited, "second", "POST", DEVICES, &refused).await;
@@ -189,15 +191,15 @@ async fn a_repetition_after_the_time_that_was_named_is_served(app: TestApp) {
     assert_eq!(app.outbox().messages().len(), 2);
 }
 
-async fn a_failure_is_not_kept(app: TestApp) {
+async fn a_server_error_is_not_stored(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     app.network(Network::IsDown);
-    send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await.assert_status(502);
+    send(&acme, "key", "POST", DEVICES, &request_body("ada", &Phone::new(1))).await.assert_status(502);
     app.network(Network::Works);
     let sent = app.outbox().messages().len();
-    let anew = send(&acme, "key", "POST", DEVICES, &wish("ada", &Phone::new(1))).await;
-    assert_eq!(anew.assert_status(202).headers.get("idempotency-replayed"), None);
+    let served = send(&acme, "key", "POST", DEVICES, &request_body("ada", &Phone::new(1))).await;
+    assert_eq!(served.assert_status(202).headers.get("idempotency-replayed"), None);
     assert_eq!(app.outbox().messages().len(), sent + 1);
 }
 
@@ -215,13 +217,13 @@ async fn a_key_is_one_to_255_visible_characters(app: TestApp) {
     assert_eq!(stored(&app).await, 1);
 }
 
-async fn strangers_claim_nothing(app: TestApp) {
+async fn unauthenticated_requests_claim_no_key(app: TestApp) {
     send(&app.stranger(), "key", "POST", DEVICES, &json!({})).await.assert_status(401);
     send(&app.with_token(Some("x.y.z")), "key", "POST", DEVICES, &json!({})).await.assert_status(401);
     assert_eq!(stored(&app).await, 0);
 }
 
-async fn nothing_secret_is_kept(app: TestApp) {
+async fn no_secret_is_stored(app: TestApp) {
     let (acme, phone, other) = (app.partner(), Phone::new(1), Phone::new(2));
     let number = "/v1/persons/ada/mobile_number";
     acme.verified_person("ada").await;
@@ -233,7 +235,7 @@ async fn nothing_secret_is_kept(app: TestApp) {
         body["device_data"] = json!("fingerprint-of-a-device");
         body
     };
-    let asked = send(&acme, "key", "POST", DEVICES, &with_payload(wish("ada", &phone))).await.json();
+    let asked = send(&acme, "key", "POST", DEVICES, &with_payload(request_body("ada", &phone))).await.json();
     let (id, code) = (asked["id"].as_str().unwrap(), app.outbox().last().code());
     let (wrong, right) = (phone.sign("wrong"), phone.sign(&code));
     let path = format!("/v1/mfa/challenges/signatures/{id}");
@@ -244,7 +246,7 @@ async fn nothing_secret_is_kept(app: TestApp) {
     assert_eq!(stored(&app).await, 6);
 
     let rows = sql::every_value_in(&app.database, "idempotent_request").await;
-    // What is looked for in this way would be found: an answer holds ids, and a number is shown to whoever gave it.
+    // Proves that this search finds stored values: an answer contains ids, and the number that the client sent.
     for shown in [id, NUMBER] {
         assert!(forms(shown).iter().any(|form| rows.contains(form)), "{shown} in {rows}");
     }
@@ -259,8 +261,8 @@ async fn nothing_secret_is_kept(app: TestApp) {
     }
 }
 
-/// How a text stands in a row: in an answer's bytes, or in words. Six digits alone may stand in any digest, so of a code
-/// these are the ways in which JSON and SQL quote it.
+/// The forms of a text in a row: hex of an answer's bytes, or plain. Six digits may occur in any digest, so a code is
+/// searched for in the quotes of JSON and SQL.
 fn forms(text: &str) -> Vec<String> {
     let text = text.to_lowercase();
     if text.len() == 6 {

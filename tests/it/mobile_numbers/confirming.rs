@@ -1,4 +1,4 @@
-//! A code is sent to the number, and comes back.
+//! Confirming a number: sending a code, and verifying it.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -8,16 +8,16 @@ use crate::harness::{Answer, NUMBER, Network, Phone, TestApp, TestClient, on_bot
 
 on_both_databases![
     the_code_that_was_sent_verifies_the_number,
-    the_sms_speaks_the_language_that_was_asked_for,
-    three_wrong_tokens_end_a_code_and_a_new_one_helps,
-    a_malformed_token_costs_no_attempt,
+    the_sms_has_the_requested_language,
+    three_wrong_tokens_end_a_code_and_a_new_code_works,
+    a_malformed_token_counts_no_failure,
     a_code_lives_for_five_minutes,
     only_the_newest_code_works,
     a_code_works_once,
     another_number_than_the_persons_is_not_found,
-    without_a_code_no_token_is_right,
-    an_sms_that_nobody_takes_leaves_no_code_behind,
-    an_sms_that_may_have_been_taken_counts_as_sent,
+    every_token_is_wrong_without_a_code,
+    a_failed_sms_leaves_no_code_open,
+    an_sms_with_an_uncertain_outcome_counts_as_sent,
 ];
 
 const WRONG: &str = "the token is wrong or expired";
@@ -30,7 +30,7 @@ async fn the_code_that_was_sent_verifies_the_number(app: TestApp) {
     let unverified = [("number", "telephone number not found")];
     acme.post("/v1/mfa/devices", bind.clone()).await.assert_faults(&unverified);
 
-    // However it is written, it is the same number.
+    // Another spelling of the same number.
     let sent = acme.post(&authorize("ada"), json!({"number": "+49 (151) 1234-5678"})).await;
     assert_eq!(sent.assert_status(201).json(), before);
     assert_eq!(app.outbox().last().to, NUMBER);
@@ -44,7 +44,7 @@ async fn the_code_that_was_sent_verifies_the_number(app: TestApp) {
     acme.post("/v1/mfa/devices", bind).await.assert_status(202);
 }
 
-async fn the_sms_speaks_the_language_that_was_asked_for(app: TestApp) {
+async fn the_sms_has_the_requested_language(app: TestApp) {
     let acme = app.partner();
     give_number(&acme, "ada").await;
     let mut texts = Vec::new();
@@ -63,7 +63,7 @@ async fn the_sms_speaks_the_language_that_was_asked_for(app: TestApp) {
     assert_eq!(app.outbox().messages().len(), 4);
 }
 
-async fn three_wrong_tokens_end_a_code_and_a_new_one_helps(app: TestApp) {
+async fn three_wrong_tokens_end_a_code_and_a_new_code_works(app: TestApp) {
     let acme = app.partner();
     let code = number_with_code(&app, &acme).await;
     for _ in 0..3 {
@@ -77,7 +77,7 @@ async fn three_wrong_tokens_end_a_code_and_a_new_one_helps(app: TestApp) {
     confirm(&acme, "ada", NUMBER, &code).await.assert_status(201);
 }
 
-async fn a_malformed_token_costs_no_attempt(app: TestApp) {
+async fn a_malformed_token_counts_no_failure(app: TestApp) {
     let acme = app.partner();
     let code = number_with_code(&app, &acme).await;
     let white_space = "must not begin or end with white space";
@@ -126,8 +126,8 @@ async fn a_code_works_once(app: TestApp) {
     let code = number_with_code(&app, &acme).await;
     confirm(&acme, "ada", NUMBER, &code).await.assert_status(201);
     confirm(&acme, "ada", NUMBER, &code).await.assert_error(403, "invalid_tan", WRONG);
-    assert!(is_verified(&acme, "ada").await, "what is verified stays so");
-    // Asking again is no step back either.
+    assert!(is_verified(&acme, "ada").await, "a verified number stays verified");
+    // Another request for a code does not change that.
     send_code(&app, &acme).await;
     assert!(is_verified(&acme, "ada").await);
 }
@@ -136,18 +136,18 @@ async fn another_number_than_the_persons_is_not_found(app: TestApp) {
     let acme = app.partner();
     let code = number_with_code(&app, &acme).await;
     acme.post(&authorize("ada"), json!({"number": OTHER_NUMBER})).await.assert_error(404, "model_not_found", NOT_FOUND);
-    assert_eq!(app.outbox().messages().len(), 1, "nothing was sent there");
+    assert_eq!(app.outbox().messages().len(), 1, "no SMS was sent to the other number");
     for _ in 0..3 {
         confirm(&acme, "ada", OTHER_NUMBER, &code).await.assert_error(404, "model_not_found", NOT_FOUND);
     }
     confirm(&acme, "ada", NUMBER, &code).await.assert_status(201);
 }
 
-async fn without_a_code_no_token_is_right(app: TestApp) {
+async fn every_token_is_wrong_without_a_code(app: TestApp) {
     let acme = app.partner();
     give_number(&acme, "ada").await;
     confirm(&acme, "ada", NUMBER, "000000").await.assert_error(403, "invalid_tan", WRONG);
-    // The code of another person with the same phone is no help.
+    // The code of another person with the same number is wrong.
     give_number(&acme, "bob").await;
     acme.post(&authorize("bob"), json!({"number": NUMBER})).await.assert_status(201);
     confirm(&acme, "ada", NUMBER, &app.outbox().last().code()).await.assert_error(403, "invalid_tan", WRONG);
@@ -155,7 +155,7 @@ async fn without_a_code_no_token_is_right(app: TestApp) {
     assert!(!is_verified(&acme, "ada").await);
 }
 
-async fn an_sms_that_nobody_takes_leaves_no_code_behind(app: TestApp) {
+async fn a_failed_sms_leaves_no_code_open(app: TestApp) {
     let acme = app.partner();
     let earlier = number_with_code(&app, &acme).await;
     for network in [Network::IsDown, Network::Rejects] {
@@ -163,7 +163,7 @@ async fn an_sms_that_nobody_takes_leaves_no_code_behind(app: TestApp) {
         let detail = "the SMS could not be sent and the request had no effect; please retry";
         acme.post(&authorize("ada"), json!({"number": NUMBER})).await.assert_error(502, "bad_gateway", detail);
     }
-    // A code that may have been asked for because the one before was compromised does not come back to life.
+    // The earlier code stays closed: the new one may have been requested because the earlier one was compromised.
     confirm(&acme, "ada", NUMBER, &earlier).await.assert_error(403, "invalid_tan", WRONG);
 
     app.network(Network::Works);
@@ -171,7 +171,7 @@ async fn an_sms_that_nobody_takes_leaves_no_code_behind(app: TestApp) {
     confirm(&acme, "ada", NUMBER, &code).await.assert_status(201);
 }
 
-async fn an_sms_that_may_have_been_taken_counts_as_sent(app: TestApp) {
+async fn an_sms_with_an_uncertain_outcome_counts_as_sent(app: TestApp) {
     let acme = app.partner();
     give_number(&acme, "ada").await;
     app.network(Network::LosesItsAnswer);
@@ -198,7 +198,7 @@ async fn confirm(client: &TestClient, person: &str, number: &str, token: &str) -
     client.post(&format!("{}/confirm", path(person)), json!({"number": number, "token": token})).await
 }
 
-/// Six other digits.
+/// Six digits that differ from the code.
 fn other_than(code: &str) -> String {
     let number: u32 = code.parse().unwrap();
     format!("{:06}", (number + 1) % 1_000_000)

@@ -1,4 +1,4 @@
-//! Codes go to the countries that the operator names (docs/api-design.md#limits).
+//! Only numbers of the operator's countries are accepted (docs/api-design.md#limits).
 
 use serde_json::json;
 
@@ -6,14 +6,14 @@ use super::{OTHER_NUMBER, give_number, path};
 use crate::harness::{Engine, NUMBER, Phone, Start, TestApp, on_both_databases};
 
 on_both_databases![
-    a_number_of_another_country_is_refused_when_it_is_given,
-    a_country_can_be_taken_from_the_list_later,
+    a_number_of_a_country_that_is_not_served_is_refused,
+    a_country_can_be_removed_from_the_list_later,
     any_country_may_be_served,
 ];
 
 const TO_AUSTRIA: &str = "is of the country AT, to which no SMS are sent";
 
-/// A service that takes numbers of any country.
+/// A service that accepts numbers of any country.
 struct Everywhere(TestApp);
 
 impl Start for Everywhere {
@@ -22,7 +22,7 @@ impl Start for Everywhere {
     }
 }
 
-async fn a_number_of_another_country_is_refused_when_it_is_given(app: TestApp) {
+async fn a_number_of_a_country_that_is_not_served_is_refused(app: TestApp) {
     let acme = app.partner();
     for (number, complaint) in [
         ("+16502530000", "is of the country US, to which no SMS are sent"),
@@ -42,21 +42,21 @@ async fn a_number_of_another_country_is_refused_when_it_is_given(app: TestApp) {
     }
 }
 
-async fn a_country_can_be_taken_from_the_list_later(Everywhere(app): Everywhere) {
+async fn a_country_can_be_removed_from_the_list_later(Everywhere(app): Everywhere) {
     let acme = app.partner();
     let narrow = acme.through(app.replica(&[("SMS_COUNTRIES", "DE, CH")]).await);
     let given = json!({"number": OTHER_NUMBER, "verified": true});
     acme.post(&path("ada"), given).await.assert_status(201);
     let phone = Phone::new(1);
-    let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": phone.key()});
+    let body = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": phone.key()});
     let number = json!({"number": OTHER_NUMBER});
-    narrow.post("/v1/mfa/devices", wish.clone()).await.assert_faults(&[("number", TO_AUSTRIA)]);
+    narrow.post("/v1/mfa/devices", body.clone()).await.assert_faults(&[("number", TO_AUSTRIA)]);
     let authorize = format!("{}/authorize", path("ada"));
     narrow.post(&authorize, number.clone()).await.assert_faults(&[("number", TO_AUSTRIA)]);
     assert!(app.outbox().messages().is_empty());
-    // What is there can still be read and removed.
+    // An existing number can still be read and deleted.
     narrow.get(&path("ada")).await.assert_status(200);
-    acme.post("/v1/mfa/devices", wish).await.assert_status(202);
+    acme.post("/v1/mfa/devices", body).await.assert_status(202);
     acme.post(&authorize, number.clone()).await.assert_status(201);
     narrow.send("DELETE", &path("ada"), Some(number)).await.assert_status(200);
     give_number(&narrow, "ada").await;

@@ -1,4 +1,4 @@
-//! A number is taken away, and open challenges with it.
+//! Deleting a number, which ends the person's open challenges.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -11,8 +11,8 @@ on_both_databases![
     a_number_is_deleted_with_or_without_naming_it,
     naming_another_number_deletes_nothing,
     a_body_that_names_no_number_is_refused,
-    open_binding_challenges_die_with_the_number,
-    an_open_code_dies_with_the_number,
+    deleting_the_number_ends_open_binding_challenges,
+    deleting_the_number_ends_an_open_code,
 ];
 
 async fn a_number_is_deleted_with_or_without_naming_it(app: TestApp) {
@@ -26,7 +26,7 @@ async fn a_number_is_deleted_with_or_without_naming_it(app: TestApp) {
         acme.get(&path("ada")).await.assert_error(404, "model_not_found", NOT_FOUND);
         acme.send("DELETE", &path("ada"), body).await.assert_error(404, "model_not_found", NOT_FOUND);
     }
-    // The next number begins anew.
+    // The next number is unverified.
     give_number(&acme, "ada").await;
     assert!(!is_verified(&acme, "ada").await);
 }
@@ -62,12 +62,12 @@ async fn a_body_that_names_no_number_is_refused(app: TestApp) {
     form.assert_error(415, "unsupported_media_type", "send the body as application/json");
     acme.get(&path("ada")).await.assert_status(200);
 
-    // No body has no media type to be wrong.
+    // The media type is ignored without a body.
     let request = Request::delete(path("ada")).header("content-type", "text/plain");
     acme.request(request.body(Body::empty()).unwrap()).await.assert_status(200);
 }
 
-async fn open_binding_challenges_die_with_the_number(app: TestApp) {
+async fn deleting_the_number_ends_open_binding_challenges(app: TestApp) {
     let acme = app.partner();
     let (bound, pending) = (Phone::new(1), Phone::new(2));
     acme.verified_person("ada").await;
@@ -78,7 +78,7 @@ async fn open_binding_challenges_die_with_the_number(app: TestApp) {
     let his = acme.ask_for_device("bob", &Phone::new(3)).await.id;
     acme.delete(&path("ada")).await.assert_status(200);
 
-    // Neither is it reopened by the next number, even if it is the same.
+    // A new number does not reopen the challenge, even if it is the same.
     let gone = format!("signature challenge \"{asked}\" not found");
     for has_a_number_again in [false, true] {
         if has_a_number_again {
@@ -89,12 +89,12 @@ async fn open_binding_challenges_die_with_the_number(app: TestApp) {
         acme.answer(&asked, &pending.sign(&code)).await.assert_error(404, "not_found", &gone);
         acme.get(&format!("/v1/mfa/devices/{asked}")).await.assert_status(404);
     }
-    // What is bound stays, and other persons with the same phone are not touched.
+    // Bound devices, and challenges of other persons with the same number, are not affected.
     acme.get(&format!("/v1/mfa/devices/{device}")).await.assert_status(200);
     acme.get(&format!("/v1/mfa/challenges/signatures/{his}")).await.assert_status(200);
 }
 
-async fn an_open_code_dies_with_the_number(app: TestApp) {
+async fn deleting_the_number_ends_an_open_code(app: TestApp) {
     let acme = app.partner();
     give_number(&acme, "ada").await;
     acme.post(&format!("{}/authorize", path("ada")), json!({"number": NUMBER})).await.assert_status(201);

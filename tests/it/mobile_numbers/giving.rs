@@ -1,4 +1,4 @@
-//! A person is given a number, unverified or on the partner's word.
+//! Creating a person's number, unverified or asserted by the partner as verified.
 
 use device_management::domain::clients::Permissions;
 use serde_json::json;
@@ -8,17 +8,17 @@ use crate::harness::sql::texts;
 use crate::harness::{NUMBER, TestApp, on_both_databases};
 
 on_both_databases![
-    a_number_is_shown_in_its_normal_form_however_it_was_written,
-    what_is_no_mobile_number_is_refused,
+    a_number_is_stored_in_e164,
+    a_value_that_is_not_a_mobile_number_is_refused,
     a_person_has_one_number,
     a_person_without_a_number_is_not_found,
-    a_person_may_be_called_anything_visible,
-    the_same_person_of_another_partner_is_somebody_else,
-    a_partner_that_may_assert_numbers_creates_them_as_verified,
-    a_client_without_the_permission_asserts_nothing,
+    a_person_id_may_be_any_visible_ascii,
+    the_same_person_id_at_another_partner_is_another_person,
+    a_client_with_the_permission_creates_verified_numbers,
+    a_client_without_the_permission_cannot_create_verified_numbers,
 ];
 
-async fn a_number_is_shown_in_its_normal_form_however_it_was_written(app: TestApp) {
+async fn a_number_is_stored_in_e164(app: TestApp) {
     let acme = app.partner();
     let spellings = ["+4915112345678", "+49 151 12345678", "+49-151-1234_5678", "(+49)151/1234.5678"];
     for (index, number) in spellings.into_iter().enumerate() {
@@ -31,10 +31,10 @@ async fn a_number_is_shown_in_its_normal_form_however_it_was_written(app: TestAp
     }
     acme.post(&path("bob"), json!({"number": NUMBER, "verified": false})).await.assert_status(201);
     assert_eq!(acme.get(&path("bob")).await.json()["verified"], false);
-    assert!(app.outbox().messages().is_empty(), "nobody asked for a code");
+    assert!(app.outbox().messages().is_empty(), "no code was requested");
 }
 
-async fn what_is_no_mobile_number_is_refused(app: TestApp) {
+async fn a_value_that_is_not_a_mobile_number_is_refused(app: TestApp) {
     let acme = app.partner();
     for (number, complaint) in [
         (json!(null), "is required"),
@@ -79,7 +79,7 @@ async fn a_person_has_one_number(app: TestApp) {
         acme.post(&path("ada"), body).await.assert_error(409, "mobile_number_exists", exists);
     }
     assert_eq!(acme.get(&path("ada")).await.json(), first);
-    // Two persons may share a phone.
+    // Two persons may have the same number.
     give_number(&acme, "bob").await;
 }
 
@@ -93,21 +93,21 @@ async fn a_person_without_a_number_is_not_found(app: TestApp) {
     }
 }
 
-async fn a_person_may_be_called_anything_visible(app: TestApp) {
+async fn a_person_id_may_be_any_visible_ascii(app: TestApp) {
     let acme = app.partner();
     for person in ["a%2Fb", "%3F%23%25", "~!$&'()*+,;=:@", &"x".repeat(64)] {
         give_number(&acme, person).await;
         assert_eq!(acme.get(&path(person)).await.json()["number"], NUMBER);
     }
     for (person, shown) in [("a%20b", "a b"), ("%C3%A4", "ä"), ("a%00", "a"), (&"x".repeat(65), &"x".repeat(64))] {
-        let nobody = format!("Couldn't find 'MobileNumber' for id '{shown}'.");
-        acme.get(&path(person)).await.assert_error(404, "model_not_found", &nobody);
+        let not_found = format!("Couldn't find 'MobileNumber' for id '{shown}'.");
+        acme.get(&path(person)).await.assert_error(404, "model_not_found", &not_found);
         let create = acme.post(&path(person), json!({"number": NUMBER})).await;
-        create.assert_error(404, "model_not_found", &nobody);
+        create.assert_error(404, "model_not_found", &not_found);
     }
 }
 
-async fn the_same_person_of_another_partner_is_somebody_else(app: TestApp) {
+async fn the_same_person_id_at_another_partner_is_another_person(app: TestApp) {
     let (acme, globex) = (app.partner(), app.other_partner());
     give_number(&acme, "ada").await;
     let before = acme.get(&path("ada")).await.json();
@@ -127,14 +127,14 @@ async fn the_same_person_of_another_partner_is_somebody_else(app: TestApp) {
     assert!(app.outbox().messages().is_empty());
 }
 
-async fn a_partner_that_may_assert_numbers_creates_them_as_verified(app: TestApp) {
+async fn a_client_with_the_permission_creates_verified_numbers(app: TestApp) {
     let acme = app.partner();
     let created = acme.post(&path("ada"), json!({"number": NUMBER, "verified": true})).await;
     assert_eq!(created.assert_status(201).json()["verified"], true);
     assert_eq!(acme.get(&path("ada")).await.json(), created.json());
     give_number(&acme, "bob").await;
 
-    // Who said so, and when, is on record; of a number that nobody vouched for there is nothing to say.
+    // The asserting client and the time are stored; both are null for an unverified number.
     let record = "select person_id || ' ' || coalesce(asserted_by, '-') || ' ' || substr(cast(verified_at as text), 1, 10) \
                     from mobile_number where verified_at is not null";
     assert_eq!(texts(app.database.url(), record).await, ["ada client-of-acme 2022-03-18"]);
@@ -142,12 +142,12 @@ async fn a_partner_that_may_assert_numbers_creates_them_as_verified(app: TestApp
     assert_eq!(texts(app.database.url(), unasserted).await, ["bob"]);
 }
 
-async fn a_client_without_the_permission_asserts_nothing(app: TestApp) {
+async fn a_client_without_the_permission_cannot_create_verified_numbers(app: TestApp) {
     let clerk = app.client("acme", Permissions::default());
     let refused = "creating a number as verified needs the permission `numbers:assert`";
     let assertion = json!({"number": NUMBER, "verified": true});
     clerk.post(&path("ada"), assertion).await.assert_error(403, "unauthorized_action", refused);
     clerk.get(&path("ada")).await.assert_status(404);
-    // Everything else is open to it.
+    // The client may do everything else.
     give_number(&clerk, "ada").await;
 }

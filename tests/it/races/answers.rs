@@ -1,32 +1,32 @@
-//! Races for one challenge: one right answer takes effect, and only as many wrong ones count as are allowed.
+//! Races for one challenge: one right answer takes effect, and no more than three wrong ones count.
 
 use super::{CROWD, Crowd, Request, count};
 use crate::harness::{Phone, TestApp, books, in_every_form};
 
 in_every_form![
-    the_same_right_answer_many_times_at_once_binds_once,
-    many_right_answers_at_once_bind_once,
-    many_wrong_answers_at_once_count_no_more_often_than_allowed,
-    right_and_wrong_answers_at_once_bind_once_or_never,
-    answers_race_with_the_end_of_the_number,
+    the_same_right_answer_in_parallel_binds_once,
+    different_right_answers_in_parallel_bind_once,
+    wrong_answers_in_parallel_count_at_most_three_times,
+    right_and_wrong_answers_in_parallel_bind_at_most_once,
+    an_answer_races_with_the_deletion_of_the_number,
 ];
 
 const DEVICES: &str = "select count(*) from device";
 const KEYS: &str = "select count(*) from device_key";
 const WRONG: &str = "select coalesce(max(binding_wrong_signatures), 0) from person";
 
-async fn the_same_right_answer_many_times_at_once_binds_once(app: TestApp) {
+async fn the_same_right_answer_in_parallel_binds_once(app: TestApp) {
     let crowd = Crowd::new(app).await;
     crowd.partner().verified_person("ada").await;
     let (asked, signature) = crowd.challenge("ada", &Phone::new(1)).await;
     let statuses = crowd.send((0..CROWD).map(|_| Request::answer(&asked, &signature)).collect()).await;
-    // All but the first are repeats of a lost answer, for all that anybody can tell.
+    // All but the first are indistinguishable from repeats after a lost 204.
     assert_eq!(count(&statuses, 204), CROWD, "{statuses:?}");
     assert_eq!(books::count(&crowd.app.database, DEVICES).await, 1);
     assert_eq!(books::count(&crowd.app.database, KEYS).await, 1);
 }
 
-async fn many_right_answers_at_once_bind_once(app: TestApp) {
+async fn different_right_answers_in_parallel_bind_once(app: TestApp) {
     let crowd = Crowd::new(app).await;
     crowd.partner().verified_person("ada").await;
     let phone = Phone::new(1);
@@ -39,7 +39,7 @@ async fn many_right_answers_at_once_bind_once(app: TestApp) {
     assert_eq!(books::count(&crowd.app.database, KEYS).await, 1);
 }
 
-async fn many_wrong_answers_at_once_count_no_more_often_than_allowed(app: TestApp) {
+async fn wrong_answers_in_parallel_count_at_most_three_times(app: TestApp) {
     let crowd = Crowd::new(app).await;
     crowd.partner().verified_person("ada").await;
     let phone = Phone::new(1);
@@ -51,12 +51,12 @@ async fn many_wrong_answers_at_once_count_no_more_often_than_allowed(app: TestAp
     crowd.partner().answer(&asked.id, &right).await.assert_status(404);
 }
 
-async fn right_and_wrong_answers_at_once_bind_once_or_never(app: TestApp) {
+async fn right_and_wrong_answers_in_parallel_bind_at_most_once(app: TestApp) {
     let crowd = Crowd::new(app).await;
     crowd.partner().verified_person("ada").await;
     let phone = Phone::new(1);
     let (asked, right) = crowd.challenge("ada", &phone).await;
-    // The wrong ones go first, so that now and then they win.
+    // The first two are wrong, so that wrong answers win in some runs.
     let requests = (0..CROWD).map(|guess| {
         let is_right = guess >= 2 && guess % 2 == 0;
         Request::answer(&asked, &if is_right { right.clone() } else { phone.sign(&format!("wrong {guess}")) })
@@ -73,7 +73,7 @@ async fn right_and_wrong_answers_at_once_bind_once_or_never(app: TestApp) {
     }
 }
 
-async fn answers_race_with_the_end_of_the_number(app: TestApp) {
+async fn an_answer_races_with_the_deletion_of_the_number(app: TestApp) {
     let crowd = Crowd::new(app).await;
     let mut requests = Vec::new();
     let mut challenges = Vec::new();

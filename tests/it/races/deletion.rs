@@ -1,12 +1,12 @@
-//! A device is deleted while its key is bound or added elsewhere, and while its person binds another.
+//! Races with the deletion of a device: its key is bound or added elsewhere, or its person binds another device.
 
 use super::{CROWD, Crowd, Request, count};
 use crate::harness::{Phone, TestApp, books, in_every_form};
 
 in_every_form![
     a_device_is_deleted_once,
-    a_key_moves_to_one_place_while_its_device_is_deleted,
-    a_device_is_deleted_while_it_gets_keys_and_its_person_another_device,
+    a_key_goes_to_at_most_one_device_while_its_device_is_deleted,
+    a_device_is_deleted_while_a_key_is_added_and_another_device_is_bound,
 ];
 
 async fn a_device_is_deleted_once(app: TestApp) {
@@ -23,8 +23,9 @@ async fn a_device_is_deleted_once(app: TestApp) {
     assert_eq!(books::count(&crowd.app.database, "select count(*) from device where deleted_at is null").await, 1);
 }
 
-/// Twelve keys at once, each bound to Ada's device, which goes, wanted by Bob's device to be, and by Eve's as another key.
-async fn a_key_moves_to_one_place_while_its_device_is_deleted(app: TestApp) {
+/// For each of twelve keys, three requests in parallel: Ada's device with the key is deleted, Bob's pending device is
+/// to be bound with it, and Eve's device is to get it as another key.
+async fn a_key_goes_to_at_most_one_device_while_its_device_is_deleted(app: TestApp) {
     let crowd = Crowd::new(app).await;
     let partner = crowd.partner();
     let mut requests = Vec::new();
@@ -34,7 +35,7 @@ async fn a_key_moves_to_one_place_while_its_device_is_deleted(app: TestApp) {
             partner.verified_person(person).await;
         }
         let (contested, own) = (Phone::new(2 * round), Phone::new(2 * round + 1));
-        // Bob asks while nobody has the key.
+        // Bob's request comes while the key is free.
         let (asked, signature) = crowd.challenge(&bob, &contested).await;
         let device = partner.bind(&ada, &contested).await;
         let other = partner.bind(&eve, &own).await;
@@ -44,12 +45,12 @@ async fn a_key_moves_to_one_place_while_its_device_is_deleted(app: TestApp) {
     }
     let statuses = crowd.send(requests).await;
     for outcome in statuses.chunks(3) {
-        // Deleted; then one of the others has the key, or both came too early.
+        // The device is deleted; one of the others gets the key, or neither, if both came before the deletion.
         assert!(matches!(outcome, [204, 204, 409] | [204, 409, 201 | 409]), "{outcome:?}");
     }
 }
 
-async fn a_device_is_deleted_while_it_gets_keys_and_its_person_another_device(app: TestApp) {
+async fn a_device_is_deleted_while_a_key_is_added_and_another_device_is_bound(app: TestApp) {
     let crowd = Crowd::new(app).await;
     let partner = crowd.partner();
     let (mut requests, mut persons) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Races for places and for keys: a person has no more devices than allowed, and a key proves one device.
+//! Races for the device limit and for a key: a person never exceeds the limit, and a key belongs to one device.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use super::{Crowd, Request, count};
 use crate::harness::{Engine, Phone, Start, TestApp, TestClient, books, in_every_form};
 
 in_every_form![
-    a_person_who_binds_everywhere_at_once_gets_as_many_devices_as_allowed,
-    fifty_who_want_the_last_place_get_one_device,
-    one_of_many_persons_gets_the_key_that_all_want,
+    parallel_bindings_of_a_person_stop_at_the_device_limit,
+    fifty_parallel_bindings_for_the_last_free_device_bind_one,
+    one_of_many_persons_gets_a_contested_key,
 ];
 
-/// With one code for all challenges, which a crowd can answer without telling its messages apart.
+/// A service with one code for all challenges, so that parallel tasks need not match messages to challenges.
 struct OneCode(TestApp);
 
 impl Start for OneCode {
@@ -23,10 +23,10 @@ impl Start for OneCode {
     }
 }
 
-/// More than enough rounds: each ends with a new device for somebody, nearly always.
+/// More rounds than needed: nearly every round binds a device.
 const ROUNDS_MAX: usize = 200;
 
-async fn a_person_who_binds_everywhere_at_once_gets_as_many_devices_as_allowed(OneCode(app): OneCode) {
+async fn parallel_bindings_of_a_person_stop_at_the_device_limit(OneCode(app): OneCode) {
     let here = app.partner();
     let there = here.through(app.replica(&[("SANDBOX_OTP", "212212")]).await);
     here.verified_person("ada").await;
@@ -38,7 +38,7 @@ async fn a_person_who_binds_everywhere_at_once_gets_as_many_devices_as_allowed(O
         .collect();
     let mut bound = 0;
     for task in tasks {
-        bound += task.await.expect("every answer is one that a binder may get");
+        bound += task.await.expect("every answer has an expected status");
     }
     assert_eq!(bound, 5);
     let live = "select count(*) from device where deleted_at is null";
@@ -46,31 +46,31 @@ async fn a_person_who_binds_everywhere_at_once_gets_as_many_devices_as_allowed(O
     books::assert_balanced(&app.database).await;
 }
 
-/// Asks and answers until there is no place left; how many devices that bound.
+/// Binds devices until the limit refuses one. Returns the number of bound devices.
 async fn bind_until_refused(replica: TestClient, binder: u32) -> usize {
     let mut bound = 0;
     for round in 0..ROUNDS_MAX {
         let phone = Phone::new(1000 * binder + u32::try_from(round).expect("a small number"));
-        let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": phone.key()});
-        let asked = replica.post("/v1/mfa/devices", wish).await;
+        let body = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": phone.key()});
+        let asked = replica.post("/v1/mfa/devices", body).await;
         if asked.status == 409 {
             return bound;
         }
         asked.assert_status(202);
         let id = asked.json()["id"].as_str().expect("an id").to_owned();
-        // 404: somebody else has asked since. 409: somebody else took the last place.
+        // 404: another task's challenge superseded this one. 409: another task reached the limit first.
         match replica.answer(&id, &phone.sign("212212")).await.status.as_u16() {
             204 => bound += 1,
             404 | 409 => {}
             status => panic!("a binder got {status}"),
         }
     }
-    panic!("after {ROUNDS_MAX} rounds there is still a place");
+    panic!("the limit is not reached after {ROUNDS_MAX} rounds");
 }
 
-/// All ask, then all answer, then all ask again, each time at once: without the steps fifty would supersede each other's
-/// challenges for ever.
-async fn fifty_who_want_the_last_place_get_one_device(OneCode(app): OneCode) {
+/// Three steps, each in parallel: all request a device, all answer, all request again. Without the barrier between the
+/// steps, the tasks would supersede each other's challenges for ever.
+async fn fifty_parallel_bindings_for_the_last_free_device_bind_one(OneCode(app): OneCode) {
     const BINDERS: u32 = 50;
     let here = app.partner();
     let there = here.through(app.replica(&[("SANDBOX_OTP", "212212")]).await);
@@ -89,9 +89,9 @@ async fn fifty_who_want_the_last_place_get_one_device(OneCode(app): OneCode) {
             let step = step.clone();
             tokio::spawn(async move {
                 let phone = Phone::new(seed);
-                let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": phone.key()});
+                let body = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": phone.key()});
                 step.wait().await;
-                let asked = replica.post("/v1/mfa/devices", wish.clone()).await;
+                let asked = replica.post("/v1/mfa/devices", body.clone()).await;
                 step.wait().await;
                 let answered = match asked.status.as_u16() {
                     202 => {
@@ -101,17 +101,17 @@ async fn fifty_who_want_the_last_place_get_one_device(OneCode(app): OneCode) {
                     status => status,
                 };
                 step.wait().await;
-                (answered, replica.post("/v1/mfa/devices", wish).await.status.as_u16())
+                (answered, replica.post("/v1/mfa/devices", body).await.status.as_u16())
             })
         })
         .collect();
     let (mut answered, mut asked_again) = (Vec::new(), Vec::new());
     for task in tasks {
-        let (answer, ask) = task.await.expect("every answer keeps to the contract");
+        let (answer, ask) = task.await.expect("every answer fits openapi.yaml");
         answered.push(answer);
         asked_again.push(ask);
     }
-    // 404: somebody else's challenge is younger. 409: overtaken already when asking.
+    // 404: another task's challenge is newer. 409: the request for the device lost the race.
     assert_eq!(count(&answered, 204), 1, "{answered:?}");
     assert_eq!(count(&answered, 404) + count(&answered, 409), BINDERS - 1, "{answered:?}");
     assert_eq!(count(&asked_again, 409), BINDERS, "{asked_again:?}");
@@ -120,7 +120,7 @@ async fn fifty_who_want_the_last_place_get_one_device(OneCode(app): OneCode) {
     books::assert_balanced(&app.database).await;
 }
 
-async fn one_of_many_persons_gets_the_key_that_all_want(app: TestApp) {
+async fn one_of_many_persons_gets_a_contested_key(app: TestApp) {
     let crowd = Crowd::new(app).await;
     let phone = Phone::new(1);
     let (mut challenges, mut requests) = (Vec::new(), Vec::new());

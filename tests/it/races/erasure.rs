@@ -1,4 +1,4 @@
-//! A person is erased while requests deal with them: each of these is done before, or finds that there is no such person.
+//! Races with the erasure of a person: each parallel request takes effect before it, or finds no such person.
 
 use device_management::clock::SystemClock;
 use device_management::domain::person::{PartnerId, PersonId};
@@ -14,16 +14,16 @@ use crate::harness::{NUMBER, Phone, TestApp, books, on_both_databases, sql};
 
 on_both_databases![
     a_person_is_erased_before_or_after_each_request,
-    a_number_given_meanwhile_belongs_to_a_person_whose_failures_count,
-    what_a_request_under_way_leaves_of_the_person_goes_with_the_next_erasure,
+    a_number_created_during_the_erasure_has_a_row_for_failures,
+    records_of_a_request_during_the_erasure_are_removed_by_the_next_erasure,
 ];
 
-/// Numbers without the row that failures are counted in.
+/// Counts numbers without a row in person, where failures are counted.
 const UNSETTLED: &str = "select count(*) from mobile_number n
                           where not exists (select 1 from person p
                                              where p.partner_id = n.partner_id and p.person_id = n.person_id)";
 
-/// Erases a person, and seals what waits.
+/// Erases a person, and seals the pending audit events.
 async fn erase(crowd: &Crowd, number: u32) -> Option<Erased> {
     let erasure = PersonErasure { store: crowd.app.store(), clock: &SystemClock, entropy: &SystemEntropy };
     let person = PersonId::parse(&format!("person-{number}")).unwrap();
@@ -58,14 +58,14 @@ async fn a_person_is_erased_before_or_after_each_request(app: TestApp) {
     };
     let (statuses, ()) = tokio::join!(crowd.send(requests), erasures);
     for outcome in statuses.chunks(5) {
-        // Answered, or no such challenge; added, or no such device; asked, or no verified number; and so on.
+        // Each request succeeded, or was refused because the erasure came first.
         assert!(matches!(outcome, [204 | 404, 201 | 404, 202 | 400 | 404 | 409, 204 | 404, 201 | 409]), "{outcome:?}");
     }
     let live = "select count(*) from device where deleted_at is null";
-    assert_eq!(books::count(&crowd.app.database, live).await, 0, "nobody answered a challenge that is younger");
+    assert_eq!(books::count(&crowd.app.database, live).await, 0, "no challenge from after the erasure was answered");
     assert_eq!(books::count(&crowd.app.database, UNSETTLED).await, 0);
 
-    // What came after the erasures can be erased as well.
+    // Rows that were written after the erasures can be erased as well.
     for number in 0..PERSONS {
         erase(&crowd, number).await;
     }
@@ -75,14 +75,14 @@ async fn a_person_is_erased_before_or_after_each_request(app: TestApp) {
     assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
 }
 
-async fn a_number_given_meanwhile_belongs_to_a_person_whose_failures_count(app: TestApp) {
+async fn a_number_created_during_the_erasure_has_a_row_for_failures(app: TestApp) {
     const PERSONS: u32 = 60;
     let crowd = Crowd::new(app).await;
     let mut requests = Vec::new();
     for number in 0..PERSONS {
         let path = format!("/v1/persons/person-{number}/mobile_number");
         crowd.partner().verified_person(&format!("person-{number}")).await;
-        // The person's row stays, and is about to go; there is no number to wait for.
+        // The person's row still exists when the erasure begins, without a number to lock.
         crowd.partner().delete(&path).await.assert_status(200);
         requests.push(Request { method: "POST", path, body: Some(json!({"number": NUMBER, "verified": true})) });
     }
@@ -96,8 +96,8 @@ async fn a_number_given_meanwhile_belongs_to_a_person_whose_failures_count(app: 
     assert_eq!(books::count(&crowd.app.database, UNSETTLED).await, 0);
 }
 
-/// A request that has read who the person is, and then waits for its fraud check, still knows when it goes on.
-async fn what_a_request_under_way_leaves_of_the_person_goes_with_the_next_erasure(app: TestApp) {
+/// A request that has read the person and waits for its fraud check records the person's id after the erasure.
+async fn records_of_a_request_during_the_erasure_are_removed_by_the_next_erasure(app: TestApp) {
     let seon = RudeServer::start(Manners::Silent).await;
     let url = seon.url();
     let settings = [
@@ -115,11 +115,11 @@ async fn what_a_request_under_way_leaves_of_the_person_goes_with_the_next_erasur
     request.body.as_mut().unwrap()["device_data"] = json!(payload);
     let adding = tokio::spawn(request.send(slow.clone()));
     seon.has_read(1).await;
-    assert!(erase(&crowd, 0).await.is_some(), "the person is there");
+    assert!(erase(&crowd, 0).await.is_some(), "the person exists");
     drop(seon);
     adding.await.unwrap().assert_status(404);
 
-    // The account of the attempt is all that it left, of the person and of the key.
+    // The request left only its audit event and its fraud assessment.
     let live = "select count(*) from device_key where deleted_at is null";
     assert_eq!(books::count(&crowd.app.database, live).await, 0);
     if let Some(erased) = erase(&crowd, 0).await {

@@ -3,7 +3,7 @@
 use super::{CROWD, Crowd, Request, count};
 use crate::harness::{Phone, TestApp, books, in_every_form};
 
-in_every_form![a_device_gets_no_more_keys_than_allowed, the_same_key_many_times_at_once_is_added_once];
+in_every_form![a_device_gets_no_more_keys_than_allowed, the_same_key_in_parallel_is_added_once];
 
 const LIVE_KEYS: &str = "select count(*) from device_key where deleted_at is null";
 
@@ -18,7 +18,7 @@ async fn a_device_gets_no_more_keys_than_allowed(app: TestApp) {
     assert_eq!(books::count(&crowd.app.database, LIVE_KEYS).await, 10);
 }
 
-async fn the_same_key_many_times_at_once_is_added_once(app: TestApp) {
+async fn the_same_key_in_parallel_is_added_once(app: TestApp) {
     let crowd = Crowd::new(app).await;
     crowd.partner().verified_person("ada").await;
     let (phone, key) = (Phone::new(0), Phone::new(1));

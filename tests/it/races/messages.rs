@@ -1,4 +1,4 @@
-//! One person asks for codes everywhere at once: each window lets as many messages out as allowed (docs/api-design.md#limits).
+//! Parallel requests for codes: the SMS limits of each window hold (docs/api-design.md#limits).
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -6,11 +6,11 @@ use serde_json::json;
 use super::{CROWD, Crowd, Request, count};
 use crate::harness::{Engine, NUMBER, Phone, Start, TestApp, books, in_every_form};
 
-in_every_form![many_challenges_at_once_share_one_budget_of_messages, requests_that_collide_charge_for_what_is_sent];
+in_every_form![parallel_challenges_share_one_sms_limit, requests_that_lose_a_race_do_not_count_against_sms_limits];
 
 const ENFORCED: [(&str, &str); 1] = [("SMS_LIMITS", "enforce")];
 
-/// A service whose limits hold.
+/// A service that enforces its SMS limits.
 struct Limited(TestApp);
 
 impl Start for Limited {
@@ -19,10 +19,10 @@ impl Start for Limited {
     }
 }
 
-async fn many_challenges_at_once_share_one_budget_of_messages(Limited(app): Limited) {
+async fn parallel_challenges_share_one_sms_limit(Limited(app): Limited) {
     let crowd = Crowd::with(app, &ENFORCED).await;
     crowd.partner().verified_person("ada").await;
-    // One in 30 seconds, five in ten minutes; bindings and confirmations together.
+    // One message in 30 seconds and five in ten minutes, for bindings and confirmations together.
     for (round, allowed) in (0..).zip([1, 1, 1, 1, 1, 0]) {
         let before = crowd.app.outbox().messages().len();
         let requests = (0..CROWD).map(|number| match number % 3 {
@@ -37,15 +37,15 @@ async fn many_challenges_at_once_share_one_budget_of_messages(Limited(app): Limi
         let sent = crowd.app.outbox().messages().len() - before;
         assert_eq!(sent, allowed, "in round {round}: {statuses:?}");
         assert_eq!(count(&statuses, 202) + count(&statuses, 201), u32::try_from(allowed).unwrap(), "{statuses:?}");
-        // 409 for those whom others overtook again and again.
+        // 409 for requests that lost the race in every retry.
         assert_eq!(count(&statuses, 429) + count(&statuses, 409), CROWD - u32::try_from(allowed).unwrap());
         crowd.app.advance(TimeDelta::seconds(30));
     }
 }
 
-/// Persons who share a number ask at once: a request that is overtaken has changed nothing, neither the number's nor the person's
-/// nor the partner's account.
-async fn requests_that_collide_charge_for_what_is_sent(Limited(app): Limited) {
+/// Persons who share a number request codes in parallel. A request that loses the race is not counted for the number,
+/// the person or the partner.
+async fn requests_that_lose_a_race_do_not_count_against_sms_limits(Limited(app): Limited) {
     let crowd = Crowd::with(app, &ENFORCED).await;
     let persons: Vec<_> = (0..10).map(|number| format!("person-{number}")).collect();
     for person in &persons {
@@ -59,7 +59,7 @@ async fn requests_that_collide_charge_for_what_is_sent(Limited(app): Limited) {
         assert_eq!(crowd.app.outbox().messages().len(), sent);
         let counted = books::count(&crowd.app.database, "select count(*) from sms_sent").await;
         assert_eq!(counted, i64::try_from(sent).unwrap());
-        // Sixty a second.
+        // The partner's rate is 60 per second, so one message takes 16,666 microseconds.
         let now = crowd.app.app.service.clock.now().timestamp_micros();
         let ahead = books::count(&crowd.app.database, "select ahead_to from sms_partner_rate").await;
         assert_eq!(ahead - now, 16_666);

@@ -1,5 +1,5 @@
-//! Many requests at once, through two replicas: whatever the order, each limit holds, each effect happens once, nothing
-//! deadlocks, and afterwards the books balance.
+//! Race conditions: many parallel requests to two replicas. In any order, limits hold, each effect happens once,
+//! nothing deadlocks, and the tables stay consistent (`harness::books`).
 
 mod answers;
 mod deletion;
@@ -15,10 +15,10 @@ use tokio::sync::Barrier;
 
 use crate::harness::{Answer, Bound, Phone, TestApp, TestClient, books};
 
-/// How many requests are under way at once.
+/// The number of parallel requests.
 const CROWD: u32 = 200;
 
-/// A request that was written and not sent yet.
+/// A request that is ready to be sent.
 struct Request {
     method: &'static str,
     path: String,
@@ -26,19 +26,19 @@ struct Request {
 }
 
 impl Request {
-    /// The answer to a challenge.
+    /// Answers a challenge.
     fn answer(challenge: &Bound, signature: &str) -> Self {
         let path = format!("/v1/mfa/challenges/signatures/{}", challenge.id);
         Self { method: "PUT", path, body: Some(serde_json::json!({"signature": signature})) }
     }
 
-    /// The wish for a device.
+    /// Requests a device.
     fn ask(person: &str, phone: &Phone) -> Self {
         let body = serde_json::json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key()});
         Self { method: "POST", path: "/v1/mfa/devices".to_owned(), body: Some(body) }
     }
 
-    /// Another key for a device, vouched for by its own.
+    /// Adds a key to a device, signed by the key of `vouching`.
     fn add_key(device: &Bound, vouching: &Phone, key: &Phone) -> Self {
         let path = format!("/v1/mfa/devices/{}/keys", device.id);
         Self { method: "POST", path, body: Some(vouching.vouch_for(key)) }
@@ -53,7 +53,7 @@ impl Request {
     }
 }
 
-/// A partner that talks to two replicas.
+/// A partner whose requests alternate between two replicas.
 struct Crowd {
     app: TestApp,
     replicas: [TestClient; 2],
@@ -64,7 +64,7 @@ impl Crowd {
         Self::with(app, &[]).await
     }
 
-    /// With the settings of the app.
+    /// The second replica gets `settings`, which should be those of the app.
     async fn with(app: TestApp, settings: &[(&str, &str)]) -> Self {
         let here = app.partner();
         let there = here.through(app.replica(settings).await);
@@ -75,15 +75,15 @@ impl Crowd {
         &self.replicas[0]
     }
 
-    /// Asks for a device: the challenge and the right signature.
+    /// Requests a device. Returns its challenge and the right signature.
     async fn challenge(&self, person: &str, phone: &Phone) -> (Bound, String) {
         let asked = self.partner().ask_for_device(person, phone).await;
         let signature = phone.sign(&self.app.outbox().last().code());
         (asked, signature)
     }
 
-    /// Sends all requests at once, each from a task of its own, in turn to one replica and the other, and gives back the
-    /// statuses in the order of the requests. Afterwards the books must balance.
+    /// Sends all requests in parallel, alternating between the replicas. Returns the statuses in the order of the
+    /// requests, and asserts that the tables are consistent.
     async fn send(&self, requests: Vec<Request>) -> Vec<u16> {
         let start = Arc::new(Barrier::new(requests.len()));
         let replicas = self.replicas.iter().cycle();
@@ -100,14 +100,14 @@ impl Crowd {
             .collect();
         let mut statuses = Vec::with_capacity(tasks.len());
         for task in tasks {
-            statuses.push(task.await.expect("every answer keeps to the contract"));
+            statuses.push(task.await.expect("every answer fits openapi.yaml"));
         }
         books::assert_balanced(&self.app.database).await;
         statuses
     }
 }
 
-/// How often a status is among the answers.
+/// The number of answers with this status.
 fn count(statuses: &[u16], status: u16) -> u32 {
     statuses.iter().map(|it| u32::from(*it == status)).sum()
 }

@@ -1,4 +1,4 @@
-//! The console writes what a tester has to read.
+//! The console provider, which logs the message for a tester to read.
 
 use device_management::sms::SmsSender;
 use device_management::sms::console::Console;
@@ -6,7 +6,7 @@ use device_management::sms::console::Console;
 use super::{CODE, NUMBER, REFERENCE, sms};
 use crate::harness::log::Log;
 
-/// As a shell script does it: the first six digits in a row after `SMS to`.
+/// The code as a shell script would find it: the first six digits in a row after `SMS to`.
 fn code_in(line: &str) -> &str {
     let (_, message) = line.split_once("SMS to ").unwrap();
     let is_code = |start: &usize| message[*start..].bytes().take(6).filter(u8::is_ascii_digit).count() == 6;

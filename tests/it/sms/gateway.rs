@@ -1,4 +1,4 @@
-//! The operator's own gateway.
+//! The webhook provider, which posts to the operator's SMS gateway: its request, and the classification of the answers.
 
 use aws_lc_rs::hmac;
 use device_management::outbound::{self, HttpUrl};
@@ -62,7 +62,7 @@ async fn the_message_is_posted_as_json_with_the_bearer_token() {
 }
 
 #[tokio::test]
-async fn the_signature_is_the_hmac_of_the_very_body() {
+async fn the_signature_is_the_hmac_of_the_body() {
     let request = request_with(GatewayAuth::Hmac(SECRET.to_owned().into())).await;
     assert!(!request.headers.contains_key("authorization"));
     let header = request.headers["x-signature"].to_str().unwrap();
@@ -73,7 +73,7 @@ async fn the_signature_is_the_hmac_of_the_very_body() {
 }
 
 #[tokio::test]
-async fn any_success_means_taken_whatever_the_body_says() {
+async fn any_2xx_is_a_success_with_any_body() {
     for status in [200, 201, 202, 204] {
         let accepted = answer(ResponseTemplate::new(status).set_body_string("<oops>")).await.unwrap();
         assert_eq!(accepted, HandedOver { provider: "webhook", provider_message_id: None });
@@ -92,7 +92,7 @@ async fn a_refused_number_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_gateway_under_pressure_throttles_and_says_for_how_long() {
+async fn a_429_or_408_is_throttled_with_its_retry_after() {
     let error = answer(ResponseTemplate::new(429).insert_header("retry-after", "7")).await.unwrap_err();
     assert!(
         matches!(error, SmsError::Throttled { retry_after: Some(pause), .. } if pause == Duration::from_secs(7)),
@@ -103,13 +103,13 @@ async fn a_gateway_under_pressure_throttles_and_says_for_how_long() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_knows_the_message_already_may_have_taken_it() {
+async fn a_409_is_uncertain() {
     let error = answer(ResponseTemplate::new(409)).await.unwrap_err();
     assert!(matches!(error, SmsError::Uncertain(Fault::Status { status: 409 })), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_gateway_that_does_not_know_us_is_unavailable() {
+async fn refused_credentials_and_requests_are_misconfiguration() {
     for status in [401, 402, 403, 404, 413, 415] {
         let error = answer(ResponseTemplate::new(status)).await.unwrap_err();
         assert!(matches!(error, SmsError::Unavailable(Fault::Misconfigured { .. })), "{status}: {error:?}");
@@ -128,7 +128,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn only_a_503_says_that_the_message_was_not_processed() {
+async fn a_503_is_unavailable_and_any_other_5xx_is_uncertain() {
     let error = answer(ResponseTemplate::new(503)).await.unwrap_err();
     assert!(matches!(error, SmsError::Unavailable(_)), "{error:?}");
     for status in [500, 502, 504] {
@@ -138,14 +138,14 @@ async fn only_a_503_says_that_the_message_was_not_processed() {
 }
 
 #[tokio::test]
-async fn without_a_connection_nothing_was_sent() {
+async fn a_refused_connection_is_unavailable() {
     let closed = ClosedPort::take();
     let error = adapter(&closed.url(), bearer()).send(&sms()).await.unwrap_err();
     assert!(matches!(error, SmsError::Unavailable(Fault::NoConnection(_))), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_connection_cut_without_an_answer_leaves_the_message_in_doubt() {
+async fn a_connection_lost_without_an_answer_is_uncertain() {
     for manners in [Manners::HangUp, Manners::HangUpAfterRequest] {
         let error = rude(manners.clone()).await.unwrap_err();
         assert!(matches!(error, SmsError::Uncertain(Fault::Interrupted(_))), "{manners:?}: {error:?}");
@@ -153,7 +153,7 @@ async fn a_connection_cut_without_an_answer_leaves_the_message_in_doubt() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_http_leaves_the_message_in_doubt() {
+async fn an_answer_that_is_not_http_is_uncertain() {
     let error = rude(Manners::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())).await.unwrap_err();
     assert!(matches!(error, SmsError::Uncertain(Fault::Interrupted(_))), "{error:?}");
 }
@@ -172,7 +172,7 @@ async fn no_error_shows_the_number_the_text_a_secret_or_the_address() {
 }
 
 #[test]
-fn a_token_that_cannot_stand_in_a_header_is_refused_at_the_start() {
+fn a_token_that_is_not_a_valid_header_value_is_refused_at_the_start() {
     let url = HttpUrl::parse("https://sms.example").unwrap();
     let auth = GatewayAuth::Bearer("line\nbreak".to_owned().into());
     assert!(Gateway::new(GatewaySettings { url, auth }, outbound::client().unwrap()).is_err());

@@ -1,4 +1,5 @@
-//! Servers that hang, drip, reset, babble and flood: what each means for the message, and that no deadline is missed.
+//! Providers that hang, reset, answer slowly, with garbage or too much: the outcome of the message for each, within the
+//! deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +12,21 @@ use device_management::sms::twilio::{Twilio, TwilioSender, TwilioSettings};
 use device_management::sms::{Fault, SmsError, SmsSender};
 use tokio::time::timeout;
 
-use super::{IMPATIENCE, PATIENCE, sms};
+use super::{LONG_TIMEOUT, SHORT_TIMEOUT, sms};
 use crate::harness::provider::{ClosedPort, Manners, RudeServer};
 
-/// What becomes of the message.
+/// The outcome of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// The first provider took it.
     Taken,
-    /// The first certainly did not, and the second got it.
+    /// The first certainly did not take it, and the second got it.
     PassedOn,
-    /// It is refused, and nobody else is asked.
+    /// It is rejected, and no other provider is asked.
     Refused,
-    /// The first may have taken it, so nobody else is asked.
+    /// The first may have taken it, so no other provider is asked.
     InDoubt,
-    /// The same, because the deadline passed.
+    /// The same, because of the timeout.
     Late,
 }
 
@@ -47,34 +48,34 @@ fn twilio(url: &str) -> Arc<dyn SmsSender> {
 
 fn providers(first: Arc<dyn SmsSender>, second: Arc<dyn SmsSender>, attempt_deadline: Duration) -> Providers {
     let list = vec![Provider { name: "first", sender: first }, Provider { name: "second", sender: second }];
-    let circuit = CircuitSettings { failures: 0, cool_off: PATIENCE };
+    let circuit = CircuitSettings { failures: 0, cool_off: LONG_TIMEOUT };
     let settings = ProvidersSettings { attempt_deadline, after_uncertain: AfterUncertain::Stop, circuit };
     Providers::new(list, settings).unwrap()
 }
 
-async fn willing() -> RudeServer {
+async fn accepting_server() -> RudeServer {
     RudeServer::start(Manners::Say(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec())).await
 }
 
-/// Sends a message to `first`, and after it to a server that takes everything.
+/// Sends a message through `first`, with a second provider that takes everything.
 async fn fate(first: Arc<dyn SmsSender>, deadline: Duration) -> Fate {
-    let second = willing().await;
+    let second = accepting_server().await;
     let providers = providers(first, gateway(&second.url()), deadline);
-    let outcome = timeout(2 * PATIENCE, providers.send(&sms())).await.expect("the deadline holds");
+    let outcome = timeout(2 * LONG_TIMEOUT, providers.send(&sms())).await.expect("the deadline holds");
     match (outcome, second.requests()) {
         (Ok(_), 0) => Fate::Taken,
         (Ok(_), 1) => Fate::PassedOn,
         (Err(SmsError::Rejected(_)), 0) => Fate::Refused,
         (Err(SmsError::Uncertain(Fault::Deadline)), 0) => Fate::Late,
         (Err(SmsError::Uncertain(_)), 0) => Fate::InDoubt,
-        other => panic!("no fate that a message may have: {other:?}"),
+        other => panic!("unexpected outcome: {other:?}"),
     }
 }
 
 #[tokio::test]
-async fn each_misbehaviour_has_its_meaning_and_none_leads_to_a_second_message() {
+async fn each_misbehaviour_has_a_defined_outcome_and_none_sends_twice() {
     let page = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>".to_vec();
-    // The webhook's answer is its status; Twilio's is read to its end.
+    // The webhook provider reads only the status; the Twilio provider reads the whole body.
     for (manners, as_webhook, as_twilio) in [
         (Manners::Silent, Fate::Late, Fate::Late),
         (Manners::DripHead, Fate::Late, Fate::Late),
@@ -88,41 +89,41 @@ async fn each_misbehaviour_has_its_meaning_and_none_leads_to_a_second_message() 
         (Manners::Say(vec![b'x'; 10 << 20]), Fate::InDoubt, Fate::InDoubt),
         (Manners::Say(page), Fate::Taken, Fate::InDoubt),
         (Manners::Flood(201, 10 << 20), Fate::Taken, Fate::InDoubt),
-        // Twilio says in the body whose fault a 400 is: one that cannot be read says nothing against the number.
+        // Twilio's body says whether a 400 is about the number; without a readable body it counts as unavailable.
         (Manners::Flood(400, 10 << 20), Fate::Refused, Fate::PassedOn),
         (Manners::Flood(503, 10 << 20), Fate::PassedOn, Fate::PassedOn),
     ] {
         for (adapter, expected) in [(gateway as fn(&str) -> _, as_webhook), (twilio, as_twilio)] {
             let server = RudeServer::start(manners.clone()).await;
-            // Whoever answers has the time to; whoever does not is given up soon.
-            let deadline = if expected == Fate::Late { IMPATIENCE } else { PATIENCE };
+            // A short timeout only for servers that do not answer.
+            let deadline = if expected == Fate::Late { SHORT_TIMEOUT } else { LONG_TIMEOUT };
             let found = fate(adapter(&server.url()), deadline).await;
             assert_eq!(found, expected, "{:.60}", format!("{manners:?}"));
-            assert!(server.requests() <= 1, "it was asked once");
+            assert!(server.requests() <= 1, "the request is not retried");
         }
     }
     let closed = ClosedPort::take();
     for adapter in [gateway, twilio] {
-        assert_eq!(fate(adapter(&closed.url()), PATIENCE).await, Fate::PassedOn);
+        assert_eq!(fate(adapter(&closed.url()), LONG_TIMEOUT).await, Fate::PassedOn);
     }
 }
 
-/// Clients like to repeat a request by themselves when a connection that they kept turns out to be dead.
+/// HTTP clients may retry a request when a reused connection turns out to be closed.
 #[tokio::test]
-async fn a_message_lost_on_a_connection_that_was_kept_is_not_repeated() {
+async fn a_message_lost_on_a_reused_connection_is_not_retried() {
     let created = "HTTP/1.1 201 Created\r\ncontent-length: 14\r\n\r\n{\"sid\":\"SM42\"}";
     let no_content = "HTTP/1.1 204 No Content\r\n\r\n";
     for (adapter, answer) in [(gateway as fn(&str) -> _, no_content), (twilio, created)] {
         let first = RudeServer::start(Manners::SayThenReset(answer.into())).await;
-        let second = willing().await;
-        let providers = providers(adapter(&first.url()), gateway(&second.url()), PATIENCE);
-        // The first messages may get connections of their own, until one is back in time to be used again.
+        let second = accepting_server().await;
+        let providers = providers(adapter(&first.url()), gateway(&second.url()), LONG_TIMEOUT);
+        // The first messages may use new connections, until one is returned to the pool in time for reuse.
         let mut sent = 1;
         let error = loop {
             let Err(error) = providers.send(&sms()).await else {
                 sent += 1;
                 tokio::task::yield_now().await;
-                assert!(sent < 100, "no connection is ever kept");
+                assert!(sent < 100, "no connection is ever reused");
                 continue;
             };
             break error;

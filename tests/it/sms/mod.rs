@@ -1,4 +1,4 @@
-//! SMS providers behind their port: what is sent, what the answer means, and who is asked next.
+//! SMS providers: their requests, the classification of their answers, failover and the circuit breaker.
 
 mod console;
 mod gateway;
@@ -24,11 +24,11 @@ const CODE: &str = "212212";
 const TEXT: &str = "Sandbox: Your code is 212212. Never share it with anyone, not even with us.\ne2e-e2e-e2e";
 const REFERENCE: &str = "01951f2e-7c3a-7d4b-8e5f-123456789abc";
 
-/// Long enough for any answer on loopback.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A timeout that no answer on loopback exceeds.
+const LONG_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Short enough for a test of a server that does not answer.
-const IMPATIENCE: Duration = Duration::from_millis(150);
+/// A short timeout, for servers that do not answer.
+const SHORT_TIMEOUT: Duration = Duration::from_millis(150);
 
 fn sms() -> Sms {
     let template = SmsTemplate::new(SenderName::parse("Sandbox").unwrap(), None).unwrap();
@@ -40,7 +40,7 @@ fn sms() -> Sms {
     }
 }
 
-/// Everything that a log could show of an error.
+/// `Debug`, `Display` and the cause chain of an error: everything that a log could show.
 fn shown(error: &SmsError) -> String {
     let mut shown = format!("{error:?} {error}");
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Who is asked next, and who is not.
+//! Failover: the outcomes after which the next provider is asked, and those after which none is.
 
 use device_management::sms::circuit::CircuitSettings;
 use device_management::sms::providers::{AfterUncertain, Providers, ProvidersSettings};
@@ -6,18 +6,18 @@ use device_management::sms::{HandedOver, SmsError, SmsSender};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::scripted::{Does, Scripted};
-use super::{CODE, IMPATIENCE, NUMBER, REFERENCE, assert_shows_none_of, sms};
+use super::{CODE, NUMBER, REFERENCE, SHORT_TIMEOUT, assert_shows_none_of, sms};
 use crate::harness::log::Log;
 
-/// Nobody is skipped here.
-const NEVER: CircuitSettings = CircuitSettings { failures: 0, cool_off: IMPATIENCE };
+/// A circuit breaker that never opens.
+const NEVER: CircuitSettings = CircuitSettings { failures: 0, cool_off: SHORT_TIMEOUT };
 
-/// Sends one message through providers that do as told; the outcome, and how often each was asked.
+/// Sends one message through scripted providers. Returns the outcome, and how often each provider was asked.
 async fn send(script: [Does; 3], after_uncertain: AfterUncertain) -> (Result<HandedOver, SmsError>, [usize; 3]) {
     let mut names = ["first", "second", "third"].into_iter();
     let scripted = script.map(|does| Scripted::new(names.next().unwrap(), does));
     let list = scripted.iter().map(Scripted::provider).collect();
-    let settings = ProvidersSettings { attempt_deadline: IMPATIENCE, after_uncertain, circuit: NEVER };
+    let settings = ProvidersSettings { attempt_deadline: SHORT_TIMEOUT, after_uncertain, circuit: NEVER };
     let outcome = Providers::new(list, settings).unwrap().send(&sms()).await;
     (outcome, scripted.map(|double| double.asked()))
 }
@@ -32,12 +32,12 @@ fn check(found: &(Result<HandedOver, SmsError>, [usize; 3]), outcome: &str, aske
 }
 
 #[tokio::test]
-async fn the_first_provider_that_takes_the_message_is_the_last_one_asked() {
+async fn no_provider_is_asked_after_one_has_taken_the_message() {
     check(&send([Does::Accept, Does::Accept, Does::Accept], AfterUncertain::Stop).await, "first", [1, 0, 0]);
 }
 
 #[tokio::test]
-async fn an_unavailable_or_throttling_provider_is_passed_over() {
+async fn after_an_unavailable_or_throttling_provider_the_next_is_asked() {
     for does in [Does::Fail, Does::Throttle, Does::Refuse] {
         check(&send([does, Does::Accept, Does::Accept], AfterUncertain::Stop).await, "second", [1, 1, 0]);
         check(&send([does, does, Does::Accept], AfterUncertain::Stop).await, "third", [1, 1, 1]);
@@ -45,34 +45,34 @@ async fn an_unavailable_or_throttling_provider_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_rejected_message_is_offered_to_nobody_else() {
+async fn after_a_rejection_no_other_provider_is_asked() {
     check(&send([Does::Reject, Does::Accept, Does::Accept], AfterUncertain::Stop).await, "rejected", [1, 0, 0]);
     check(&send([Does::Fail, Does::Reject, Does::Accept], AfterUncertain::Stop).await, "rejected", [1, 1, 0]);
 }
 
 #[tokio::test]
-async fn a_message_that_may_have_been_taken_is_offered_to_nobody_else() {
+async fn after_an_uncertain_outcome_no_other_provider_is_asked() {
     for does in [Does::Doubt, Does::Hang] {
         check(&send([does, Does::Accept, Does::Accept], AfterUncertain::Stop).await, "uncertain", [1, 0, 0]);
     }
 }
 
 #[tokio::test]
-async fn the_setting_allows_a_second_hand_over_after_doubt() {
+async fn the_setting_allows_failover_after_an_uncertain_outcome() {
     for does in [Does::Doubt, Does::Hang] {
         check(&send([does, Does::Accept, Does::Accept], AfterUncertain::TryNext).await, "second", [1, 1, 0]);
     }
 }
 
 #[tokio::test]
-async fn doubt_outlives_what_later_providers_say() {
+async fn an_uncertain_outcome_wins_over_later_errors() {
     check(&send([Does::Doubt, Does::Fail, Does::Throttle], AfterUncertain::TryNext).await, "uncertain", [1, 1, 1]);
     check(&send([Does::Doubt, Does::Reject, Does::Accept], AfterUncertain::TryNext).await, "uncertain", [1, 1, 0]);
     check(&send([Does::Fail, Does::Doubt, Does::Accept], AfterUncertain::Stop).await, "uncertain", [1, 1, 0]);
 }
 
 #[tokio::test]
-async fn when_nobody_takes_the_message_the_last_reason_is_told() {
+async fn when_no_provider_takes_the_message_the_last_error_is_returned() {
     check(&send([Does::Throttle, Does::Throttle, Does::Fail], AfterUncertain::Stop).await, "unavailable", [1, 1, 1]);
     check(&send([Does::Fail, Does::Fail, Does::Throttle], AfterUncertain::Stop).await, "throttled", [1, 1, 1]);
 }
@@ -80,12 +80,12 @@ async fn when_nobody_takes_the_message_the_last_reason_is_told() {
 #[test]
 fn an_empty_list_is_refused() {
     let after_uncertain = AfterUncertain::Stop;
-    let settings = ProvidersSettings { attempt_deadline: IMPATIENCE, after_uncertain, circuit: NEVER };
+    let settings = ProvidersSettings { attempt_deadline: SHORT_TIMEOUT, after_uncertain, circuit: NEVER };
     assert!(Providers::new(Vec::new(), settings).is_err());
 }
 
 #[tokio::test]
-async fn every_hand_over_is_counted_and_timed() {
+async fn every_send_is_counted_and_timed() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     send([Does::Fail, Does::Throttle, Does::Accept], AfterUncertain::Stop).await.0.unwrap();

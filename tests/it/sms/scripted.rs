@@ -1,4 +1,4 @@
-//! A provider that does as it is told, and counts how often it was asked.
+//! A test double of a provider with a scripted outcome and a count of its calls.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use device_management::sms::providers::Provider;
 use device_management::sms::{Fault, HandedOver, Sms, SmsError, SmsSender};
 use tokio::sync::Notify;
 
-/// What a scripted provider does.
+/// The outcome of a scripted provider.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Does {
     Accept,
@@ -38,8 +38,8 @@ impl Scripted {
         Provider { name: self.name, sender: self.clone() }
     }
 
-    /// What it does from now on.
-    pub(super) fn turns_to(&self, does: Does) {
+    /// Changes the outcome from now on.
+    pub(super) fn set_outcome(&self, does: Does) {
         *self.does.lock().unwrap() = does;
     }
 

@@ -1,6 +1,7 @@
-//! Who is not even asked: providers that failed too often in a row, or asked to be left alone.
+//! The circuit breaker: providers are skipped after too many failures in a row, or for as long as they ask with
+//! `retry-after`.
 //!
-//! The circuit's own tests move the time; here a cool-off is over at once or never ends.
+//! The unit tests of the circuit move the time; here a cool-off has no length or never ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +12,21 @@ use device_management::sms::{Fault, SmsError, SmsSender};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::scripted::{Does, Scripted};
-use super::{IMPATIENCE, sms};
+use super::{SHORT_TIMEOUT, sms};
 use crate::harness::log::Log;
 
-/// Longer than any test.
+/// A cool-off longer than any test.
 const NEVER_ENDS: Duration = Duration::from_hours(1);
 
-/// The doubles in their order, and the providers that they stand for.
-struct Line<const N: usize> {
+/// The scripted doubles in order, and the `Providers` made of them.
+struct ScriptedProviders<const N: usize> {
     doubles: [Arc<Scripted>; N],
     providers: Arc<Providers>,
 }
 
-impl<const N: usize> Line<N> {
+impl<const N: usize> ScriptedProviders<N> {
     fn new(script: [Does; N], failures: u32, cool_off: Duration) -> Self {
-        let deadline = if script.iter().any(|does| matches!(does, Does::Hang)) { IMPATIENCE } else { NEVER_ENDS };
+        let deadline = if script.iter().any(|does| matches!(does, Does::Hang)) { SHORT_TIMEOUT } else { NEVER_ENDS };
         let mut names = ["first", "second"].into_iter();
         let doubles = script.map(|does| Scripted::new(names.next().unwrap(), does));
         let list = doubles.iter().map(Scripted::provider).collect();
@@ -34,7 +35,7 @@ impl<const N: usize> Line<N> {
         Self { doubles, providers: Arc::new(Providers::new(list, settings).unwrap()) }
     }
 
-    /// Sends one message: who took it, or the outcome.
+    /// Sends one message. Returns the name of the provider that took it, or the error's outcome.
     async fn send(&self) -> &'static str {
         match self.providers.send(&sms()).await {
             Ok(accepted) => accepted.provider,
@@ -42,7 +43,7 @@ impl<const N: usize> Line<N> {
         }
     }
 
-    /// Sends so many, one after the other.
+    /// Sends `M` messages in sequence.
     async fn send_many<const M: usize>(&self) -> [&'static str; M] {
         let mut outcomes = [""; M];
         for outcome in &mut outcomes {
@@ -57,51 +58,51 @@ impl<const N: usize> Line<N> {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_is_soon_no_longer_asked() {
+async fn an_unavailable_provider_is_skipped_after_two_failures() {
     for does in [Does::Fail, Does::Refuse] {
-        let line = Line::new([does, Does::Accept], 2, NEVER_ENDS);
-        assert_eq!(line.send_many().await, ["second"; 5]);
-        assert_eq!(line.asked(), [2, 5]);
+        let scripted = ScriptedProviders::new([does, Does::Accept], 2, NEVER_ENDS);
+        assert_eq!(scripted.send_many().await, ["second"; 5]);
+        assert_eq!(scripted.asked(), [2, 5]);
     }
 }
 
 #[tokio::test]
-async fn doubt_counts_and_once_it_is_skipped_the_next_one_sends() {
+async fn uncertain_outcomes_open_the_circuit_and_the_next_provider_sends() {
     for does in [Does::Doubt, Does::Hang] {
-        let line = Line::new([does, Does::Accept], 2, NEVER_ENDS);
-        assert_eq!(line.send_many().await, ["uncertain", "uncertain", "second", "second"]);
-        assert_eq!(line.asked(), [2, 2], "a message in doubt went to nobody else");
+        let scripted = ScriptedProviders::new([does, Does::Accept], 2, NEVER_ENDS);
+        assert_eq!(scripted.send_many().await, ["uncertain", "uncertain", "second", "second"]);
+        assert_eq!(scripted.asked(), [2, 2], "an uncertain message went to no other provider");
     }
 }
 
 #[tokio::test]
-async fn refused_messages_are_no_fault_of_the_provider() {
-    let line = Line::new([Does::Reject, Does::Accept], 1, NEVER_ENDS);
-    assert_eq!(line.send_many().await, ["rejected"; 10]);
-    assert_eq!(line.asked(), [10, 0]);
+async fn rejected_messages_do_not_open_the_circuit() {
+    let scripted = ScriptedProviders::new([Does::Reject, Does::Accept], 1, NEVER_ENDS);
+    assert_eq!(scripted.send_many().await, ["rejected"; 10]);
+    assert_eq!(scripted.asked(), [10, 0]);
 }
 
 #[tokio::test]
-async fn a_provider_is_skipped_for_as_long_as_it_asks_for_and_otherwise_not() {
-    let line = Line::new([Does::ThrottleFor(Duration::from_mins(1)), Does::Accept], 1, NEVER_ENDS);
-    assert_eq!(line.send_many().await, ["second"; 3]);
-    assert_eq!(line.asked(), [1, 3]);
-    let line = Line::new([Does::Throttle, Does::Accept], 1, NEVER_ENDS);
-    assert_eq!(line.send_many().await, ["second"; 3]);
-    assert_eq!(line.asked(), [3, 3]);
+async fn a_throttling_provider_is_skipped_only_for_its_retry_after() {
+    let scripted = ScriptedProviders::new([Does::ThrottleFor(Duration::from_mins(1)), Does::Accept], 1, NEVER_ENDS);
+    assert_eq!(scripted.send_many().await, ["second"; 3]);
+    assert_eq!(scripted.asked(), [1, 3]);
+    let scripted = ScriptedProviders::new([Does::Throttle, Does::Accept], 1, NEVER_ENDS);
+    assert_eq!(scripted.send_many().await, ["second"; 3]);
+    assert_eq!(scripted.asked(), [3, 3]);
 }
 
 #[tokio::test]
-async fn with_everybody_skipped_the_message_is_certainly_not_sent() {
+async fn with_all_providers_skipped_the_message_is_unavailable() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let line = Line::new([Does::Fail, Does::ThrottleFor(Duration::from_mins(1))], 1, NEVER_ENDS);
-    assert_eq!(line.send().await, "throttled");
+    let scripted = ScriptedProviders::new([Does::Fail, Does::ThrottleFor(Duration::from_mins(1))], 1, NEVER_ENDS);
+    assert_eq!(scripted.send().await, "throttled");
     for _ in 0..2 {
-        let error = line.providers.send(&sms()).await.unwrap_err();
+        let error = scripted.providers.send(&sms()).await.unwrap_err();
         assert!(matches!(error, SmsError::Unavailable(Fault::AllSkipped)), "{error:?}");
     }
-    assert_eq!(line.asked(), [1, 1]);
+    assert_eq!(scripted.asked(), [1, 1]);
     let metrics = recorder.handle().render();
     for expected in [
         r#"sms_messages_total{provider="first",outcome="skipped"} 2"#,
@@ -115,48 +116,48 @@ async fn with_everybody_skipped_the_message_is_certainly_not_sent() {
 }
 
 #[tokio::test]
-async fn the_reason_of_those_who_were_asked_outweighs_that_others_were_not() {
-    let line = Line::new([Does::Fail, Does::Throttle], 1, NEVER_ENDS);
-    assert_eq!(line.send_many().await, ["throttled"; 3]);
-    assert_eq!(line.asked(), [1, 3]);
-    let line = Line::new([Does::Throttle, Does::Fail], 1, NEVER_ENDS);
-    assert_eq!(line.send_many().await, ["unavailable", "throttled", "throttled"]);
-    assert_eq!(line.asked(), [3, 1]);
+async fn the_error_of_an_asked_provider_wins_over_a_skipped_one() {
+    let scripted = ScriptedProviders::new([Does::Fail, Does::Throttle], 1, NEVER_ENDS);
+    assert_eq!(scripted.send_many().await, ["throttled"; 3]);
+    assert_eq!(scripted.asked(), [1, 3]);
+    let scripted = ScriptedProviders::new([Does::Throttle, Does::Fail], 1, NEVER_ENDS);
+    assert_eq!(scripted.send_many().await, ["unavailable", "throttled", "throttled"]);
+    assert_eq!(scripted.asked(), [3, 1]);
 }
 
 #[tokio::test]
-async fn one_message_probes_the_provider_while_the_others_pass_it_by() {
-    let line = Line::new([Does::Fail, Does::Accept], 1, Duration::ZERO);
-    assert_eq!(line.send().await, "second");
-    line.doubles[0].turns_to(Does::Hang);
-    let providers = line.providers.clone();
+async fn one_message_probes_an_open_provider_while_the_others_skip_it() {
+    let scripted = ScriptedProviders::new([Does::Fail, Does::Accept], 1, Duration::ZERO);
+    assert_eq!(scripted.send().await, "second");
+    scripted.doubles[0].set_outcome(Does::Hang);
+    let providers = scripted.providers.clone();
     let probe = tokio::spawn(async move { providers.send(&sms()).await });
-    line.doubles[0].hangs().await;
-    assert_eq!(line.send_many().await, ["second"; 5]);
-    assert_eq!(line.asked(), [2, 6]);
+    scripted.doubles[0].hangs().await;
+    assert_eq!(scripted.send_many().await, ["second"; 5]);
+    assert_eq!(scripted.asked(), [2, 6]);
 
-    // The probe's request is gone, and with it any answer: the next message is the probe.
+    // The probe was cancelled without an answer: the next message is the probe.
     probe.abort();
     assert!(probe.await.unwrap_err().is_cancelled());
-    line.doubles[0].turns_to(Does::Accept);
-    assert_eq!(line.send_many().await, ["first"; 5]);
+    scripted.doubles[0].set_outcome(Does::Accept);
+    assert_eq!(scripted.send_many().await, ["first"; 5]);
 }
 
 #[tokio::test]
-async fn opening_and_closing_are_one_log_line_each() {
+async fn opening_and_closing_the_circuit_are_logged_once_each() {
     let log = Log::text();
-    let line = Line::new([Does::Fail, Does::Accept], 2, Duration::ZERO);
-    let told = |level: &str| {
+    let scripted = ScriptedProviders::new([Does::Fail, Does::Accept], 2, Duration::ZERO);
+    let logged = |level: &str| {
         let lines = log.contents();
         let about_the_circuit = |line: &&str| line.contains("skipped") || line.contains("works again");
         lines.lines().filter(about_the_circuit).filter(|line| line.contains(level) && line.contains("first")).count()
     };
-    line.send().await;
-    assert_eq!((told("WARN"), told("INFO")), (0, 0));
-    // Opened by the second; the others are probes that fail.
-    line.send_many::<5>().await;
-    assert_eq!((told("WARN"), told("INFO")), (1, 0), "{}", log.contents());
-    line.doubles[0].turns_to(Does::Accept);
-    line.send_many::<5>().await;
-    assert_eq!((told("WARN"), told("INFO")), (1, 1), "{}", log.contents());
+    scripted.send().await;
+    assert_eq!((logged("WARN"), logged("INFO")), (0, 0));
+    // The second failure opens the circuit; the others are probes that fail.
+    scripted.send_many::<5>().await;
+    assert_eq!((logged("WARN"), logged("INFO")), (1, 0), "{}", log.contents());
+    scripted.doubles[0].set_outcome(Does::Accept);
+    scripted.send_many::<5>().await;
+    assert_eq!((logged("WARN"), logged("INFO")), (1, 1), "{}", log.contents());
 }

@@ -1,4 +1,4 @@
-//! Twilio's Messages resource.
+//! The Twilio provider: the request to the Messages resource, and the classification of its answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ async fn the_message_is_posted_as_a_form_with_basic_credentials() {
 }
 
 #[tokio::test]
-async fn a_messaging_service_takes_the_place_of_the_sender() {
+async fn a_messaging_service_replaces_the_sender() {
     let request = request_from(TwilioSender::MessagingService("MG77".to_owned())).await;
     assert_eq!(form(&request), fields(&[("To", NUMBER), ("MessagingServiceSid", "MG77"), ("Body", TEXT)]));
 }
@@ -106,7 +106,7 @@ async fn a_number_that_twilio_cannot_reach_is_rejected_with_its_code() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_our_account_or_route_goes_to_the_next_provider() {
+async fn an_error_of_the_account_or_route_fails_over_to_the_next_provider() {
     let next = account(created()).await;
     for code in [21408, 21601, 21210, 21267, 21612, 21212, 21606, 29_999] {
         let first = account(refusal(400, code)).await;
@@ -144,7 +144,7 @@ fn the_operators_page_prints_the_table_of_error_numbers() {
 }
 
 #[test]
-fn each_error_number_stands_in_the_table_once() {
+fn each_error_number_is_in_the_table_once() {
     let mut codes: Vec<u32> = TABLE.iter().flat_map(|numbers| numbers.codes).cloned().flatten().collect();
     let all = codes.len();
     codes.sort_unstable();
@@ -164,7 +164,7 @@ async fn too_many_requests_are_throttled() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_and_accounts_are_our_mistake() {
+async fn wrong_credentials_and_unknown_accounts_are_misconfiguration() {
     for (status, code) in [(401, 20003), (404, 20404)] {
         let error = answer(refusal(status, code)).await.unwrap_err();
         let expected =
@@ -174,7 +174,7 @@ async fn wrong_credentials_and_accounts_are_our_mistake() {
 }
 
 #[tokio::test]
-async fn a_fault_of_twilios_leaves_the_message_in_doubt_unless_it_says_503() {
+async fn a_5xx_of_twilio_is_uncertain_except_503() {
     for response in [ResponseTemplate::new(500), refusal(500, 20500), ResponseTemplate::new(502)] {
         let error = answer(response).await.unwrap_err();
         assert!(matches!(error, SmsError::Uncertain(_)), "{error:?}");
@@ -186,7 +186,7 @@ async fn a_fault_of_twilios_leaves_the_message_in_doubt_unless_it_says_503() {
 }
 
 #[tokio::test]
-async fn a_success_without_a_sid_leaves_the_message_in_doubt() {
+async fn a_success_without_a_sid_is_uncertain() {
     for body in ["", "<html>", "{}", r#"{"sid":1}"#, "[]"] {
         let error = answer(ResponseTemplate::new(201).set_body_string(body)).await.unwrap_err();
         assert!(matches!(error, SmsError::Uncertain(Fault::Unreadable { status: 201 })), "{body:?}: {error:?}");
@@ -196,7 +196,7 @@ async fn a_success_without_a_sid_leaves_the_message_in_doubt() {
 }
 
 #[tokio::test]
-async fn a_refusal_without_a_readable_error_number_says_nothing_against_the_number() {
+async fn a_refusal_without_a_readable_error_number_is_unavailable() {
     let garbage = rude(Manners::Flood(400, 10 << 20)).await.unwrap_err();
     assert!(matches!(garbage, SmsError::Unavailable(Fault::Status { status: 400 })), "{garbage:?}");
     let cut =
@@ -205,7 +205,7 @@ async fn a_refusal_without_a_readable_error_number_says_nothing_against_the_numb
 }
 
 #[tokio::test]
-async fn a_connection_cut_after_the_request_leaves_the_message_in_doubt() {
+async fn a_connection_lost_after_the_request_is_uncertain() {
     for manners in [Manners::HangUpAfterRequest, Manners::Say(half_an_answer())] {
         let error = rude(manners.clone()).await.unwrap_err();
         assert!(matches!(error, SmsError::Uncertain(Fault::Interrupted(_))), "{manners:?}: {error:?}");
@@ -213,7 +213,7 @@ async fn a_connection_cut_after_the_request_leaves_the_message_in_doubt() {
 }
 
 #[tokio::test]
-async fn without_a_connection_nothing_was_sent() {
+async fn a_refused_connection_is_unavailable() {
     let closed = ClosedPort::take();
     let error = twilio(&closed.url()).send(&sms()).await.unwrap_err();
     assert!(matches!(error, SmsError::Unavailable(Fault::NoConnection(_))), "{error:?}");

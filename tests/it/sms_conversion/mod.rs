@@ -1,4 +1,4 @@
-//! The breaker against SMS pumping: where too few codes are used, no more are sent.
+//! Protection against SMS pumping: sending to a country stops when too few of its codes are used.
 
 mod pausing;
 mod settling;
@@ -17,10 +17,10 @@ const AUSTRIAN: &str = "+436641234567";
 
 const PAUSED: &str = "too few of the codes sent to this country are used; sending is paused";
 
-/// Ten codes within ten minutes are enough to judge by; two of them must be used.
+/// The rule: of at least ten codes within ten minutes, 20 % must be used.
 const RULE: [(&str, &str); 6] = [
     ("SMS_LIMITS", "enforce"),
-    // The other limits are not in the way.
+    // The other limits are too high to matter.
     ("LIMIT_SMS_PER_NUMBER", "1000/1s"),
     ("LIMIT_SMS_PER_PERSON", "1000/1s"),
     ("SMS_CONVERSION_WINDOW_SECONDS", "600"),
@@ -28,16 +28,16 @@ const RULE: [(&str, &str); 6] = [
     ("SMS_CONVERSION_MIN_PERCENT", "20"),
 ];
 
-/// How long it takes until a code counts: its life, a minute in which its use may settle, and the rest of its own minute.
+/// The time until a code counts: its lifetime, a minute for settling its use, and the rest of its own minute.
 const JUDGED: TimeDelta = TimeDelta::minutes(7);
 
-/// When people who take their time answer.
+/// A late answer within the code's lifetime.
 const LATER: TimeDelta = TimeDelta::minutes(4);
 
-/// Until the codes of a minute count no more: that, and the window.
+/// The time until the codes of a minute no longer count: `JUDGED` and the window.
 const FORGOTTEN: TimeDelta = TimeDelta::minutes(17);
 
-/// A service that watches.
+/// A service that enforces the rule.
 pub(crate) struct Watched(pub(crate) TestApp);
 
 impl Start for Watched {
@@ -47,14 +47,14 @@ impl Start for Watched {
 }
 
 async fn settle(app: &App) {
-    app.service.settle_conversion().await.expect("the test's database is there");
+    app.service.settle_conversion().await.expect("the test's database is reachable");
 }
 
 fn router(app: &App) -> Router {
     api::router(app.clone())
 }
 
-/// Asks for a code to a number of the person's.
+/// Requests a code for the person's number, which is created if needed.
 async fn ask_for_code(client: &TestClient, person: &str, number: &str) -> Answer {
     let path = format!("/v1/persons/{person}/mobile_number");
     let given = client.post(&path, json!({"number": number})).await;
@@ -62,14 +62,14 @@ async fn ask_for_code(client: &TestClient, person: &str, number: &str) -> Answer
     client.post(&format!("{path}/authorize"), json!({"number": number})).await
 }
 
-/// So many persons ask for a code, and nobody uses it.
+/// Requests a code for each of `times` persons and uses none.
 async fn pump(client: &TestClient, number: &str, times: usize) {
     for person in 0..times {
         ask_for_code(client, &format!("bot-{person}"), number).await.assert_status(201);
     }
 }
 
-/// Asks for a code and uses it.
+/// Requests a code and uses it.
 async fn use_code(app: &TestApp, client: &TestClient, person: &str, number: &str) {
     ask_for_code(client, person, number).await.assert_status(201);
     let token = app.outbox().last().code();
@@ -77,7 +77,7 @@ async fn use_code(app: &TestApp, client: &TestClient, person: &str, number: &str
     client.post(&path, json!({"number": number, "token": token})).await.assert_status(201);
 }
 
-/// Pumps, and waits until that is held against the partner.
+/// Requests codes without using them until sending to the country stops.
 pub(crate) async fn trip(app: &TestApp, client: &TestClient, number: &str) {
     pump(client, number, 10).await;
     settle(&app.app).await;

@@ -1,4 +1,4 @@
-//! When sending stops, for whom, and when it goes on.
+//! The rule against SMS pumping: when sending to a country stops, for which partner, and when it resumes.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -10,23 +10,23 @@ use super::{
 use crate::harness::{Network, Phone, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
-    pumping_stops_the_partners_codes_to_that_country_and_nothing_else,
-    nothing_is_stored_or_sent_while_it_is_stopped,
-    a_device_is_refused_like_a_number,
-    honest_traffic_goes_on,
-    devices_bound_are_codes_used,
-    a_repeated_answer_is_no_second_use,
-    a_burst_of_good_requests_is_not_held_against_anybody,
-    fewer_codes_than_the_minimum_are_no_evidence,
-    a_code_that_no_provider_took_was_not_sent,
-    it_recovers_when_the_bad_minutes_have_left_the_window,
-    the_wait_is_until_the_last_code_is_forgotten,
-    a_dry_run_refuses_nobody,
+    unused_codes_stop_sending_to_one_country_of_one_partner,
+    nothing_is_stored_or_sent_while_sending_is_stopped,
+    a_request_for_a_device_is_refused_like_one_for_a_confirmation,
+    enough_used_codes_keep_sending_open,
+    a_bound_device_counts_as_a_used_code,
+    a_repeated_answer_counts_as_one_use,
+    a_burst_of_codes_is_not_judged_before_they_expire,
+    fewer_codes_than_the_minimum_do_not_stop_sending,
+    a_code_that_no_provider_took_does_not_count_as_sent,
+    sending_resumes_when_the_unused_codes_have_left_the_window,
+    retry_after_lasts_until_the_unused_codes_have_left_the_window,
+    a_dry_run_refuses_no_request,
     limits_that_are_off_count_nothing,
-    a_minimum_of_zero_percent_turns_it_off,
+    a_minimum_of_zero_percent_turns_the_rule_off,
 ];
 
-async fn pumping_stops_the_partners_codes_to_that_country_and_nothing_else(Watched(app): Watched) {
+async fn unused_codes_stop_sending_to_one_country_of_one_partner(Watched(app): Watched) {
     let (acme, globex) = (app.partner(), app.other_partner());
     trip(&app, &acme, GERMAN).await;
     assert_paused(&ask_for_code(&acme, "bea", "+4915187654321").await);
@@ -34,9 +34,9 @@ async fn pumping_stops_the_partners_codes_to_that_country_and_nothing_else(Watch
     ask_for_code(&globex, "ada", GERMAN).await.assert_status(201);
 }
 
-async fn nothing_is_stored_or_sent_while_it_is_stopped(Watched(app): Watched) {
+async fn nothing_is_stored_or_sent_while_sending_is_stopped(Watched(app): Watched) {
     let acme = app.partner();
-    // This code is open when sending stops, and what is refused afterwards must not end it.
+    // This code is open when sending stops; the refused requests afterwards must not end it.
     pump(&acme, GERMAN, 10).await;
     app.advance(JUDGED - TimeDelta::minutes(1));
     ask_for_code(&acme, "ada", GERMAN).await.assert_status(201);
@@ -50,7 +50,7 @@ async fn nothing_is_stored_or_sent_while_it_is_stopped(Watched(app): Watched) {
     acme.post("/v1/persons/ada/mobile_number/confirm", confirmation).await.assert_status(201);
 }
 
-async fn a_device_is_refused_like_a_number(Watched(app): Watched) {
+async fn a_request_for_a_device_is_refused_like_one_for_a_confirmation(Watched(app): Watched) {
     let acme = app.partner();
     acme.verified_person("eve").await;
     let phone = Phone::new(1);
@@ -67,9 +67,9 @@ async fn a_device_is_refused_like_a_number(Watched(app): Watched) {
     assert_paused(&ask_for_code(&acme, "ada", GERMAN).await);
 }
 
-async fn honest_traffic_goes_on(Watched(app): Watched) {
+async fn enough_used_codes_keep_sending_open(Watched(app): Watched) {
     let acme = app.partner();
-    // Two of ten are just enough.
+    // Two used codes of ten are exactly 20 %.
     pump(&acme, GERMAN, 8).await;
     for person in ["ada", "bea"] {
         use_code(&app, &acme, person, GERMAN).await;
@@ -80,7 +80,7 @@ async fn honest_traffic_goes_on(Watched(app): Watched) {
     ask_for_code(&acme, "cyd", GERMAN).await.assert_status(201);
 }
 
-async fn devices_bound_are_codes_used(Watched(app): Watched) {
+async fn a_bound_device_counts_as_a_used_code(Watched(app): Watched) {
     let acme = app.partner();
     pump(&acme, GERMAN, 8).await;
     bind_two(&app, &acme).await;
@@ -90,7 +90,7 @@ async fn devices_bound_are_codes_used(Watched(app): Watched) {
     ask_for_code(&acme, "ada", GERMAN).await.assert_status(201);
 }
 
-async fn a_repeated_answer_is_no_second_use(Watched(app): Watched) {
+async fn a_repeated_answer_counts_as_one_use(Watched(app): Watched) {
     let acme = app.partner();
     pump(&acme, GERMAN, 9).await;
     bind_two(&app, &acme).await;
@@ -100,7 +100,7 @@ async fn a_repeated_answer_is_no_second_use(Watched(app): Watched) {
     assert_paused(&ask_for_code(&acme, "ada", GERMAN).await);
 }
 
-/// Two persons bind a device each, four minutes after they asked, and each sends the answer twice.
+/// Two persons bind a device each, four minutes after the request, and each sends the answer twice.
 async fn bind_two(app: &TestApp, acme: &TestClient) {
     let mut answers = Vec::new();
     for (seed, person) in [(1, "eve"), (2, "fay")] {
@@ -115,10 +115,10 @@ async fn bind_two(app: &TestApp, acme: &TestClient) {
     }
 }
 
-async fn a_burst_of_good_requests_is_not_held_against_anybody(Watched(app): Watched) {
+async fn a_burst_of_codes_is_not_judged_before_they_expire(Watched(app): Watched) {
     let acme = app.partner();
     pump(&acme, GERMAN, 40).await;
-    // Until the last of these codes can no longer be used, nobody knows how many will be.
+    // The codes are judged only after the last of them has expired.
     let started = TimeDelta::seconds(4); // past the minute
     app.advance(JUDGED - started - TimeDelta::seconds(1));
     settle(&app.app).await;
@@ -128,7 +128,7 @@ async fn a_burst_of_good_requests_is_not_held_against_anybody(Watched(app): Watc
     assert_paused(&ask_for_code(&acme, "ada", GERMAN).await);
 }
 
-async fn fewer_codes_than_the_minimum_are_no_evidence(Watched(app): Watched) {
+async fn fewer_codes_than_the_minimum_do_not_stop_sending(Watched(app): Watched) {
     let acme = app.partner();
     pump(&acme, GERMAN, 9).await;
     settle(&app.app).await;
@@ -137,7 +137,7 @@ async fn fewer_codes_than_the_minimum_are_no_evidence(Watched(app): Watched) {
     ask_for_code(&acme, "ada", GERMAN).await.assert_status(201);
 }
 
-async fn a_code_that_no_provider_took_was_not_sent(Watched(app): Watched) {
+async fn a_code_that_no_provider_took_does_not_count_as_sent(Watched(app): Watched) {
     let acme = app.partner();
     app.network(Network::IsDown);
     for person in 0..20 {
@@ -150,7 +150,7 @@ async fn a_code_that_no_provider_took_was_not_sent(Watched(app): Watched) {
     ask_for_code(&acme, "ada", GERMAN).await.assert_status(201);
 }
 
-async fn it_recovers_when_the_bad_minutes_have_left_the_window(Watched(app): Watched) {
+async fn sending_resumes_when_the_unused_codes_have_left_the_window(Watched(app): Watched) {
     let acme = app.partner();
     trip(&app, &acme, GERMAN).await;
     app.advance(FORGOTTEN - JUDGED - TimeDelta::minutes(1));
@@ -161,7 +161,7 @@ async fn it_recovers_when_the_bad_minutes_have_left_the_window(Watched(app): Wat
     ask_for_code(&acme, "ada", GERMAN).await.assert_status(201);
 }
 
-async fn the_wait_is_until_the_last_code_is_forgotten(Watched(app): Watched) {
+async fn retry_after_lasts_until_the_unused_codes_have_left_the_window(Watched(app): Watched) {
     let acme = app.partner();
     trip(&app, &acme, GERMAN).await;
     let wait = async |person| {
@@ -172,14 +172,14 @@ async fn the_wait_is_until_the_last_code_is_forgotten(Watched(app): Watched) {
     let seconds = wait("ada").await;
     assert!(seconds > 60, "{seconds}");
     app.advance(TimeDelta::seconds(seconds - 30));
-    // Never less than a minute: how sending goes on is decided by the minute.
+    // At least a minute, because the rule is evaluated per minute.
     assert_eq!(wait("ada").await, 60);
     app.advance(TimeDelta::seconds(31));
     settle(&app.app).await;
     ask_for_code(&acme, "ada", GERMAN).await.assert_status(201);
 }
 
-async fn a_dry_run_refuses_nobody(Watched(app): Watched) {
+async fn a_dry_run_refuses_no_request(Watched(app): Watched) {
     let dry = app.another(&[&super::RULE[1..], &[("SMS_LIMITS", "dry-run")]].concat()).await;
     let acme = app.partner().through(super::router(&dry));
     pump(&acme, GERMAN, 10).await;
@@ -187,7 +187,7 @@ async fn a_dry_run_refuses_nobody(Watched(app): Watched) {
     app.advance(JUDGED);
     settle(&dry).await;
     ask_for_code(&acme, "ada", GERMAN).await.assert_status(201);
-    // It would have been refused: who enforces the same rule on the same counts does.
+    // A replica that enforces the rule refuses on the same counts.
     settle(&app.app).await;
     assert_paused(&ask_for_code(&app.partner(), "ada", GERMAN).await);
 }
@@ -202,9 +202,9 @@ async fn limits_that_are_off_count_nothing(Watched(app): Watched) {
     ask_for_code(&app.partner(), "ada", GERMAN).await.assert_status(201);
 }
 
-async fn a_minimum_of_zero_percent_turns_it_off(Watched(app): Watched) {
+async fn a_minimum_of_zero_percent_turns_the_rule_off(Watched(app): Watched) {
     trip(&app, &app.partner(), GERMAN).await;
-    let careless = app.another(&[&super::RULE[..3], &[("SMS_CONVERSION_MIN_PERCENT", "0")]].concat()).await;
-    settle(&careless).await;
-    ask_for_code(&app.partner().through(super::router(&careless)), "ada", GERMAN).await.assert_status(201);
+    let without_rule = app.another(&[&super::RULE[..3], &[("SMS_CONVERSION_MIN_PERCENT", "0")]].concat()).await;
+    settle(&without_rule).await;
+    ask_for_code(&app.partner().through(super::router(&without_rule)), "ada", GERMAN).await.assert_status(201);
 }

@@ -1,4 +1,4 @@
-//! Counts of several processes add up, whenever and however often each settles its own.
+//! Settling: replicas add their counts of sent and used codes to the database, in any order and any number of times.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::harness::sql::texts;
 use crate::harness::{Phone, TestApp, on_both_databases};
 
 on_both_databases![
-    replicas_judge_by_what_all_of_them_sent,
-    a_use_counts_on_whichever_replica_it_comes_in,
-    an_answer_many_times_at_once_is_one_use,
+    replicas_judge_by_the_sum_of_their_counts,
+    a_use_counts_on_any_replica,
+    an_answer_repeated_in_parallel_is_one_use,
     counts_that_could_not_be_settled_are_settled_later,
     additions_in_parallel_lose_nothing,
-    old_minutes_are_removed_and_those_that_are_judged_stay,
-    a_replica_that_starts_learns_what_the_others_know,
+    only_minutes_outside_the_window_are_removed,
+    a_new_replica_enforces_the_counts_of_the_others,
 ];
 
-async fn replicas_judge_by_what_all_of_them_sent(Watched(app): Watched) {
+async fn replicas_judge_by_the_sum_of_their_counts(Watched(app): Watched) {
     let here = app.partner();
     let replica = app.another(&super::RULE).await;
     let there = here.through(router(&replica));
@@ -39,7 +39,7 @@ async fn replicas_judge_by_what_all_of_them_sent(Watched(app): Watched) {
     }
 }
 
-async fn a_use_counts_on_whichever_replica_it_comes_in(Watched(app): Watched) {
+async fn a_use_counts_on_any_replica(Watched(app): Watched) {
     let here = app.partner();
     let replica = app.another(&super::RULE).await;
     let there = here.through(router(&replica));
@@ -57,13 +57,13 @@ async fn a_use_counts_on_whichever_replica_it_comes_in(Watched(app): Watched) {
     settle(&app.app).await;
     settle(&replica).await;
     assert_eq!(tallies(&app).await, [(10, 2)]);
-    // The minute of the codes is judged now, that of the answers is not yet.
+    // The minute of the codes is judged now, the minute of the answers is not yet.
     app.advance(JUDGED - LATER);
     settle(&app.app).await;
     ask_for_code(&here, "cyd", GERMAN).await.assert_status(201);
 }
 
-async fn an_answer_many_times_at_once_is_one_use(Watched(app): Watched) {
+async fn an_answer_repeated_in_parallel_is_one_use(Watched(app): Watched) {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let phone = Phone::new(1);
@@ -86,7 +86,7 @@ async fn counts_that_could_not_be_settled_are_settled_later(Watched(app): Watche
     pump(&app.partner(), GERMAN, 10).await;
     let table = |from: &str, to: &str| format!("alter table {from} rename to {to}");
     texts(app.database.url(), &table("sms_conversion", "elsewhere")).await;
-    app.app.service.settle_conversion().await.expect_err("the table is away");
+    app.app.service.settle_conversion().await.expect_err("the table is renamed");
     texts(app.database.url(), &table("elsewhere", "sms_conversion")).await;
     settle(&app.app).await;
     settle(&app.app).await;
@@ -105,12 +105,12 @@ async fn additions_in_parallel_lose_nothing(app: TestApp) {
     for flush in flushes {
         flush.await.unwrap().unwrap();
     }
-    // Two minutes of each country, forty times.
+    // Two minutes for each country, forty times.
     assert_eq!(tallies(&app).await, [(240, 160); 3]);
 }
 
-/// More than a batch of them: a turn goes on until none is left.
-async fn old_minutes_are_removed_and_those_that_are_judged_stay(app: TestApp) {
+/// There are more rows than a batch; housekeeping repeats until none is left.
+async fn only_minutes_outside_the_window_are_removed(app: TestApp) {
     let minutes = i64::try_from(SWEEP_BATCH).unwrap() + 3;
     let counts: Vec<_> = (0..minutes).map(|minute| (sent("acme", "DE", minute), Tally { sent: 1, used: 0 })).collect();
     app.store().add_sms_conversion(&counts).await.unwrap();
@@ -125,7 +125,7 @@ async fn old_minutes_are_removed_and_those_that_are_judged_stay(app: TestApp) {
     assert_eq!(tallies(&app).await, Vec::<(i64, i64)>::new());
 }
 
-async fn a_replica_that_starts_learns_what_the_others_know(Watched(app): Watched) {
+async fn a_new_replica_enforces_the_counts_of_the_others(Watched(app): Watched) {
     trip(&app, &app.partner(), GERMAN).await;
     let replica = app.another(&super::RULE).await;
     let client = app.partner().through(router(&replica));
@@ -141,7 +141,7 @@ fn sent(partner: &str, country: &str, minute: i64) -> SentMinute {
     SentMinute { destination, minute: beginning + TimeDelta::minutes(minute) }
 }
 
-/// Codes sent and used in the table, of each partner and country, in their order.
+/// Codes sent and used, for each partner and country in order.
 async fn tallies(app: &TestApp) -> Vec<(i64, i64)> {
     let always = sent("acme", "DE", -1000).minute..sent("acme", "DE", 1000).minute;
     let sums = app.store().sms_conversion(always.clone(), always.end).await.unwrap();

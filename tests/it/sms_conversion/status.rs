@@ -1,4 +1,4 @@
-//! What the operator sees and does on the command line.
+//! The operator's commands for stopped countries: the list of counts, and the reset.
 
 use chrono::TimeDelta;
 use device_management::domain::numbers::country::Country;
@@ -10,10 +10,10 @@ use super::{AUSTRIAN, GERMAN, JUDGED, Watched, ask_for_code, assert_paused, pump
 use crate::harness::{TestApp, on_both_databases};
 
 on_both_databases![
-    a_reset_has_sending_go_on_at_once,
+    a_reset_resumes_sending_immediately,
     a_reset_is_for_one_partner_and_one_country,
     after_a_reset_new_pumping_stops_it_again,
-    the_book_shows_everybodys_codes,
+    the_list_shows_the_counts_of_all_partners,
 ];
 
 fn book(app: &TestApp) -> ConversionBook<'_> {
@@ -32,7 +32,7 @@ async fn resume(app: &TestApp, partner: &str, country: &str) {
     settle(&app.app).await;
 }
 
-async fn a_reset_has_sending_go_on_at_once(Watched(app): Watched) {
+async fn a_reset_resumes_sending_immediately(Watched(app): Watched) {
     let acme = app.partner();
     trip(&app, &acme, GERMAN).await;
     resume(&app, "acme", "DE").await;
@@ -54,14 +54,14 @@ async fn after_a_reset_new_pumping_stops_it_again(Watched(app): Watched) {
     let acme = app.partner();
     trip(&app, &acme, GERMAN).await;
     resume(&app, "acme", "DE").await;
-    // Within the minute of the reset codes are not told apart; those after it are.
+    // Codes within the minute of the reset are ignored; later ones count.
     app.advance(TimeDelta::minutes(1));
     trip(&app, &acme, GERMAN).await;
     resume(&app, "acme", "DE").await;
     ask_for_code(&acme, "ada", GERMAN).await.assert_status(201);
 }
 
-async fn the_book_shows_everybodys_codes(Watched(app): Watched) {
+async fn the_list_shows_the_counts_of_all_partners(Watched(app): Watched) {
     let (acme, globex) = (app.partner(), app.other_partner());
     pump(&acme, GERMAN, 10).await;
     use_code(&app, &acme, "ada", AUSTRIAN).await;

@@ -1,4 +1,4 @@
-//! What operators hear of it: two lines of log for each stop, and metrics. Neither tells whose number it was.
+//! Log lines and metrics of a stop: one line when sending stops, one when it resumes. Neither contains a phone number.
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -7,7 +7,7 @@ use crate::harness::log::Log;
 use crate::harness::{Engine, TestApp};
 
 #[tokio::test]
-async fn the_log_tells_when_sending_stops_and_goes_on_and_no_more() {
+async fn the_log_has_one_line_when_sending_stops_and_one_when_it_resumes() {
     let app = TestApp::with(Engine::Sqlite, &RULE).await;
     let log = Log::text();
     trip(&app, &app.partner(), GERMAN).await;
@@ -26,7 +26,7 @@ async fn the_log_tells_when_sending_stops_and_goes_on_and_no_more() {
 
 #[tokio::test]
 async fn metrics_count_stopped_partners_by_country_and_refusals_by_reason() {
-    // Only this thread's metrics, and this runtime has no other.
+    // Records the metrics of this thread only; the runtime is single-threaded.
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let series = |name: &str| -> Vec<String> {
