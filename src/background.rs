@@ -76,7 +76,7 @@ pub type Outcome = Result<Turn, Box<dyn Error + Send + Sync>>;
 
 type Step<S> = Box<dyn Fn(Arc<S>) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
 
-/// A piece of work on an `S`, and when it is due.
+/// A background task on an `S`, with its interval.
 pub struct Duty<S> {
     name: &'static str,
     every: Duration,
@@ -86,7 +86,7 @@ pub struct Duty<S> {
 }
 
 impl<S> Duty<S> {
-    /// Work that is due about once in `every`. Its name stands in logs and metrics.
+    /// A task that runs about once per `every`. `name` identifies it in logs and metrics.
     pub fn new<F>(name: &'static str, every: Duration, step: impl Fn(Arc<S>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Outcome> + Send + 'static,

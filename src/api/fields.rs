@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_come_back_in_the_order_of_the_fields() {
+    fn all_faults_are_returned_in_the_order_of_the_fields() {
         let mut fields = fields(r#"{"b": 1, "c": " x", "d": null}"#);
         let a = fields.required("a", |text| Ok(text.to_owned()));
         fields.optional("b", |_| Ok(()));

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::error::ApiError;
 use super::refusals::ErrorCode;
 
-/// Around every route.
+/// Middleware of every route.
 pub(super) async fn around(request: Request, next: Next) -> Response {
     if has_one_host(&request) {
         return next.run(request).await;

@@ -67,7 +67,7 @@ async fn verify(store: &dyn Store, kept: &AuditCheckpoints) -> anyhow::Result<()
         }
         broken += 1;
         for fault in verdict.faults {
-            complain(fault);
+            print_error(fault);
         }
     }
     match broken {
@@ -125,13 +125,13 @@ async fn export(store: &dyn Store, since: DateTime<Utc>, only: Option<&str>) -> 
         }
     }
     let at_least = if waiting >= WAITING_COUNTED { "at least " } else { "" };
-    complain(format!("{at_least}{waiting} events are still waiting to be sealed"));
+    print_error(format!("{at_least}{waiting} events are still waiting to be sealed"));
     Ok(())
 }
 
 /// An unknown partner is an error: a mistyped name must not look like an empty trail.
 async fn partner_with_trail(store: &dyn Store, name: &str) -> anyhow::Result<PartnerId> {
-    let unknown = || anyhow!("there is no audit trail of a partner {name}");
+    let unknown = || anyhow!("there is no audit trail of partner {name}");
     let partner = PartnerId::parse(name).ok_or_else(unknown)?;
     let chain = store.audit_chain(&partner).await?;
     if chain.seals > 0 || chain.waiting > 0 { Ok(partner) } else { Err(unknown()) }
@@ -156,7 +156,7 @@ async fn export_partner(store: &dyn Store, since: DateTime<Utc>, partner: &Partn
     Ok(store.audit_chain(partner).await?.waiting)
 }
 
-fn complain(sentence: impl std::fmt::Display) {
+fn print_error(sentence: impl std::fmt::Display) {
     // Standard error may be closed.
     let _ = writeln!(io::stderr(), "{sentence}");
 }

@@ -39,7 +39,7 @@ pub(super) async fn run(config: &Config, command: PersonCommand) -> anyhow::Resu
 }
 
 fn show(erased: Erased) -> anyhow::Result<()> {
-    for (what, count) in [
+    for (kind, count) in [
         ("mobile numbers", erased.numbers),
         ("persons", erased.persons),
         ("devices", erased.devices),
@@ -48,7 +48,7 @@ fn show(erased: Erased) -> anyhow::Result<()> {
         ("stored outcomes", erased.answers),
         ("audit events", erased.events),
     ] {
-        say(format!("{what}\t{count}"))?;
+        say(format!("{kind}\t{count}"))?;
     }
     Ok(())
 }

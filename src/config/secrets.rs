@@ -33,7 +33,7 @@ pub enum CodeSettings {
     },
 }
 
-/// How our own tokens are signed.
+/// How the service's own tokens are signed.
 #[derive(Clone, Debug)]
 pub struct TokenSettings {
     /// Signs and verifies.
@@ -87,7 +87,10 @@ fn secret(s: &mut Source<'_>, mode: Mode, name: &'static str, sandbox: &str) -> 
     let found = s.secret(name);
     if mode == Mode::Production {
         match &found {
-            None => s.problem(name, format!("is required in production: set it or {name}_FILE to a random secret, for example from `openssl rand -hex 32`")),
+            None => {
+                let fix = format!("set it or {name}_FILE to a random secret, for example from `openssl rand -hex 32`");
+                s.problem(name, format!("is required in production: {fix}"));
+            }
             Some(secret) => check(s, name, secret),
         }
     }

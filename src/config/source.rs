@@ -88,7 +88,7 @@ pub(super) struct Source<'a> {
     warnings: Vec<Problem>,
 }
 
-/// A secret that was read or looked for.
+/// A secret setting, set or not.
 struct Secret {
     name: &'static str,
     value: Option<SecretString>,
@@ -145,7 +145,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// A setting that may be left out.
+    /// An optional setting.
     pub(super) fn optional<T, E: fmt::Display>(
         &mut self,
         name: &'static str,
@@ -159,7 +159,7 @@ impl<'a> Source<'a> {
         parsed?.map_err(|error| self.problem(name, error.to_string())).ok()
     }
 
-    /// A secret that may be left out: in `NAME`, or in the file that `NAME_FILE` names. Never shown.
+    /// An optional secret: from `NAME`, or from the file that `NAME_FILE` names. Never shown.
     pub(super) fn secret(&mut self, name: &'static str) -> Option<SecretString> {
         let file_name = format!("{name}_FILE");
         let (text, file) = (self.find(name), self.find(&file_name));

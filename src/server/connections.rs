@@ -25,7 +25,7 @@ use tower_service::Service as _;
 pub(super) struct Timeouts {
     /// For a request head, and on HTTP/1 for the next request of a keep-alive connection.
     pub(super) head: Duration,
-    /// Without a running request. It also limits how long the client takes to read an answer.
+    /// Without a running request. It also limits the time for the client to read an answer.
     pub(super) idle: Duration,
     /// After the start of a graceful shutdown of the connection.
     pub(super) shutdown: Duration,

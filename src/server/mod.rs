@@ -37,7 +37,7 @@ pub struct Listeners {
     pub metrics: TcpListener,
 }
 
-/// How a process stops.
+/// The settings of the graceful shutdown.
 #[derive(Clone, Copy, Debug)]
 pub struct Shutdown {
     /// For how long new requests are still accepted after the stop signal.

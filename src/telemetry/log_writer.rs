@@ -101,7 +101,7 @@ impl LogWriter {
         self.push(Kind::Important, format!("{text}\n").as_bytes());
     }
 
-    /// Waits until all lines are written, for at most a second.
+    /// Waits until all lines are written, but not longer than [`FLUSH_TIMEOUT`].
     pub fn finish(&self) {
         let (done, wait) = sync_channel(1);
         if self.queue.send(Entry::Mark(done)).is_ok() {

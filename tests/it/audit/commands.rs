@@ -149,7 +149,7 @@ async fn export_of_a_partner_without_a_trail_fails(trail: Trail) {
     let program = sandbox_on(&trail.database);
     for name in ["acme", "Acme"] {
         let (code, logs) = fail(&program, &["audit", "export", "--since", "1970-01-01T00:00:00Z", "--partner", name]);
-        assert_eq!((code, logs), (1, format!("device-management: there is no audit trail of a partner {name}")));
+        assert_eq!((code, logs), (1, format!("device-management: there is no audit trail of partner {name}")));
     }
     let (code, logs) = fail(&program, &["audit", "export", "--since", "yesterday"]);
     assert_eq!(code, 2);
