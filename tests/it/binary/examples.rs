@@ -62,7 +62,7 @@ fn a_failed_step_ends_the_script_with_a_message() {
         (example("bind.sh", &random), "bind.sh: expected 204, got 403: {\"errors\""),
         (wrong_secret, "bind.sh: expected 200, got 401: {\"error\":\"invalid_client\""),
         (unreachable, "bind.sh: no answer from http://127.0.0.1:1: is the service running there?"),
-        (example("sign.sh", &random), "SERVER_LOG: must name the file"),
+        (example("sign.sh", &random), "SERVER_LOG: must name the log file of the service"),
     ] {
         let process = Process::start(&mut script);
         assert_ne!(exit_code(&process), 0);
