@@ -216,7 +216,7 @@ fn warn_about_mode(config: &Config, http_addr: SocketAddr) {
         }
         return;
     }
-    tracing::warn!("SANDBOX: codes and secrets are public; never use this mode for customers");
+    tracing::warn!("SANDBOX: codes and secrets are public; never use this mode in production");
     if config.sandbox_client {
         tracing::warn!(
             "get a token: curl -u sandbox:sandbox -d grant_type=client_credentials http://{http_addr}/oauth2/token"

@@ -1,6 +1,6 @@
 //! Idempotency keys: a request that is sent twice takes effect once (docs/api-design.md#idempotency-keys).
 //!
-//! The service stores digests of the request and the outcome of the use case. Neither contains an OTP, a signature, a
+//! The service stores digests of the request and the outcome of the use case. Neither contains a code, a signature, a
 //! token or `device_data`.
 
 use chrono::{DateTime, TimeDelta, Utc};

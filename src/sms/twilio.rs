@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_number_that_no_provider_can_reach_is_rejected() {
-        // Not a number, not mobile, a short code, premium, unsubscribed, a fixed line, no handset, blocked for pumping.
+        // Not a number, not mobile, a short code, premium, unsubscribed, a fixed line, no phone, blocked for pumping.
         for code in [21211, 21614, 21265, 21268, 21610, 21635, 30005, 30006, 30450] {
             assert_eq!(outcome(400, code), "rejected", "{code}");
         }

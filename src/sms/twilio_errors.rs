@@ -36,7 +36,7 @@ const fn numbers(blame: Blame, meaning: &'static str, codes: &'static [RangeIncl
 
 /// The error numbers that a request for a message can be refused with.
 pub const TABLE: [Numbers; 10] = [
-    numbers(Blame::Number, "no such number or handset", &[21211..=21211, 21217..=21217, 30005..=30005]),
+    numbers(Blame::Number, "no such number or phone", &[21211..=21211, 21217..=21217, 30005..=30005]),
     numbers(
         Blame::Number,
         "a fixed line, a short code, a premium or information service",

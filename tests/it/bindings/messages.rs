@@ -15,7 +15,7 @@ on_both_databases![
     an_sms_with_an_uncertain_outcome_counts_as_sent,
 ];
 
-/// The service of an operator whose customers speak French.
+/// The service of an operator whose persons speak French.
 struct French(TestApp);
 
 impl Start for French {

@@ -2,6 +2,7 @@
 //! and metrics, and the directions of imports.
 
 mod citations;
+mod glossary;
 mod links;
 mod metrics;
 mod names;
