@@ -1,8 +1,8 @@
-//! The cryptography of device binding: bytes in, verdict out.
+//! The cryptography of device binding: public keys, signatures, one-time codes, request digests.
 //!
-//! Public keys and signatures are parsed once, at the edge, into types that cannot hold a malformed value; one-time codes
-//! are derived, never stored. Nothing here performs I/O, reads a clock or draws randomness, and no type shows its
-//! bytes through `Debug` or `Display`. docs/api-design.md#cryptography decides what is accepted.
+//! Public keys and signatures are parsed once, at the edge, into types that cannot hold a malformed value; one-time
+//! codes are derived, never stored. No I/O, no clock, no randomness, and no type shows its bytes through `Debug` or
+//! `Display`. The accepted formats are specified in docs/api-design.md#cryptography.
 
 mod otp;
 mod public_key;

@@ -1,8 +1,8 @@
-//! One-time codes: derived from a challenge's id when they are needed, stored nowhere.
+//! One-time codes: derived from a challenge's id on demand, never stored.
 //!
-//! A code lives on the heap, is wiped when it is dropped and cannot be printed or copied: [`Otp::expose`] is the only way
-//! out. The secret is kept outside the database; a challenge records only the secret's version, so that a
-//! secret can be replaced while challenges are open.
+//! A code is zeroized on drop and cannot be printed or cloned; only [`Otp::expose`] gives its digits. The secret is
+//! kept outside the database. A challenge records the version of the secret, so the secret can be rotated while
+//! challenges are open.
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretBox};
@@ -14,11 +14,11 @@ const DIGITS: usize = 6;
 
 /// A one-time code of six decimal digits, leading zeros included.
 ///
-/// It has no `Debug`, no `Display` and no `Clone`, and is wiped from memory when it is dropped.
+/// It has no `Debug`, no `Display` and no `Clone`, and is zeroized on drop.
 pub struct Otp(SecretBox<str>);
 
 impl Otp {
-    /// Takes a code that a person typed, or the sandbox's fixed one: exactly six ASCII digits.
+    /// Parses a code that a person typed, or the fixed code of the sandbox: exactly six ASCII digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_code = text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -27,7 +27,7 @@ impl Otp {
 
     /// The last six decimal digits of `number`, leading zeros kept (RFC 4226 section 5.3, step 3).
     fn from_number(number: u32) -> Self {
-        // Reserved in full, so that growing leaves no half-written code behind.
+        // Full capacity: a reallocation would leave a copy of the digits in freed memory.
         let mut digits = String::with_capacity(DIGITS);
         for place in [100_000, 10_000, 1_000, 100, 10, 1] {
             digits.push(char::from(b'0' + (number / place % 10) as u8));
@@ -35,25 +35,25 @@ impl Otp {
         Self(digits.into())
     }
 
-    /// The code as text, for the SMS and as the message that a device signs.
+    /// The six digits, for the SMS and as the message that a device signs.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Whether both are the same code, in a time that does not depend on where they differ.
+    /// Constant-time comparison of both codes.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
         self.expose().as_bytes().ct_eq(other.expose().as_bytes()).into()
     }
 }
 
-/// A secret that codes are derived under; configuration requires at least 32 bytes.
+/// A secret that codes are derived from; configuration requires at least 32 bytes.
 #[derive(Debug)]
 pub struct OtpSecret(SecretBox<[u8]>);
 
 impl OtpSecret {
-    /// Copies the secret's bytes; wiping the original is up to its owner.
+    /// Copies the secret. The caller has to zeroize the original.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         Self(SecretBox::new(bytes.into()))
@@ -66,10 +66,10 @@ impl OtpSecret {
     }
 }
 
-/// The secrets that can be in use at one moment: the current one and the one before it.
+/// The secrets in use: the current one and the previous one.
 ///
-/// Secrets are numbered without gaps: whoever replaces the current secret makes it the previous one and raises the
-/// version by one. Challenges that were opened under it stay valid for the rest of their five minutes.
+/// Versions have no gaps: to rotate, the operator makes the current secret the previous one and increments the version
+/// by one. Open challenges of the previous version stay valid until they expire.
 #[derive(Debug)]
 pub struct OtpSecrets {
     version: u32,
@@ -78,7 +78,7 @@ pub struct OtpSecrets {
 }
 
 impl OtpSecrets {
-    /// The secret of `version`, and that of the version before it when it may still be needed.
+    /// `current` has this `version`, `previous` the one before it.
     #[must_use]
     pub fn new(version: u32, current: OtpSecret, previous: Option<OtpSecret>) -> Self {
         Self { version, current, previous }
@@ -90,7 +90,7 @@ impl OtpSecrets {
         self.version
     }
 
-    /// The code of the challenge `id` that was opened under `version`; none when that secret is no longer known.
+    /// The code of the challenge `id` with the secret of `version`; `None` when that secret is not configured.
     #[must_use]
     pub fn derive(&self, version: u32, id: &[u8; 16]) -> Option<Otp> {
         self.secret(version).map(|secret| secret.derive(id))
@@ -107,10 +107,10 @@ impl OtpSecrets {
     }
 }
 
-/// Dynamic truncation (RFC 4226 section 5.3): 31 bits from the offset that the low nibble of the last byte names.
+/// Dynamic truncation (RFC 4226 section 5.3): 31 bits from the offset in the low nibble of the last byte.
 ///
-/// RFC 6238 section 1.2 carries it over to the longer output of HMAC-SHA-256. The top bit is dropped so that the
-/// number is the same whether or not a reader takes it as signed.
+/// RFC 6238 section 1.2 applies it to the longer output of HMAC-SHA-256. The top bit is masked to avoid the ambiguity
+/// between signed and unsigned integers.
 pub(super) fn truncate(mac: &[u8]) -> u32 {
     let offset = usize::from(mac[mac.len() - 1] & 0x0f);
     let word = mac[offset..offset + 4].try_into().expect("the slice has four bytes");

@@ -1,16 +1,16 @@
-//! Keyed digests of request bodies, to know a retry from another request without keeping either.
+//! Keyed digests of request bodies, to distinguish a retry from another request without storing the body.
 //!
-//! Keyed, because a body may hold a signature over a six-digit code: whoever reads a plain digest in the database could
-//! try all codes against it.
+//! The digest is an HMAC because a body may contain a six-digit code: an attacker who reads an unkeyed digest in the
+//! database could try all codes against it.
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretBox};
 use sha2::Sha256;
 
-/// Separates this use of the secret from every other.
+/// Domain separation from other uses of the secret.
 const PURPOSE: &[u8] = b"idempotent request";
 
-/// The secrets that bodies are digested under.
+/// The keys that bodies are digested with.
 pub struct RequestDigests {
     keys: Vec<SecretBox<[u8; 32]>>,
 }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_is_known_again_under_the_secret_before() {
+    fn after_rotation_a_body_is_recognised_by_the_previous_secret() {
         let before = RequestDigests::new([&b"old"[..]]).of(b"{}");
         let after = RequestDigests::new([&b"new"[..], &b"old"[..]]).of(b"{}");
         assert_eq!(after[1], before[0]);

@@ -1,7 +1,7 @@
-//! The fraud check as the services use it: ask, measure, decide.
+//! Runs a fraud check, records its metrics and applies the policy.
 //!
-//! What comes out is all there is to record of a check; storing it is the caller's business, and so is refusing the
-//! request. Nothing of the payload is in it.
+//! The result contains everything to be stored, and nothing of the payload. The caller stores it and refuses the
+//! request.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use tokio::time::Instant;
 use crate::fraud::policy::{Decision, FraudPolicy};
 use crate::fraud::{Assessment, FraudCheck, FraudError, FraudQuery};
 
-/// A fraud check and what follows from it.
+/// A fraud check with its policy.
 #[derive(Clone)]
 pub struct FraudChecker {
     check: Arc<dyn FraudCheck>,
     policy: FraudPolicy,
 }
 
-/// One check, finished.
+/// The result of one fraud check.
 #[derive(Debug)]
 pub struct Judgement {
-    /// What the service thinks, or why it did not say.
+    /// The provider's assessment, or why there is none.
     pub outcome: Result<Assessment, FraudError>,
-    /// How long that took.
+    /// Latency of the provider.
     pub latency: Duration,
-    /// What to do.
+    /// The decision of the policy.
     pub decision: Decision,
 }
 
 impl Judgement {
-    /// The outcome in one word: a state such as `review`, or an error such as `timeout`.
+    /// The outcome as one word: a state such as `review`, or an error such as `timeout`.
     #[must_use]
     pub fn state(&self) -> &'static str {
         match &self.outcome {
@@ -42,13 +42,13 @@ impl Judgement {
 }
 
 impl FraudChecker {
-    /// Puts a check under a policy.
+    /// Applies `policy` to the results of `check`.
     #[must_use]
     pub fn new(check: Arc<dyn FraudCheck>, policy: FraudPolicy) -> Self {
         Self { check, policy }
     }
 
-    /// Judges the device; `None` when there was nothing to assess, which is no reason to stop anyone.
+    /// Assesses the device; `None` when there was nothing to assess, which allows the request.
     pub async fn judge(&self, query: &FraudQuery<'_>) -> Option<Judgement> {
         let started = Instant::now();
         let outcome = self.check.assess(query).await.transpose()?;

@@ -1,10 +1,10 @@
-//! The fraud check of an operator who has none: nothing is assessed, nothing is refused.
+//! The fraud check when no provider is configured: nothing is assessed, nothing is refused.
 
 use async_trait::async_trait;
 
 use super::{Assessment, FraudCheck, FraudError, FraudQuery};
 
-/// Asks nobody.
+/// Assesses nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disabled;
 

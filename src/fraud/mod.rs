@@ -1,7 +1,8 @@
-//! Asks a fraud-prevention service what it thinks of a device.
+//! Fraud checks of devices by an external provider.
 //!
-//! The port is [`FraudCheck`]; [`seon`] asks SEON, [`disabled`] asks nobody. What an answer, or the lack of one, means
-//! is [`policy`]; [`gate`] joins the two and is what services call. The payload of the device is opaque here: it is passed on untouched and never shown.
+//! The port is [`FraudCheck`], with the adapters [`seon`] and [`disabled`]. [`policy`] turns a result, or a failure,
+//! into a decision; [`checker`] joins the two and is what use cases call. The device's payload is opaque: it is passed
+//! on unchanged and never logged.
 
 pub mod checker;
 pub mod disabled;
@@ -13,29 +14,29 @@ use std::fmt;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-/// Whoever can assess a device.
+/// A provider that assesses devices.
 #[async_trait]
 pub trait FraudCheck: Send + Sync {
-    /// Assesses the device; `None` when there is nothing to assess: no service is configured, or the payload is not
-    /// one that it understands.
+    /// Assesses the device; `None` when there is nothing to assess: no provider is configured, or it does not support
+    /// the payload.
     ///
-    /// Keeps its own deadline: the answer is there, or an error, within it.
+    /// Enforces its own timeout.
     async fn assess(&self, query: &FraudQuery<'_>) -> Result<Option<Assessment>, FraudError>;
 }
 
-/// What the person is doing with the device.
+/// The use case that asks for an assessment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FraudAction {
-    /// A new device asks to be bound.
+    /// A client asks to bind a device.
     DeviceBinding,
     /// A pending device answers its challenge.
     DeviceVerification,
-    /// A bound device gets another key.
+    /// A bound device adds a key.
     DeviceKeyCreation,
 }
 
 impl FraudAction {
-    /// The word on the wire, in the database and in metrics (docs/api-design.md#fraud-check).
+    /// The name sent to the provider, in the database and in metrics (docs/api-design.md#fraud-check).
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,16 +47,16 @@ impl FraudAction {
     }
 }
 
-/// One question. `Debug` leaves the payload out.
+/// The input of a fraud check. `Debug` omits the payload.
 #[derive(Clone, Copy)]
 pub struct FraudQuery<'a> {
-    /// What the person is doing.
+    /// The use case.
     pub action: FraudAction,
     /// The partner's id of the person.
     pub person_id: &'a str,
-    /// Our id of what is being decided.
+    /// The service's id of the assessment.
     pub transaction_id: Uuid,
-    /// What the fingerprinting library on the device gathered, as the caller sent it.
+    /// The payload of the fingerprinting library on the device, as the client sent it.
     pub device_data: &'a str,
 }
 
@@ -69,18 +70,18 @@ impl fmt::Debug for FraudQuery<'_> {
     }
 }
 
-/// What the service thinks.
+/// The provider's assessment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment {
-    /// Its verdict.
+    /// The verdict.
     pub state: FraudState,
-    /// Its score; higher is worse.
+    /// The score; higher is worse.
     pub score: Option<f64>,
-    /// Its id of this assessment, to find it in its own records.
+    /// The provider's id of the assessment.
     pub provider_id: Option<String>,
 }
 
-/// The verdict of the service.
+/// The provider's verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FraudState {
     /// Nothing suspicious.
@@ -92,7 +93,7 @@ pub enum FraudState {
 }
 
 impl FraudState {
-    /// The word in the database and in metrics.
+    /// The name in the database and in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -103,37 +104,37 @@ impl FraudState {
     }
 }
 
-/// The service gave no assessment. Holds nothing of the payload, and nothing of the service's free words.
+/// Why the provider gave no assessment. Contains neither the payload nor the provider's error message.
 #[derive(Debug, thiserror::Error)]
 pub enum FraudError {
-    /// No complete answer within the deadline.
-    #[error("the fraud check did not answer in time")]
+    /// No complete response before the timeout.
+    #[error("the fraud check timed out")]
     Timeout,
-    /// No connection, or it ended before the answer was complete.
-    #[error("the fraud check could not be reached")]
+    /// No connection, or it was closed before the response was complete.
+    #[error("the fraud check is unreachable")]
     Unreachable(#[source] reqwest::Error),
-    /// Another status than 200.
-    #[error("the fraud check refused with status {status}")]
+    /// A status other than 200.
+    #[error("the fraud check responded with status {status}")]
     Refused {
         /// The HTTP status.
         status: u16,
     },
-    /// The answer is larger than any that makes sense.
-    #[error("the fraud check's answer is too large")]
+    /// The response exceeds the size limit.
+    #[error("the response of the fraud check is too large")]
     TooLarge,
-    /// The answer is not what this service answers.
-    #[error("the fraud check's answer could not be read")]
+    /// The response could not be parsed.
+    #[error("the response of the fraud check could not be parsed")]
     Unreadable,
-    /// The service says that it failed.
+    /// The provider reports a failure.
     #[error("the fraud check failed with code {}", code.as_deref().unwrap_or("-"))]
     Unsuccessful {
-        /// The service's error code.
+        /// The provider's error code.
         code: Option<String>,
     },
 }
 
 impl FraudError {
-    /// One word for the database, metrics and logs.
+    /// The name in the database, metrics and logs.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {

@@ -1,50 +1,49 @@
-//! What an assessment means for the person who waits.
+//! The policy that turns an assessment into a decision (docs/api-design.md#fraud-check). No I/O.
 //!
-//! Pure: a table of what the operator set and what came back (docs/api-design.md#fraud-check). Review never stops anyone: nobody
-//! waits at the other end to look at it within a request.
+//! `review` always allows the request, because a manual review cannot happen within a request.
 
 use super::{Assessment, FraudError, FraudState};
 
-/// Whether a verdict has consequences.
+/// Whether a verdict is enforced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FraudMode {
-    /// Record the verdict and go on.
+    /// Record the verdict and allow the request.
     #[default]
     Observe,
     /// A declined device is refused.
     Enforce,
 }
 
-/// What happens when there is no verdict.
+/// The decision when there is no verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
-    /// Go on: an outage of the fraud check must not lock everybody out.
+    /// Allow: an outage of the fraud check does not block requests.
     #[default]
     Allow,
-    /// Refuse: no verdict, no device.
+    /// Refuse.
     Deny,
 }
 
-/// What the operator set.
+/// The operator's settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FraudPolicy {
-    /// Whether a verdict has consequences.
+    /// Whether a verdict is enforced.
     pub mode: FraudMode,
-    /// What happens when there is no verdict.
+    /// The decision when there is no verdict.
     pub on_error: OnError,
 }
 
-/// What to do.
+/// The decision on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Go on.
+    /// Proceed.
     Allow,
     /// Refuse with 403 `unauthorized_action`.
     Deny,
 }
 
 impl Decision {
-    /// The word in the database and in logs.
+    /// The name in the database and in logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -55,9 +54,7 @@ impl Decision {
 }
 
 impl FraudPolicy {
-    /// Decides.
-    ///
-    /// `on_error` is read in both modes: an operator who denies without a verdict means it.
+    /// The decision on this outcome. `on_error` applies in both modes.
     #[must_use]
     pub fn decide(self, outcome: &Result<Assessment, FraudError>) -> Decision {
         match (outcome, self.mode, self.on_error) {
@@ -102,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_lets_everybody_through() {
+    fn the_default_policy_allows_every_request() {
         let policy = FraudPolicy::default();
         assert_eq!(policy.decide(&Ok(assessed(FraudState::Decline))), Decision::Allow);
         assert_eq!(policy.decide(&Err(FraudError::Unreadable)), Decision::Allow);

@@ -1,8 +1,8 @@
-//! Reads a provider's HTTP answer as a decision: was the message taken, may it have been, may another try.
+//! Classifies a provider's HTTP response: was the message accepted, may it have been, and is failover allowed.
 //!
-//! What is certain comes first. A connection that never stood carried nothing; a status that means «not processed»
-//! (RFC 9110 sections 15.5.9, 15.6.2 and 15.6.4) leaves the message free for another provider. Any other 5xx comes from
-//! somewhere behind the point where the message may already have been passed on.
+//! If no connection was made, nothing was sent. A status that means that the request was not processed (RFC 9110
+//! sections 15.5.9, 15.6.2 and 15.6.4) allows failover to another provider. With any other 5xx the message may have
+//! been sent already.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::error::{Fault, SmsError};
 
-/// The longest pause that a provider can ask for.
+/// The upper bound of `Retry-After`.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
-/// A request that got no answer.
+/// Classifies a request without a response.
 pub(super) fn no_answer(error: reqwest::Error) -> SmsError {
     let error = error.without_url();
     if error.is_connect() || error.is_builder() {
@@ -24,21 +24,21 @@ pub(super) fn no_answer(error: reqwest::Error) -> SmsError {
     }
 }
 
-/// A status that is neither success nor one that the provider's own documentation explains.
+/// Classifies an error status that the provider's documentation does not explain.
 pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> SmsError {
     let fault = Fault::Status { status: status.as_u16() };
     match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
             SmsError::Throttled { retry_after: retry_after(headers), fault }
         }
-        // About this message: its number, or its text, cannot be served by anyone.
+        // The message itself is refused: no other provider could deliver it either.
         StatusCode::BAD_REQUEST
         | StatusCode::GONE
         | StatusCode::UNPROCESSABLE_ENTITY
         | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => SmsError::Rejected(fault),
-        // It knows the message already, so it may have taken it.
+        // The provider has seen this message before, so it may have accepted it.
         StatusCode::CONFLICT => SmsError::Uncertain(fault),
-        // About us: wrong credentials, an unpaid account, a wrong address, a form of request that is not taken there.
+        // Misconfiguration: wrong credentials, unpaid account, wrong URL, or a request format that is not supported.
         _ if status.is_client_error() || status.is_redirection() => misconfigured(status),
         StatusCode::NOT_IMPLEMENTED | StatusCode::SERVICE_UNAVAILABLE | StatusCode::HTTP_VERSION_NOT_SUPPORTED => {
             SmsError::Unavailable(fault)
@@ -47,7 +47,7 @@ pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> SmsError {
     }
 }
 
-/// The pause that `Retry-After` asks for, in seconds. The form with a date is not read: it would trust the other clock.
+/// `Retry-After` in seconds. The date form is ignored, because it would rely on the provider's clock.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_decides_what_may_be_done_next() {
+    fn the_status_determines_the_outcome() {
         for (statuses, expected) in [
             (&[400, 410, 422, 451][..], "rejected"),
             (&[408, 425, 429], "throttled"),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_our_settings_is_told_apart() {
+    fn a_refusal_of_credentials_or_settings_is_a_misconfiguration() {
         for status in [
             StatusCode::UNAUTHORIZED,
             StatusCode::PAYMENT_REQUIRED,
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_read_in_seconds_and_bounded() {
+    fn retry_after_is_parsed_in_seconds_and_bounded() {
         for (value, expected) in [
             ("7", Some(7)),
             (" 30 ", Some(30)),

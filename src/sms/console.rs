@@ -1,18 +1,17 @@
-//! Writes the message to the log instead of sending it, so that a sandbox needs no provider.
+//! The console provider: logs messages instead of sending them, so that a sandbox needs no SMS provider.
 //!
-//! The one place where a code may be logged; production refuses to start with it. The number is masked even here. The
-//! message is one line, at target `sms.console`, level INFO, and reads
-//! `SMS to +49*******01: Sandbox: Your code is 212212. Never ...`: the first six digits in a row after `SMS to` are the
-//! code, in every language and log format.
+//! The only place that logs a code; production refuses to start with it. The number is masked. The message is one line,
+//! at target `sms.console`, level INFO, and reads `SMS to +49*******01: Sandbox: Your code is 212212. Never ...`: the
+//! first six digits in a row after `SMS to` are the code, in every language and log format.
 
 use async_trait::async_trait;
 
 use super::{HandedOver, Sms, SmsError, SmsSender};
 
-/// Where the lines stand; `RUST_LOG=sms.console=info` shows nothing else.
+/// The target of the log lines; `RUST_LOG=sms.console=info` shows only these.
 pub const TARGET: &str = "sms.console";
 
-/// The sender that only writes.
+/// The console provider.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Console;
 

@@ -1,73 +1,73 @@
-//! How a hand-over fails, told by what may be done next.
+//! Errors of sending an SMS, classified by whether failover is allowed.
 //!
-//! [`SmsError`] is the decision (stop, try another, or neither because the message may be on its way); [`Fault`] is the
-//! reason, for the log. Neither ever holds a number, a text, a credential or a provider's free words, which may repeat
-//! any of these.
+//! [`SmsError`] is the classification: stop, try the next provider, or uncertain because the message may have been
+//! sent. [`Fault`] is the cause, for the log. Neither contains a number, a text, a credential or a provider's error
+//! message, which may repeat any of these.
 
 use std::time::Duration;
 
-/// A message was not handed over, or nobody knows.
+/// A message was not sent, or may not have been.
 #[derive(Debug, thiserror::Error)]
 pub enum SmsError {
-    /// The provider refuses this message to this number; another provider would too.
+    /// The provider refuses this message or number; another provider would too.
     #[error("the SMS provider refuses the message")]
     Rejected(#[source] Fault),
-    /// The provider takes no more messages for now.
-    #[error("the SMS provider takes no more messages for now")]
+    /// The provider is rate-limiting.
+    #[error("the SMS provider is rate-limiting")]
     Throttled {
-        /// How long the provider asks to be left alone, when it says so.
+        /// The pause that the provider asks for, if any.
         retry_after: Option<Duration>,
-        /// What it answered.
+        /// The cause.
         #[source]
         fault: Fault,
     },
-    /// The provider certainly did not take the message.
-    #[error("the SMS provider did not take the message")]
+    /// The provider certainly did not accept the message.
+    #[error("the SMS provider did not accept the message")]
     Unavailable(#[source] Fault),
-    /// The request was sent, and no answer says what became of it.
-    #[error("the SMS provider may have taken the message")]
+    /// The request was sent, and the response is missing or ambiguous.
+    #[error("the SMS provider may have accepted the message")]
     Uncertain(#[source] Fault),
 }
 
-/// What was observed.
+/// The cause of an [`SmsError`].
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// No connection, hence nothing was sent.
+    /// No connection, so nothing was sent.
     #[error("no connection")]
     NoConnection(#[source] reqwest::Error),
-    /// The connection ended after the request may have been sent.
-    #[error("the connection ended before the answer")]
+    /// The connection was closed after the request may have been sent.
+    #[error("the connection was closed before the response")]
     Interrupted(#[source] reqwest::Error),
-    /// No answer within the deadline.
-    #[error("no answer within the deadline")]
+    /// No response before the timeout.
+    #[error("timeout")]
     Deadline,
-    /// The answer's HTTP status says it all.
+    /// An error status without an error code.
     #[error("status {status}")]
     Status {
         /// The HTTP status.
         status: u16,
     },
-    /// The provider names the reason with a number of its own.
+    /// An error code of the provider.
     #[error("status {status}, code {code}")]
     Code {
         /// The HTTP status.
         status: u16,
-        /// The provider's error number.
+        /// The provider's error code.
         code: u32,
     },
-    /// The provider refuses us, not the message: credentials, account, address or sender are wrong.
-    #[error("the provider refuses our settings: status {status}, code {}", code.map_or_else(|| "-".to_owned(), |c| c.to_string()))]
+    /// Misconfiguration: the provider refuses the credentials, account, URL or sender, not the message.
+    #[error("the provider refuses the credentials or settings: status {status}, code {}", code.map_or_else(|| "-".to_owned(), |c| c.to_string()))]
     Misconfigured {
         /// The HTTP status.
         status: u16,
-        /// The provider's error number, when it gave one.
+        /// The provider's error code, if any.
         code: Option<u32>,
     },
-    /// Nobody was asked: every provider failed too often of late, or wants to be left alone.
-    #[error("every provider is skipped for now")]
+    /// No provider was tried: each has an open circuit or a pause by `Retry-After`.
+    #[error("every provider is skipped")]
     AllSkipped,
-    /// The answer is not what this provider answers.
-    #[error("unreadable answer with status {status}")]
+    /// The response could not be parsed.
+    #[error("unreadable response with status {status}")]
     Unreadable {
         /// The HTTP status.
         status: u16,
@@ -75,7 +75,7 @@ pub enum Fault {
 }
 
 impl SmsError {
-    /// Whether the same message may get through later: the fault is the provider's, not the message's.
+    /// Whether a retry of the same message may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -84,7 +84,7 @@ impl SmsError {
         }
     }
 
-    /// What was observed.
+    /// The cause.
     #[must_use]
     pub fn fault(&self) -> &Fault {
         match self {
@@ -95,7 +95,7 @@ impl SmsError {
         }
     }
 
-    /// One word for metrics and logs.
+    /// The name in metrics and logs.
     #[must_use]
     pub fn outcome(&self) -> &'static str {
         match self {

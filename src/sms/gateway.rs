@@ -1,10 +1,11 @@
-//! Hands the message to the operator's own gateway.
+//! The adapter for the operator's own SMS gateway (`webhook`).
 //!
-//! `POST` of `{"to","text","reference"}` as JSON, with a bearer token or an HMAC of the body. A 2xx means taken; the body
-//! of an answer is never read. To refuse a number the gateway answers 400, 410, 422 or 451; `answer` reads every other status.
+//! `POST` of `{"to","text","reference"}` as JSON, with a bearer token or an HMAC of the body. A 2xx means accepted; the
+//! response body is never read. To refuse a number the gateway responds with 400, 410, 422 or 451; `answer` classifies
+//! every other status.
 //!
-//! The HMAC carries no timestamp: a replayed request repeats its `reference`, which is unique per message, and a gateway
-//! that refuses a known reference needs no second clock to be safe from replays, ours included.
+//! The HMAC covers no timestamp: `reference` is unique per message, so a gateway prevents replays by refusing a known
+//! reference, without comparing clocks.
 
 use async_trait::async_trait;
 use hmac::{Hmac, KeyInit, Mac};
@@ -21,16 +22,16 @@ use crate::sms::{HandedOver, Sms, SmsError, SmsSender};
 /// `sha256=` and the HMAC-SHA256 of the raw body in lower-case hex (RFC 2104, FIPS 180-4).
 const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 
-/// Where the gateway is and how it knows us.
+/// Settings of the gateway.
 #[derive(Clone, Debug)]
 pub struct GatewaySettings {
-    /// The address to post to.
+    /// The URL to post to.
     pub url: HttpUrl,
-    /// The proof that it is us.
+    /// How the service authenticates.
     pub auth: GatewayAuth,
 }
 
-/// The proof that a request comes from us.
+/// How the service authenticates to the gateway.
 #[derive(Clone, Debug)]
 pub enum GatewayAuth {
     /// `Authorization: Bearer <token>`.
@@ -39,19 +40,19 @@ pub enum GatewayAuth {
     Hmac(SecretString),
 }
 
-/// The bearer token cannot stand in a header.
+/// The bearer token is not a valid header value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the webhook's bearer token may contain only visible ASCII characters")]
 pub struct InvalidToken;
 
-/// The operator's gateway.
+/// The gateway adapter.
 pub struct Gateway {
     client: Client,
     url: HttpUrl,
-    proof: Proof,
+    credential: Credential,
 }
 
-enum Proof {
+enum Credential {
     Bearer(HeaderValue),
     Hmac(SecretString),
 }
@@ -67,28 +68,28 @@ impl Gateway {
     /// The name in settings, logs and metrics.
     pub const NAME: &'static str = "webhook";
 
-    /// Makes the adapter.
+    /// Creates the adapter.
     ///
     /// # Errors
     ///
-    /// When the token cannot be sent.
+    /// When the token is not a valid header value.
     pub fn new(settings: GatewaySettings, client: Client) -> Result<Self, InvalidToken> {
-        let proof = match settings.auth {
+        let credential = match settings.auth {
             GatewayAuth::Bearer(token) => {
                 let mut value =
                     HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).map_err(|_| InvalidToken)?;
                 value.set_sensitive(true);
-                Proof::Bearer(value)
+                Credential::Bearer(value)
             }
-            GatewayAuth::Hmac(secret) => Proof::Hmac(secret),
+            GatewayAuth::Hmac(secret) => Credential::Hmac(secret),
         };
-        Ok(Self { client, url: settings.url, proof })
+        Ok(Self { client, url: settings.url, credential })
     }
 
-    fn proof_of(&self, body: &[u8]) -> (HeaderName, HeaderValue) {
-        match &self.proof {
-            Proof::Bearer(value) => (AUTHORIZATION, value.clone()),
-            Proof::Hmac(secret) => {
+    fn auth_header(&self, body: &[u8]) -> (HeaderName, HeaderValue) {
+        match &self.credential {
+            Credential::Bearer(value) => (AUTHORIZATION, value.clone()),
+            Credential::Hmac(secret) => {
                 let key = secret.expose_secret().as_bytes();
                 let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
                 mac.update(body);
@@ -106,8 +107,8 @@ impl SmsSender for Gateway {
     async fn send(&self, sms: &Sms) -> Result<HandedOver, SmsError> {
         let reference = sms.reference.hyphenated().to_string();
         let body = Body { to: sms.to.as_e164(), text: sms.text.expose(), reference: &reference };
-        let body = serde_json::to_vec(&body).expect("three strings are always JSON");
-        let (name, value) = self.proof_of(&body);
+        let body = serde_json::to_vec(&body).expect("three strings serialize to JSON");
+        let (name, value) = self.auth_header(&body);
         let request = self.client.post(self.url.as_url().clone());
         let request = request.header(CONTENT_TYPE, "application/json").header(name, value).body(body);
         let response = request.send().await.map_err(no_answer)?;

@@ -1,21 +1,22 @@
-//! How much of an SMS a text fills.
+//! The length of a text in GSM-7 septets.
 //!
-//! A message of the GSM 7 bit default alphabet has 160 septets; one foreign character turns the whole message into UCS-2
-//! with 70 characters, and a longer text into several paid ones. The table is 3GPP TS 23.038 section 6.2.1.
+//! A segment has 160 septets of the GSM 7 bit default alphabet. A single character outside it turns the message into
+//! UCS-2 with 70 characters per segment, and longer texts cost several segments. The table is 3GPP TS 23.038 section
+//! 6.2.1.
 
-/// Septets of one unconcatenated message: 140 octets of 7 bits.
+/// Septets of a single-segment message: 140 octets in units of 7 bits.
 pub const SEGMENT_SEPTETS: usize = 160;
 
-/// The default alphabet; a character's place is its code (3GPP TS 23.038 section 6.2.1). `\u{1b}` is the escape to the
-/// extension table and stands for no character itself.
+/// The default alphabet, in the order of its codes (3GPP TS 23.038 section 6.2.1). `\u{1b}` is the escape to the
+/// extension table, not a character.
 const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\u{1b}ÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
 
-/// The extension table: an escape and one septet more (3GPP TS 23.038 section 6.2.1.1).
+/// The extension table: two septets per character, the escape included (3GPP TS 23.038 section 6.2.1.1).
 const EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
 const ESCAPE: char = '\u{1b}';
 
-/// Septets that the text fills, or `None` when a character of it is in neither table.
+/// The length in septets; `None` when a character is in neither table.
 #[must_use]
 pub fn septets(text: &str) -> Option<usize> {
     text.chars().map(width).sum()
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_stand_at_the_codes_of_the_standard() {
+    fn characters_have_the_codes_of_the_standard() {
         let landmarks = [
             ('@', 0x00),
             ('\n', 0x0A),
@@ -98,14 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_character_has_no_length() {
+    fn a_text_with_a_character_outside_gsm7_has_no_length() {
         for text in ["ç", "ê", "`", "„", "😀", "\t", "\u{1b}", "\u{a0}", "Ihr Code – 1"] {
             assert_eq!(septets(text), None, "{text:?}");
         }
     }
 
     #[test]
-    fn an_empty_text_fills_nothing() {
+    fn an_empty_text_has_length_0() {
         assert_eq!(septets(""), Some(0));
     }
 }

@@ -1,9 +1,9 @@
-//! The domain of a text's last line, `@example.com #123456`.
+//! The domain in the last line of a text, `@example.com #123456`.
 //!
-//! Apple's devices, and Chrome, offer the code only to that domain's pages and apps (WICG, *Origin-bound one-time codes
-//! delivered via SMS*). An internationalised name is written in its ASCII form.
+//! Apple's devices, and Chrome, offer to fill in the code only for that domain's pages and apps (WICG, *Origin-bound
+//! one-time codes delivered via SMS*). An internationalised name has to be in its ASCII form.
 
-/// The longest domain name, RFC 1035 section 2.3.4 without the root's dot.
+/// The longest domain name (RFC 1035 section 2.3.4, without the trailing dot).
 const DOMAIN_MAX: usize = 253;
 
 /// The domain whose pages and apps may fill in the code.
@@ -16,11 +16,11 @@ pub struct IosDomain(String);
 pub struct InvalidIosDomain;
 
 impl IosDomain {
-    /// Reads a domain name: letters, digits and hyphens in at least two labels, lower case.
+    /// Parses a domain name: letters, digits and hyphens in at least two labels, lower case.
     ///
     /// # Errors
     ///
-    /// When it is no such name.
+    /// When the text is not such a name.
     pub fn parse(domain: &str) -> Result<Self, InvalidIosDomain> {
         let is_label = |label: &str| {
             !label.is_empty()
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_that_would_not_match_a_page_is_refused() {
+    fn texts_that_are_not_a_domain_name_are_refused() {
         for domain in [
             "",
             "localhost",

@@ -1,8 +1,8 @@
-//! Hands one-time codes to people by SMS.
+//! Sends one-time codes by SMS.
 //!
-//! The port is [`SmsSender`]; its adapters are `console`, `webhook` and `twilio`, and [`providers`] tries several in
-//! order. The rule that shapes everything here: a message is never handed over a second time when the first hand-over
-//! may have worked (docs/api-design.md#text-messages), so a failure always says whether it may have.
+//! The port is [`SmsSender`]; its adapters are `console`, `webhook` and `twilio`, and [`providers`] does failover
+//! between them. Invariant: a message is never sent a second time if the first attempt may have succeeded
+//! (docs/api-design.md#text-messages), so every error says whether it may have.
 
 mod answer;
 pub mod circuit;
@@ -32,10 +32,10 @@ use crate::domain::numbers::MobileNumber;
 pub use error::{Fault, SmsError};
 pub use text::{SmsTemplate, SmsText};
 
-/// A provider and what it needs.
+/// A provider with its settings.
 #[derive(Clone, Debug)]
 pub enum ProviderSettings {
-    /// A log line. Sandbox only.
+    /// Logs messages. Sandbox only.
     Console,
     /// The operator's own gateway.
     Gateway(GatewaySettings),
@@ -44,10 +44,10 @@ pub enum ProviderSettings {
 }
 
 impl ProviderSettings {
-    /// The provider with these settings.
+    /// Creates the provider.
     ///
     /// # Errors
-    /// When the gateway's token cannot be sent in a header.
+    /// When the gateway's token is not a valid header value.
     pub fn provider(&self, http: &Client) -> Result<Provider, InvalidToken> {
         Ok(match self {
             Self::Console => Provider { name: Console::NAME, sender: Arc::new(Console) },
@@ -61,31 +61,32 @@ impl ProviderSettings {
     }
 }
 
-/// One message to one phone. `Debug` shows neither the number nor the text.
+/// A message. `Debug` shows neither the full number nor the text.
 #[derive(Debug)]
 pub struct Sms {
-    /// Who gets it.
+    /// The recipient.
     pub to: MobileNumber,
-    /// What it says, the code included.
+    /// The text, which contains the code.
     pub text: SmsText,
-    /// Our id of this very message: what logs name instead of the number, and what a gateway can deduplicate by.
+    /// The id of the message, which is logged instead of the number. A gateway can deduplicate by it.
     pub reference: Uuid,
 }
 
-/// A provider took the message; whether the phone gets it is the network's business.
+/// A provider accepted the message. Says nothing about delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandedOver {
-    /// The provider that took it.
+    /// The provider that accepted it.
     pub provider: &'static str,
-    /// The provider's own id of the message, where it has one.
+    /// The provider's id of the message, if any.
     pub provider_message_id: Option<String>,
 }
 
-/// Whoever can bring an SMS on its way.
+/// A sender of SMS.
 #[async_trait]
 pub trait SmsSender: Send + Sync {
-    /// Hands the message over once.
+    /// Sends the message once.
     ///
-    /// Dropping the future may leave the message sent: whoever sets a deadline treats it as [`SmsError::Uncertain`].
+    /// The message may have been sent when the future is dropped, so a timeout has to be treated as
+    /// [`SmsError::Uncertain`].
     async fn send(&self, sms: &Sms) -> Result<HandedOver, SmsError>;
 }

@@ -1,8 +1,8 @@
-//! Tries providers in the operator's order, and is a provider itself.
+//! Failover between SMS providers in the operator's order.
 //!
-//! The next one is asked only when the one before certainly did not take the message, be it that it was not asked at all:
-//! `circuit` says who is skipped. Every hand-over has a deadline, a metric, and on failure one log line that names the
-//! provider and the message's reference, nothing else.
+//! The next provider is tried only when the one before certainly did not accept the message, or was skipped by its
+//! `circuit`. Every attempt has a timeout, a metric, and on failure one log line with the provider and the message's
+//! reference.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -14,29 +14,29 @@ use tokio::time::{Instant, timeout};
 use super::circuit::{Circuit, CircuitSettings, Permit};
 use super::{Fault, HandedOver, Sms, SmsError, SmsSender};
 
-/// How the providers are tried.
+/// Settings of the failover.
 #[derive(Clone, Copy, Debug)]
 pub struct ProvidersSettings {
-    /// How long one provider may take. Above the connect timeout of `outbound`, so that a server that is down counts as
-    /// unavailable and not as uncertain.
+    /// The timeout of one provider. Longer than the connect timeout of `outbound`, so that a server that is down counts
+    /// as unavailable and not as uncertain.
     pub attempt_deadline: Duration,
-    /// What follows when a provider may have taken the message.
+    /// Whether to fail over when a provider may have accepted the message.
     pub after_uncertain: AfterUncertain,
-    /// When a provider is skipped.
+    /// Settings of the circuit breaker of each provider.
     pub circuit: CircuitSettings,
 }
 
-/// What follows when a provider may have taken the message.
+/// Whether to fail over when a provider may have accepted the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AfterUncertain {
-    /// Nothing: two messages with one code are worse than a wait (docs/api-design.md#text-messages).
+    /// Stop: no risk of a second message (docs/api-design.md#text-messages).
     #[default]
     Stop,
-    /// The next provider, at the risk of a second message.
+    /// Try the next provider, at the risk of a second message.
     TryNext,
 }
 
-/// A provider and its name.
+/// A provider with its name.
 #[derive(Clone)]
 pub struct Provider {
     /// The name in settings, logs and metrics.
@@ -45,23 +45,23 @@ pub struct Provider {
     pub sender: Arc<dyn SmsSender>,
 }
 
-/// Providers in the order in which they are tried.
+/// The providers, in the order in which they are tried.
 pub struct Providers {
     list: Vec<(Provider, Circuit)>,
     settings: ProvidersSettings,
 }
 
-/// There is nobody to hand a message to.
+/// The list of providers is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at least one SMS provider is needed")]
 pub struct NoProvider;
 
 impl Providers {
-    /// Makes the list.
+    /// Creates the failover over these providers.
     ///
     /// # Errors
     ///
-    /// When it is empty.
+    /// When the list is empty.
     pub fn new(list: Vec<Provider>, settings: ProvidersSettings) -> Result<Self, NoProvider> {
         if list.is_empty() {
             return Err(NoProvider);
@@ -90,10 +90,10 @@ impl Providers {
 
 #[async_trait]
 impl SmsSender for Providers {
-    /// The error is the last one of those who were asked, except that doubt stays: once a provider may have taken the
-    /// message, a later refusal does not make it untaken.
+    /// Returns the error of the last provider that was tried, unless an earlier one was uncertain: that error takes
+    /// precedence, because the message may have been sent.
     async fn send(&self, sms: &Sms) -> Result<HandedOver, SmsError> {
-        let mut doubt = None;
+        let mut uncertain = None;
         let mut last = None;
         for (provider, circuit) in &self.list {
             let Some(permit) = circuit.permit(Instant::now()) else {
@@ -107,7 +107,7 @@ impl SmsSender for Providers {
                     break;
                 }
                 Err(error @ SmsError::Uncertain(_)) => {
-                    doubt = Some(error);
+                    uncertain = Some(error);
                     if self.settings.after_uncertain == AfterUncertain::Stop {
                         break;
                     }
@@ -115,7 +115,7 @@ impl SmsSender for Providers {
                 Err(error @ (SmsError::Throttled { .. } | SmsError::Unavailable(_))) => last = Some(error),
             }
         }
-        Err(doubt.or(last).unwrap_or(SmsError::Unavailable(Fault::AllSkipped)))
+        Err(uncertain.or(last).unwrap_or(SmsError::Unavailable(Fault::AllSkipped)))
     }
 }
 
@@ -123,13 +123,13 @@ fn count(provider: &'static str, outcome: &'static str) {
     metrics::counter!("sms_messages_total", "provider" => provider, "outcome" => outcome).increment(1);
 }
 
-/// One line per failed hand-over. An operator's own mistake is an error, the weather is a warning.
+/// Logs one line per failed attempt. Misconfiguration is logged at ERROR, transient failures at WARN.
 fn log_failure(provider: &str, sms: &Sms, error: &SmsError) {
     let (reference, outcome) = (sms.reference, error.outcome());
     let cause: &(dyn Error + 'static) = error.fault();
     if let Fault::Misconfigured { .. } = error.fault() {
-        tracing::error!(sms.provider = provider, sms.reference = %reference, sms.outcome = outcome, cause, "SMS provider refuses our settings");
+        tracing::error!(sms.provider = provider, sms.reference = %reference, sms.outcome = outcome, cause, "SMS provider refused the credentials or settings");
     } else {
-        tracing::warn!(sms.provider = provider, sms.reference = %reference, sms.outcome = outcome, cause, "SMS not handed over");
+        tracing::warn!(sms.provider = provider, sms.reference = %reference, sms.outcome = outcome, cause, "SMS not sent");
     }
 }

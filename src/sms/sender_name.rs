@@ -1,39 +1,39 @@
-//! Who speaks to the person.
+//! The sender name at the start of every text.
 //!
-//! The name stands in every text, so it has to leave the texts their promises: one segment, one number.
+//! It is restricted so that every text fits one SMS segment and contains no digits but the code.
 
 use super::gsm7;
 
-/// The longest name, in bytes and in septets: with it, every sentence and an app hash fit `text`'s bounds.
+/// The longest name, in bytes and in septets. With it, every sentence and an app hash fit the limits of `text`.
 const SENDER_NAME_MAX: usize = 40;
 
-/// The name at the head of every text.
+/// A valid sender name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SenderName(String);
 
-/// Why a name cannot stand in the texts.
+/// Why a sender name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSenderName {
-    /// Nothing, or white space at an end.
+    /// Empty, or with leading or trailing white space.
     #[error("must not be empty, nor start or end with white space")]
     Empty,
-    /// The texts would not fit one SMS.
+    /// A text would not fit one SMS segment.
     #[error("must be at most {SENDER_NAME_MAX} characters long (accented letters count twice)")]
     TooLong,
-    /// A digit beside the code confuses people and the phones that look for it.
+    /// Other digits than the code confuse people and the code detection of phones.
     #[error("must not contain digits: the code is the only number in the text")]
     Digit,
-    /// The character would turn the whole text into UCS-2, of which 70 characters fit one SMS.
+    /// The character would turn the text into UCS-2, with only 70 characters per segment.
     #[error("must not contain {0:?}, which the GSM-7 alphabet of SMS does not have")]
     NotGsm7(char),
 }
 
 impl SenderName {
-    /// Reads a name.
+    /// Parses a sender name.
     ///
     /// # Errors
     ///
-    /// When the texts could not keep their promises with it.
+    /// When the name is invalid.
     pub fn parse(name: &str) -> Result<Self, InvalidSenderName> {
         if name.is_empty() || name.trim() != name {
             return Err(InvalidSenderName::Empty);
@@ -52,7 +52,7 @@ impl SenderName {
         Ok(Self(name.to_owned()))
     }
 
-    /// The name as it stands in the texts.
+    /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_the_gsm7_alphabet_are_accepted_as_they_are() {
+    fn names_of_the_gsm7_alphabet_are_accepted_unchanged() {
         for name in ["Sandbox", "Müller & Söhne Bank", "Crédit à terme", "A", "Bank [Test]", &"N".repeat(40)] {
             assert_eq!(SenderName::parse(name).unwrap().as_str(), name);
         }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_would_change_the_encoding_are_refused_by_name() {
+    fn characters_outside_gsm7_are_refused_and_named_in_the_error() {
         for (name, foreign) in
             [("Banque française", 'ç'), ("Bank\u{a0}AG", '\u{a0}'), ("Bank 😀", '😀'), ("A\nB", '\n')]
         {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn length_counts_in_bytes_and_in_septets() {
+    fn the_length_is_limited_in_bytes_and_in_septets() {
         for name in ["N".repeat(41), "Ü".repeat(21), "[".repeat(21), "€".repeat(14)] {
             assert_eq!(SenderName::parse(&name), Err(InvalidSenderName::TooLong), "{name:?}");
         }

@@ -1,11 +1,11 @@
-//! What the SMS says.
+//! The texts of SMS.
 //!
-//! One text per language: it names the sender, holds the code, and warns never to share it. Every text fits one GSM-7
-//! segment, and 140 bytes when the app hash is in it (Android SMS Retriever). All of this is settled when an
-//! [`SmsTemplate`] is made; rendering cannot fail.
+//! One text per language: it names the sender, contains the code, and warns never to share it. Every text fits one
+//! GSM-7 segment, and 140 bytes with the app hash (Android SMS Retriever). [`SmsTemplate::new`] checks this, so
+//! rendering cannot fail.
 //!
-//! Below the sentence stand lines for machines: the app hash, then `@domain #code` (WICG, *Origin-bound one-time codes
-//! delivered via SMS*). In the sentence the code is the only run of digits. The machine lines are outside that rule: an
+//! After the sentence come machine-readable lines: the app hash, then `@domain #code` (WICG, *Origin-bound one-time
+//! codes delivered via SMS*). In the sentence the code is the only run of digits; in the machine-readable lines, the
 //! app hash may contain digits, and the domain's line repeats the code.
 
 use std::fmt::{self, Write as _};
@@ -19,30 +19,31 @@ use crate::crypto::Otp;
 use crate::domain::sms::app_signature::AppSignature;
 use crate::domain::sms::language::Language;
 
-/// Bytes of a message that SMS Retriever looks at. The text with the app hash is the longest, so no text has more.
+/// The longest message that SMS Retriever reads, in bytes. The text with the app hash is the longest, so no text has
+/// more.
 const RETRIEVER_BYTES: usize = 140;
 
-/// The operator's share of every text, checked once.
+/// The operator's settings for all texts, validated.
 #[derive(Clone, Debug)]
 pub struct SmsTemplate {
     sender: SenderName,
     ios_domain: Option<IosDomain>,
 }
 
-/// Sender name and domain are too long together.
+/// Sender name and domain together are too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("sender name and iOS domain together are {excess} characters too long for one SMS")]
 pub struct TemplateTooLong {
-    /// By how much the longest text passes its bound.
+    /// How many characters the longest text has too many.
     pub excess: usize,
 }
 
 impl SmsTemplate {
-    /// Makes the template of all texts.
+    /// Creates the template of all texts.
     ///
     /// # Errors
     ///
-    /// When a text would not fit; without a domain every sender name does.
+    /// When a text would be too long. Without a domain every sender name fits.
     pub fn new(sender: SenderName, ios_domain: Option<IosDomain>) -> Result<Self, TemplateTooLong> {
         let template = Self { sender, ios_domain };
         let longest = Language::ALL.map(|language| template.render(language, "000000", Some("app-hash-11")).excess());
@@ -52,7 +53,7 @@ impl SmsTemplate {
         }
     }
 
-    /// Writes the text that carries `otp`, for one phone.
+    /// The text with the code `otp`.
     #[must_use]
     pub fn text(&self, language: Language, otp: &Otp, app_signature: Option<&AppSignature>) -> SmsText {
         self.render(language, otp.expose(), app_signature.map(AppSignature::as_str))
@@ -60,7 +61,7 @@ impl SmsTemplate {
 
     fn render(&self, language: Language, code: &str, app_signature: Option<&str>) -> SmsText {
         let name = self.sender.as_str();
-        // Enough room from the start: a string that grows leaves a copy of the code behind.
+        // Full capacity: a reallocation would leave a copy of the code in freed memory.
         let mut text = Zeroizing::new(String::with_capacity(RETRIEVER_BYTES));
         let mut write = |part: fmt::Arguments<'_>| text.write_fmt(part).expect("writing to a string cannot fail");
         let (lead, warning) = match language {
@@ -79,17 +80,17 @@ impl SmsTemplate {
     }
 }
 
-/// A finished text with the code in it. It has no `Display`, `Debug` shows nothing, and its memory is wiped.
+/// A text that contains the code. It has no `Display`, its `Debug` is redacted, and it is zeroized on drop.
 pub struct SmsText(Zeroizing<String>);
 
 impl SmsText {
-    /// The text, for the one who sends it. Never for a log.
+    /// The text, for the SMS provider. Must not be logged.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// By how much the text passes its bounds.
+    /// By how much the text exceeds its limits.
     fn excess(&self) -> usize {
         let septets = gsm7::septets(&self.0).unwrap_or(usize::MAX);
         septets.saturating_sub(SEGMENT_SEPTETS).max(self.0.len().saturating_sub(RETRIEVER_BYTES))
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn each_language_has_its_text() {
+    fn the_text_of_each_language_is_exact() {
         for (language, expected) in [
             (Language::De, "Sandbox: Ihr Code lautet 212212. Geben Sie ihn niemals weiter, auch nicht an uns."),
             (Language::En, "Sandbox: Your code is 212212. Never share it with anyone, not even with us."),
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_domain_is_the_last_line_and_the_app_hash_stands_before_it() {
+    fn the_domain_is_the_last_line_after_the_app_hash() {
         for language in Language::ALL {
             let both = text(language, Some(&hash()), Some("example.com"));
             assert_eq!(both.split('\n').skip(1).collect::<Vec<_>>(), ["FA+9qCX9VSu", "@example.com #212212"]);
@@ -194,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_domain_that_does_not_fit_beside_the_name_is_refused_with_the_excess() {
-        // The French sentence has 79 bytes, the app hash's line 12, the domain's 10 and the domain: 39 are left.
+        // The French sentence has 79 bytes, the line of the app hash 12, that of the domain 10 and the domain: 39 are
+        // left.
         let (name, domain) = ("N".repeat(28), "example.com");
         let longest = template(&name, Some(domain)).unwrap().text(Language::Fr, &otp(), Some(&hash()));
         assert_eq!(longest.expose().len(), 140);
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_a_text_never_moves_it() {
+    fn rendering_a_text_never_reallocates() {
         let name = "N".repeat(40);
         for language in Language::ALL {
             let text = template(&name, None).unwrap().text(language, &otp(), Some(&hash()));

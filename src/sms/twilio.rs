@@ -1,7 +1,7 @@
-//! Hands the message to Twilio (REST API 2010-04-01, resource Messages).
+//! The Twilio adapter (REST API 2010-04-01, resource Messages).
 //!
-//! Twilio names the reason of a refusal with an error number; `twilio_errors` says whose fault each is. Its free words are
-//! never kept: they repeat the number.
+//! Twilio gives an error code with a refusal; `twilio_errors` classifies the codes. Its error messages are dropped,
+//! because they repeat the phone number.
 
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
@@ -15,32 +15,32 @@ use super::twilio_errors::{Blame, blame};
 use super::{HandedOver, Sms, SmsError, SmsSender};
 use crate::outbound::{BodyError, HttpUrl, read_up_to};
 
-/// The largest answer that is read; a message resource has about one thousand bytes.
+/// The largest accepted response; a message resource has about one thousand bytes.
 const ANSWER_MAX: usize = 64 * 1024;
 
-/// Where Twilio is and who we are there.
+/// Settings of the Twilio adapter.
 #[derive(Clone, Debug)]
 pub struct TwilioSettings {
-    /// `https://api.twilio.com`, or a regional address.
+    /// `https://api.twilio.com`, or a regional URL.
     pub base_url: HttpUrl,
     /// The account's id, `AC...`.
     pub account_sid: String,
     /// The account's secret.
     pub auth_token: SecretString,
-    /// Whom the phone shows as sender.
+    /// The sender that the phone shows.
     pub sender: TwilioSender,
 }
 
-/// Whom the phone shows as sender.
+/// The sender that the phone shows.
 #[derive(Clone, Debug)]
 pub enum TwilioSender {
     /// A number or an alphanumeric sender id of the account.
     From(String),
-    /// A messaging service of the account, `MG...`, which chooses.
+    /// A messaging service of the account, `MG...`, which chooses the sender.
     MessagingService(String),
 }
 
-/// An account at Twilio.
+/// The Twilio adapter.
 pub struct Twilio {
     client: Client,
     messages: Url,
@@ -74,7 +74,7 @@ impl Twilio {
     /// The name in settings, logs and metrics.
     pub const NAME: &'static str = "twilio";
 
-    /// Makes the adapter.
+    /// Creates the adapter.
     #[must_use]
     pub fn new(settings: TwilioSettings, client: Client) -> Self {
         let TwilioSettings { base_url, account_sid, auth_token, sender } = settings;
@@ -104,13 +104,13 @@ impl SmsSender for Twilio {
             let sid = message_sid(status, body)?;
             return Ok(HandedOver { provider: Self::NAME, provider_message_id: Some(sid) });
         }
-        // Without a readable error number the status alone decides: it was already complete.
+        // Without a readable error code the status alone decides.
         let refusal = body.ok().and_then(|body| serde_json::from_slice::<Refusal>(&body).ok());
         Err(refusal.map_or_else(|| unexplained(status, &headers), |Refusal { code }| explained(status, code, &headers)))
     }
 }
 
-/// The id of the message. A success that does not name one may have come from something else than Twilio.
+/// The id of the message. A success without one is uncertain: it may come from a proxy instead of Twilio.
 fn message_sid(status: StatusCode, body: Result<Vec<u8>, BodyError>) -> Result<String, SmsError> {
     let unreadable = || SmsError::Uncertain(Fault::Unreadable { status: status.as_u16() });
     let body = body.map_err(|error| match error {
@@ -120,7 +120,7 @@ fn message_sid(status: StatusCode, body: Result<Vec<u8>, BodyError>) -> Result<S
     serde_json::from_slice(&body).map(|Message { sid }| sid).map_err(|_| unreadable())
 }
 
-/// A refusal with Twilio's error number.
+/// Classifies a refusal with an error code.
 fn explained(status: StatusCode, code: u32, headers: &HeaderMap) -> SmsError {
     let fault = Fault::Code { status: status.as_u16(), code };
     match blame(code) {
@@ -137,7 +137,7 @@ fn explained(status: StatusCode, code: u32, headers: &HeaderMap) -> SmsError {
     }
 }
 
-/// A refusal without an error number says nothing against the number: Twilio gives one with every reason that it has.
+/// Classifies a refusal without an error code. It never rejects the number, because Twilio gives a code for that.
 fn unexplained(status: StatusCode, headers: &HeaderMap) -> SmsError {
     match refused(status, headers) {
         SmsError::Rejected(fault) => SmsError::Unavailable(fault),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn no_route_from_our_sender_leaves_the_message_to_another_provider() {
+    fn a_missing_route_allows_failover_to_another_provider() {
         for code in [21408, 21612, 30007] {
             let error = explained(StatusCode::BAD_REQUEST, code, &HeaderMap::new());
             assert!(
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_number_that_is_not_known_says_nothing_against_the_number() {
+    fn an_unknown_error_code_does_not_reject_the_number() {
         for status in [400, 409, 422] {
             let error = explained(StatusCode::from_u16(status).unwrap(), 29_999, &HeaderMap::new());
             let fault = |f: &Fault| matches!(f, Fault::Code { status: s, code: 29_999 } if *s == status);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_and_full_queues_throttle() {
+    fn rate_limits_and_full_queues_are_throttled() {
         for (status, code) in
             [(429, 20429), (429, 14107), (400, 21611), (400, 30001), (400, 30022), (429, 63038), (429, 99999)]
         {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_mistakes_leave_the_message_to_another_provider() {
+    fn a_misconfiguration_allows_failover_to_another_provider() {
         let known = [20003, 20404, 21210, 21212, 21267, 21601, 21602, 21606, 21659, 21703, 10001, 30034];
         let statuses = known.map(|code| (400, code));
         for (status, code) in statuses.into_iter().chain([(401, 20003), (404, 20404), (403, 12345)]) {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_inside_twilio_leaves_the_message_in_doubt() {
+    fn an_internal_error_of_twilio_is_uncertain() {
         assert_eq!(outcome(500, 20500), "uncertain");
     }
 }

@@ -1,32 +1,33 @@
-//! Twilio's error numbers for messages, sorted by whose fault each is.
+//! Twilio's error codes for messages, classified by cause.
 //!
-//! From Twilio's error dictionary (twilio.com/docs/api/errors). Twilio splits and adds numbers over time: one that is not
-//! here says nothing against the number, and another provider may reach it. `docs/operations.md` prints this table, and a
-//! test compares the two.
+//! From Twilio's error dictionary (twilio.com/docs/api/errors). Twilio splits and adds codes over time: an unknown code
+//! does not reject the phone number, and another provider is tried. `docs/operations.md` has the same table, and a test
+//! compares both.
 
 use std::ops::RangeInclusive;
 
-/// Whose fault a refusal is.
+/// The cause of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// The number can never get the message, from no provider.
+    /// The phone number: no provider can deliver to it.
     Number,
-    /// Too much at once: no more is taken for now.
+    /// A rate limit.
     Rate,
-    /// Our credentials, our account, our sender or our request: no message at all gets through.
+    /// The credentials, account, sender or request: no message can be sent.
     Account,
-    /// Between our sender and this number only: another provider may well reach it, and other numbers get their messages.
+    /// The route between the sender and this number: other numbers, and this number by another provider, may be
+    /// reachable.
     Route,
 }
 
-/// Error numbers of one meaning.
+/// Error codes with one meaning.
 #[derive(Debug)]
 pub struct Numbers {
-    /// Whose fault they are.
+    /// The cause.
     pub blame: Blame,
-    /// What they say, in our words.
+    /// The meaning, as in `docs/operations.md`.
     pub meaning: &'static str,
-    /// Twilio's error numbers.
+    /// Twilio's error codes.
     pub codes: &'static [RangeInclusive<u32>],
 }
 
@@ -34,7 +35,7 @@ const fn numbers(blame: Blame, meaning: &'static str, codes: &'static [RangeIncl
     Numbers { blame, meaning, codes }
 }
 
-/// The error numbers that a request for a message can be refused with.
+/// The error codes with which Twilio can refuse a message.
 pub const TABLE: [Numbers; 10] = [
     numbers(Blame::Number, "no such number or phone", &[21211..=21211, 21217..=21217, 30005..=30005]),
     numbers(
@@ -92,7 +93,7 @@ pub const TABLE: [Numbers; 10] = [
     ),
 ];
 
-/// Whose fault this error number is; `None` when it is not in the table.
+/// The cause for this error code; `None` when it is not in the table.
 #[must_use]
 pub fn blame(code: u32) -> Option<Blame> {
     TABLE.iter().find(|numbers| numbers.codes.iter().any(|codes| codes.contains(&code))).map(|numbers| numbers.blame)

@@ -330,6 +330,6 @@ async fn a_failed_check_is_judged_counted_and_logged_without_the_payload() {
     assert!(metrics.contains(r#"fraud_checks_total{action="device_binding",state="timeout"} 2"#), "{metrics}");
     let lines = log.contents();
     assert!(lines.contains("01951f2e-7c3a-7d4b-8e5f-123456789abc"), "{lines}");
-    assert!(lines.contains("did not answer in time"), "{lines}");
+    assert!(lines.contains("the fraud check timed out"), "{lines}");
     assert!(!lines.contains(PAYLOAD), "{lines}");
 }

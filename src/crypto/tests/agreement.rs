@@ -1,5 +1,5 @@
-//! Two independent implementations and ours agree on every signature, right or wrong: p256 parses for us and aws-lc-rs
-//! verifies for us, so a difference between them would be a hole between the two.
+//! Differential tests: `p256`, `aws-lc-rs` and this crate agree on every signature, right or wrong. This crate parses
+//! with `p256` and verifies with `aws-lc-rs`, so a difference between them would be a vulnerability.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey, UnparsedPublicKey};
 use p256::ecdsa::signature::{Signer, Verifier};
@@ -10,9 +10,9 @@ use proptest::sample::Index;
 use super::public_key;
 use crate::crypto::{DerSignature, PublicKey};
 
-/// What happens to a signature between the phone and us.
+/// A change to a signature before it is verified.
 #[derive(Debug, Clone)]
-enum Fate {
+enum Mutation {
     Untouched,
     HighTwin,
     BitFlipped(Index),
@@ -26,19 +26,19 @@ enum Fate {
     Invented(Vec<u8>),
 }
 
-fn fate() -> impl Strategy<Value = Fate> {
+fn mutation() -> impl Strategy<Value = Mutation> {
     prop_oneof![
-        2 => Just(Fate::Untouched),
-        2 => Just(Fate::HighTwin),
-        4 => any::<Index>().prop_map(Fate::BitFlipped),
-        4 => any::<(Index, u8)>().prop_map(|(at, byte)| Fate::ByteReplaced(at, byte)),
-        2 => any::<(Index, u8)>().prop_map(|(at, byte)| Fate::ByteInserted(at, byte)),
-        2 => any::<Index>().prop_map(Fate::ByteRemoved),
-        1 => any::<Index>().prop_map(Fate::Truncated),
-        1 => Just(Fate::NumbersSwapped),
-        1 => any::<Vec<u8>>().prop_map(Fate::OtherMessage),
-        1 => Just(Fate::OtherKey),
-        1 => any::<Vec<u8>>().prop_map(Fate::Invented),
+        2 => Just(Mutation::Untouched),
+        2 => Just(Mutation::HighTwin),
+        4 => any::<Index>().prop_map(Mutation::BitFlipped),
+        4 => any::<(Index, u8)>().prop_map(|(at, byte)| Mutation::ByteReplaced(at, byte)),
+        2 => any::<(Index, u8)>().prop_map(|(at, byte)| Mutation::ByteInserted(at, byte)),
+        2 => any::<Index>().prop_map(Mutation::ByteRemoved),
+        1 => any::<Index>().prop_map(Mutation::Truncated),
+        1 => Just(Mutation::NumbersSwapped),
+        1 => any::<Vec<u8>>().prop_map(Mutation::OtherMessage),
+        1 => Just(Mutation::OtherKey),
+        1 => any::<Vec<u8>>().prop_map(Mutation::Invented),
     ]
 }
 
@@ -46,35 +46,35 @@ fn device() -> impl Strategy<Value = SigningKey> {
     any::<[u8; 32]>().prop_filter_map("a scalar in [1, n-1]", |bytes| SigningKey::from_slice(&bytes).ok())
 }
 
-/// The signature after its fate, and whether it must still verify; `None` leaves that to the implementations.
-fn suffer(fate: &Fate, signature: &Signature, message: &[u8]) -> (Vec<u8>, Option<bool>) {
+/// The mutated signature, and whether it must still verify; `None` if only agreement is required.
+fn mutate(mutation: &Mutation, signature: &Signature, message: &[u8]) -> (Vec<u8>, Option<bool>) {
     let mut der = signature.to_der().as_bytes().to_vec();
     let (r, s) = (signature.r(), signature.s());
-    match fate {
-        Fate::Untouched => return (der, Some(true)),
-        Fate::HighTwin => {
+    match mutation {
+        Mutation::Untouched => return (der, Some(true)),
+        Mutation::HighTwin => {
             let twin = Signature::from_scalars(r, -s).expect("n - s is in range");
             return (twin.to_der().as_bytes().to_vec(), Some(true));
         }
-        Fate::NumbersSwapped => {
+        Mutation::NumbersSwapped => {
             let swapped = Signature::from_scalars(s, r).expect("both are in range");
             return (swapped.to_der().as_bytes().to_vec(), None);
         }
-        Fate::OtherMessage(other) => return (der, Some(other == message)),
-        Fate::OtherKey => return (der, None),
-        Fate::Invented(bytes) => return (bytes.clone(), None),
-        Fate::BitFlipped(at) => {
+        Mutation::OtherMessage(other) => return (der, Some(other == message)),
+        Mutation::OtherKey => return (der, None),
+        Mutation::Invented(bytes) => return (bytes.clone(), None),
+        Mutation::BitFlipped(at) => {
             let bit = at.index(der.len() * 8);
             der[bit / 8] ^= 1 << (bit % 8);
             return (der, Some(false));
         }
-        Fate::ByteReplaced(at, byte) => {
+        Mutation::ByteReplaced(at, byte) => {
             let at = at.index(der.len());
             der[at] = *byte;
         }
-        Fate::ByteInserted(at, byte) => der.insert(at.index(der.len() + 1), *byte),
-        Fate::ByteRemoved(at) => drop(der.remove(at.index(der.len()))),
-        Fate::Truncated(at) => der.truncate(at.index(der.len())),
+        Mutation::ByteInserted(at, byte) => der.insert(at.index(der.len() + 1), *byte),
+        Mutation::ByteRemoved(at) => drop(der.remove(at.index(der.len()))),
+        Mutation::Truncated(at) => der.truncate(at.index(der.len())),
     }
     (der, None)
 }
@@ -83,10 +83,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn p256_aws_lc_and_we_agree(phone in device(), stranger in device(), message in any::<Vec<u8>>(), fate in fate()) {
-        let (der, expected) = suffer(&fate, &phone.sign(&message), &message);
-        let claimed = if let Fate::OtherMessage(other) = &fate { other } else { &message };
-        let owner = if matches!(fate, Fate::OtherKey) { &stranger } else { &phone };
+    fn p256_aws_lc_and_this_crate_agree(phone in device(), stranger in device(), message in any::<Vec<u8>>(), mutation in mutation()) {
+        let (der, expected) = mutate(&mutation, &phone.sign(&message), &message);
+        let claimed = if let Mutation::OtherMessage(other) = &mutation { other } else { &message };
+        let owner = if matches!(mutation, Mutation::OtherKey) { &stranger } else { &phone };
         let key = public_key(owner);
 
         let ours = DerSignature::from_der(&der).is_ok_and(|signature| key.verifies(claimed, &signature));
@@ -100,9 +100,9 @@ proptest! {
         }
     }
 
-    /// A key that we register is one that aws-lc-rs will verify under, and the other way round.
+    /// A key is valid for this crate exactly if `aws-lc-rs` can verify with it.
     #[test]
-    fn aws_lc_accepts_the_uncompressed_points_that_we_accept(phone in device(), change in any::<Option<(Index, u8)>>()) {
+    fn aws_lc_accepts_exactly_the_points_that_this_crate_accepts(phone in device(), change in any::<Option<(Index, u8)>>()) {
         let mut bytes = *public_key(&phone).as_bytes();
         if let Some((at, byte)) = change {
             bytes[1 + at.index(64)] = byte;

@@ -1,4 +1,4 @@
-//! What the cryptography promises, tried on published vectors, on hostile input and against a second implementation.
+//! Unit tests with published vectors, hostile input and second implementations.
 
 mod agreement;
 mod otp;
@@ -14,7 +14,7 @@ use super::PublicKey;
 /// The order n of the group of P-256 (SEC 2 section 2.4.2).
 const ORDER: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
 
-/// A device's private key; equal bytes give an equal key.
+/// A deterministic private key of a device.
 fn private_key(bytes: [u8; 32]) -> SigningKey {
     SigningKey::from_slice(&bytes).expect("the test's scalar is in range")
 }
@@ -24,7 +24,7 @@ fn public_key(private_key: &SigningKey) -> PublicKey {
     PublicKey::from_sec1(point.as_bytes()).expect("a derived key is valid")
 }
 
-/// DER of `SEQUENCE { INTEGER, INTEGER }` with the content octets exactly as given, for what no signer would encode.
+/// DER of `SEQUENCE { INTEGER, INTEGER }` with the content octets exactly as given, also invalid ones.
 fn sequence(r: &str, s: &str) -> Vec<u8> {
     let [r, s] = [r, s].map(|content| hex::decode(content).expect("the test's hex is right"));
     let short = |length: usize| u8::try_from(length).ok().filter(|length| *length < 0x80).expect("a short form length");
@@ -35,7 +35,7 @@ fn sequence(r: &str, s: &str) -> Vec<u8> {
     der
 }
 
-/// `text` with each letter in the case that the next of `choices` picks.
+/// `text` with the case of each letter taken from `choices`.
 fn in_mixed_case(text: &str, choices: &[bool]) -> String {
     let choices = choices.iter().cycle();
     text.chars()

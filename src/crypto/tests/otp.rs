@@ -1,4 +1,5 @@
-//! One-time codes: the same ones that any other implementation of the RFCs derives, evenly spread, and hard to spill.
+//! One-time codes: derivation agrees with other implementations of the RFCs, codes are uniformly distributed, and
+//! secrets are redacted.
 
 use aws_lc_rs::hmac;
 use proptest::prelude::*;
@@ -8,7 +9,7 @@ use crate::crypto::{Otp, OtpSecret, OtpSecrets};
 
 const SECRET: &[u8] = b"a secret of the test, 32 bytes or more";
 
-/// Fails to compile when `$type` implements one of the traits: then both impls of `Absent` fit and `_` is ambiguous.
+/// Fails to compile if `$type` implements one of the traits: then both impls of `Absent` apply and `_` is ambiguous.
 macro_rules! assert_not_implemented {
     ($type:ty: $($bound:path),+) => { $(const _: fn() = || {
         trait Absent<Marker> { fn proof() {} }
@@ -34,7 +35,7 @@ fn code(secrets: &OtpSecrets, version: u32, number: u128) -> Option<String> {
     secrets.derive(version, &id(number)).map(|otp| otp.expose().to_owned())
 }
 
-/// The RFCs' recipe in other words and with another HMAC: bits are picked from the whole output as one string of them.
+/// A second implementation with another HMAC library, which selects the bits from the output as a string of bits.
 fn code_derived_independently(secret: &[u8], id: &[u8]) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), id);
     let bits = tag.as_ref().iter().map(|byte| format!("{byte:08b}")).collect::<Vec<_>>().concat();
@@ -45,14 +46,14 @@ fn code_derived_independently(secret: &[u8], id: &[u8]) -> String {
 }
 
 #[test]
-fn the_example_of_rfc_4226_section_5_4_is_truncated_as_printed() {
+fn truncation_matches_the_example_of_rfc_4226_section_5_4() {
     let mac = hex::decode("1f8698690e02ca16618550ef7f19da8e945b555a").expect("hex");
     assert_eq!(truncate(&mac), 0x50ef_7f19);
     assert_eq!(truncate(&mac) % 1_000_000, 872_921);
 }
 
 #[test]
-fn the_sha_256_codes_of_rfc_6238_appendix_b_come_out() {
+fn truncation_matches_the_sha_256_codes_of_rfc_6238_appendix_b() {
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"12345678901234567890123456789012");
     for (seconds, expected) in [
         (59_u64, 46_119_246),
@@ -67,9 +68,9 @@ fn the_sha_256_codes_of_rfc_6238_appendix_b_come_out() {
     }
 }
 
-/// Computed with Python's `hmac`; the last four begin with one zero or more, which stay.
+/// Computed with Python's `hmac`. The last four have leading zeros.
 #[test]
-fn codes_are_those_of_another_implementation_leading_zeros_included() {
+fn codes_match_those_of_another_implementation_leading_zeros_included() {
     let secrets = secrets(1, SECRET, None);
     for (number, expected) in [
         (0, "908153"),
@@ -85,9 +86,9 @@ fn codes_are_those_of_another_implementation_leading_zeros_included() {
     }
 }
 
-/// Deterministic, so the bounds are facts and not chances: within five standard deviations of even.
+/// Deterministic, so it cannot be flaky: within five standard deviations of uniform.
 #[test]
-fn codes_are_spread_evenly_at_every_position() {
+fn the_digits_of_codes_are_uniformly_distributed_at_every_position() {
     const CODES: u32 = 30_000;
     let secrets = secrets(1, SECRET, None);
     let mut counts = [[0_u32; 10]; 6];
@@ -101,13 +102,13 @@ fn codes_are_spread_evenly_at_every_position() {
     for (position, digits) in counts.iter().enumerate() {
         for (digit, count) in digits.iter().enumerate() {
             let distance = (f64::from(*count) - f64::from(CODES) / 10.0).abs();
-            assert!(distance < 5.0 * deviation, "digit {digit} stands {count} times at position {position}");
+            assert!(distance < 5.0 * deviation, "digit {digit} occurs {count} times at position {position}");
         }
     }
 }
 
 #[test]
-fn codes_of_the_current_and_the_previous_version_are_derived_and_no_others() {
+fn only_codes_of_the_current_and_the_previous_version_are_derived() {
     let before = secrets(6, b"the secret of version six", None);
     let after = secrets(7, b"the secret of version seven", Some(b"the secret of version six"));
     assert_eq!((before.current_version(), after.current_version()), (6, 7));
@@ -164,19 +165,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_secret_and_id_give_the_independently_derived_code(secret in prop::collection::vec(any::<u8>(), 0..150), id in any::<[u8; 16]>()) {
+    fn derivation_matches_a_second_implementation(secret in prop::collection::vec(any::<u8>(), 0..150), id in any::<[u8; 16]>()) {
         let otp = secrets(1, &secret, None).derive(1, &id).expect("the current version");
         prop_assert_eq!(otp.expose(), code_derived_independently(&secret, &id));
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in any::<String>()) {
+    fn parsing_accepts_exactly_six_ascii_digits_and_never_panics(text in any::<String>()) {
         let digits = text.chars().count() == 6 && text.chars().all(|c| c.is_ascii_digit());
         prop_assert_eq!(Otp::parse(&text).is_some(), digits);
     }
 
     #[test]
-    fn every_six_digits_are_a_code(text in "[0-9]{6}") {
+    fn any_six_digits_are_a_code(text in "[0-9]{6}") {
         prop_assert_eq!(Otp::parse(&text).map(|otp| otp.expose().to_owned()), Some(text));
     }
 }

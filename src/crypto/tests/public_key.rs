@@ -1,4 +1,4 @@
-//! Which bytes are a public key: one spelling of one point on one curve.
+//! Parsing of public keys: only the uncompressed encoding of a point on P-256 is accepted.
 
 use p256::ecdsa::signature::Signer;
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn refusal(text: &str) -> Option<InvalidPublicKey> {
 }
 
 #[test]
-fn an_uncompressed_point_is_read_in_either_case_and_given_back_as_bytes() {
+fn an_uncompressed_point_is_parsed_in_either_case_and_round_trips() {
     let lower = PublicKey::from_hex(&format!("04{X}{Y}")).expect("on the curve");
     let upper = PublicKey::from_hex(&format!("04{X}{Y}").to_uppercase()).expect("on the curve");
     assert_eq!(lower, upper);
@@ -51,27 +51,27 @@ fn a_compressed_point_is_refused() {
 }
 
 #[test]
-fn a_hybrid_point_is_refused_even_when_its_prefix_tells_the_truth() {
+fn a_hybrid_point_is_refused() {
     for prefix in ["06", "07"] {
         assert_eq!(refusal(&format!("{prefix}{X}{Y}")), Some(InvalidPublicKey::Prefix));
     }
 }
 
 #[test]
-fn infinity_is_refused_in_every_spelling() {
+fn every_encoding_of_the_point_at_infinity_is_refused() {
     assert_eq!(refusal("00"), Some(InvalidPublicKey::Length));
     assert_eq!(refusal(&format!("00{ZERO}{ZERO}")), Some(InvalidPublicKey::Prefix));
     assert_eq!(refusal(&format!("04{ZERO}{ZERO}")), Some(InvalidPublicKey::Point));
 }
 
 #[test]
-fn a_point_beside_the_curve_is_refused() {
+fn a_point_that_is_not_on_the_curve_is_refused() {
     let moved = Y.replace("9eaf", "9eae");
     assert_eq!(refusal(&format!("04{X}{moved}")), Some(InvalidPublicKey::Point));
     assert_eq!(refusal(&format!("04{Y}{X}")), Some(InvalidPublicKey::Point));
 }
 
-/// x = 1 lies on the curve's quadratic twist: no y solves the equation; this y solves its negative.
+/// x = 1 is on the curve's quadratic twist: no y solves the equation; this y solves its negative.
 #[test]
 fn a_point_on_the_twist_is_refused() {
     let x = format!("{}1", &ZERO[1..]);
@@ -86,7 +86,7 @@ fn the_generator_of_another_curve_of_the_same_size_is_refused() {
     assert_eq!(refusal(secp256k1), Some(InvalidPublicKey::Point));
 }
 
-/// The point with x = 0 and the same point with x = p: a second spelling of the first.
+/// The point with x = 0, and a second encoding of it with x = p.
 #[test]
 fn an_x_that_is_not_reduced_is_refused() {
     let y = "66485c780e2f83d72433bd5d84a06bb6541c2af31dae871728bf856a174f93f4";
@@ -95,7 +95,7 @@ fn an_x_that_is_not_reduced_is_refused() {
     assert_eq!(refusal(&format!("04{p}{y}")), Some(InvalidPublicKey::Point));
 }
 
-/// A point with y = 5 and the same point with y = p + 5.
+/// A point with y = 5, and a second encoding of it with y = p + 5.
 #[test]
 fn a_y_that_is_not_reduced_is_refused() {
     let x = "d7325d7646cd60d80a92738ceb345f844cffaf35841022cab176f692de8de1d7";
@@ -105,15 +105,15 @@ fn a_y_that_is_not_reduced_is_refused() {
 }
 
 #[test]
-fn nothing_verifies_under_trusted_bytes_that_are_no_point() {
+fn no_signature_verifies_under_stored_bytes_that_are_not_a_point() {
     let phone = private_key([7; 32]);
     let signature: p256::ecdsa::DerSignature = phone.sign(b"212212");
     let signature = DerSignature::from_der(signature.as_bytes()).expect("a signer encodes strictly");
     let good = *public_key(&phone).as_bytes();
-    let mut beside = good;
-    beside[64] ^= 1;
+    let mut off_curve = good;
+    off_curve[64] ^= 1;
     assert!(PublicKey::from_trusted(good).verifies(b"212212", &signature));
-    assert!(!PublicKey::from_trusted(beside).verifies(b"212212", &signature));
+    assert!(!PublicKey::from_trusted(off_curve).verifies(b"212212", &signature));
     assert!(!PublicKey::from_trusted([0; 65]).verifies(b"212212", &signature));
 }
 
@@ -123,7 +123,7 @@ fn debug_shows_no_byte_of_a_key() {
 }
 
 #[test]
-fn each_refusal_says_what_to_send() {
+fn each_error_message_names_the_expected_form() {
     assert!(InvalidPublicKey::Length.to_string().contains("130 hexadecimal characters"));
     assert!(InvalidPublicKey::Hex.to_string().contains("hexadecimal digits"));
     assert!(InvalidPublicKey::Prefix.to_string().contains("start with 04"));
@@ -134,17 +134,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn no_text_makes_it_panic(text in any::<String>()) {
+    fn parsing_any_text_never_panics(text in any::<String>()) {
         prop_assert!(PublicKey::from_hex(&text).is_err());
     }
 
     #[test]
-    fn no_hex_of_the_right_length_makes_it_panic_and_case_does_not_matter(text in "(04)?[0-9a-f]{128,130}") {
+    fn parsing_hex_of_about_the_right_length_never_panics_and_ignores_case(text in "(04)?[0-9a-f]{128,130}") {
         prop_assert_eq!(PublicKey::from_hex(&text), PublicKey::from_hex(&text.to_uppercase()));
     }
 
     #[test]
-    fn case_does_not_matter_to_a_valid_key(scalar in 1_u64.., choices in prop::collection::vec(any::<bool>(), 130)) {
+    fn a_valid_key_is_parsed_in_mixed_case(scalar in 1_u64.., choices in prop::collection::vec(any::<bool>(), 130)) {
         let mut bytes = [0; 32];
         bytes[24..].copy_from_slice(&scalar.to_be_bytes());
         let key = public_key(&private_key(bytes));

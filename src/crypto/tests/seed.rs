@@ -1,4 +1,4 @@
-//! The sample key and the sample signature of the API that clients already speak: what they settle about the message.
+//! The sample key and signature of the API that existing clients use. They determine which bytes are signed.
 
 use p256::ecdsa::signature::Signer;
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ fn sample() -> (PublicKey, DerSignature) {
 }
 
 #[test]
-fn the_sample_signature_is_one_over_212212_under_the_sample_key() {
+fn the_sample_signature_is_over_212212_under_the_sample_key() {
     let (key, signature) = sample();
     assert!(key.verifies(b"212212", &signature));
 }
@@ -25,13 +25,13 @@ fn the_sample_signature_is_one_over_212212_under_the_sample_key() {
 #[test]
 fn the_sample_signature_verifies_for_no_neighbouring_code() {
     let (key, signature) = sample();
-    let fitting: Vec<u32> =
+    let verified: Vec<u32> =
         (211_212..213_212).filter(|code| key.verifies(format!("{code:06}").as_bytes(), &signature)).collect();
-    assert_eq!(fitting, [212_212]);
+    assert_eq!(verified, [212_212]);
 }
 
 #[test]
-fn the_sample_signature_is_none_over_the_number_the_digest_or_the_digest_in_hex() {
+fn the_sample_signature_is_not_over_the_integer_the_digest_or_the_digest_in_hex() {
     let (key, signature) = sample();
     let digest = Sha256::digest(b"212212");
     assert!(!key.verifies(&212_212_u32.to_be_bytes(), &signature));
@@ -40,7 +40,7 @@ fn the_sample_signature_is_none_over_the_number_the_digest_or_the_digest_in_hex(
 }
 
 #[test]
-fn a_client_that_hashes_twice_is_refused_and_one_that_hashes_once_is_not() {
+fn a_signature_over_the_digest_of_the_code_is_refused() {
     let phone = private_key([7; 32]);
     let signed = |message: &[u8]| {
         let signature: p256::ecdsa::DerSignature = phone.sign(message);

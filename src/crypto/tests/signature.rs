@@ -1,4 +1,4 @@
-//! Which bytes are a signature: strict DER, and numbers that a signer can produce.
+//! Parsing of signatures: strict DER, with r and s in range.
 
 use p256::ecdsa::{Signature, signature::Signer};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn refusal(der: &[u8]) -> Option<InvalidSignature> {
     DerSignature::from_der(der).err()
 }
 
-/// A signature and its twin: the same r, and n - s for s.
+/// A signature and its malleable twin (r, n - s).
 fn twins(scalar: [u8; 32], message: &[u8]) -> [DerSignature; 2] {
     let signature: Signature = private_key(scalar).sign(message);
     let twin = Signature::from_scalars(signature.r(), -signature.s()).expect("n - s is in range when s is");
@@ -23,7 +23,7 @@ fn twins(scalar: [u8; 32], message: &[u8]) -> [DerSignature; 2] {
 }
 
 #[test]
-fn the_length_bounds_are_1_and_2048_characters_and_the_refusal_names_them() {
+fn the_length_is_limited_to_2048_characters_and_the_error_message_says_so() {
     for (length, text) in
         [(0, String::new()), (2049, "3".repeat(2049)), (2049, "é".repeat(2049)), (4096, "30".repeat(2048))]
     {
@@ -37,7 +37,7 @@ fn the_length_bounds_are_1_and_2048_characters_and_the_refusal_names_them() {
 }
 
 #[test]
-fn what_is_not_hex_is_refused() {
+fn a_signature_that_is_not_hex_is_refused() {
     let good = hex::encode(sequence("01", "01"));
     assert!(DerSignature::from_hex(&good).is_ok());
     for text in
@@ -48,7 +48,7 @@ fn what_is_not_hex_is_refused() {
 }
 
 #[test]
-fn the_smallest_and_the_largest_numbers_are_read_and_given_back_as_they_came() {
+fn the_smallest_and_the_largest_integers_in_range_round_trip() {
     let largest = format!("00{ORDER_MINUS_1}");
     for (r, s) in [("01", "01"), ("01", &largest), (&largest, "01"), (&largest, &largest)] {
         let der = sequence(r, s);
@@ -56,9 +56,9 @@ fn the_smallest_and_the_largest_numbers_are_read_and_given_back_as_they_came() {
     }
 }
 
-/// A zero in either place made some libraries accept a signature over anything under any key.
+/// CVE-2022-21449: Java accepted a signature with r = s = 0 over any message under any key.
 #[test]
-fn a_psychic_signature_is_refused_before_a_key_is_asked() {
+fn a_signature_with_r_or_s_out_of_range_is_refused_by_the_parser() {
     let [order, order_plus_1, max] = [ORDER, ORDER_PLUS_1, MAX].map(|number| format!("00{number}"));
     for bad in ["00", &order, &order_plus_1, &max] {
         for (r, s) in [(bad, "01"), ("01", bad), (bad, bad)] {
@@ -68,7 +68,7 @@ fn a_psychic_signature_is_refused_before_a_key_is_asked() {
 }
 
 #[test]
-fn negative_and_oversized_numbers_are_refused() {
+fn negative_and_oversized_integers_are_refused() {
     let two_to_the_256 = format!("01{}", "00".repeat(32));
     let wraps_to_one = format!("01{}", "00".repeat(31) + "01");
     for bad in ["ff", "80", ORDER, ORDER_MINUS_1, &two_to_the_256, &wraps_to_one] {
@@ -79,7 +79,7 @@ fn negative_and_oversized_numbers_are_refused() {
 }
 
 #[test]
-fn numbers_with_spare_zeros_or_no_digits_are_refused() {
+fn integers_with_leading_zeros_or_no_content_are_refused() {
     for bad in ["", "0001", "0000", "007f", "000080"] {
         for (r, s) in [(bad, "01"), ("01", bad)] {
             assert_eq!(refusal(&sequence(r, s)), Some(InvalidSignature::Der), "{r} {s}");
@@ -89,7 +89,7 @@ fn numbers_with_spare_zeros_or_no_digits_are_refused() {
 }
 
 #[test]
-fn every_other_encoding_of_the_same_numbers_is_refused() {
+fn every_encoding_other_than_der_is_refused() {
     assert_eq!(refusal(&hex::decode("3006020101020101").expect("hex")), None);
     for (der, why) in [
         ("308106020101020101", "long form length of the sequence"),
@@ -128,7 +128,7 @@ fn the_high_s_twin_verifies_too_and_has_the_same_fingerprint() {
     assert_eq!(signature.fingerprint(), twin.fingerprint());
 }
 
-/// SHA-256 over `00..01 || 00..01`, computed elsewhere; s = n - 1 is the twin of s = 1.
+/// SHA-256 over `00..01 || 00..01`, computed with another tool; s = n - 1 is the twin of s = 1.
 #[test]
 fn the_fingerprint_is_the_digest_of_r_and_the_lower_s() {
     let expected = "c3c3a46684c07d12a9c238787df3049a6f258e7af203e5ddb66a8bd66637e108";
@@ -153,7 +153,7 @@ fn debug_shows_no_byte_of_a_signature() {
 }
 
 #[test]
-fn each_refusal_says_what_to_send() {
+fn each_error_message_names_the_expected_form() {
     assert!(InvalidSignature::Hex.to_string().contains("two digits for each byte"));
     assert!(InvalidSignature::Der.to_string().contains("SEQUENCE { r INTEGER, s INTEGER }"));
     assert!(InvalidSignature::Range.to_string().contains("between 1 and n-1"));
@@ -163,12 +163,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn no_text_makes_it_panic(text in any::<String>()) {
+    fn parsing_any_text_never_panics(text in any::<String>()) {
         prop_assert!(DerSignature::from_hex(&text).is_err());
     }
 
     #[test]
-    fn no_hex_makes_it_panic_and_case_does_not_matter(text in "(30(0[0-9a-f]|4[4-8])02(01|2[01])?)?[0-9a-f]{0,150}") {
+    fn parsing_any_hex_never_panics_and_ignores_case(text in "(30(0[0-9a-f]|4[4-8])02(01|2[01])?)?[0-9a-f]{0,150}") {
         let verdict = |text: &str| DerSignature::from_hex(text).map(|signature| signature.as_der().to_vec());
         prop_assert_eq!(verdict(&text), verdict(&text.to_uppercase()));
     }
@@ -178,7 +178,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn case_does_not_matter_to_a_valid_signature(message in any::<[u8; 6]>(), choices in prop::collection::vec(any::<bool>(), 140)) {
+    fn a_valid_signature_is_parsed_in_mixed_case(message in any::<[u8; 6]>(), choices in prop::collection::vec(any::<bool>(), 140)) {
         for signature in twins([7; 32], &message) {
             let text = in_mixed_case(&hex::encode(signature.as_der()), &choices);
             let read = DerSignature::from_hex(&text).map(|read| read.as_der().to_vec());
@@ -186,25 +186,25 @@ proptest! {
         }
     }
 
-    /// Most changes of one byte leave strict DER with other numbers in it: those are read, and never rewritten.
+    /// Most changes of one byte leave strict DER of other integers, which must round-trip unchanged.
     #[test]
-    fn what_is_read_is_the_one_encoding_of_its_numbers(message in any::<[u8; 6]>(), at in any::<Index>(), byte in any::<u8>()) {
+    fn an_accepted_signature_is_the_only_encoding_of_its_integers(message in any::<[u8; 6]>(), at in any::<Index>(), byte in any::<u8>()) {
         let [signature, _] = twins([7; 32], &message);
         let mut der = signature.as_der().to_vec();
         let at = at.index(der.len());
         der[at] = byte;
         if let Ok(read) = DerSignature::from_der(&der) {
             prop_assert_eq!(read.as_der(), &*der);
-            let encoded_anew = Signature::from_der(&der).expect("read once already").to_der();
-            prop_assert_eq!(encoded_anew.as_bytes(), &*der);
+            let reencoded = Signature::from_der(&der).expect("read once already").to_der();
+            prop_assert_eq!(reencoded.as_bytes(), &*der);
         }
     }
 
     #[test]
-    fn twins_share_a_fingerprint_and_strangers_do_not(one in any::<[u8; 6]>(), other in any::<[u8; 6]>()) {
+    fn only_twins_have_the_same_fingerprint(one in any::<[u8; 6]>(), other in any::<[u8; 6]>()) {
         let [signature, twin] = twins([7; 32], &one);
-        let [stranger, _] = twins([7; 32], &other);
+        let [unrelated, _] = twins([7; 32], &other);
         prop_assert_eq!(signature.fingerprint(), twin.fingerprint());
-        prop_assert_eq!(signature.fingerprint() == stranger.fingerprint(), one == other);
+        prop_assert_eq!(signature.fingerprint() == unrelated.fingerprint(), one == other);
     }
 }

@@ -1,4 +1,4 @@
-//! Project Wycheproof's vectors for ECDSA over P-256 with SHA-256: what broke other verifiers.
+//! Project Wycheproof's test vectors for ECDSA over P-256 with SHA-256.
 
 use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
 use wycheproof::TestResult;
@@ -13,11 +13,11 @@ fn groups(name: TestName, vectors: usize) -> Vec<TestGroup> {
 }
 
 fn key(group: &TestGroup) -> PublicKey {
-    PublicKey::from_sec1(&group.key.key).expect("the set's keys are valid")
+    PublicKey::from_sec1(&group.key.key).expect("the keys of the vectors are valid")
 }
 
 #[test]
-fn every_der_vector_is_judged_as_published() {
+fn every_der_vector_has_the_published_result() {
     let (mut accepted, mut refused) = (0, 0);
     for group in groups(TestName::EcdsaSecp256r1Sha256, 484) {
         let key = key(&group);
@@ -31,9 +31,9 @@ fn every_der_vector_is_judged_as_published() {
     assert_eq!((accepted, refused), (174, 310));
 }
 
-/// Each of them is right but for its form: encoded as DER, the same two numbers verify.
+/// Only the encoding is wrong: as DER, the same r and s verify.
 #[test]
-fn every_valid_signature_in_raw_form_is_refused() {
+fn a_valid_signature_in_raw_form_is_refused() {
     let mut refused = 0;
     for group in groups(TestName::EcdsaSecp256r1Sha256P1363, 262) {
         let key = key(&group);
@@ -41,7 +41,7 @@ fn every_valid_signature_in_raw_form_is_refused() {
             assert!(DerSignature::from_der(&vector.sig).is_err(), "vector {}: {}", vector.tc_id, vector.comment);
             assert!(DerSignature::from_hex(&hex::encode(&*vector.sig)).is_err());
             let numbers = Signature::from_slice(&vector.sig).expect("a valid vector has its numbers in range");
-            let encoded = DerSignature::from_der(numbers.to_der().as_bytes()).expect("now it is DER");
+            let encoded = DerSignature::from_der(numbers.to_der().as_bytes()).expect("DER");
             assert!(key.verifies(&vector.msg, &encoded), "vector {}: {}", vector.tc_id, vector.comment);
             refused += 1;
         }
@@ -50,14 +50,14 @@ fn every_valid_signature_in_raw_form_is_refused() {
 }
 
 #[test]
-fn p256_judges_every_der_vector_as_we_do() {
+fn p256_gives_the_same_result_for_every_der_vector() {
     for group in groups(TestName::EcdsaSecp256r1Sha256, 484) {
-        let theirs = VerifyingKey::from_sec1_bytes(&group.key.key).expect("the set's keys are valid");
+        let theirs = VerifyingKey::from_sec1_bytes(&group.key.key).expect("the keys of the vectors are valid");
         let ours = key(&group);
         for vector in &group.tests {
-            let they_say = Signature::from_der(&vector.sig).is_ok_and(|sig| theirs.verify(&vector.msg, &sig).is_ok());
-            let we_say = DerSignature::from_der(&vector.sig).is_ok_and(|sig| ours.verifies(&vector.msg, &sig));
-            assert_eq!(we_say, they_say, "vector {}: {}", vector.tc_id, vector.comment);
+            let expected = Signature::from_der(&vector.sig).is_ok_and(|sig| theirs.verify(&vector.msg, &sig).is_ok());
+            let verified = DerSignature::from_der(&vector.sig).is_ok_and(|sig| ours.verifies(&vector.msg, &sig));
+            assert_eq!(verified, expected, "vector {}: {}", vector.tc_id, vector.comment);
         }
     }
 }

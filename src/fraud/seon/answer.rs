@@ -1,24 +1,24 @@
-//! What SEON answers, read strictly where it decides and leniently elsewhere.
+//! Parses SEON's response.
 //!
-//! Unknown fields are fine, an unknown state is not: it may be the one that should stop somebody. Error messages are not
-//! kept, they may quote what was sent; the code is.
+//! Unknown fields are ignored. An unknown state is an error, because it might mean that the device should be declined.
+//! Error messages are dropped, since they may quote the request; the error code is kept.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::fraud::{Assessment, FraudError, FraudState};
 
-/// The longest id of SEON's that is kept; theirs have 12 to 36 characters.
+/// The longest accepted id; SEON's have 12 to 36 characters.
 const PROVIDER_ID_MAX: usize = 64;
 
-/// The longest error code of SEON's that is kept; theirs have four digits.
+/// The longest accepted error code; SEON's have four digits.
 const CODE_MAX: usize = 16;
 
 #[derive(Deserialize)]
 pub(super) struct Answer {
     success: bool,
     error: Option<Failure>,
-    /// Looked into only after a success: a failure leaves it empty, or out.
+    /// Parsed only on success: on failure it is empty or absent.
     data: Option<Value>,
 }
 
@@ -42,7 +42,7 @@ enum State {
     Decline,
 }
 
-/// A value that SEON writes as a number in one place and as a string in another.
+/// A value that SEON sends as a number or as a string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Text {
@@ -61,7 +61,7 @@ impl Text {
 
 impl Answer {
     pub(super) fn read(body: &[u8]) -> Result<Self, FraudError> {
-        // The parser's words are dropped: they may quote the answer.
+        // The parser's error is dropped: it may quote the response.
         serde_json::from_slice(body).map_err(|_| FraudError::Unreadable)
     }
 
@@ -85,7 +85,7 @@ impl Answer {
 }
 
 impl Failure {
-    /// The code, unless it is something else in the place of one.
+    /// The code, if it looks like one.
     fn into_code(self) -> Option<String> {
         let code = self.code?.into_string();
         let is_code = code.len() <= CODE_MAX && !code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric());
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_score_that_is_no_number_makes_the_answer_unreadable() {
+    fn a_response_with_a_score_that_is_not_a_number_is_an_error() {
         for json in ["\"high\"", "\"NaN\"", "\"inf\"", "\"\"", "true", "{}"] {
             let answer = format!(r#"{{"success":true,"data":{{"state":"APPROVE","fraud_score":{json}}}}}"#);
             assert!(matches!(read(&answer), Err(FraudError::Unreadable)), "{json}");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_we_do_not_know_makes_the_answer_unreadable() {
+    fn a_response_with_an_unknown_state_is_an_error() {
         for state in ["\"approve\"", "\"BLOCK\"", "\"\"", "null", "1"] {
             let answer = format!(r#"{{"success":true,"data":{{"state":{state}}}}}"#);
             assert!(matches!(read(&answer), Err(FraudError::Unreadable)), "{state}");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_keeps_the_code_and_not_the_words() {
+    fn a_failure_keeps_the_error_code_and_drops_the_message() {
         let code = |json: &str| match read(&format!(r#"{{"success":false,"error":{json}}}"#)) {
             Err(FraudError::Unsuccessful { code }) => code,
             other => panic!("{other:?}"),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_so_whatever_its_data_is() {
+    fn a_failure_is_reported_whatever_its_data_is() {
         for data in ["{}", "[]", "null", r#"{"state":"WHATEVER"}"#] {
             let answer = format!(r#"{{"success":false,"error":{{"code":"2002"}},"data":{data}}}"#);
             let error = read(&answer).unwrap_err();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn success_without_data_is_unreadable() {
+    fn a_success_without_data_is_an_error() {
         for answer in
             [r#"{"success":true}"#, r#"{"success":true,"data":null}"#, r#"{"success":true,"data":{}}"#, "{}", "[]"]
         {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_unreasonable_length_is_unreadable() {
+    fn an_id_over_the_length_limit_is_an_error() {
         let answer = |id: &str| format!(r#"{{"success":true,"data":{{"state":"REVIEW","id":"{id}"}}}}"#);
         assert_eq!(read(&answer(&"a".repeat(64))).unwrap().provider_id, Some("a".repeat(64)));
         assert!(matches!(read(&answer(&"a".repeat(65))), Err(FraudError::Unreadable)));

@@ -1,8 +1,8 @@
-//! Asks SEON (Fraud API v2) about a device's fingerprint.
+//! The SEON adapter (Fraud API v2).
 //!
-//! Only device fingerprinting is switched on: every other module would look up the person elsewhere, at a price and
-//! without their knowledge. The payload is `session`, byte for byte. SEON reports failures inside a 200 too. The
-//! deadline covers the whole call, and no more of an answer is held than `ANSWER_MAX`.
+//! Only device fingerprinting is enabled: every other SEON module looks up the person in other sources, at a price and
+//! without their knowledge. The payload is sent as `session`, unchanged. SEON also reports failures with status 200.
+//! The timeout covers the whole call, and the response is limited to `ANSWER_MAX`.
 
 mod answer;
 pub mod payload;
@@ -21,26 +21,26 @@ use self::payload::has_seon_shape;
 use super::{Assessment, FraudAction, FraudCheck, FraudError, FraudQuery};
 use crate::outbound::{BodyError, HttpUrl, read_up_to};
 
-/// The largest answer that is read; with all details of a device it is some ten thousand bytes.
+/// The largest accepted response; with all details of a device it has about ten thousand bytes.
 const ANSWER_MAX: usize = 256 * 1024;
 
-/// Where SEON is and who we are there.
+/// Settings of the SEON adapter.
 #[derive(Clone, Debug)]
 pub struct SeonSettings {
-    /// `https://api.seon.io`, or a regional address.
+    /// `https://api.seon.io`, or a regional URL.
     pub base_url: HttpUrl,
     /// The licence key.
     pub api_key: SecretString,
-    /// How long the whole call may take.
+    /// The timeout of the whole call.
     pub deadline: Duration,
 }
 
-/// The licence key cannot stand in a header.
+/// The licence key is not a valid header value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the SEON API key may contain only visible ASCII characters")]
 pub struct InvalidApiKey;
 
-/// SEON.
+/// The SEON adapter.
 pub struct Seon {
     client: Client,
     url: Url,
@@ -49,11 +49,11 @@ pub struct Seon {
 }
 
 impl Seon {
-    /// Makes the adapter.
+    /// Creates the adapter.
     ///
     /// # Errors
     ///
-    /// When the key cannot be sent.
+    /// When the key is not a valid header value.
     pub fn new(settings: SeonSettings, client: Client) -> Result<Self, InvalidApiKey> {
         let SeonSettings { base_url, api_key, deadline } = settings;
         let mut api_key = HeaderValue::from_str(api_key.expose_secret()).map_err(|_| InvalidApiKey)?;
@@ -79,7 +79,7 @@ impl Seon {
 #[async_trait]
 impl FraudCheck for Seon {
     async fn assess(&self, query: &FraudQuery<'_>) -> Result<Option<Assessment>, FraudError> {
-        // What answers a challenge may be any string of the client's (docs/api-design.md#fraud-check).
+        // With an answer, clients may send any string as `device_data` (docs/api-design.md#fraud-check).
         if query.action == FraudAction::DeviceVerification && !has_seon_shape(query.device_data) {
             return Ok(None);
         }

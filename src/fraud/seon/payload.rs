@@ -1,15 +1,16 @@
-//! Tells a payload of SEON's fingerprinting libraries from any other string.
+//! Recognises payloads of SEON's fingerprinting libraries.
 //!
-//! They write fields between semicolons: a platform (`Web`, newer ones `W`), a session id or a version, then Base64. The
-//! shape is recognised, not the contents: those are encrypted for SEON, and libraries to come may name other platforms.
+//! They have fields separated by semicolons: a platform (`Web`, newer ones `W`), a session id or a version, then
+//! Base64. Only the shape is checked: the contents are encrypted for SEON, and later libraries may use other platform
+//! names.
 
-/// Fields after the session: initialisation vector and ciphertext.
+/// Minimum of fields after the session: initialisation vector and ciphertext.
 const SEALED_FIELDS_MIN: usize = 2;
 
-/// The longest platform name that makes sense.
+/// The longest accepted platform name.
 const PLATFORM_MAX: usize = 16;
 
-/// Whether `device_data` looks like something that SEON can read.
+/// Whether `device_data` has the shape of a SEON payload.
 #[must_use]
 pub fn has_seon_shape(device_data: &str) -> bool {
     let fields: Vec<&str> = device_data.split(';').collect();
@@ -28,7 +29,8 @@ fn is_session(field: &str) -> bool {
     !field.is_empty() && field.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
 
-/// The alphabet of RFC 4648 section 4, padding only at the end. Length is not looked at: documentation shortens samples.
+/// The alphabet of RFC 4648 section 4, with padding only at the end. The length is not checked: SEON's documentation
+/// shortens samples.
 fn is_base64(field: &str) -> bool {
     let data = field.trim_end_matches('=');
     !data.is_empty()
@@ -43,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn payloads_of_the_libraries_have_the_shape() {
+    fn payloads_of_seon_libraries_are_recognised() {
         for payload in [
             "Web;179ac83968ab42f79e960c1753a4078fdcon;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf/zbau0P",
             "W;6.9.0;Y9Imc4U1Itgb7IxVdDuDCA==;YSaRSsfJWDgHLygYxt0rWmwiKHf7zS3Dj8QgTHeyuE0=",
@@ -55,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_string_of_any_client_has_not() {
+    fn other_strings_are_not_recognised() {
         for data in [
             "YW55IHN0cmluZyBwcm92aWRlZCBieSB0aGUgY2xpZW50Cg==",
             "",
@@ -77,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn looking_at_any_string_never_panics(data in any::<String>()) {
+        fn recognition_never_panics(data in any::<String>()) {
             let _ = has_seon_shape(&data);
         }
     }

@@ -1,9 +1,8 @@
-//! Keeps messages away from a provider that fails, or that asks to be left alone.
+//! The circuit breaker of an SMS provider, which also honours `Retry-After`.
 //!
-//! After enough failures in a row the circuit opens and the provider is skipped; when the cool-off ends, exactly one message
-//! probes it: success closes the circuit, failure opens it again. A probe that is broken off leaves its place to the next.
-//! The state is this process's own: every replica finds out for itself, and a restart forgets. The time comes in from
-//! outside.
+//! After enough consecutive failures the circuit opens and the provider is skipped. When the cool-off ends, exactly one
+//! message probes it: success closes the circuit, failure opens it again. If a probe is cancelled, the next message is
+//! the probe. The state is in memory, per process. The caller passes in the time.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,16 +11,15 @@ use tokio::time::Instant;
 
 use super::{Fault, HandedOver, SmsError};
 
-/// The longest that a provider's own wish keeps messages away from it. A wish may concern one number, and an hour would
-/// keep codes from everybody.
+/// The longest pause by `Retry-After`. The provider may have meant a single number, and an hour would block all codes.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// When a provider is skipped.
 #[derive(Clone, Copy, Debug)]
 pub struct CircuitSettings {
-    /// Failures in a row that open the circuit; 0 never opens it.
+    /// Consecutive failures that open the circuit; 0 disables it.
     pub failures: u32,
-    /// How long it stays open before a message probes the provider.
+    /// How long the circuit stays open before a probe.
     pub cool_off: Duration,
 }
 
@@ -34,31 +32,31 @@ pub(super) struct Circuit {
 
 struct State {
     phase: Phase,
-    /// Counts the phases: how a hand-over ends says nothing about a phase that it did not begin in.
+    /// Incremented with each phase: the result of a send only counts in the phase in which it began.
     turn: u64,
-    /// Until when the provider asked to be left alone.
+    /// The end of the pause that the provider asked for.
     paused_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
 enum Phase {
-    /// Messages go through.
+    /// Messages are sent.
     Closed { failures: u32 },
-    /// No message goes through.
+    /// The provider is skipped.
     Open { until: Instant },
-    /// One message is on its way, the others wait for what becomes of it.
+    /// One message probes the provider; for all others it is skipped.
     HalfOpen { since: Instant },
 }
 
-/// Leave to hand one message over.
+/// Permission to send one message.
 pub(super) struct Permit<'a> {
     circuit: &'a Circuit,
     turn: u64,
 }
 
-/// What an operator hears of.
+/// A transition that is logged.
 #[derive(Clone, Copy)]
-enum News {
+enum Transition {
     Opened,
     Closed,
 }
@@ -67,11 +65,11 @@ impl Circuit {
     pub(super) fn new(provider: &'static str, settings: CircuitSettings) -> Self {
         let state = State { phase: Phase::Closed { failures: 0 }, turn: 0, paused_until: None };
         let circuit = Self { provider, settings, state: Mutex::new(state) };
-        circuit.show(false);
+        circuit.set_gauge(false);
         circuit
     }
 
-    /// Leave to ask the provider; `None` when it is to be skipped.
+    /// Permission to send; `None` when the provider is skipped.
     pub(super) fn permit(&self, now: Instant) -> Option<Permit<'_>> {
         let mut state = self.state();
         if state.paused_until.is_some_and(|until| now < until) {
@@ -85,25 +83,25 @@ impl Circuit {
         Some(Permit { circuit: self, turn: state.turn })
     }
 
-    /// A state is never left half written, so a panic elsewhere does not spoil it.
+    /// Ignores poisoning: no code panics between the writes of an update.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn show(&self, open: bool) {
+    fn set_gauge(&self, open: bool) {
         metrics::gauge!("sms_provider_open", "provider" => self.provider).set(if open { 1.0 } else { 0.0 });
     }
 
-    fn tell(&self, news: News) {
+    fn log(&self, transition: Transition) {
         let CircuitSettings { failures, cool_off } = self.settings;
-        match news {
-            News::Opened => tracing::warn!(
+        match transition {
+            Transition::Opened => tracing::warn!(
                 sms.provider = self.provider,
                 sms.failures = failures,
                 cool_off_seconds = cool_off.as_secs(),
-                "SMS provider skipped: it failed too often in a row"
+                "SMS provider skipped, circuit opened after consecutive failures"
             ),
-            News::Closed => tracing::info!(sms.provider = self.provider, "SMS provider works again"),
+            Transition::Closed => tracing::info!(sms.provider = self.provider, "SMS provider recovered"),
         }
     }
 }
@@ -114,35 +112,35 @@ impl State {
         self.turn += 1;
     }
 
-    /// The next phase after a hand-over that began in this one.
-    fn settle(&mut self, failed: bool, settings: CircuitSettings, now: Instant) -> Option<News> {
+    /// Applies the result of a send that began in this phase.
+    fn settle(&mut self, failed: bool, settings: CircuitSettings, now: Instant) -> Option<Transition> {
         let open = Phase::Open { until: now + settings.cool_off };
         match self.phase {
             Phase::Closed { failures } if failed && failures.saturating_add(1) == settings.failures => {
                 self.enter(open);
-                Some(News::Opened)
+                Some(Transition::Opened)
             }
             Phase::Closed { failures } => {
                 self.phase = Phase::Closed { failures: if failed { failures.saturating_add(1) } else { 0 } };
                 None
             }
-            // The failed probe has a log line of its own: a long outage is not announced again and again.
+            // The failed probe is logged as a failed send, so the transition is not logged again.
             Phase::HalfOpen { .. } if failed => {
                 self.enter(open);
                 None
             }
             Phase::HalfOpen { .. } => {
                 self.enter(Phase::Closed { failures: 0 });
-                Some(News::Closed)
+                Some(Transition::Closed)
             }
-            // Nothing begins in this phase.
+            // No send begins in this phase.
             Phase::Open { .. } => None,
         }
     }
 }
 
 impl Permit<'_> {
-    /// Tells how the hand-over ended.
+    /// Records the result of the send.
     pub(super) fn settle(self, result: &Result<HandedOver, SmsError>, now: Instant) {
         let circuit = self.circuit;
         let mut state = circuit.state();
@@ -152,16 +150,17 @@ impl Permit<'_> {
         if state.turn != self.turn {
             return;
         }
-        let Some(news) = state.settle(is_failure(result), circuit.settings, now) else { return };
-        // Before the next news can come, so that the gauge shows the last; a log line may take its time.
-        circuit.show(matches!(news, News::Opened));
+        let Some(transition) = state.settle(is_failure(result), circuit.settings, now) else { return };
+        // Set the gauge under the lock, so that it shows the last transition; log without the lock, since logging may
+        // block.
+        circuit.set_gauge(matches!(transition, Transition::Opened));
         drop(state);
-        circuit.tell(news);
+        circuit.log(transition);
     }
 }
 
 impl Drop for Permit<'_> {
-    /// A probe that was broken off says nothing: the next message is the probe.
+    /// A cancelled probe has no result: the next message is the probe.
     fn drop(&mut self) {
         let mut state = self.circuit.state();
         if let Phase::HalfOpen { since } = state.phase
@@ -172,8 +171,8 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// Whether a provider failed. One that refuses a message, takes no more for now, or does not reach this one number is there
-/// and answers: a country that our account has not enabled must not keep codes from all others.
+/// Whether the result counts as a failure of the provider. A refused message, a rate limit or an unreachable number
+/// does not: a country that is not enabled for the account must not stop codes to all others.
 fn is_failure(result: &Result<HandedOver, SmsError>) -> bool {
     match result {
         Ok(_) | Err(SmsError::Rejected(_) | SmsError::Throttled { .. } | SmsError::Unavailable(Fault::Code { .. })) => {

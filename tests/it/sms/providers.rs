@@ -121,7 +121,7 @@ async fn a_provider_that_refuses_our_settings_is_logged_as_an_error() {
     let log = Log::text();
     send([Does::Refuse, Does::Accept, Does::Accept], AfterUncertain::Stop).await.0.unwrap();
     let line = log.contents();
-    for part in ["ERROR", "first", REFERENCE, "refuses our settings", "code 20003"] {
+    for part in ["ERROR", "first", REFERENCE, "refused the credentials or settings", "code 20003"] {
         assert!(line.contains(part), "{part:?} not in {line}");
     }
 }

@@ -149,7 +149,7 @@ async fn opening_and_closing_the_circuit_are_logged_once_each() {
     let scripted = ScriptedProviders::new([Does::Fail, Does::Accept], 2, Duration::ZERO);
     let logged = |level: &str| {
         let lines = log.contents();
-        let about_the_circuit = |line: &&str| line.contains("skipped") || line.contains("works again");
+        let about_the_circuit = |line: &&str| line.contains("skipped") || line.contains("recovered");
         lines.lines().filter(about_the_circuit).filter(|line| line.contains(level) && line.contains("first")).count()
     };
     scripted.send().await;
