@@ -46,7 +46,8 @@ pub(in crate::store) async fn check_postgres(connection: &mut PgConnection) -> R
         ));
     }
     if setting("is_standby")? == "true" {
-        problems.push("the server is a read-only standby: use the primary, or promote the standby".to_owned());
+        problems
+            .push("the server is a standby, which is read-only: use the primary, or promote the standby".to_owned());
     } else if setting("read_only")? == "on" {
         problems.push(
             "writes are forbidden: `default_transaction_read_only` is on for the role, the database or the server. \

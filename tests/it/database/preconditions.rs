@@ -120,13 +120,16 @@ async fn a_standby_is_refused_until_it_is_promoted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_fsync_or_full_page_writes_causes_a_warning() {
-    if !Engine::Postgres.is_there_for("database::preconditions::a_server_that_does_not_keep_what_it_was_told").await {
+    if !Engine::Postgres
+        .is_there_for("database::preconditions::a_server_without_fsync_or_full_page_writes_causes_a_warning")
+        .await
+    {
         return;
     }
     // The test servers run without them.
     let database = TestDatabase::start(Engine::Postgres).await;
     let service = Program::new().with("DATABASE_URL", database.url()).serve();
-    let warnings: Vec<String> = service.logs().into_iter().filter(|line| line.contains("set it on")).collect();
+    let warnings: Vec<String> = service.logs().into_iter().filter(|line| line.contains("turn it on")).collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains("fsync") && warnings[1].contains("full_page_writes"), "{warnings:?}");
 }

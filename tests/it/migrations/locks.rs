@@ -134,7 +134,7 @@ async fn a_migration_times_out_waiting_for_a_table() {
         ("alter table device add column colour text", "a table of migration 9000000"),
         (
             "-- no-transaction\ncreate index concurrently if not exists by_name on device (name);",
-            "a transaction that migration 9000000",
+            "an older transaction than migration 9000000",
         ),
     ] {
         let refused = migrate_with(&and_then(text), &settings(&database, Duration::from_secs(4))).await.unwrap_err();
