@@ -21,7 +21,7 @@ const TIMES: u64 = 20;
 
 fn main() {
     let _log = telemetry::install_log(LogFormat::Json, "info").expect("there is a thread for the log");
-    let _metrics = telemetry::install_metrics().expect("nobody else installs metrics");
+    let _metrics = telemetry::install_metrics().expect("no other code installs metrics");
     for case in cases::all() {
         // The first runs fill what is made once and kept.
         assert!(case.comes_out_right(), "{} comes out wrong", case.name);

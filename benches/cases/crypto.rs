@@ -34,7 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("crypto/signature_check_wrong", move || is_right(key, &wrong), |right| !right),
         // The limit: raw DER and the raw bytes of the key, which aws-lc reads each time, as ours does.
         Case::new("limit/aws_lc_verify", move || raw_key.verify(CODE.as_bytes(), &raw).is_ok(), |right| right),
-        // What is left when somebody keeps the key as aws-lc has read it.
+        // The remaining work when the key is kept in the form that aws-lc has parsed.
         Case::new(
             "limit/aws_lc_verify_kept_key",
             move || kept_key.verify_sig(CODE.as_bytes(), &der).is_ok(),

@@ -1,6 +1,6 @@
 //! The `Authorization` header.
 //!
-//! Nobody is let in without a token that says HS256 and bears the HMAC of our secret, both checked here by other means
+//! No token is accepted unless it says HS256 and bears the HMAC of our secret, both checked here by other means
 //! than the service's: no `none`, no other algorithm, no changed claim.
 
 use axum::body::Body;

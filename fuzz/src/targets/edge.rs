@@ -1,4 +1,4 @@
-//! The whole API in this process, on a SQLite file of its own: the way to the parsers that nobody else can call.
+//! The whole API in this process, on a SQLite file of its own: the way to the parsers that are private to the library.
 //!
 //! Every answer is held against `openapi.yaml`, and none may be a fault of ours.
 
@@ -31,7 +31,7 @@ pub(super) const TOKEN_SECRET: &str = "a secret that only the fuzz corpus knows"
 const SAMPLE_KEY: &str = "04a346c447bac867d15a0a0f555eece87b416ba6f917df1e39f1cba7515757b4da9eaf5f1604f7e47f1948af3b34ed2735aa565cfd97d5361e12b3b8603bdad73c";
 /// The sample signature of the contract: that key's over `212212`, which is every code of the sandbox.
 const SAMPLE_SIGNATURE: &str = "3045022100bdbebd8ba5e4ea23a4ab3d852cbf0968cbc7319c7c4388e0c54bf34e896d19d802205880fca38bf5450bff73d41c675e1444b8e3c75dc8bf764d5c0e9282bd150ade";
-/// Another key, of which nobody here has the private half.
+/// Another key, whose private half is not here.
 pub(super) const OTHER_KEY: &str = "0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb67903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
 
 /// A person with a verified number, whom the seeds name.
@@ -92,12 +92,12 @@ impl Edge {
 
     /// The path of a challenge that is open: three wrong answers close one, and so do five minutes.
     pub(super) fn open_challenge(&self) -> String {
-        let mut challenge = self.challenge.lock().expect("nobody panics while holding the challenge");
+        let mut challenge = self.challenge.lock().expect("no thread panics while holding the challenge");
         let path = challenge_path(&challenge);
         if !challenge.is_empty() && self.send("GET", &path, None).status == 200 {
             return path;
         }
-        // A person of its own each time: whoever fails too often has to wait.
+        // A person of its own each time: a person who fails too often has to wait.
         let number = self.persons.fetch_add(1, Ordering::Relaxed);
         *challenge = self.ask_for_device(&format!("person-{number}"), OTHER_KEY);
         challenge_path(&challenge)

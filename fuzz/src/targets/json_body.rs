@@ -1,6 +1,6 @@
 //! Bodies: every one is sent to every operation that reads JSON.
 //!
-//! What is no JSON object is `invalid_json` everywhere and to nobody's field; anything else is taken or has its faults
+//! What is no JSON object is `invalid_json` everywhere and names no field; anything else is taken or has its faults
 //! named, field by field.
 
 use serde_json::Value;

@@ -12,7 +12,7 @@ const FIELD: [u8; 32] = [
     0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 ];
 
-/// The signature with r = s = 1, which nobody makes.
+/// The signature with r = s = 1, which no signer produces.
 const ABSURD_SIGNATURE: &str = "3006020101020101";
 
 /// Tries bytes as a raw point, and as text where they are text.

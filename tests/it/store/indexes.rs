@@ -14,7 +14,7 @@ use crate::harness::{Engine, Phone, TestApp};
 /// not selective.
 const FILLING: &str = "
     insert into person (partner_id, person_id, bound_devices)
-    select 'acme', 'somebody-' || i, 1 from generate_series(1, 20000) i;
+    select 'acme', 'person-' || i, 1 from generate_series(1, 20000) i;
 
     insert into mobile_number (partner_id, person_id, number_id, number, created_at, verified_at)
     select partner_id, person_id, gen_random_uuid(), '+4915112345678', now(), now() from person;
@@ -71,7 +71,7 @@ async fn no_hot_statement_uses_a_sequential_scan() {
 /// The complete life of a device and its person, from the client's token to the deletion of the number.
 pub(crate) async fn walk(app: &TestApp, number: u32) {
     let partner = app.partner();
-    let person = format!("somebody-new-{number}");
+    let person = format!("person-new-{number}");
     let [phone, second, third] = [0, 1, 2].map(|seed| Phone::new(3 * number + seed));
     let token = Request::post("/oauth2/token")
         .header("content-type", "application/x-www-form-urlencoded")
