@@ -117,33 +117,47 @@ pub enum Refusal {
     KeyReused,
 }
 
-impl Refusal {
-    /// The outcome word for metrics and the audit trail.
-    #[must_use]
-    pub fn outcome(&self) -> &'static str {
-        match self {
-            Self::WrongSignature | Self::WrongCode => "wrong",
-            Self::Declined => "declined",
-            Self::DeviceLimit => "device_limit",
-            Self::KeyTaken => "key_taken",
-            Self::Malformed(_) => "malformed",
-            Self::DeviceNotFound | Self::KeyNotFound | Self::NumberNotFound => "not_found",
-            Self::ChallengeNotOpen(_) => "not_open",
-            Self::NoVerifiedNumber => "no_verified_number",
-            Self::NumberExists => "exists",
-            Self::MayNotAssert => "may_not_assert",
-            Self::NoKeyOfPurpose => "no_key_of_purpose",
-            Self::KeyLimit => "key_limit",
-            Self::CoolingOff { .. } => "cooling_off",
-            Self::CountryNotServed(_) => "country_not_served",
-            Self::SmsLimit { .. } => "sms_limit",
-            Self::SendingStopped { .. } => "sending_stopped",
-            Self::SmsNotTaken(_) => "sms_not_taken",
-            Self::StillRunning { .. } => "still_running",
-            Self::KeyReused => "idempotency_key_reused",
-        }
-    }
+/// Defines the outcome of each refusal, and the list of all outcomes, from one table.
+macro_rules! outcomes {
+    ($($refusal:pat => $word:literal,)*) => {
+        impl Refusal {
+            /// All words of `outcome`.
+            pub const OUTCOMES: &[&str] = &[$($word),*];
 
+            /// The outcome word for metrics and the audit trail.
+            #[must_use]
+            pub fn outcome(&self) -> &'static str {
+                match self {
+                    $($refusal => $word,)*
+                }
+            }
+        }
+    };
+}
+
+outcomes! {
+    Self::WrongSignature | Self::WrongCode => "wrong",
+    Self::Declined => "declined",
+    Self::DeviceLimit => "device_limit",
+    Self::KeyTaken => "key_taken",
+    Self::Malformed(_) => "malformed",
+    Self::DeviceNotFound | Self::KeyNotFound | Self::NumberNotFound => "not_found",
+    Self::ChallengeNotOpen(_) => "not_open",
+    Self::NoVerifiedNumber => "no_verified_number",
+    Self::NumberExists => "exists",
+    Self::MayNotAssert => "may_not_assert",
+    Self::NoKeyOfPurpose => "no_key_of_purpose",
+    Self::KeyLimit => "key_limit",
+    Self::CoolingOff { .. } => "cooling_off",
+    Self::CountryNotServed(_) => "country_not_served",
+    Self::SmsLimit { .. } => "sms_limit",
+    Self::SendingStopped { .. } => "sending_stopped",
+    Self::SmsNotTaken(_) => "sms_not_taken",
+    Self::StillRunning { .. } => "still_running",
+    Self::KeyReused => "idempotency_key_reused",
+}
+
+impl Refusal {
     /// Whether the audit trail records it. Malformed requests and repetitions are not recorded.
     pub(in crate::service) fn is_worth_recording(&self) -> bool {
         !matches!(self, Self::Malformed(_) | Self::StillRunning { .. } | Self::KeyReused)
