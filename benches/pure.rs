@@ -1,6 +1,6 @@
-//! The time of the pure parts: `cargo bench --bench pure`, with a filter as its argument.
+//! The time of the pure parts, measured by criterion: `cargo bench --bench pure [-- FILTER]`.
 //!
-//! The log is off here; `benches/instructions` has it on. The allocator is that of production.
+//! The log is off here, and on in `instructions`. The allocator is that of production.
 
 mod cases;
 

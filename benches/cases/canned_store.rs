@@ -1,8 +1,8 @@
-//! A store that has its answers at hand: what a request costs without the database and its driver.
+//! A stub of the store, to measure a request without the database and its driver.
 //!
-//! It keeps nothing. What it answers depends on the type of the answer alone: every person has a verified number, every
-//! challenge is there and in order, every device too unless a case says otherwise, and every write is taken. It panics when
-//! it is asked for an answer that no case needs.
+//! It stores nothing. Its answers depend only on their type: every person has a verified number, every challenge is
+//! open, every device exists unless a case says otherwise, and every write succeeds. It panics when no answer has the
+//! requested type.
 
 use std::any::{Any, type_name};
 
@@ -25,7 +25,7 @@ use super::world::{self, CHALLENGE, KEY, NUMBER, NUMBER_ID, OTP_VERSION, PERSON,
 
 pub(super) struct CannedStore {
     device: Device,
-    /// The device that every id of a device leads to.
+    /// The device for every device id.
     found: Option<Device>,
     key: DeviceKey,
     number: NumberRecord,
@@ -57,7 +57,7 @@ impl CannedStore {
         }
     }
 
-    /// The same, but no id leads to a device.
+    /// The same, but no device exists.
     pub(super) fn without_the_device() -> Self {
         Self { found: None, ..Self::new() }
     }
@@ -106,14 +106,14 @@ impl CannedStore {
     }
 }
 
-/// Of a challenge that has just begun.
+/// The state of a new challenge.
 fn open_state() -> ChallengeState {
     let ChallengeLife { expires_at, .. } = ChallengeLife::starting(world::now(), TimeDelta::minutes(5));
     ChallengeState { closed_at: None, expires_at, wrong_answers: 0, failures: FailureRun::default() }
 }
 
 impl Intercept for CannedStore {
-    /// Finds the answer by its type. No store behind it hears of the call.
+    /// Selects the answer by its type and never makes the call.
     async fn intercept<'a, T: Any + Send>(
         &'a self,
         _make: impl FnOnce(&'a dyn Store) -> Call<'a, T> + Send,
@@ -142,11 +142,11 @@ impl Intercept for CannedStore {
     }
 }
 
-/// The place for an answer: an `Option` of the type that the caller asked for.
+/// The place for an answer: an `Option` of the requested type.
 struct Asked<'a>(&'a mut dyn Any);
 
 impl Asked<'_> {
-    /// Puts this answer there if it has that type.
+    /// Stores this answer if it has that type.
     fn is<T: Any>(self, answer: impl FnOnce() -> T) -> Self {
         if let Some(place) = self.0.downcast_mut() {
             *place = Some(answer());

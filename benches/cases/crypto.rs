@@ -1,4 +1,4 @@
-//! Keys, signatures, codes and digests by themselves, and the limit beside the signature check.
+//! Keys, signatures, codes and digests, and AWS-LC alone as the limit of the signature check.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey, UnparsedPublicKey};
 use device_management::crypto::{DerSignature, OtpSecret, OtpSecrets, PublicKey, RequestDigests};
@@ -22,19 +22,19 @@ pub(crate) fn cases() -> Vec<Case> {
     let digests = RequestDigests::new([SECRET]);
     let to_parse = signature.clone();
     vec![
-        // POST: everything about a key is checked when it comes in.
+        // POST: a key is validated when it is received.
         Case::new(
             "crypto/public_key",
             move || PublicKey::from_hex(&key_text),
             move |read| read.is_ok_and(|read| read.as_bytes() == &key),
         ),
         Case::new("crypto/signature", move || DerSignature::from_hex(&to_parse), |read| read.is_ok()),
-        // PUT: the text as it comes in, the key as it comes from the database.
+        // PUT: the text from the request, the key from the database.
         Case::new("crypto/signature_check", move || is_right(key, &signature), |right| right),
         Case::new("crypto/signature_check_wrong", move || is_right(key, &wrong), |right| !right),
-        // The limit: raw DER and the raw bytes of the key, which aws-lc reads each time, as ours does.
+        // The limit: raw DER and the raw bytes of the key, which AWS-LC parses each time, as the service does.
         Case::new("limit/aws_lc_verify", move || raw_key.verify(CODE.as_bytes(), &raw).is_ok(), |right| right),
-        // The remaining work when the key is kept in the form that aws-lc has parsed.
+        // The same with the parsed key in memory.
         Case::new(
             "limit/aws_lc_verify_kept_key",
             move || kept_key.verify_sig(CODE.as_bytes(), &der).is_ok(),
@@ -53,7 +53,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-/// The code and how the digest begins, worked out with the HMAC of another language (Python).
+/// The code and the first bytes of the digest, computed with Python's HMAC.
 const EXPECTED_CODE: &str = "838585";
 const EXPECTED_DIGEST: &str = "2691a34eab2ddadd";
 

@@ -1,4 +1,4 @@
-//! The router as a connection sees it: a request that was parsed already goes in, a status and bytes come out.
+//! The router without a connection: takes parsed requests, returns a status and a body.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -12,7 +12,7 @@ use tower::ServiceExt;
 
 use super::world;
 
-/// The service on one thread, so that all of a request's work is in one place.
+/// The service on one thread, so that all of a request's work is counted.
 pub(super) struct Edge {
     runtime: Runtime,
     router: Router,
@@ -27,7 +27,7 @@ impl Edge {
         Self { runtime, router: api::router(app.clone()), app, authorization }
     }
 
-    /// A request of the partner's client.
+    /// A request of a client with its token.
     pub(super) fn request(&self, method: Method, path: &str) -> Sent {
         let host = HeaderValue::from_static("device-management.example");
         let headers = HeaderMap::from_iter([(AUTHORIZATION, self.authorization.clone()), (HOST, host)]);
@@ -61,13 +61,13 @@ impl Edge {
         })
     }
 
-    /// Whether a bearer token is one of ours, with nothing around.
+    /// Whether the service accepts a bearer token, without a request.
     pub(super) fn lets_in(&self, token: &str) -> bool {
         self.runtime.block_on(self.app.tokens.verify(token)).is_ok()
     }
 }
 
-/// What is sent, again and again.
+/// A request that can be repeated.
 pub(super) struct Sent {
     method: Method,
     uri: Uri,
@@ -88,7 +88,7 @@ impl Sent {
     }
 }
 
-/// What came back.
+/// An answer.
 pub(super) struct Answer {
     status: StatusCode,
     body: Bytes,

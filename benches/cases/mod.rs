@@ -1,7 +1,7 @@
-//! The pure parts of the service, each as a case that can be repeated: what is done without a socket and a database.
+//! The pure parts of the service, which need no socket and no database, each as a repeatable case.
 //!
-//! One list for three readers: `benches/pure.rs` takes their time, `benches/counted.rs` has their instructions counted, and
-//! the integration tests run each once. A case knows how it must come out, so a fast mistake is no good figure.
+//! `benches/pure.rs` measures their time, `benches/instructions.rs` counts their instructions, and the integration
+//! tests run each once. Every case checks its result, so that a wrong result cannot count as fast.
 
 mod canned_store;
 pub(crate) mod crypto;
@@ -12,7 +12,7 @@ mod world;
 use std::hint::black_box;
 use std::rc::Rc;
 
-/// Something to repeat.
+/// A repeatable operation with a check of its result.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     comes_out_right: Box<dyn Fn() -> bool>,
@@ -38,18 +38,18 @@ impl Case {
         }
     }
 
-    /// Does it once and looks at what came out.
+    /// Runs it once and checks the result.
     pub(crate) fn comes_out_right(&self) -> bool {
         (self.comes_out_right)()
     }
 
-    /// Does it so many times and looks at nothing.
+    /// Runs it this many times without a check.
     pub(crate) fn repeat(&self, times: u64) {
         (self.repeat)(times);
     }
 }
 
-/// All cases, always in the same order.
+/// All cases, in a fixed order.
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = crypto::cases();
     cases.extend(requests::cases());

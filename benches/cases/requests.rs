@@ -1,5 +1,5 @@
-//! Whole requests through the router on a store that answers at once: routing, middleware, token, JSON in and out, and the
-//! use case. Every body of the API comes by, in and out.
+//! Whole requests through the router, with a stub of the store: routing, middleware, token, JSON in and out, and the
+//! use case. The cases cover every body of the API, in requests and in answers.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use super::canned_store::CannedStore;
 use super::edge::{Answer, Edge, Sent};
 use super::world::{self, CHALLENGE, KEY, NUMBER, PERSON, Phone, TOKEN};
 
-/// With everything that a client can say.
+/// With every optional field.
 const BINDING: &str = include_str!("../../examples/create-device.json");
 
 pub(super) fn cases() -> Vec<Case> {
@@ -29,7 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// What the edge costs before there is anything to do.
+/// The cost of the router and the middleware alone.
 fn alive(edge: &Rc<Edge>) -> Case {
     let sent = edge.get("/healthz");
     case(edge, "request/alive", sent, |answer| answer.says(200, "/status", "ok"))

@@ -1,5 +1,5 @@
-//! What the cases are about: one partner's person with a number, a phone that really signs, and an open challenge. Nothing
-//! in it changes, so that every run does the same work.
+//! The fixtures of the cases: a person with a number, a phone that signs, and an open challenge. They are constant, so
+//! that every run does the same work.
 
 use std::sync::Arc;
 
@@ -27,18 +27,18 @@ pub(super) const NUMBER_ID: Uuid = Uuid::from_u128(0x017f_9d6b_2a01_7000_8000_00
 pub(super) const NUMBER: &str = "+491701234567";
 pub(super) const PERSON: &str = "ec3d16cbc106f481b72d881d90c89cc5cper";
 
-/// The version under which the canned challenges were opened.
+/// The version of the one-time code secret of the open challenges.
 pub(super) const OTP_VERSION: u32 = 1;
 
-/// All the randomness there is.
+/// Every random byte.
 const SAME_BYTE: u8 = 42;
 
-/// When everything happens: 2022-03-18T14:50:04.123456Z.
+/// The current time of all cases: 2022-03-18T14:50:04.123456Z.
 pub(super) fn now() -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(1_647_615_004_123_456).expect("an instant of our days")
+    DateTime::from_timestamp_micros(1_647_615_004_123_456).expect("a valid instant")
 }
 
-/// The phone that the device is, or another one.
+/// A phone with a fixed key.
 pub(super) struct Phone(SigningKey);
 
 impl Phone {
@@ -71,7 +71,7 @@ impl Phone {
     }
 }
 
-/// The service as in the sandbox, but with derived codes, a canned store, and time and randomness that stand still.
+/// The service in sandbox mode, but with derived codes, the stub of the store, and constant time and randomness.
 pub(super) fn app(store: CannedStore) -> App {
     let config = Config::load(&[("SANDBOX_OTP", "random")].into_iter().collect(), None).expect("the settings are good");
     let (clock, entropy) = (Arc::new(Standstill), Arc::new(Standstill));
@@ -79,7 +79,7 @@ pub(super) fn app(store: CannedStore) -> App {
     assemble(&config, surroundings).expect("the parts fit together")
 }
 
-/// The id of whatever is made.
+/// The id of everything that the service creates.
 pub(super) fn minted() -> Uuid {
     uuid_v7(now(), [SAME_BYTE; 10])
 }

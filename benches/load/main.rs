@@ -2,8 +2,8 @@
 //! receives their codes. One process, so that an order can use the results of the order before it.
 //!
 //! It prints the gateway's URL as a line of JSON, then reads one order per line and prints its report, until the input
-//! ends. Keys and signatures are made before the clock starts. All requests differ, and every answer is checked: a wrong
-//! one ends the order with an error.
+//! ends. Keys and signatures are made before the clock starts. All requests differ, and every answer is checked: a
+//! wrong one ends the order with an error.
 
 #![expect(clippy::print_stdout, reason = "benches/run reads the reports")]
 

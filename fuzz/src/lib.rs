@@ -1,15 +1,15 @@
-//! What the fuzz targets try out, and the judge of the tests that holds answers against `openapi.yaml`.
+//! The functions of the fuzz targets, and the check of the tests that answers conform to `openapi.yaml`.
 //!
-//! `targets` is also part of the integration tests, which run it over `corpus/` on a stable compiler: nothing in it may
-//! need the fuzzer.
+//! The integration tests include `targets` too and run it on `corpus/` with a stable compiler, so it must not depend on
+//! the fuzzer.
 
-#[allow(dead_code, reason = "the tests use all of it, the targets only the judge")]
+#[allow(dead_code, reason = "the tests use all of it, the targets only the check")]
 #[path = "../../tests/it/harness/contract.rs"]
 mod contract;
 pub mod targets;
 
 impl targets::Verdict {
-    /// Whether the fuzzer should build on this input.
+    /// Whether the fuzzer should keep this input in its corpus.
     #[must_use]
     pub fn into_corpus(self) -> libfuzzer_sys::Corpus {
         match self {

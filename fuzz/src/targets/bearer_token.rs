@@ -1,7 +1,7 @@
 //! The `Authorization` header.
 //!
-//! No token is accepted unless it says HS256 and bears the HMAC of our secret, both checked here by other means
-//! than the service's: no `none`, no other algorithm, no changed claim.
+//! The service only accepts a token with the algorithm HS256 and the HMAC of its secret, both checked here with other
+//! code than the service's: not `none`, another algorithm or a changed claim.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, header};
@@ -13,24 +13,24 @@ use sha2::Sha256;
 use super::edge::TOKEN_SECRET;
 use super::{Edge, Verdict};
 
-/// Tries the header's value as it is, scheme and all.
+/// Sends the input as the value of the header, including the scheme.
 pub fn try_out(edge: &Edge, value: &[u8]) -> Verdict {
     let Ok(header_value) = HeaderValue::from_bytes(value) else { return Verdict::Unsendable };
     let request = Request::get("/v1/mfa/devices").header(header::AUTHORIZATION, header_value);
     let answer = edge.request(request.body(Body::empty()).expect("a good request"));
     match answer.status {
         200 => {
-            let text = std::str::from_utf8(value).expect("who is let in has sent text");
-            assert!(is_of_our_making(text).is_some(), "let in with {text}");
+            let text = std::str::from_utf8(value).expect("an accepted header is text");
+            assert!(is_own_token(text).is_some(), "accepted {text}");
             Verdict::Taken
         }
         401 => Verdict::Refused,
-        status => panic!("a token is good or it is not, but the answer is {status}"),
+        status => panic!("expected 200 or 401, got {status}"),
     }
 }
 
-/// RFC 7515 section 5.2, for the one algorithm there is.
-fn is_of_our_making(value: &str) -> Option<()> {
+/// Validation by RFC 7515 section 5.2, for HS256 only.
+fn is_own_token(value: &str) -> Option<()> {
     let (scheme, token) = value.split_once(' ')?;
     let (signed, signature) = token.trim().rsplit_once('.')?;
     let (head, claims) = signed.split_once('.')?;

@@ -1,7 +1,6 @@
 //! The query of the device listing.
 //!
-//! A page that is answered has links that are answered too; a fault is about a parameter that there is, and a parameter
-//! that comes twice is always one.
+//! The links of a page lead to pages; an error names an existing parameter; a repeated parameter is always an error.
 
 use axum::body::Body;
 use axum::http::{Request, Uri};
@@ -11,10 +10,10 @@ use super::{Edge, Verdict};
 const PARAMETERS: [&str; 6] =
     ["filter[person_id]", "filter[include_deleted]", "page[number]", "page[after]", "page[before]", "page[size]"];
 
-/// Another spelling of the first.
+/// An alias of the first.
 const ALIAS: &str = "person_id";
 
-/// Tries a query, as it stands behind the question mark.
+/// Sends the input as the query, after the question mark.
 pub fn try_out(edge: &Edge, query: &[u8]) -> Verdict {
     let Ok(uri) = Uri::try_from([b"/v1/mfa/devices?", query].concat()) else { return Verdict::Unsendable };
     let repeats = repeats_a_parameter(uri.query().unwrap_or_default());
@@ -25,10 +24,10 @@ pub fn try_out(edge: &Edge, query: &[u8]) -> Verdict {
         return Verdict::Refused;
     }
     assert_eq!(answer.status, 200);
-    assert!(!repeats, "which of the two was meant?");
+    assert!(!repeats, "a repeated parameter is refused");
 
     let size: usize = header(&answer.headers, "per-page").parse().expect("a number");
-    assert!(answer.body.as_array().is_some_and(|devices| devices.len() <= size), "no page is fuller than it may be");
+    assert!(answer.body.as_array().is_some_and(|devices| devices.len() <= size), "a page has at most per-page devices");
     for link in header(&answer.headers, "link").split(", ") {
         let target = link.split(['<', '>']).nth(1).expect("a link has a target");
         let linked = edge.send("GET", &format!("/v1/mfa/devices{target}"), None);
@@ -48,5 +47,5 @@ fn repeats_a_parameter(query: &str) -> bool {
 }
 
 fn header<'a>(headers: &'a axum::http::HeaderMap, name: &str) -> &'a str {
-    headers[name].to_str().expect("it was held against the contract")
+    headers[name].to_str().expect("the check against openapi.yaml has passed")
 }

@@ -1,6 +1,6 @@
-//! The whole API in this process, on a SQLite file of its own: the way to the parsers that are private to the library.
+//! The whole API in this process, with its own SQLite file: the way to parsers that are not public.
 //!
-//! Every answer is held against `openapi.yaml`, and none may be a fault of ours.
+//! Every answer has to conform to `openapi.yaml`, and none may have a status of 5xx.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,21 +24,21 @@ use tower::ServiceExt;
 
 use super::super::contract::CONTRACT;
 
-/// What our own tokens are signed with here: the seeds of `bearer_token` know it.
+/// The secret of the service's tokens. The seeds of `bearer_token` are signed with it.
 pub(super) const TOKEN_SECRET: &str = "a secret that only the fuzz corpus knows";
 
-/// The sample key of the contract.
+/// The sample key of `openapi.yaml`.
 const SAMPLE_KEY: &str = "04a346c447bac867d15a0a0f555eece87b416ba6f917df1e39f1cba7515757b4da9eaf5f1604f7e47f1948af3b34ed2735aa565cfd97d5361e12b3b8603bdad73c";
-/// The sample signature of the contract: that key's over `212212`, which is every code of the sandbox.
+/// The sample signature of `openapi.yaml`: that key's over `212212`, the fixed code of the sandbox.
 const SAMPLE_SIGNATURE: &str = "3045022100bdbebd8ba5e4ea23a4ab3d852cbf0968cbc7319c7c4388e0c54bf34e896d19d802205880fca38bf5450bff73d41c675e1444b8e3c75dc8bf764d5c0e9282bd150ade";
-/// Another key, whose private half is not here.
+/// Another key, whose private key is not used.
 pub(super) const OTHER_KEY: &str = "0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb67903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
 
-/// A person with a verified number, whom the seeds name.
+/// A person with a verified number, named in the seeds.
 pub(super) const PERSON: &str = "ada";
 const NUMBER: &str = "+4915112345678";
 
-/// The service, with one bound device and always an open challenge.
+/// The service with a bound device and an open challenge.
 pub struct Edge {
     runtime: Runtime,
     app: App,
@@ -49,7 +49,7 @@ pub struct Edge {
     _folder: TempDir,
 }
 
-/// What came back.
+/// An answer of the service.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
@@ -57,7 +57,7 @@ pub(super) struct Answer {
 }
 
 impl Edge {
-    /// Opens the service in the sandbox. Its database is gone when the handle drops.
+    /// Starts the service in sandbox mode. Dropping the handle deletes the database.
     #[must_use]
     pub fn open() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -92,12 +92,12 @@ impl Edge {
 
     /// The path of a challenge that is open: three wrong answers close one, and so do five minutes.
     pub(super) fn open_challenge(&self) -> String {
-        let mut challenge = self.challenge.lock().expect("no thread panics while holding the challenge");
+        let mut challenge = self.challenge.lock().expect("no thread panics while it holds the challenge");
         let path = challenge_path(&challenge);
         if !challenge.is_empty() && self.send("GET", &path, None).status == 200 {
             return path;
         }
-        // A person of its own each time: a person who fails too often has to wait.
+        // Another person each time, because wrong signatures pause the person.
         let number = self.persons.fetch_add(1, Ordering::Relaxed);
         *challenge = self.ask_for_device(&format!("person-{number}"), OTHER_KEY);
         challenge_path(&challenge)
@@ -112,7 +112,7 @@ impl Edge {
         self.request(request.body(body).expect("method and path are good"))
     }
 
-    /// Sends a request as it is, with a token unless it brings one.
+    /// Sends a request, with a token unless it has one.
     pub(super) fn request(&self, mut request: Request<Body>) -> Answer {
         if !request.headers().contains_key(header::AUTHORIZATION) {
             let value = format!("Bearer {}", self.token());
@@ -157,11 +157,11 @@ impl Edge {
 }
 
 impl Answer {
-    /// The fields that an error is about; every error must be about one of them.
+    /// The fields of the errors; every error must have one.
     pub(super) fn faulty_fields(&self) -> Vec<&str> {
         let errors = self.body["errors"].as_array().expect("an error has the envelope");
         let field = |error: &'_ Value| error["source"]["field"].is_string();
-        assert!(!errors.is_empty() && errors.iter().all(field), "each fault has its field: {}", self.body);
+        assert!(!errors.is_empty() && errors.iter().all(field), "every error names its field: {}", self.body);
         errors.iter().filter_map(|error| error["source"]["field"].as_str()).collect()
     }
 }

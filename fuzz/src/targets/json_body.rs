@@ -1,7 +1,7 @@
-//! Bodies: every one is sent to every operation that reads JSON.
+//! Bodies: each is sent to every operation that reads JSON.
 //!
-//! What is no JSON object is `invalid_json` everywhere and names no field; anything else is taken or has its faults
-//! named, field by field.
+//! A body that is no JSON object is refused with `invalid_json` and without a field. Any other is accepted, or each
+//! error names its field.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use super::{Edge, Verdict};
 /// The largest body (docs/api-design.md#limits).
 const BYTES_MAX: usize = 524_288;
 
-/// Tries a body. It is taken when at least one operation found nothing wrong with it.
+/// Sends the input as a body. It is taken when at least one operation accepts it.
 pub fn try_out(edge: &Edge, body: &[u8]) -> Verdict {
     let is_object = matches!(serde_json::from_slice(body), Ok(Value::Object(_)));
     let keys = format!("/v1/mfa/devices/{}/keys", edge.device());
@@ -29,9 +29,9 @@ pub fn try_out(edge: &Edge, body: &[u8]) -> Verdict {
         if body.len() > BYTES_MAX {
             assert_eq!(answer.status, 413, "{operation}");
         } else if method == "DELETE" && body.is_empty() {
-            assert_eq!(answer.status, 404, "without a body it is about whatever the number is");
+            assert_eq!(answer.status, 404, "without a body it deletes the number, whatever it is");
         } else if !is_object {
-            assert_eq!(answer.status, 400, "{operation} takes nothing but objects");
+            assert_eq!(answer.status, 400, "{operation} accepts only objects");
             let errors = answer.body["errors"].as_array().expect("an error has the envelope");
             let only_the_body =
                 errors.len() == 1 && errors[0]["code"] == "invalid_json" && errors[0]["source"].is_null();
@@ -45,9 +45,9 @@ pub fn try_out(edge: &Edge, body: &[u8]) -> Verdict {
     Verdict::taken_if(gets_a_token(edge, body, is_object) || taken)
 }
 
-/// The token endpoint has a form of its own for what is wrong inside an object (RFC 6749 section 5.2).
+/// The token endpoint has another format for errors inside an object (RFC 6749 section 5.2).
 fn gets_a_token(edge: &Edge, body: &[u8], is_object: bool) -> bool {
     let answer = edge.send("POST", "/oauth/token", Some(body));
-    assert!(is_object || matches!(answer.status, 400 | 413), "nothing but objects gets as far as {}", answer.status);
+    assert!(is_object || matches!(answer.status, 400 | 413), "only an object gets the status {}", answer.status);
     answer.status == 200
 }

@@ -1,8 +1,8 @@
-//! One function for each kind of input that strangers choose: it tries the input out, panics when a property is broken, and
-//! says what became of it.
+//! One function for each kind of untrusted input: it processes the input, panics when a property is violated, and
+//! returns the verdict.
 //!
-//! The fuzzer calls these with what it makes up, the integration tests with the seeds in `fuzz/corpus`. They state what
-//! must hold for every input, not what the code does: where they can, they judge by arithmetic of their own.
+//! The fuzzer calls these with generated inputs, the integration tests with the seeds in `fuzz/corpus`. The properties
+//! hold for every input and are, where possible, checked by an independent implementation.
 
 pub mod bearer_token;
 pub mod device_listing;
@@ -14,14 +14,14 @@ pub mod signature;
 
 pub use edge::Edge;
 
-/// What became of an input.
+/// The outcome of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was what it should be.
+    /// It is valid and was accepted.
     Taken,
-    /// It was not, and the answer said so.
+    /// It is invalid and was refused.
     Refused,
-    /// It fits into no request: there is nothing to learn from it.
+    /// It cannot be part of a request.
     Unsendable,
 }
 

@@ -1,6 +1,6 @@
 //! Public keys, as hexadecimal text and as raw SEC 1 bytes.
 //!
-//! Points come in pairs: with (x, y) also (x, p-y) is on the curve, and no other y is.
+//! Points come in pairs: for each (x, y) on the curve, (x, p-y) is on it too, and no other y.
 
 use device_management::crypto::{DerSignature, InvalidPublicKey, PublicKey};
 
@@ -15,7 +15,7 @@ const FIELD: [u8; 32] = [
 /// The signature with r = s = 1, which no signer produces.
 const ABSURD_SIGNATURE: &str = "3006020101020101";
 
-/// Tries bytes as a raw point, and as text where they are text.
+/// Parses the input as a raw point and, where it is UTF-8, as text.
 pub fn try_out(data: &[u8]) -> Verdict {
     let as_point = try_point(data);
     let as_text = std::str::from_utf8(data).is_ok_and(try_text);
@@ -25,7 +25,7 @@ pub fn try_out(data: &[u8]) -> Verdict {
 fn try_text(text: &str) -> bool {
     match PublicKey::from_hex(text) {
         Ok(key) => {
-            assert_eq!(hex::encode(key.as_bytes()), text.to_ascii_lowercase(), "a key has one spelling but for case");
+            assert_eq!(hex::encode(key.as_bytes()), text.to_ascii_lowercase(), "a key has one text, except for case");
             assert!(PublicKey::from_hex(&text.to_ascii_uppercase()).is_ok_and(|upper| upper == key));
             try_point(key.as_bytes())
         }
@@ -38,18 +38,18 @@ fn try_text(text: &str) -> bool {
 
 fn try_point(bytes: &[u8]) -> bool {
     let Ok(key) = PublicKey::from_sec1(bytes) else { return false };
-    assert_eq!(key.as_bytes(), bytes, "the bytes stay what they were");
-    assert_eq!(bytes[0], 4, "only uncompressed points are taken");
+    assert_eq!(key.as_bytes(), bytes, "the bytes are unchanged");
+    assert_eq!(bytes[0], 4, "only uncompressed points are accepted");
 
     let mut twin = *key.as_bytes();
     negate(&mut twin[33..]);
-    assert!(PublicKey::from_sec1(&twin).is_ok(), "what is on the curve has its mirror image there");
+    assert!(PublicKey::from_sec1(&twin).is_ok(), "the mirror image of a point is on the curve");
     let mut beside = *key.as_bytes();
     beside[64] ^= 1;
-    assert!(PublicKey::from_sec1(&beside).is_err(), "nothing beside the curve is taken");
+    assert!(PublicKey::from_sec1(&beside).is_err(), "a point off the curve is refused");
 
     let absurd = DerSignature::from_hex(ABSURD_SIGNATURE).expect("well-formed");
-    assert!(!key.verifies(b"212212", &absurd), "no key verifies what was not signed");
+    assert!(!key.verifies(b"212212", &absurd), "no key verifies a signature that it did not make");
     true
 }
 

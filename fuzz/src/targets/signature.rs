@@ -1,7 +1,7 @@
 //! Signatures, as hexadecimal text and as raw DER.
 //!
-//! What is taken is exactly what a strict reading of ITU-T X.690 by other means takes: the encoding of two numbers in
-//! [1, n-1] that encode to the same bytes again (docs/api-design.md#cryptography).
+//! The service accepts exactly the inputs that an independent strict reading of ITU-T X.690 accepts: the encoding of
+//! two numbers in [1, n-1] that encode to the same bytes again (docs/api-design.md#cryptography).
 
 use device_management::crypto::{DerSignature, InvalidSignature};
 
@@ -16,7 +16,7 @@ const ORDER: [u8; 32] = [
     0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
-/// Tries bytes as raw DER, and as text where they are text.
+/// Parses the input as raw DER and, where it is UTF-8, as text.
 pub fn try_out(data: &[u8]) -> Verdict {
     let as_der = try_der(data);
     let as_text = std::str::from_utf8(data).is_ok_and(try_text);
@@ -25,9 +25,9 @@ pub fn try_out(data: &[u8]) -> Verdict {
 
 fn try_der(der: &[u8]) -> bool {
     let signature = DerSignature::from_der(der);
-    assert_eq!(signature.is_ok(), is_strict(der), "only strict DER is taken, and all of it: {}", hex::encode(der));
+    assert_eq!(signature.is_ok(), is_strict(der), "exactly the strict DER is accepted: {}", hex::encode(der));
     if let Ok(signature) = &signature {
-        assert_eq!(signature.as_der(), der, "the bytes stay what they were");
+        assert_eq!(signature.as_der(), der, "the bytes are unchanged");
     }
     signature.is_ok()
 }
@@ -36,7 +36,7 @@ fn try_text(text: &str) -> bool {
     match DerSignature::from_hex(text) {
         Ok(signature) => {
             let hex = hex::encode(signature.as_der());
-            assert_eq!(hex, text.to_ascii_lowercase(), "the text stays what it was, but for its case");
+            assert_eq!(hex, text.to_ascii_lowercase(), "the text is unchanged, except for case");
             let upper = DerSignature::from_hex(&hex.to_ascii_uppercase()).expect("the case of digits does not matter");
             assert_eq!(upper.fingerprint(), signature.fingerprint());
             assert!(try_der(signature.as_der()));
@@ -55,7 +55,7 @@ fn try_text(text: &str) -> bool {
     }
 }
 
-/// Whether these bytes are the one encoding of two numbers in [1, n-1]: read without any check, written again, compared.
+/// Whether these bytes are the strict encoding of two numbers in [1, n-1]: decoded without checks, encoded, compared.
 fn is_strict(der: &[u8]) -> bool {
     let [_, _, _, r_length, rest @ ..] = der else { return false };
     let Some((r, rest)) = rest.split_at_checked(usize::from(*r_length)) else { return false };
@@ -65,14 +65,14 @@ fn is_strict(der: &[u8]) -> bool {
     der == [&[0x30, small(numbers.len())], &numbers[..]].concat()
 }
 
-/// A number in [1, n-1] without its leading zeros.
+/// A number in [1, n-1] without leading zeros.
 fn scalar(octets: &[u8]) -> Option<&[u8]> {
     let significant = &octets[octets.iter().position(|octet| *octet != 0)?..];
     let below_order = significant.len() < ORDER.len() || (significant.len() == ORDER.len() && *significant < ORDER[..]);
     below_order.then_some(significant)
 }
 
-/// A positive INTEGER: the sign needs a bit of its own.
+/// A positive INTEGER: the sign bit must be zero.
 fn integer(significant: &[u8]) -> Vec<u8> {
     let sign: &[u8] = if significant[0] >= 0x80 { &[0] } else { &[] };
     [&[0x02, small(sign.len() + significant.len())], sign, significant].concat()
