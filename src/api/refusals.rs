@@ -137,7 +137,7 @@ pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
         // Does not reveal whether the code or the key was wrong: the service cannot know, and RTS article 4(3)(a)
         // forbids it.
         R::WrongSignature => ApiError::new(E::InvalidTan, "the signature is wrong"),
-        R::WrongCode => ApiError::new(E::InvalidTan, "the token is wrong or expired"),
+        R::WrongCode => ApiError::new(E::InvalidTan, "the code is wrong or expired"),
         R::Declined => ApiError::new(E::UnauthorizedAction, "the device was declined"),
         R::SmsNotTaken(error) => {
             let detail = "the SMS could not be sent and the request had no effect; please retry";

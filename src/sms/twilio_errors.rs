@@ -40,14 +40,14 @@ pub const TABLE: [Numbers; 10] = [
     numbers(Blame::Number, "no such number or phone", &[21211..=21211, 21217..=21217, 30005..=30005]),
     numbers(
         Blame::Number,
-        "a fixed line, a short code, a premium or information service",
+        "fixed line, short code, premium or information service",
         &[21265..=21265, 21268..=21268, 21614..=21614, 21635..=21635, 30006..=30006],
     ),
     numbers(Blame::Number, "the person has unsubscribed", &[21610..=21610]),
-    numbers(Blame::Number, "the range is blocked against pumping", &[30450..=30450]),
+    numbers(Blame::Number, "the number range is blocked because of SMS pumping", &[30450..=30450]),
     numbers(
         Blame::Rate,
-        "too many requests, a full queue, a spent daily limit",
+        "too many requests, a full queue, an exhausted daily limit",
         &[
             14107..=14107,
             20429..=20429,
@@ -66,7 +66,7 @@ pub const TABLE: [Numbers; 10] = [
     ),
     numbers(
         Blame::Account,
-        "the sender is missing, not ours, not registered or cannot send",
+        "the sender is missing, belongs to another account, is not registered or cannot send",
         &[
             21210..=21210,
             21212..=21213,
@@ -83,12 +83,12 @@ pub const TABLE: [Numbers; 10] = [
     numbers(Blame::Account, "the messaging service is unknown or has no sender", &[21701..=21705]),
     numbers(
         Blame::Account,
-        "our request is wrong: no text, no recipient, too long, a bad parameter",
+        "the request is invalid: no text, no recipient, too long, a bad parameter",
         &[21602..=21602, 21604..=21605, 21609..=21609, 21617..=21628, 30010..=30010],
     ),
     numbers(
         Blame::Route,
-        "the country is not enabled, no route from our sender, refused by the network on the way",
+        "the country is not enabled, no route from the sender, refused by a network on the route",
         &[21408..=21408, 21612..=21612, 21616..=21616, 30003..=30004, 30007..=30008, 30038..=30041],
     ),
 ];

@@ -16,8 +16,8 @@ use uuid::Uuid;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::harness::faulty_server::{Behaviour, ClosedPort, FaultyServer};
 use crate::harness::log::Log;
-use crate::harness::provider::{ClosedPort, Manners, RudeServer};
 
 const KEY: &str = "4f9c-licence-key";
 const PAYLOAD: &str = "Web;179ac83968ab42f7con;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8";
@@ -55,8 +55,8 @@ async fn assess_json(answer: Value) -> Result<Option<Assessment>, FraudError> {
     seon(&server.uri(), LONG_TIMEOUT).assess(&binding()).await
 }
 
-async fn assess_rude(manners: Manners, deadline: Duration) -> FraudError {
-    let server = RudeServer::start(manners).await;
+async fn assess_with(behaviour: Behaviour, deadline: Duration) -> FraudError {
+    let server = FaultyServer::start(behaviour).await;
     let seon = seon(&server.url(), deadline);
     timeout(LONG_TIMEOUT + SHORT_TIMEOUT, seon.assess(&binding()))
         .await
@@ -202,35 +202,35 @@ async fn an_answer_up_to_the_size_limit_is_read() {
 
 #[tokio::test]
 async fn an_answer_over_the_size_limit_is_not_read_to_its_end() {
-    let server = RudeServer::start(Manners::Flood(200, 10 << 20)).await;
+    let server = FaultyServer::start(Behaviour::LargeBody(200, 10 << 20)).await;
     let error = seon(&server.url(), LONG_TIMEOUT).assess(&binding()).await.unwrap_err();
     assert!(matches!(error, FraudError::TooLarge), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_finish_its_head_causes_a_timeout() {
-    assert!(matches!(assess_rude(Manners::Silent, SHORT_TIMEOUT).await, FraudError::Timeout));
-    assert!(matches!(assess_rude(Manners::DripHead, SHORT_TIMEOUT).await, FraudError::Timeout));
+    assert!(matches!(assess_with(Behaviour::Hang, SHORT_TIMEOUT).await, FraudError::Timeout));
+    assert!(matches!(assess_with(Behaviour::SlowHead, SHORT_TIMEOUT).await, FraudError::Timeout));
 }
 
 #[tokio::test]
 async fn the_timeout_covers_the_body() {
-    assert!(matches!(assess_rude(Manners::Drip(200), SHORT_TIMEOUT).await, FraudError::Timeout));
+    assert!(matches!(assess_with(Behaviour::SlowBody(200), SHORT_TIMEOUT).await, FraudError::Timeout));
 }
 
 #[tokio::test]
 async fn a_lost_connection_is_unreachable_and_not_a_timeout() {
-    for manners in [
-        Manners::HangUp,
-        Manners::HangUpAfterRequest,
-        Manners::Reset,
-        Manners::ResetAfterRequest,
-        Manners::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
-        Manners::Say(vec![b'x'; 10 << 20]),
-        Manners::Say(truncated()),
+    for behaviour in [
+        Behaviour::Close,
+        Behaviour::CloseAfterRequest,
+        Behaviour::Reset,
+        Behaviour::ResetAfterRequest,
+        Behaviour::Respond(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
+        Behaviour::Respond(vec![b'x'; 10 << 20]),
+        Behaviour::Respond(truncated()),
     ] {
-        let error = assess_rude(manners.clone(), LONG_TIMEOUT).await;
-        assert!(matches!(error, FraudError::Unreachable(_)), "{:.60}: {error:?}", format!("{manners:?}"));
+        let error = assess_with(behaviour.clone(), LONG_TIMEOUT).await;
+        assert!(matches!(error, FraudError::Unreachable(_)), "{:.60}: {error:?}", format!("{behaviour:?}"));
     }
     let closed = ClosedPort::take();
     let error = seon(&closed.url(), LONG_TIMEOUT).assess(&binding()).await.unwrap_err();
@@ -260,10 +260,10 @@ async fn a_binding_or_a_new_key_is_assessed_with_any_payload() {
 async fn no_error_shows_the_payload_the_key_or_the_answer() {
     let refusal = format!("HTTP/1.1 400 {KEY}\r\n\r\n{PAYLOAD}").into_bytes();
     let mut errors = vec![
-        assess_rude(Manners::Silent, SHORT_TIMEOUT).await,
-        assess_rude(Manners::HangUpAfterRequest, LONG_TIMEOUT).await,
-        assess_rude(Manners::Say(refusal), LONG_TIMEOUT).await,
-        assess_rude(Manners::Say(truncated()), LONG_TIMEOUT).await,
+        assess_with(Behaviour::Hang, SHORT_TIMEOUT).await,
+        assess_with(Behaviour::CloseAfterRequest, LONG_TIMEOUT).await,
+        assess_with(Behaviour::Respond(refusal), LONG_TIMEOUT).await,
+        assess_with(Behaviour::Respond(truncated()), LONG_TIMEOUT).await,
     ];
     let echo = json!({"success": false, "error": {"code": PAYLOAD, "message": KEY}});
     errors.push(assess_json(echo).await.unwrap_err());
@@ -318,7 +318,7 @@ async fn a_failed_check_is_judged_counted_and_logged_without_the_payload() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let log = Log::text();
-    let server = RudeServer::start(Manners::Silent).await;
+    let server = FaultyServer::start(Behaviour::Hang).await;
     for (on_error, expected) in [(OnError::Allow, Decision::Allow), (OnError::Deny, Decision::Deny)] {
         let policy = FraudPolicy { mode: FraudMode::Enforce, on_error };
         let checker = FraudChecker::new(Arc::new(seon(&server.url(), SHORT_TIMEOUT)), policy);

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout};
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::harness::faulty_server::{Behaviour, FaultyServer};
 use crate::harness::identity_provider::{AUDIENCE, IdentityProvider, IssuerKey};
-use crate::harness::provider::{Manners, RudeServer};
 use crate::harness::{Answer, Phone, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
@@ -35,7 +35,7 @@ const NOT_SENT: &str = "the SMS could not be sent and the request had no effect;
 const PAYLOAD: &str = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM15wj8hQtqbA5LbzEFWDI1bUwZf";
 
 async fn a_hanging_sms_provider_does_not_delay_other_requests(app: TestApp) {
-    let gateway = RudeServer::start(Manners::Silent).await;
+    let gateway = FaultyServer::start(Behaviour::Hang).await;
     let url = gateway.url();
     let settings = [
         ("SMS_PROVIDERS", "webhook"),
@@ -59,7 +59,7 @@ async fn a_hanging_sms_provider_does_not_delay_other_requests(app: TestApp) {
 }
 
 async fn a_hanging_seon_does_not_delay_other_requests(app: TestApp) {
-    let seon = RudeServer::start(Manners::Silent).await;
+    let seon = FaultyServer::start(Behaviour::Hang).await;
     let url = seon.url();
     let settings = [
         ("SEON_API_KEY", "a-licence"),
@@ -81,7 +81,7 @@ async fn a_hanging_seon_does_not_delay_other_requests(app: TestApp) {
 }
 
 async fn the_circuit_breaker_skips_a_failing_provider_and_the_next_one_sends(app: TestApp) {
-    let (gateway, twilio) = (RudeServer::start(Manners::ResetAfterRequest).await, MockServer::start().await);
+    let (gateway, twilio) = (FaultyServer::start(Behaviour::ResetAfterRequest).await, MockServer::start().await);
     let created = ResponseTemplate::new(201).set_body_json(json!({"sid": "SM42"}));
     Mock::given(method("POST")).respond_with(created).mount(&twilio).await;
     let (gateway_url, twilio_url) = (gateway.url(), twilio.uri());
@@ -107,7 +107,7 @@ async fn the_circuit_breaker_skips_a_failing_provider_and_the_next_one_sends(app
 }
 
 async fn with_every_provider_skipped_the_answer_is_502_without_a_call(app: TestApp) {
-    let gateway = RudeServer::start(Manners::ResetAfterRequest).await;
+    let gateway = FaultyServer::start(Behaviour::ResetAfterRequest).await;
     let url = gateway.url();
     let settings = [
         ("SMS_PROVIDERS", "webhook"),
@@ -133,19 +133,19 @@ async fn with_every_provider_skipped_the_answer_is_502_without_a_call(app: TestA
 }
 
 async fn any_failure_of_seon_is_decided_by_the_policy_within_the_timeout(app: TestApp) {
-    let manners = [
-        Manners::Silent,
-        Manners::DripHead,
-        Manners::Drip(200),
-        Manners::HangUp,
-        Manners::Reset,
-        Manners::ResetAfterRequest,
-        Manners::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
-        Manners::Say(vec![b'x'; 10 << 20]),
-        Manners::Flood(200, 10 << 20),
+    let behaviour = [
+        Behaviour::Hang,
+        Behaviour::SlowHead,
+        Behaviour::SlowBody(200),
+        Behaviour::Close,
+        Behaviour::Reset,
+        Behaviour::ResetAfterRequest,
+        Behaviour::Respond(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
+        Behaviour::Respond(vec![b'x'; 10 << 20]),
+        Behaviour::LargeBody(200, 10 << 20),
     ];
-    for (index, manners) in (1..).zip(manners) {
-        let seon = RudeServer::start(manners.clone()).await;
+    for (index, behaviour) in (1..).zip(behaviour) {
+        let seon = FaultyServer::start(behaviour.clone()).await;
         let url = seon.url();
         for (on_error, status) in [("allow", 202), ("deny", 403)] {
             let settings = [
@@ -164,7 +164,7 @@ async fn any_failure_of_seon_is_decided_by_the_policy_within_the_timeout(app: Te
 }
 
 async fn tokens_that_wait_for_keys_hold_no_places(app: TestApp) {
-    let (silent, key) = (RudeServer::start(Manners::Silent).await, IssuerKey::ec("ec", 1));
+    let (silent, key) = (FaultyServer::start(Behaviour::Hang).await, IssuerKey::ec("ec", 1));
     let url = silent.url();
     // One place is enough, because a request whose token waits for keys holds none.
     let settings = [
@@ -212,8 +212,8 @@ async fn known_keys_are_served_while_the_identity_provider_fails(app: TestApp) {
     for trouble in ["hangs", "fails", "talks nonsense"] {
         match trouble {
             "hangs" => provider.hang().await,
-            "fails" => provider.break_down().await,
-            _ => provider.talk_nonsense().await,
+            "fails" => provider.answer_503().await,
+            _ => provider.answer_html().await,
         }
         // The keys are stale, and tokens with an unknown key cause a fetch.
         app.advance(TimeDelta::minutes(10));
@@ -235,7 +235,7 @@ async fn known_keys_are_served_while_the_identity_provider_fails(app: TestApp) {
         let (status, back) = waiting.await.unwrap();
         assert_eq!(status, 401, "{trouble}");
         unknown = back;
-        assert_eq!(provider.times_asked().await, 1, "{trouble}");
+        assert_eq!(provider.request_count().await, 1, "{trouble}");
     }
 }
 

@@ -61,8 +61,8 @@ fn add_key(mut fields: Fields) -> Result<AddKey, Faults> {
         purpose.zip(signature)
     });
     let device_data = fields.optional_opaque("device_data", device_data);
-    let input = key.zip(key_type.and(device_signature)).map(|((key, key_text), (vouching_purpose, signature))| {
-        AddKey { key, key_text, purpose: purpose.unwrap_or_default(), vouching_purpose, signature, device_data }
+    let input = key.zip(key_type.and(device_signature)).map(|((key, key_text), (signing_key_purpose, signature))| {
+        AddKey { key, key_text, purpose: purpose.unwrap_or_default(), signing_key_purpose, signature, device_data }
     });
     fields.finish(input)
 }

@@ -7,7 +7,7 @@ use crate::domain::id::KeyId;
 
 /// What a key may sign for (seed: `key_purpose`).
 ///
-/// `Restricted` keys are usually protected by biometrics and vouched for by an unrestricted one.
+/// `Restricted` keys are usually protected by biometrics; an unrestricted key signs them when they are added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum KeyPurpose {
     /// The default.

@@ -193,7 +193,7 @@ impl Answering for Answered<'_> {
         let (answer, record) = (service.code_answer(code), attempt.refused(&refusal));
         Ok(match service.store.count_wrong_code(attempt.partner, self.person, &answer, &record).await? {
             Written::Done(wrong) => {
-                tracing::info!(target: "audit", { number.id = %found.id, wrong }, "wrong token");
+                tracing::info!(target: "audit", { number.id = %found.id, wrong }, "wrong code");
                 Settled::Refused(refusal)
             }
             Written::Overtaken => Settled::Overtaken,

@@ -27,7 +27,7 @@ pub struct AddKey {
     /// What the new key may sign for.
     pub purpose: KeyPurpose,
     /// The purpose of the key that signed.
-    pub vouching_purpose: KeyPurpose,
+    pub signing_key_purpose: KeyPurpose,
     /// The signature over the new key.
     pub signature: DerSignature,
     /// The payload for the fraud check.
@@ -52,14 +52,14 @@ impl Service {
     ) -> Result<KeyAdded, NotDone> {
         let mut attempt = self.audit_scope(caller, AuditAction::KeyAdded, run);
         attempt.on(device.uuid());
-        self.answer(&Vouched(device), wish, attempt).await
+        self.answer(&SignedKey(device), wish, attempt).await
     }
 }
 
-/// An answer for the device with this id. There is no stored challenge: the signature is over the new key.
-struct Vouched(DeviceId);
+/// Adding a key to the device with this id. There is no stored challenge: the signature is over the new key.
+struct SignedKey(DeviceId);
 
-impl Answering for Vouched {
+impl Answering for SignedKey {
     type Challenge = DeviceWithKeys;
     type Answer = AddKey;
     /// The key that signed.
@@ -94,13 +94,13 @@ impl Answering for Vouched {
     }
 
     fn fits(&self, found: &DeviceWithKeys, wish: &AddKey) -> Result<(), Refusal> {
-        let may_vouch = found.keys.iter().any(|key| key.purpose == wish.vouching_purpose);
-        may_vouch.then_some(()).ok_or(Refusal::NoKeyOfPurpose)
+        let has_purpose = found.keys.iter().any(|key| key.purpose == wish.signing_key_purpose);
+        has_purpose.then_some(()).ok_or(Refusal::NoKeyOfPurpose)
     }
 
     fn verify(&self, _service: &Service, found: &DeviceWithKeys, wish: &AddKey) -> Result<Option<KeyId>, NotDone> {
-        let mut vouching = found.keys.iter().filter(|key| key.purpose == wish.vouching_purpose);
-        Ok(vouching.find(|key| wish.is_signed_by(&key.public_key)).map(|key| key.id))
+        let mut candidates = found.keys.iter().filter(|key| key.purpose == wish.signing_key_purpose);
+        Ok(candidates.find(|key| wish.is_signed_by(&key.public_key)).map(|key| key.id))
     }
 
     fn to_assess<'a>(&self, found: &'a DeviceWithKeys, wish: &'a AddKey) -> Option<ToAssess<'a>> {
@@ -127,7 +127,7 @@ impl Answering for Vouched {
             person_id: found.device.person_id.clone(),
             public_key: wish.key.clone(),
             purpose: wish.purpose,
-            vouched_by: signer,
+            signed_by: signer,
             at: now,
             key_limit: i64::from(service.policy.key_limit),
             budget: service.policy.failure_budget,

@@ -35,7 +35,7 @@ pub struct NewKey {
     /// Its purpose.
     pub purpose: KeyPurpose,
     /// The key that signed it; its `used_at` is updated.
-    pub vouched_by: KeyId,
+    pub signed_by: KeyId,
     /// Now.
     pub at: DateTime<Utc>,
     /// Maximum number of keys per device.
@@ -169,7 +169,7 @@ impl<DB: Dialect> Keys for SqlStore<DB> {
         sqlx::query("update device_key set used_at = $4 where partner_id = $1 and device_id = $2 and key_id = $3")
             .bind(partner.as_str().to_owned())
             .bind(key.device_id.uuid())
-            .bind(key.vouched_by.uuid())
+            .bind(key.signed_by.uuid())
             .bind(key.at)
             .execute(&mut *transaction)
             .await?;

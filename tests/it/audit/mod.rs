@@ -1,8 +1,8 @@
 //! The audit trail: sealing, verification after tampering, checkpoints, and the commands `audit verify` and `audit
 //! export`.
 
+mod checkpoints;
 mod commands;
-mod kept;
 mod sealing;
 mod tampering;
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::naming::OPERATOR_REFUSED;
 use super::{DEVICES, PAYLOAD, new_events, request_body};
-use crate::harness::provider::{Manners, RudeServer};
+use crate::harness::faulty_server::{Behaviour, FaultyServer};
 use crate::harness::{NUMBER, Network, Phone, TestApp, on_both_databases, sql};
 use crate::sms_conversion::{Watched, trip};
 
@@ -120,7 +120,7 @@ async fn a_refused_number_writes_one_event(app: TestApp) {
     acme.post(number, asserted).await.assert_status(409);
     acme.post(number, given.clone()).await.assert_status(409);
     let token = json!({"number": NUMBER, "token": "000000"});
-    // No token was requested; then the SMS failed; then the token is wrong.
+    // No code was requested; then the SMS failed; then the code is wrong.
     acme.post(&format!("{number}/confirm"), token.clone()).await.assert_status(403);
     app.network(Network::IsDown);
     acme.post(&format!("{number}/authorize"), given.clone()).await.assert_status(502);
@@ -254,7 +254,7 @@ async fn a_declined_device_writes_one_event(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
     // A fraud check that fails, with SEON_ON_ERROR=deny.
-    let seon = RudeServer::start(Manners::ResetAfterRequest).await;
+    let seon = FaultyServer::start(Behaviour::ResetAfterRequest).await;
     let url = seon.url();
     let settings = [("SEON_API_KEY", "a-licence"), ("SEON_BASE_URL", url.as_str()), ("SEON_ON_ERROR", "deny")];
     let guarded = acme.through(app.replica(&settings).await);

@@ -1,15 +1,15 @@
 //! Binding a device: the request, reading its challenge and answering it (docs/api-design.md#devices).
 
-mod answering;
-mod asking;
-mod deciding;
-mod malformed;
+mod answers;
+mod malformed_requests;
 mod messages;
 mod pending;
 mod refusals;
-mod repeats;
+mod replays;
 mod replicas;
+mod requests;
 mod sample;
+mod uniqueness_and_limit;
 
 use serde_json::{Value, json};
 

@@ -42,7 +42,7 @@ fn every_setting_that_a_document_names_exists() {
         }
     }
     assert!(wrong.is_empty(), "these are no settings:\n{}", wrong.join("\n"));
-    assert!(seen > 100, "only {seen} names found: the walk has lost its way");
+    assert!(seen > 100, "only {seen} names found: the search no longer works");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn every_test_that_a_document_names_exists() {
         }
     }
     assert!(wrong.is_empty(), "there are no such tests:\n{}", wrong.join("\n"));
-    assert!(seen > 50, "only {seen} names found: the walk has lost its way");
+    assert!(seen > 50, "only {seen} names found: the search no longer works");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn every_file_that_a_document_names_exists() {
         }
     }
     assert!(wrong.is_empty(), "there are no such files:\n{}", wrong.join("\n"));
-    assert!(seen > 20, "only {seen} names found: the walk has lost its way");
+    assert!(seen > 20, "only {seen} names found: the search no longer works");
 }
 
 #[test]

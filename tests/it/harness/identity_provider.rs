@@ -183,20 +183,20 @@ impl IdentityProvider {
     }
 
     /// Answers 200 with HTML instead of a key set from now on.
-    pub(crate) async fn talk_nonsense(&self) {
+    pub(crate) async fn answer_html(&self) {
         self.server.reset().await;
         let answer = ResponseTemplate::new(200).set_body_string("<html>Service Unavailable</html>");
         Mock::given(method("GET")).respond_with(answer).mount(&self.server).await;
     }
 
     /// Answers every request with 503 from now on.
-    pub(crate) async fn break_down(&self) {
+    pub(crate) async fn answer_503(&self) {
         self.server.reset().await;
         Mock::given(method("GET")).respond_with(ResponseTemplate::new(503)).mount(&self.server).await;
     }
 
-    /// The number of requests since its last change.
-    pub(crate) async fn times_asked(&self) -> usize {
+    /// The number of requests since the double was last reconfigured.
+    pub(crate) async fn request_count(&self) -> usize {
         self.server.received_requests().await.expect("requests are recorded").len()
     }
 

@@ -129,7 +129,7 @@ async fn states(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
     acme.delete(number).await.assert_status(200);
     freed.again(refused, "mobile_number_exists", acme, ("POST", number), &other).await;
 
-    // No code was sent, so the wrong token is not counted.
+    // No code was sent, so the wrong code is not counted.
     let confirm = format!("{number}/confirm");
     let refused =
         send(acme, "invalid_tan", "POST", &confirm, &json!({"number": OTHER_NUMBER, "token": "000000"})).await;

@@ -8,7 +8,7 @@ use device_management::domain::person::PartnerId;
 use serde_json::{Value, json};
 
 use super::{DEVICES, assert_replays, request_body, send};
-use crate::harness::provider::{Manners, RudeServer};
+use crate::harness::faulty_server::{Behaviour, FaultyServer};
 use crate::harness::{Answer, NUMBER, Phone, TestApp, on_both_databases, sql};
 
 on_both_databases![
@@ -101,7 +101,7 @@ const PAYLOAD: &str = "Web;179ac83968ab42f7;jVl14emA+OcyALb9F+CMFg==;NU7aFh0jdzM
 async fn take_over(app: &TestApp, path: &str, mut body: Value, status: u16) -> (Answer, Answer) {
     let acme = app.partner();
     body["device_data"] = json!(PAYLOAD);
-    let seon = RudeServer::start(Manners::Silent).await;
+    let seon = FaultyServer::start(Behaviour::Hang).await;
     let url = seon.url();
     let settings = [
         ("SEON_API_KEY", "a-licence"),

@@ -1,8 +1,8 @@
 //! Requests repeated with one `Idempotency-Key` (docs/api-design.md#idempotency-keys): one effect, one SMS, one answer.
 
 mod final_answers;
-mod kept_outcomes;
 mod lost_runs;
+mod stored_outcomes;
 
 use axum::body::Body;
 use axum::http::Request;

@@ -1,9 +1,9 @@
 //! A person's mobile number (docs/api-design.md#mobile-numbers).
 
-mod confirming;
+mod confirmation;
 mod countries;
-mod deleting;
-mod giving;
+mod creation;
+mod deletion;
 
 use crate::harness::{NUMBER, TestClient};
 use serde_json::json;

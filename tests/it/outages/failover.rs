@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection, PgConnection};
 use tokio::task::block_in_place;
 
-use super::postgres_away::report;
+use super::postgres_unreachable::report;
 use super::{load_on, server};
 use crate::harness::virtual_address::VirtualAddress;
 use crate::harness::{PostgresServer, can_start_servers_for};

@@ -7,7 +7,7 @@ mod ledger;
 mod load;
 mod locked_file;
 mod partition;
-mod postgres_away;
+mod postgres_unreachable;
 mod repetitions;
 mod run;
 pub(crate) mod trail;

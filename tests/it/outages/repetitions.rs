@@ -18,7 +18,7 @@ at_every_step! {
         a_number_is_given_once,
         a_code_is_sent_once,
         a_number_is_confirmed_once,
-        a_wrong_token_counts_once,
+        a_wrong_code_counts_once,
         every_repeat_of_a_refusal_writes_an_audit_event,
     ],
     reads: [],
@@ -31,7 +31,7 @@ struct Stored {
 }
 
 impl Run<'_> {
-    /// Makes a change, and checks that a repeat gets the stored answer.
+    /// Makes a change, and checks that a repetition gets the stored outcome.
     async fn repeat(&self, method: &str, path: &str, body: Value, right: u16) -> Stored {
         let before = self.app.outbox().messages().len();
         let answer = self.answer(method, path, &body, right).await;
@@ -137,7 +137,7 @@ async fn a_number_is_confirmed_once(run: &Run<'_>) {
     assert_eq!(run.audited("accepted").await, 3);
 }
 
-async fn a_wrong_token_counts_once(run: &Run<'_>) {
+async fn a_wrong_code_counts_once(run: &Run<'_>) {
     let token = run.token().await;
     let wrong = if token == "000000" { "000001" } else { "000000" };
     let path = run.number_path("/confirm");

@@ -17,7 +17,7 @@ at_every_step! {
         a_number_is_given,
         a_code_is_sent_to_a_number,
         a_number_is_confirmed,
-        a_wrong_token_is_counted,
+        a_wrong_code_is_counted,
         a_number_is_deleted,
         a_refusal_is_audited,
     ],
@@ -113,7 +113,7 @@ async fn a_number_is_confirmed(run: &Run<'_>) {
     assert_eq!(run.count("failures").await, 0);
 }
 
-async fn a_wrong_token_is_counted(run: &Run<'_>) {
+async fn a_wrong_code_is_counted(run: &Run<'_>) {
     let token = run.token().await;
     let wrong = if token == "000000" { "000001" } else { "000000" };
     let path = run.number_path("/confirm");

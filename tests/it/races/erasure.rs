@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Crowd, Request, count};
 use crate::audit::verdicts;
-use crate::harness::provider::{Manners, RudeServer};
+use crate::harness::faulty_server::{Behaviour, FaultyServer};
 use crate::harness::{NUMBER, Phone, TestApp, books, on_both_databases, sql};
 
 on_both_databases![
@@ -98,7 +98,7 @@ async fn a_number_created_during_the_erasure_has_a_row_for_failures(app: TestApp
 
 /// A request that has read the person and waits for its fraud check records the person's id after the erasure.
 async fn records_of_a_request_during_the_erasure_are_removed_by_the_next_erasure(app: TestApp) {
-    let seon = RudeServer::start(Manners::Silent).await;
+    let seon = FaultyServer::start(Behaviour::Hang).await;
     let url = seon.url();
     let settings = [
         ("SEON_API_KEY", "a-licence"),

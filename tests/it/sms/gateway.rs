@@ -10,7 +10,7 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::{CODE, NUMBER, REFERENCE, TEXT, assert_shows_none_of, shown, sms};
-use crate::harness::provider::{ClosedPort, Manners, RudeServer};
+use crate::harness::faulty_server::{Behaviour, ClosedPort, FaultyServer};
 
 const TOKEN: &str = "gateway-token";
 const SECRET: &str = "gateway-hmac-secret";
@@ -35,8 +35,8 @@ async fn answer(response: ResponseTemplate) -> Result<HandedOver, SmsError> {
     adapter(&server.uri(), bearer()).send(&sms()).await
 }
 
-async fn rude(manners: Manners) -> Result<HandedOver, SmsError> {
-    let server = RudeServer::start(manners).await;
+async fn send_to(behaviour: Behaviour) -> Result<HandedOver, SmsError> {
+    let server = FaultyServer::start(behaviour).await;
     adapter(&server.url(), bearer()).send(&sms()).await
 }
 
@@ -78,8 +78,8 @@ async fn any_2xx_is_a_success_with_any_body() {
         let accepted = answer(ResponseTemplate::new(status).set_body_string("<oops>")).await.unwrap();
         assert_eq!(accepted, HandedOver { provider: "webhook", provider_message_id: None });
     }
-    rude(Manners::Drip(200)).await.unwrap();
-    rude(Manners::Flood(200, 10 << 20)).await.unwrap();
+    send_to(Behaviour::SlowBody(200)).await.unwrap();
+    send_to(Behaviour::LargeBody(200, 10 << 20)).await.unwrap();
 }
 
 #[tokio::test]
@@ -146,15 +146,15 @@ async fn a_refused_connection_is_unavailable() {
 
 #[tokio::test]
 async fn a_connection_lost_without_an_answer_is_uncertain() {
-    for manners in [Manners::HangUp, Manners::HangUpAfterRequest] {
-        let error = rude(manners.clone()).await.unwrap_err();
-        assert!(matches!(error, SmsError::Uncertain(Fault::Interrupted(_))), "{manners:?}: {error:?}");
+    for behaviour in [Behaviour::Close, Behaviour::CloseAfterRequest] {
+        let error = send_to(behaviour.clone()).await.unwrap_err();
+        assert!(matches!(error, SmsError::Uncertain(Fault::Interrupted(_))), "{behaviour:?}: {error:?}");
     }
 }
 
 #[tokio::test]
 async fn an_answer_that_is_not_http_is_uncertain() {
-    let error = rude(Manners::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())).await.unwrap_err();
+    let error = send_to(Behaviour::Respond(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())).await.unwrap_err();
     assert!(matches!(error, SmsError::Uncertain(Fault::Interrupted(_))), "{error:?}");
 }
 
@@ -164,7 +164,7 @@ async fn no_error_shows_the_number_the_text_a_secret_or_the_address() {
     for error in [
         answer(ResponseTemplate::new(400).set_body_string(TEXT)).await.unwrap_err(),
         answer(ResponseTemplate::new(500).set_body_string(NUMBER)).await.unwrap_err(),
-        rude(Manners::HangUpAfterRequest).await.unwrap_err(),
+        send_to(Behaviour::CloseAfterRequest).await.unwrap_err(),
         adapter(&closed.url(), bearer()).send(&sms()).await.unwrap_err(),
     ] {
         assert_shows_none_of(&shown(&error), &[NUMBER, CODE, TOKEN, "path-token", "tenant"]);

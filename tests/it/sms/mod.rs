@@ -1,11 +1,11 @@
 //! SMS providers: their requests, the classification of their answers, failover and the circuit breaker.
 
+mod circuit_breaker;
 mod console;
+mod failover;
+mod faulty_providers;
 mod gateway;
-mod misbehaving;
-mod providers;
-mod scripted;
-mod skipping;
+mod scripted_provider;
 mod twilio;
 
 use std::error::Error;

@@ -15,7 +15,7 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::{CODE, NUMBER, TEXT, assert_shows_none_of, shown, sms};
-use crate::harness::provider::{ClosedPort, Manners, RudeServer};
+use crate::harness::faulty_server::{Behaviour, ClosedPort, FaultyServer};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "twilio-auth-token";
@@ -40,8 +40,8 @@ async fn answer(response: ResponseTemplate) -> Result<HandedOver, SmsError> {
     twilio(&server.uri()).send(&sms()).await
 }
 
-async fn rude(manners: Manners) -> Result<HandedOver, SmsError> {
-    let server = RudeServer::start(manners).await;
+async fn send_to(behaviour: Behaviour) -> Result<HandedOver, SmsError> {
+    let server = FaultyServer::start(behaviour).await;
     twilio(&server.url()).send(&sms()).await
 }
 
@@ -191,24 +191,25 @@ async fn a_success_without_a_sid_is_uncertain() {
         let error = answer(ResponseTemplate::new(201).set_body_string(body)).await.unwrap_err();
         assert!(matches!(error, SmsError::Uncertain(Fault::Unreadable { status: 201 })), "{body:?}: {error:?}");
     }
-    let error = rude(Manners::Flood(201, 10 << 20)).await.unwrap_err();
+    let error = send_to(Behaviour::LargeBody(201, 10 << 20)).await.unwrap_err();
     assert!(matches!(error, SmsError::Uncertain(Fault::Unreadable { status: 201 })), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_refusal_without_a_readable_error_number_is_unavailable() {
-    let garbage = rude(Manners::Flood(400, 10 << 20)).await.unwrap_err();
+    let garbage = send_to(Behaviour::LargeBody(400, 10 << 20)).await.unwrap_err();
     assert!(matches!(garbage, SmsError::Unavailable(Fault::Status { status: 400 })), "{garbage:?}");
-    let cut =
-        rude(Manners::Say(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 99\r\n\r\n{".to_vec())).await.unwrap_err();
+    let cut = send_to(Behaviour::Respond(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 99\r\n\r\n{".to_vec()))
+        .await
+        .unwrap_err();
     assert!(matches!(cut, SmsError::Unavailable(Fault::Status { status: 400 })), "{cut:?}");
 }
 
 #[tokio::test]
 async fn a_connection_lost_after_the_request_is_uncertain() {
-    for manners in [Manners::HangUpAfterRequest, Manners::Say(half_an_answer())] {
-        let error = rude(manners.clone()).await.unwrap_err();
-        assert!(matches!(error, SmsError::Uncertain(Fault::Interrupted(_))), "{manners:?}: {error:?}");
+    for behaviour in [Behaviour::CloseAfterRequest, Behaviour::Respond(half_an_answer())] {
+        let error = send_to(behaviour.clone()).await.unwrap_err();
+        assert!(matches!(error, SmsError::Uncertain(Fault::Interrupted(_))), "{behaviour:?}: {error:?}");
     }
 }
 
@@ -225,8 +226,8 @@ async fn no_error_shows_the_number_the_text_or_the_credentials() {
         answer(refusal(400, 21211)).await.unwrap_err(),
         answer(refusal(401, 20003)).await.unwrap_err(),
         answer(ResponseTemplate::new(201).set_body_string(TEXT)).await.unwrap_err(),
-        rude(Manners::HangUpAfterRequest).await.unwrap_err(),
-        rude(Manners::Say(half_an_answer())).await.unwrap_err(),
+        send_to(Behaviour::CloseAfterRequest).await.unwrap_err(),
+        send_to(Behaviour::Respond(half_an_answer())).await.unwrap_err(),
     ] {
         assert_shows_none_of(&shown(&error), &[NUMBER, CODE, TOKEN, ACCOUNT]);
     }

@@ -1,9 +1,9 @@
 //! Protection against SMS pumping: sending to a country stops when too few of its codes are used.
 
-mod pausing;
-mod settling;
+mod aggregation;
+mod logs_and_metrics;
 mod status;
-mod telling;
+mod stops;
 
 use axum::Router;
 use chrono::TimeDelta;

@@ -116,7 +116,7 @@ impl Counted<'_> {
                     person_id: ada.clone(),
                     public_key: key(10_000 + seed),
                     purpose: KeyPurpose::Unrestricted,
-                    vouched_by: key_id(0),
+                    signed_by: key_id(0),
                     at,
                     key_limit: 1000,
                     budget,

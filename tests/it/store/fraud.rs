@@ -88,7 +88,7 @@ async fn an_assessment_is_recorded_only_if_the_key_is_added(it: TestStore) {
         person_id: person("ada"),
         public_key: key(seed),
         purpose: KeyPurpose::Restricted,
-        vouched_by: key_id(1),
+        signed_by: key_id(1),
         at: now() + TimeDelta::seconds(2),
         key_limit,
         budget: BUDGET,

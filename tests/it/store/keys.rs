@@ -24,7 +24,7 @@ fn new_key(device: u32, seed: u32) -> NewKey {
         person_id: person("ada"),
         public_key: key(seed),
         purpose: KeyPurpose::Restricted,
-        vouched_by: key_id(device),
+        signed_by: key_id(device),
         at: now() + TimeDelta::seconds(3),
         key_limit: 10,
         budget: BUDGET,

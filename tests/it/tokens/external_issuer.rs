@@ -20,7 +20,7 @@ async fn tokens_signed_with_rsa_and_ec_keys_are_accepted() {
         let client = app.with_token(Some(&key.token(&claims(&app, &provider, &json!({})))));
         client.get(DEVICES).await.assert_status(200);
     }
-    assert_eq!(provider.times_asked().await, 1, "one fetch covers both keys");
+    assert_eq!(provider.request_count().await, 1, "one fetch covers both keys");
     // The service's own tokens still work.
     app.partner().get(DEVICES).await.assert_status(200);
 }
@@ -33,7 +33,7 @@ async fn the_keys_are_found_through_the_issuers_discovery_document() {
     let app = app_with(&settings).await;
     let token = key.token(&claims(&app, &provider, &json!({})));
     app.with_token(Some(&token)).get(DEVICES).await.assert_status(200);
-    assert_eq!(provider.times_asked().await, 2, "the discovery document and the keys");
+    assert_eq!(provider.request_count().await, 2, "the discovery document and the keys");
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn a_public_key_is_not_accepted_as_an_hmac_secret() {
             app.with_token(Some(&token)).get(DEVICES).await.assert_error(401, "invalid_token", INVALID);
         }
     }
-    assert_eq!(provider.times_asked().await, 0, "such a token causes no key fetch");
+    assert_eq!(provider.request_count().await, 0, "such a token causes no key fetch");
 }
 
 #[tokio::test]
@@ -183,21 +183,21 @@ async fn an_unknown_key_is_looked_up_at_most_once_in_ten_seconds() {
     let ask = async |token: &str| app.with_token(Some(token)).get(DEVICES).await;
 
     ask(&good).await.assert_status(200);
-    assert_eq!(provider.times_asked().await, 1);
+    assert_eq!(provider.request_count().await, 1);
     for _ in 0..3 {
         ask(&forged).await.assert_status(401);
     }
-    assert_eq!(provider.times_asked().await, 1, "no second fetch within ten seconds");
+    assert_eq!(provider.request_count().await, 1, "no second fetch within ten seconds");
     for times in 2..4 {
         app.advance(TimeDelta::seconds(9));
         ask(&forged).await.assert_status(401);
-        assert_eq!(provider.times_asked().await, times - 1);
+        assert_eq!(provider.request_count().await, times - 1);
         app.advance(TimeDelta::seconds(1));
         for _ in 0..3 {
             ask(&forged).await.assert_status(401);
             ask(&good).await.assert_status(200);
         }
-        assert_eq!(provider.times_asked().await, times);
+        assert_eq!(provider.request_count().await, times);
     }
 }
 
@@ -207,7 +207,7 @@ async fn concurrent_forged_tokens_cause_one_key_fetch() {
     for breaks_down in [false, true] {
         let (app, provider) = app_that_trusts(&[&key]).await;
         if breaks_down {
-            provider.break_down().await;
+            provider.answer_503().await;
         }
         let forged = (0..200_u8).map(|number| {
             let header = json!({"alg": "ES256", "kid": format!("forged-{number}")});
@@ -222,7 +222,7 @@ async fn concurrent_forged_tokens_cause_one_key_fetch() {
         for status in asking {
             assert_eq!(status.await.unwrap(), if breaks_down { 503 } else { 401 });
         }
-        assert_eq!(provider.times_asked().await, 1, "the provider breaks down: {breaks_down}");
+        assert_eq!(provider.request_count().await, 1, "the provider answers 503: {breaks_down}");
     }
 }
 
@@ -273,7 +273,7 @@ async fn a_discovery_document_of_another_issuer_is_refused() {
     let settings = [("EXTERNAL_ISSUER", provider.issuer()), ("EXTERNAL_AUDIENCE", AUDIENCE.to_owned())];
     let app = app_with(&settings).await;
     app.with_token(Some(&token(&app, &provider, &key))).get(DEVICES).await.assert_status(503);
-    assert_eq!(provider.times_asked().await, 1, "the keys are not fetched");
+    assert_eq!(provider.request_count().await, 1, "the keys are not fetched");
 }
 
 #[tokio::test]
@@ -282,8 +282,8 @@ async fn the_keys_are_fetched_at_the_start() {
     let (app, provider) = app_that_trusts(&[&key]).await;
     let background = Background::new(app.app.service.entropy.clone()).start(&app.app.tokens, token_duties());
     background.finish().await;
-    assert_eq!(provider.times_asked().await, 1);
-    provider.break_down().await;
+    assert_eq!(provider.request_count().await, 1);
+    provider.answer_503().await;
     app.with_token(Some(&token(&app, &provider, &key))).get(DEVICES).await.assert_status(200);
 }
 
@@ -303,12 +303,12 @@ async fn a_new_key_works_after_a_lookup_and_a_withdrawn_key_stops_after_a_refres
     app.advance(TimeDelta::minutes(10) - TimeDelta::seconds(1));
     app.app.tokens.refresh_keys().await.unwrap();
     ask(&by_old).await.assert_status(200);
-    assert_eq!(provider.times_asked().await, 0, "the keys are fresh");
+    assert_eq!(provider.request_count().await, 0, "the keys are fresh");
     // Keys are refreshed in the background; a token with a known key never waits for a fetch.
     app.advance(TimeDelta::seconds(1));
     ask(&by_old).await.assert_status(200);
     app.app.tokens.refresh_keys().await.unwrap();
-    assert_eq!(provider.times_asked().await, 1);
+    assert_eq!(provider.request_count().await, 1);
     ask(&by_old).await.assert_error(401, "invalid_token", INVALID);
     ask(&by_new).await.assert_status(200);
 
@@ -326,7 +326,7 @@ async fn known_keys_outlive_an_outage_of_the_provider() {
     let ask = async |token: &str| app.with_token(Some(token)).get(DEVICES).await;
     ask(&good).await.assert_status(200);
 
-    provider.break_down().await;
+    provider.answer_503().await;
     app.advance(TimeDelta::minutes(30));
     for _ in 0..3 {
         ask(&good).await.assert_status(200);
@@ -336,8 +336,8 @@ async fn known_keys_outlive_an_outage_of_the_provider() {
         );
         ask(&forged).await.assert_status(401);
     }
-    assert_eq!(provider.times_asked().await, 1, "retries are limited during an outage");
-    provider.talk_nonsense().await;
+    assert_eq!(provider.request_count().await, 1, "retries are limited during an outage");
+    provider.answer_html().await;
     app.advance(TimeDelta::seconds(10));
     assert!(app.app.tokens.refresh_keys().await.is_err());
     ask(&good).await.assert_status(200);
@@ -355,7 +355,7 @@ async fn without_keys_external_tokens_get_503() {
     let good = token(&app, &provider, &key);
     let ask = async |token: &str| app.with_token(Some(token)).get(DEVICES).await;
 
-    provider.break_down().await;
+    provider.answer_503().await;
     let detail = "the service is not available right now, please try again";
     for (seconds, retry_after) in [(0, "10"), (7, "3")] {
         app.advance(TimeDelta::seconds(seconds));
@@ -368,7 +368,7 @@ async fn without_keys_external_tokens_get_503() {
 
     provider.publish(&[&key]).await;
     ask(&good).await.assert_status(503);
-    assert_eq!(provider.times_asked().await, 0, "no fetch for ten seconds after a failure");
+    assert_eq!(provider.request_count().await, 0, "no fetch for ten seconds after a failure");
     app.advance(TimeDelta::seconds(3));
     ask(&good).await.assert_status(200);
 }

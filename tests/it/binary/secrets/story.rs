@@ -177,7 +177,7 @@ impl<'a> Story<'a> {
         self.expect(404, answer);
     }
 
-    /// A number, wrong tokens, the right one.
+    /// A number, wrong codes, the right one.
     pub(super) async fn mobile_number(&mut self) {
         let of = |person: &str, rest: &str| format!("/v1/persons/{person}/mobile_number{rest}");
         self.post(400, &of("ada", ""), json!({"number": "+49 30 12345678"})).await;

@@ -9,18 +9,18 @@ use crate::harness::{Answer, NUMBER, Network, Phone, TestApp, TestClient, on_bot
 on_both_databases![
     the_code_that_was_sent_verifies_the_number,
     the_sms_has_the_requested_language,
-    three_wrong_tokens_end_a_code_and_a_new_code_works,
-    a_malformed_token_counts_no_failure,
+    three_wrong_codes_end_the_challenge_and_a_new_code_works,
+    a_malformed_code_counts_no_failure,
     a_code_lives_for_five_minutes,
     only_the_newest_code_works,
     a_code_works_once,
     another_number_than_the_persons_is_not_found,
-    every_token_is_wrong_without_a_code,
+    every_code_is_wrong_if_none_was_sent,
     a_failed_sms_leaves_no_code_open,
     an_sms_with_an_uncertain_outcome_counts_as_sent,
 ];
 
-const WRONG: &str = "the token is wrong or expired";
+const WRONG: &str = "the code is wrong or expired";
 
 async fn the_code_that_was_sent_verifies_the_number(app: TestApp) {
     let acme = app.partner();
@@ -63,7 +63,7 @@ async fn the_sms_has_the_requested_language(app: TestApp) {
     assert_eq!(app.outbox().messages().len(), 4);
 }
 
-async fn three_wrong_tokens_end_a_code_and_a_new_code_works(app: TestApp) {
+async fn three_wrong_codes_end_the_challenge_and_a_new_code_works(app: TestApp) {
     let acme = app.partner();
     let code = number_with_code(&app, &acme).await;
     for _ in 0..3 {
@@ -77,7 +77,7 @@ async fn three_wrong_tokens_end_a_code_and_a_new_code_works(app: TestApp) {
     confirm(&acme, "ada", NUMBER, &code).await.assert_status(201);
 }
 
-async fn a_malformed_token_counts_no_failure(app: TestApp) {
+async fn a_malformed_code_counts_no_failure(app: TestApp) {
     let acme = app.partner();
     let code = number_with_code(&app, &acme).await;
     let white_space = "must not begin or end with white space";
@@ -143,7 +143,7 @@ async fn another_number_than_the_persons_is_not_found(app: TestApp) {
     confirm(&acme, "ada", NUMBER, &code).await.assert_status(201);
 }
 
-async fn every_token_is_wrong_without_a_code(app: TestApp) {
+async fn every_code_is_wrong_if_none_was_sent(app: TestApp) {
     let acme = app.partner();
     give_number(&acme, "ada").await;
     confirm(&acme, "ada", NUMBER, "000000").await.assert_error(403, "invalid_tan", WRONG);

@@ -1,5 +1,5 @@
-//! Providers that hang, reset, answer slowly, with garbage or too much: the outcome of the message for each, within the
-//! deadline.
+//! Providers that hang, reset, or answer slowly, with garbage or with too much: the outcome of the message for each,
+//! within the timeout.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,21 +13,21 @@ use device_management::sms::{Fault, SmsError, SmsSender};
 use tokio::time::timeout;
 
 use super::{LONG_TIMEOUT, SHORT_TIMEOUT, sms};
-use crate::harness::provider::{ClosedPort, Manners, RudeServer};
+use crate::harness::faulty_server::{Behaviour, ClosedPort, FaultyServer};
 
 /// The outcome of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// The first provider took it.
-    Taken,
-    /// The first certainly did not take it, and the second got it.
-    PassedOn,
-    /// It is rejected, and no other provider is asked.
-    Refused,
-    /// The first may have taken it, so no other provider is asked.
-    InDoubt,
+enum Outcome {
+    /// The first provider accepted it.
+    Accepted,
+    /// The first certainly did not accept it, and the second did.
+    FailedOver,
+    /// It is rejected, and no other provider is tried.
+    Rejected,
+    /// The first may have accepted it, so no other provider is tried.
+    Uncertain,
     /// The same, because of the timeout.
-    Late,
+    TimedOut,
 }
 
 fn gateway(url: &str) -> Arc<dyn SmsSender> {
@@ -53,58 +53,58 @@ fn providers(first: Arc<dyn SmsSender>, second: Arc<dyn SmsSender>, attempt_dead
     Providers::new(list, settings).unwrap()
 }
 
-async fn accepting_server() -> RudeServer {
-    RudeServer::start(Manners::Say(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec())).await
+async fn accepting_server() -> FaultyServer {
+    FaultyServer::start(Behaviour::Respond(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec())).await
 }
 
-/// Sends a message through `first`, with a second provider that takes everything.
-async fn fate(first: Arc<dyn SmsSender>, deadline: Duration) -> Fate {
+/// Sends a message through `first`, with a second provider that accepts every message.
+async fn outcome_of(first: Arc<dyn SmsSender>, deadline: Duration) -> Outcome {
     let second = accepting_server().await;
     let providers = providers(first, gateway(&second.url()), deadline);
     let outcome = timeout(2 * LONG_TIMEOUT, providers.send(&sms())).await.expect("the deadline holds");
     match (outcome, second.requests()) {
-        (Ok(_), 0) => Fate::Taken,
-        (Ok(_), 1) => Fate::PassedOn,
-        (Err(SmsError::Rejected(_)), 0) => Fate::Refused,
-        (Err(SmsError::Uncertain(Fault::Deadline)), 0) => Fate::Late,
-        (Err(SmsError::Uncertain(_)), 0) => Fate::InDoubt,
+        (Ok(_), 0) => Outcome::Accepted,
+        (Ok(_), 1) => Outcome::FailedOver,
+        (Err(SmsError::Rejected(_)), 0) => Outcome::Rejected,
+        (Err(SmsError::Uncertain(Fault::Deadline)), 0) => Outcome::TimedOut,
+        (Err(SmsError::Uncertain(_)), 0) => Outcome::Uncertain,
         other => panic!("unexpected outcome: {other:?}"),
     }
 }
 
 #[tokio::test]
-async fn each_misbehaviour_has_a_defined_outcome_and_none_sends_twice() {
+async fn each_fault_of_a_provider_has_a_defined_outcome_and_none_sends_twice() {
     let page = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>".to_vec();
     // The webhook provider reads only the status; the Twilio provider reads the whole body.
-    for (manners, as_webhook, as_twilio) in [
-        (Manners::Silent, Fate::Late, Fate::Late),
-        (Manners::DripHead, Fate::Late, Fate::Late),
-        (Manners::Drip(201), Fate::Taken, Fate::Late),
-        (Manners::Drip(503), Fate::PassedOn, Fate::Late),
-        (Manners::HangUp, Fate::InDoubt, Fate::InDoubt),
-        (Manners::HangUpAfterRequest, Fate::InDoubt, Fate::InDoubt),
-        (Manners::Reset, Fate::InDoubt, Fate::InDoubt),
-        (Manners::ResetAfterRequest, Fate::InDoubt, Fate::InDoubt),
-        (Manners::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), Fate::InDoubt, Fate::InDoubt),
-        (Manners::Say(vec![b'x'; 10 << 20]), Fate::InDoubt, Fate::InDoubt),
-        (Manners::Say(page), Fate::Taken, Fate::InDoubt),
-        (Manners::Flood(201, 10 << 20), Fate::Taken, Fate::InDoubt),
+    for (behaviour, as_webhook, as_twilio) in [
+        (Behaviour::Hang, Outcome::TimedOut, Outcome::TimedOut),
+        (Behaviour::SlowHead, Outcome::TimedOut, Outcome::TimedOut),
+        (Behaviour::SlowBody(201), Outcome::Accepted, Outcome::TimedOut),
+        (Behaviour::SlowBody(503), Outcome::FailedOver, Outcome::TimedOut),
+        (Behaviour::Close, Outcome::Uncertain, Outcome::Uncertain),
+        (Behaviour::CloseAfterRequest, Outcome::Uncertain, Outcome::Uncertain),
+        (Behaviour::Reset, Outcome::Uncertain, Outcome::Uncertain),
+        (Behaviour::ResetAfterRequest, Outcome::Uncertain, Outcome::Uncertain),
+        (Behaviour::Respond(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), Outcome::Uncertain, Outcome::Uncertain),
+        (Behaviour::Respond(vec![b'x'; 10 << 20]), Outcome::Uncertain, Outcome::Uncertain),
+        (Behaviour::Respond(page), Outcome::Accepted, Outcome::Uncertain),
+        (Behaviour::LargeBody(201, 10 << 20), Outcome::Accepted, Outcome::Uncertain),
         // Twilio's body says whether a 400 is about the number; without a readable body it counts as unavailable.
-        (Manners::Flood(400, 10 << 20), Fate::Refused, Fate::PassedOn),
-        (Manners::Flood(503, 10 << 20), Fate::PassedOn, Fate::PassedOn),
+        (Behaviour::LargeBody(400, 10 << 20), Outcome::Rejected, Outcome::FailedOver),
+        (Behaviour::LargeBody(503, 10 << 20), Outcome::FailedOver, Outcome::FailedOver),
     ] {
         for (adapter, expected) in [(gateway as fn(&str) -> _, as_webhook), (twilio, as_twilio)] {
-            let server = RudeServer::start(manners.clone()).await;
+            let server = FaultyServer::start(behaviour.clone()).await;
             // A short timeout only for servers that do not answer.
-            let deadline = if expected == Fate::Late { SHORT_TIMEOUT } else { LONG_TIMEOUT };
-            let found = fate(adapter(&server.url()), deadline).await;
-            assert_eq!(found, expected, "{:.60}", format!("{manners:?}"));
+            let deadline = if expected == Outcome::TimedOut { SHORT_TIMEOUT } else { LONG_TIMEOUT };
+            let found = outcome_of(adapter(&server.url()), deadline).await;
+            assert_eq!(found, expected, "{:.60}", format!("{behaviour:?}"));
             assert!(server.requests() <= 1, "the request is not retried");
         }
     }
     let closed = ClosedPort::take();
     for adapter in [gateway, twilio] {
-        assert_eq!(fate(adapter(&closed.url()), LONG_TIMEOUT).await, Fate::PassedOn);
+        assert_eq!(outcome_of(adapter(&closed.url()), LONG_TIMEOUT).await, Outcome::FailedOver);
     }
 }
 
@@ -114,7 +114,7 @@ async fn a_message_lost_on_a_reused_connection_is_not_retried() {
     let created = "HTTP/1.1 201 Created\r\ncontent-length: 14\r\n\r\n{\"sid\":\"SM42\"}";
     let no_content = "HTTP/1.1 204 No Content\r\n\r\n";
     for (adapter, answer) in [(gateway as fn(&str) -> _, no_content), (twilio, created)] {
-        let first = RudeServer::start(Manners::SayThenReset(answer.into())).await;
+        let first = FaultyServer::start(Behaviour::RespondThenReset(answer.into())).await;
         let second = accepting_server().await;
         let providers = providers(adapter(&first.url()), gateway(&second.url()), LONG_TIMEOUT);
         // The first messages may use new connections, until one is returned to the pool in time for reuse.

@@ -1,6 +1,6 @@
 //! A test double of a server that misbehaves below HTTP: resets, hangs, malformed, slow and oversized answers.
 //!
-//! It accepts connections on a free loopback port until it is dropped, and treats each as [`Manners`] says.
+//! It accepts connections on a free loopback port until it is dropped, and handles each as its [`Behaviour`] says.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,48 +10,48 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// How the server treats a connection.
+/// How the server handles a connection.
 #[derive(Clone, Debug)]
-pub(crate) enum Manners {
+pub(crate) enum Behaviour {
     /// Closed before the request is read.
-    HangUp,
+    Close,
     /// Closed after the whole request was read.
-    HangUpAfterRequest,
+    CloseAfterRequest,
     /// Reset before the request is read.
     Reset,
     /// Reset after the whole request was read.
     ResetAfterRequest,
     /// The first request is answered with exactly these bytes; the connection is reset after the second.
-    SayThenReset(Vec<u8>),
-    /// Kept open without an answer.
-    Silent,
+    RespondThenReset(Vec<u8>),
+    /// Kept open without a response.
+    Hang,
     /// Answered with exactly these bytes, then closed.
-    Say(Vec<u8>),
+    Respond(Vec<u8>),
     /// Answered with a head that comes one byte at a time and never ends.
-    DripHead,
+    SlowHead,
     /// Answered with a head of this status and a body that comes one byte at a time and never ends.
-    Drip(u16),
+    SlowBody(u16),
     /// Answered with a head of this status and a body of this many bytes that is not JSON.
-    Flood(u16, usize),
+    LargeBody(u16, usize),
 }
 
 /// The server. Its connections close when it is dropped.
-pub(crate) struct RudeServer {
+pub(crate) struct FaultyServer {
     address: SocketAddr,
     requests: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
 
-impl RudeServer {
+impl FaultyServer {
     /// Starts a server.
-    pub(crate) async fn start(manners: Manners) -> Self {
+    pub(crate) async fn start(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, requests) = watch::channel(0);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(treat(stream, manners.clone(), seen.clone()));
+                connections.spawn(serve(stream, behaviour.clone(), seen.clone()));
             }
         });
         Self { address, requests, task }
@@ -73,7 +73,7 @@ impl RudeServer {
     }
 }
 
-impl Drop for RudeServer {
+impl Drop for FaultyServer {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -96,32 +96,32 @@ impl ClosedPort {
     }
 }
 
-async fn treat(mut stream: TcpStream, manners: Manners, seen: watch::Sender<usize>) {
-    match manners {
-        Manners::HangUp => return,
-        Manners::Reset => return reset(&stream),
+async fn serve(mut stream: TcpStream, behaviour: Behaviour, seen: watch::Sender<usize>) {
+    match behaviour {
+        Behaviour::Close => return,
+        Behaviour::Reset => return reset(&stream),
         _ => {}
     }
     if !read_request(&mut stream).await {
         return;
     }
     seen.send_modify(|count| *count += 1);
-    match manners {
-        Manners::HangUp | Manners::HangUpAfterRequest => {}
-        Manners::Reset | Manners::ResetAfterRequest => reset(&stream),
-        Manners::SayThenReset(bytes) => {
+    match behaviour {
+        Behaviour::Close | Behaviour::CloseAfterRequest => {}
+        Behaviour::Reset | Behaviour::ResetAfterRequest => reset(&stream),
+        Behaviour::RespondThenReset(bytes) => {
             stream.write_all(&bytes).await.unwrap();
             if read_request(&mut stream).await {
                 seen.send_modify(|count| *count += 1);
                 reset(&stream);
             }
         }
-        Manners::Silent => std::future::pending().await,
+        Behaviour::Hang => std::future::pending().await,
         // The client may close the connection before it has read everything.
-        Manners::Say(bytes) => drop(stream.write_all(&bytes).await),
-        Manners::DripHead => drip(&mut stream, "HTTP/1.1 200 OK\r\nx-drip: ").await,
-        Manners::Drip(status) => drip(&mut stream, &head(status, 1 << 20)).await,
-        Manners::Flood(status, size) => drop(flood(&mut stream, status, size).await),
+        Behaviour::Respond(bytes) => drop(stream.write_all(&bytes).await),
+        Behaviour::SlowHead => send_slowly(&mut stream, "HTTP/1.1 200 OK\r\nx-drip: ").await,
+        Behaviour::SlowBody(status) => send_slowly(&mut stream, &head(status, 1 << 20)).await,
+        Behaviour::LargeBody(status, size) => drop(send_large_body(&mut stream, status, size).await),
     }
 }
 
@@ -156,7 +156,7 @@ fn head(status: u16, length: usize) -> String {
     format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
 }
 
-async fn drip(stream: &mut TcpStream, beginning: &str) {
+async fn send_slowly(stream: &mut TcpStream, beginning: &str) {
     let mut pace = tokio::time::interval(Duration::from_millis(5));
     let mut sent = stream.write_all(beginning.as_bytes()).await;
     while sent.is_ok() {
@@ -165,7 +165,7 @@ async fn drip(stream: &mut TcpStream, beginning: &str) {
     }
 }
 
-async fn flood(stream: &mut TcpStream, status: u16, size: usize) -> std::io::Result<()> {
+async fn send_large_body(stream: &mut TcpStream, status: u16, size: usize) -> std::io::Result<()> {
     stream.write_all(head(status, size).as_bytes()).await?;
     for chunk in vec![b'x'; size].chunks(64 * 1024) {
         stream.write_all(chunk).await?;

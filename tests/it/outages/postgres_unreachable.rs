@@ -27,7 +27,7 @@ pub(super) fn report(outage: &str, (refusals, slowest): (usize, Duration), recov
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stops_and_starts_loses_nothing() {
-    if !can_start_servers_for("outages::postgres_away::a_server_that_stops_and_starts_loses_nothing") {
+    if !can_start_servers_for("outages::postgres_unreachable::a_server_that_stops_and_starts_loses_nothing") {
         return;
     }
     let mut server = server().await;
@@ -41,7 +41,7 @@ async fn a_server_that_stops_and_starts_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_restarts_under_load_loses_nothing() {
-    if !can_start_servers_for("outages::postgres_away::a_server_that_restarts_under_load_loses_nothing") {
+    if !can_start_servers_for("outages::postgres_unreachable::a_server_that_restarts_under_load_loses_nothing") {
         return;
     }
     let mut server = server().await;
@@ -56,7 +56,7 @@ async fn a_server_that_restarts_under_load_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_to_a_frozen_server_get_503_in_time() {
-    if !can_start_servers_for("outages::postgres_away::requests_to_a_frozen_server_get_503_in_time") {
+    if !can_start_servers_for("outages::postgres_unreachable::requests_to_a_frozen_server_get_503_in_time") {
         return;
     }
     let server = server().await;
@@ -79,7 +79,7 @@ async fn requests_to_a_frozen_server_get_503_in_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn terminated_connections_fail_only_their_own_requests() {
-    if !can_start_servers_for("outages::postgres_away::terminated_connections_fail_only_their_own_requests") {
+    if !can_start_servers_for("outages::postgres_unreachable::terminated_connections_fail_only_their_own_requests") {
         return;
     }
     let server = server().await;

@@ -103,6 +103,6 @@ async fn deleting_the_number_ends_an_open_code(app: TestApp) {
 
     let old = json!({"number": NUMBER, "token": app.outbox().last().code()});
     let answer = acme.post(&format!("{}/confirm", path("ada")), old).await;
-    answer.assert_error(403, "invalid_tan", "the token is wrong or expired");
+    answer.assert_error(403, "invalid_tan", "the code is wrong or expired");
     assert!(!is_verified(&acme, "ada").await);
 }

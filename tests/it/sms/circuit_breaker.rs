@@ -1,4 +1,4 @@
-//! The circuit breaker: providers are skipped after too many failures in a row, or for as long as they ask with
+//! The circuit breaker: providers are skipped after too many failures in a row, or for as long as they request with
 //! `retry-after`.
 //!
 //! The unit tests of the circuit move the time; here a cool-off has no length or never ends.
@@ -11,7 +11,7 @@ use device_management::sms::providers::{AfterUncertain, Providers, ProvidersSett
 use device_management::sms::{Fault, SmsError, SmsSender};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use super::scripted::{Does, Scripted};
+use super::scripted_provider::{Outcome, Scripted};
 use super::{SHORT_TIMEOUT, sms};
 use crate::harness::log::Log;
 
@@ -25,10 +25,11 @@ struct ScriptedProviders<const N: usize> {
 }
 
 impl<const N: usize> ScriptedProviders<N> {
-    fn new(script: [Does; N], failures: u32, cool_off: Duration) -> Self {
-        let deadline = if script.iter().any(|does| matches!(does, Does::Hang)) { SHORT_TIMEOUT } else { NEVER_ENDS };
+    fn new(script: [Outcome; N], failures: u32, cool_off: Duration) -> Self {
+        let deadline =
+            if script.iter().any(|outcome| matches!(outcome, Outcome::Hang)) { SHORT_TIMEOUT } else { NEVER_ENDS };
         let mut names = ["first", "second"].into_iter();
-        let doubles = script.map(|does| Scripted::new(names.next().unwrap(), does));
+        let doubles = script.map(|outcome| Scripted::new(names.next().unwrap(), outcome));
         let list = doubles.iter().map(Scripted::provider).collect();
         let circuit = CircuitSettings { failures, cool_off };
         let settings = ProvidersSettings { attempt_deadline: deadline, after_uncertain: AfterUncertain::Stop, circuit };
@@ -52,57 +53,59 @@ impl<const N: usize> ScriptedProviders<N> {
         outcomes
     }
 
-    fn asked(&self) -> [usize; N] {
-        self.doubles.each_ref().map(|double| double.asked())
+    fn calls(&self) -> [usize; N] {
+        self.doubles.each_ref().map(|double| double.calls())
     }
 }
 
 #[tokio::test]
 async fn an_unavailable_provider_is_skipped_after_two_failures() {
-    for does in [Does::Fail, Does::Refuse] {
-        let scripted = ScriptedProviders::new([does, Does::Accept], 2, NEVER_ENDS);
+    for outcome in [Outcome::Unavailable, Outcome::Misconfigured] {
+        let scripted = ScriptedProviders::new([outcome, Outcome::Accept], 2, NEVER_ENDS);
         assert_eq!(scripted.send_many().await, ["second"; 5]);
-        assert_eq!(scripted.asked(), [2, 5]);
+        assert_eq!(scripted.calls(), [2, 5]);
     }
 }
 
 #[tokio::test]
 async fn uncertain_outcomes_open_the_circuit_and_the_next_provider_sends() {
-    for does in [Does::Doubt, Does::Hang] {
-        let scripted = ScriptedProviders::new([does, Does::Accept], 2, NEVER_ENDS);
+    for outcome in [Outcome::Uncertain, Outcome::Hang] {
+        let scripted = ScriptedProviders::new([outcome, Outcome::Accept], 2, NEVER_ENDS);
         assert_eq!(scripted.send_many().await, ["uncertain", "uncertain", "second", "second"]);
-        assert_eq!(scripted.asked(), [2, 2], "an uncertain message went to no other provider");
+        assert_eq!(scripted.calls(), [2, 2], "an uncertain message went to no other provider");
     }
 }
 
 #[tokio::test]
 async fn rejected_messages_do_not_open_the_circuit() {
-    let scripted = ScriptedProviders::new([Does::Reject, Does::Accept], 1, NEVER_ENDS);
+    let scripted = ScriptedProviders::new([Outcome::Reject, Outcome::Accept], 1, NEVER_ENDS);
     assert_eq!(scripted.send_many().await, ["rejected"; 10]);
-    assert_eq!(scripted.asked(), [10, 0]);
+    assert_eq!(scripted.calls(), [10, 0]);
 }
 
 #[tokio::test]
 async fn a_throttling_provider_is_skipped_only_for_its_retry_after() {
-    let scripted = ScriptedProviders::new([Does::ThrottleFor(Duration::from_mins(1)), Does::Accept], 1, NEVER_ENDS);
+    let scripted =
+        ScriptedProviders::new([Outcome::ThrottleFor(Duration::from_mins(1)), Outcome::Accept], 1, NEVER_ENDS);
     assert_eq!(scripted.send_many().await, ["second"; 3]);
-    assert_eq!(scripted.asked(), [1, 3]);
-    let scripted = ScriptedProviders::new([Does::Throttle, Does::Accept], 1, NEVER_ENDS);
+    assert_eq!(scripted.calls(), [1, 3]);
+    let scripted = ScriptedProviders::new([Outcome::Throttle, Outcome::Accept], 1, NEVER_ENDS);
     assert_eq!(scripted.send_many().await, ["second"; 3]);
-    assert_eq!(scripted.asked(), [3, 3]);
+    assert_eq!(scripted.calls(), [3, 3]);
 }
 
 #[tokio::test]
 async fn with_all_providers_skipped_the_message_is_unavailable() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let scripted = ScriptedProviders::new([Does::Fail, Does::ThrottleFor(Duration::from_mins(1))], 1, NEVER_ENDS);
+    let scripted =
+        ScriptedProviders::new([Outcome::Unavailable, Outcome::ThrottleFor(Duration::from_mins(1))], 1, NEVER_ENDS);
     assert_eq!(scripted.send().await, "throttled");
     for _ in 0..2 {
         let error = scripted.providers.send(&sms()).await.unwrap_err();
         assert!(matches!(error, SmsError::Unavailable(Fault::AllSkipped)), "{error:?}");
     }
-    assert_eq!(scripted.asked(), [1, 1]);
+    assert_eq!(scripted.calls(), [1, 1]);
     let metrics = recorder.handle().render();
     for expected in [
         r#"sms_messages_total{provider="first",outcome="skipped"} 2"#,
@@ -116,37 +119,37 @@ async fn with_all_providers_skipped_the_message_is_unavailable() {
 }
 
 #[tokio::test]
-async fn the_error_of_an_asked_provider_wins_over_a_skipped_one() {
-    let scripted = ScriptedProviders::new([Does::Fail, Does::Throttle], 1, NEVER_ENDS);
+async fn the_error_of_a_called_provider_wins_over_a_skipped_one() {
+    let scripted = ScriptedProviders::new([Outcome::Unavailable, Outcome::Throttle], 1, NEVER_ENDS);
     assert_eq!(scripted.send_many().await, ["throttled"; 3]);
-    assert_eq!(scripted.asked(), [1, 3]);
-    let scripted = ScriptedProviders::new([Does::Throttle, Does::Fail], 1, NEVER_ENDS);
+    assert_eq!(scripted.calls(), [1, 3]);
+    let scripted = ScriptedProviders::new([Outcome::Throttle, Outcome::Unavailable], 1, NEVER_ENDS);
     assert_eq!(scripted.send_many().await, ["unavailable", "throttled", "throttled"]);
-    assert_eq!(scripted.asked(), [3, 1]);
+    assert_eq!(scripted.calls(), [3, 1]);
 }
 
 #[tokio::test]
 async fn one_message_probes_an_open_provider_while_the_others_skip_it() {
-    let scripted = ScriptedProviders::new([Does::Fail, Does::Accept], 1, Duration::ZERO);
+    let scripted = ScriptedProviders::new([Outcome::Unavailable, Outcome::Accept], 1, Duration::ZERO);
     assert_eq!(scripted.send().await, "second");
-    scripted.doubles[0].set_outcome(Does::Hang);
+    scripted.doubles[0].set_outcome(Outcome::Hang);
     let providers = scripted.providers.clone();
     let probe = tokio::spawn(async move { providers.send(&sms()).await });
     scripted.doubles[0].hangs().await;
     assert_eq!(scripted.send_many().await, ["second"; 5]);
-    assert_eq!(scripted.asked(), [2, 6]);
+    assert_eq!(scripted.calls(), [2, 6]);
 
     // The probe was cancelled without an answer: the next message is the probe.
     probe.abort();
     assert!(probe.await.unwrap_err().is_cancelled());
-    scripted.doubles[0].set_outcome(Does::Accept);
+    scripted.doubles[0].set_outcome(Outcome::Accept);
     assert_eq!(scripted.send_many().await, ["first"; 5]);
 }
 
 #[tokio::test]
 async fn opening_and_closing_the_circuit_are_logged_once_each() {
     let log = Log::text();
-    let scripted = ScriptedProviders::new([Does::Fail, Does::Accept], 2, Duration::ZERO);
+    let scripted = ScriptedProviders::new([Outcome::Unavailable, Outcome::Accept], 2, Duration::ZERO);
     let logged = |level: &str| {
         let lines = log.contents();
         let about_the_circuit = |line: &&str| line.contains("skipped") || line.contains("recovered");
@@ -157,7 +160,7 @@ async fn opening_and_closing_the_circuit_are_logged_once_each() {
     // The second failure opens the circuit; the others are probes that fail.
     scripted.send_many::<5>().await;
     assert_eq!((logged("WARN"), logged("INFO")), (1, 0), "{}", log.contents());
-    scripted.doubles[0].set_outcome(Does::Accept);
+    scripted.doubles[0].set_outcome(Outcome::Accept);
     scripted.send_many::<5>().await;
     assert_eq!((logged("WARN"), logged("INFO")), (1, 1), "{}", log.contents());
 }
