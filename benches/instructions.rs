@@ -1,9 +1,9 @@
 //! The instructions of the pure parts, counted under callgrind: `cargo bench --bench instructions`, or
 //! `bash .ci/run instructions`, which also installs Valgrind and gungraun's runner.
 //!
-//! A benchmark fails when it needs more instructions than its baseline in the list below allows. A baseline is the number
-//! that gungraun prints for the release build of the compiler that CI pins. Log, metrics and allocator are those of
-//! production. Instructions hardly differ from machine to machine; time does (`benches/pure.rs`).
+//! A benchmark fails when it needs more instructions than its baseline in the list below allows. A baseline is the
+//! number that gungraun prints for the release build of the compiler that CI pins. Log, metrics and allocator are those
+//! of production. Instructions hardly differ from machine to machine; time does (`benches/pure.rs`).
 
 #![allow(missing_docs, unreachable_pub, reason = "the items that the macros of gungraun generate")]
 
@@ -34,8 +34,8 @@ macro_rules! count {
     };
 }
 
-// Name of the case: instructions of all repetitions + tolerance. The tolerance is smaller where a signature check, which
-// AWS-LC does, is most of the work.
+// Name of the case: instructions of all repetitions + tolerance. The tolerance is smaller where a signature check,
+// which AWS-LC does, is most of the work.
 count! {
     crypto_public_key = "crypto/public_key": 171_940 + 10 %;
     crypto_signature = "crypto/signature": 148_363 + 10 %;
@@ -81,8 +81,8 @@ fn warm(name: &str) -> Case {
     case
 }
 
-/// Callgrind emulates the processor that it runs on, and AWS-LC and libc choose their assembly by it. The baselines are for
-/// x86-64 with AVX2; on another processor the instructions are counted and not compared.
+/// Callgrind emulates the processor that it runs on, and AWS-LC and libc choose their assembly by it. The baselines are
+/// for x86-64 with AVX2; on another processor the instructions are counted and not compared.
 fn limit(baseline: u64, percent: u64) -> LibraryBenchmarkConfig {
     let mut callgrind = Callgrind::with_args(["--cache-sim=no"]);
     #[cfg(target_arch = "x86_64")]
