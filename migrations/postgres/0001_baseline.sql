@@ -107,6 +107,8 @@ create table device (
     bound_at            timestamptz not null,
     binding_fingerprint bytea       not null, -- of the accepted signature, to recognise a repetition
     live_keys           bigint      not null check (live_keys >= 0),
+    failures            bigint      not null default 0, -- wrong signatures in a row, on its own challenges
+    last_failure_at     timestamptz,-- the end of a pause follows from it
     deleted_at          timestamptz,
     primary key (partner_id, device_id)
 );
@@ -138,6 +140,31 @@ create table device_key (
 
 -- A public key identifies one device, so it is unique among a partner's live keys. Deleting a device frees its keys.
 create unique index device_key_taken on device_key (partner_id, public_key) where deleted_at is null;
+
+-- Challenges of bound devices. A row stays after its answer, so that the repeat of an answer is recognised, until
+-- housekeeping removes it. It goes with its device: a deleted device has none.
+--
+-- The challenges of a device have turns: 1, 2, 3 and so on. A challenge is inserted with the turn after the last one that the
+-- limit on open challenges was judged by, so the unique index lets one of several parallel inserts through.
+create table device_challenge (
+    challenge_id   uuid        not null,
+    partner_id     text        not null,
+    device_id      uuid        not null,
+    turn           bigint      not null, -- among the challenges of the device
+    person_id      text        not null,
+    key_purpose    text        not null, -- of the keys that may sign
+    string_to_sign text        not null,
+    approval       text,       -- as JSON
+    expires_at     timestamptz not null,
+    wrong_answers  bigint      not null default 0,
+    closed_at      timestamptz, -- when it was answered, or closed without an answer
+    decision       text,       -- `approved` or `declined`; null without an answer
+    answered_by    uuid,       -- the key that signed
+    fingerprint    bytea,      -- of the accepted signature, to recognise a repeat
+    primary key (challenge_id, partner_id)
+);
+
+create unique index device_challenge_turn on device_challenge (partner_id, device_id, turn);
 
 -- Fraud assessments and the decisions that followed. The payload is not stored.
 create table fraud_assessment (
@@ -317,6 +344,7 @@ alter table challenge alter column partner_id set statistics 0;
 alter table device alter column partner_id set statistics 0;
 alter table device_count alter column partner_id set statistics 0;
 alter table device_key alter column partner_id set statistics 0;
+alter table device_challenge alter column partner_id set statistics 0;
 alter table fraud_assessment alter column partner_id set statistics 0;
 alter table idempotent_request alter column partner_id set statistics 0;
 alter table sms_sent alter column partner_id set statistics 0;

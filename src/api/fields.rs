@@ -9,6 +9,8 @@ use crate::domain::invalid::{Faults, Invalid};
 
 /// The fields of one object of a body.
 pub(crate) struct Fields {
+    /// Where the object stands in the body: empty, or a path that ends in a dot.
+    within: String,
     values: Map<String, Value>,
     faults: Faults,
 }
@@ -17,14 +19,14 @@ pub(crate) struct Fields {
 pub(crate) type Parsed<T> = Result<T, String>;
 
 impl Fields {
-    pub(crate) fn new(values: Map<String, Value>) -> Self {
-        Self { values, faults: Vec::new() }
+    fn new(within: String, values: Map<String, Value>) -> Self {
+        Self { within, values, faults: Vec::new() }
     }
 
     /// Parses a body.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Faults> {
         match serde_json::from_slice(body) {
-            Ok(Value::Object(values)) => Ok(Self::new(values)),
+            Ok(Value::Object(values)) => Ok(Self::new(String::new(), values)),
             Ok(_) => Err(vec![Invalid::body("the body must be a JSON object")]),
             Err(error) => {
                 let (line, column) = (error.line(), error.column());
@@ -34,70 +36,114 @@ impl Fields {
     }
 
     /// A required string.
-    pub(crate) fn required<T>(&mut self, path: &'static str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
-        if self.is_absent(path) {
-            self.faults.push(Invalid::value(path, "is required"));
+    pub(crate) fn required<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
+        if self.is_absent(name) {
+            self.faults.push(Invalid::value(self.path(name), "is required"));
             return None;
         }
-        self.optional(path, parse)
+        self.optional(name, parse)
     }
 
     /// An optional string.
-    pub(crate) fn optional<T>(&mut self, path: &'static str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
-        let text = self.text(path)?;
+    pub(crate) fn optional<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
+        let text = self.text(name)?;
         let parsed = if text.starts_with(is_white_space) || text.ends_with(is_white_space) {
             Err("must not begin or end with white space".to_owned())
         } else {
             parse(&text)
         };
-        self.keep(path, parsed)
+        self.keep(name, parsed)
     }
 
     /// An optional string whose leading and trailing white space is kept.
     pub(crate) fn optional_opaque<T>(
         &mut self,
-        path: &'static str,
+        name: &'static str,
         parse: impl FnOnce(String) -> Parsed<T>,
     ) -> Option<T> {
-        let text = self.text(path)?;
+        let text = self.text(name)?;
         let parsed = parse(text);
-        self.keep(path, parsed)
+        self.keep(name, parsed)
     }
 
     /// An optional boolean.
-    pub(crate) fn optional_bool(&mut self, path: &'static str) -> Option<bool> {
-        match self.take(path)? {
+    pub(crate) fn optional_bool(&mut self, name: &'static str) -> Option<bool> {
+        match self.take(name)? {
             Value::Bool(value) => Some(value),
-            other => self.mistyped(path, "a boolean", &other),
+            other => self.mistyped(name, "a boolean", &other),
         }
     }
 
     /// A required object; `read` gets its fields.
     pub(crate) fn required_object<T>(
         &mut self,
-        path: &'static str,
+        name: &'static str,
         read: impl FnOnce(&mut Fields) -> Option<T>,
     ) -> Option<T> {
-        if self.is_absent(path) {
-            self.faults.push(Invalid::value(path, "is required"));
+        if self.is_absent(name) {
+            self.faults.push(Invalid::value(self.path(name), "is required"));
             return None;
         }
-        self.optional_object(path, read)
+        self.optional_object(name, read)
     }
 
     /// An optional object; `read` gets its fields. Its faults are inserted in the order of the fields.
     pub(crate) fn optional_object<T>(
         &mut self,
-        path: &'static str,
+        name: &'static str,
         read: impl FnOnce(&mut Fields) -> Option<T>,
     ) -> Option<T> {
-        let mut inner = match self.take(path)? {
-            Value::Object(values) => Self::new(values),
-            other => return self.mistyped(path, "an object", &other),
+        let mut inner = match self.take(name)? {
+            Value::Object(values) => Self::new(format!("{}.", self.path(name)), values),
+            other => return self.mistyped(name, "an object", &other),
         };
         let value = read(&mut inner);
         self.faults.append(&mut inner.faults);
         value
+    }
+
+    /// An optional array of at most `max` objects; `read` gets the fields of one. Absent and empty are the same.
+    pub(crate) fn optional_array<T>(
+        &mut self,
+        name: &'static str,
+        max: usize,
+        mut read: impl FnMut(&mut Fields) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let elements = match self.take(name) {
+            None => return Some(Vec::new()),
+            Some(Value::Array(elements)) => elements,
+            Some(other) => return self.mistyped(name, "an array", &other),
+        };
+        if elements.len() > max {
+            let message = format!("must have at most {max} elements, not {}", elements.len());
+            return self.keep(name, Err(message));
+        }
+        let mut values = Vec::with_capacity(elements.len());
+        for (place, element) in elements.into_iter().enumerate() {
+            let path = format!("{name}[{place}]");
+            let value = match element {
+                Value::Object(fields) => {
+                    let mut inner = Self::new(format!("{}.", self.path(&path)), fields);
+                    let value = read(&mut inner);
+                    self.faults.append(&mut inner.faults);
+                    value
+                }
+                other => self.mistyped(&path, "an object", &other),
+            };
+            values.push(value);
+        }
+        values.into_iter().collect()
+    }
+
+    /// Adds a fault that no single field shows alone, unless the field has a fault of its own.
+    pub(crate) fn fault(&mut self, name: &str, message: impl Into<String>) {
+        let path = self.path(name);
+        let has_fault = self.faults.iter().filter_map(|fault| fault.field.as_deref()).any(|field| {
+            field.strip_prefix(&*path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        });
+        if !has_fault {
+            self.faults.push(Invalid::value(path, message));
+        }
     }
 
     /// The value, unless any field has a fault.
@@ -108,26 +154,31 @@ impl Fields {
         }
     }
 
-    fn text(&mut self, path: &'static str) -> Option<String> {
-        match self.take(path)? {
+    fn text(&mut self, name: &'static str) -> Option<String> {
+        match self.take(name)? {
             Value::String(text) => Some(text),
-            other => self.mistyped(path, "a string", &other),
+            other => self.mistyped(name, "a string", &other),
         }
     }
 
-    fn take(&mut self, path: &'static str) -> Option<Value> {
-        self.values.remove(name(path)).filter(|value| !value.is_null())
+    fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.values.remove(name).filter(|value| !value.is_null())
     }
 
-    fn is_absent(&self, path: &'static str) -> bool {
-        self.values.get(name(path)).is_none_or(Value::is_null)
+    fn is_absent(&self, name: &'static str) -> bool {
+        self.values.get(name).is_none_or(Value::is_null)
     }
 
-    fn keep<T>(&mut self, path: &'static str, parsed: Parsed<T>) -> Option<T> {
+    fn keep<T>(&mut self, name: &'static str, parsed: Parsed<T>) -> Option<T> {
+        let path = self.path(name);
         parsed.map_err(|message| self.faults.push(Invalid::value(path, message))).ok()
     }
 
-    fn mistyped<T>(&mut self, path: &'static str, wanted: &str, found: &Value) -> Option<T> {
+    fn path(&self, name: &str) -> String {
+        format!("{}{name}", self.within)
+    }
+
+    fn mistyped<T>(&mut self, name: &str, wanted: &str, found: &Value) -> Option<T> {
         let found = match found {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
@@ -136,6 +187,7 @@ impl Fields {
             Value::Array(_) => "an array",
             Value::Object(_) => "an object",
         };
+        let path = self.path(name);
         self.faults.push(Invalid::wrong_type(path, format!("must be {wanted}, not {found}")));
         None
     }
@@ -144,11 +196,6 @@ impl Fields {
 /// Unicode white space and the byte order mark, like `\s` in the patterns of openapi.yaml (ECMA-262 section 12.2).
 fn is_white_space(c: char) -> bool {
     c.is_whitespace() || c == '\u{feff}'
-}
-
-/// The last part of a dotted path.
-fn name(path: &'static str) -> &'static str {
-    path.rsplit('.').next().unwrap_or(path)
 }
 
 /// The error message for a length out of bounds.

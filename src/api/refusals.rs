@@ -4,6 +4,7 @@
 
 use axum::http::StatusCode;
 
+use super::challenges::devices::UNKNOWN_DEVICE;
 use super::error::ApiError;
 use super::path::PathIds;
 use crate::auth::TokenError;
@@ -123,6 +124,9 @@ pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
             let message = "the device has no key of this purpose";
             invalid("device_signature.signature_key_purpose", message.to_owned())
         }
+        R::ApprovalDiffers => ApiError::new(E::Conflict, "the approval differs from the one that the person was shown"),
+        R::DeviceInvalid => invalid("device_id", UNKNOWN_DEVICE.to_owned()),
+        R::NoKeyToSign => invalid("key_purpose", "the device has no key of this purpose".to_owned()),
         R::NumberExists => {
             ApiError::new(E::MobileNumberExists, "the person has a mobile number already; delete it first")
         }
@@ -145,6 +149,10 @@ pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
         }
         R::CoolingOff { retry_after } => {
             ApiError::too_many_requests("too many failed attempts; wait and start again", retry_after)
+        }
+        R::OpenChallenges { retry_after } => {
+            let detail = "the device has as many open challenges as allowed; let it answer some";
+            ApiError::too_many_requests(detail, retry_after)
         }
         R::SmsLimit { retry_after } => {
             let detail = "too many messages were sent recently; wait before requesting another";

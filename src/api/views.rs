@@ -10,7 +10,7 @@ use crate::service::Challenge;
 use crate::store::NumberRecord;
 
 /// RFC 3339 in UTC with whole seconds (docs/api-design.md#conventions).
-fn instant(at: DateTime<Utc>) -> String {
+pub(super) fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

@@ -237,6 +237,7 @@ fn request_limits(s: &mut Source<'_>) -> RequestLimits {
 fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
     Policy {
         device_limit: s.value("LIMIT_DEVICES_PER_PERSON", "5", whole(1..=100)),
+        open_device_challenges_limit: s.value("LIMIT_OPEN_DEVICE_CHALLENGES", "20", whole(1..=1000)),
         key_limit: s.value("LIMIT_KEYS_PER_DEVICE", "10", whole(1..=100)),
         failure_budget: failure_budget(s, mode),
         wrong_signatures_cap: s.value("LIMIT_WRONG_SIGNATURES", "3", whole(1..=10)),

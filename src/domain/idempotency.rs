@@ -66,6 +66,8 @@ pub struct KeptOutcome {
     /// The outcome of the use case as JSON, returned to every repetition; `None` frees the key, so that a repetition
     /// runs again.
     pub outcome: Option<String>,
+    /// The person that the request is about, if it is known: the outcome is erased with them.
+    pub person: Option<PersonId>,
 }
 
 /// The stored outcome of an earlier run.

@@ -3,6 +3,7 @@
 //! Values are validated when constructed. No I/O, no clock, no randomness: the caller passes in the time and random
 //! bytes.
 
+pub mod approvals;
 pub mod audit;
 pub mod challenges;
 pub mod clients;

@@ -59,6 +59,19 @@ impl fmt::Display for PersonId {
     }
 }
 
+impl serde::Serialize for PersonId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for PersonId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("a person's id is 1 to 64 visible ASCII characters"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,6 +33,8 @@ pub enum FraudAction {
     DeviceVerification,
     /// A bound device adds a key.
     DeviceKeyCreation,
+    /// A bound device gets a challenge.
+    DeviceChallenge,
 }
 
 impl FraudAction {
@@ -43,6 +45,7 @@ impl FraudAction {
             Self::DeviceBinding => "device_binding",
             Self::DeviceVerification => "device_verification",
             Self::DeviceKeyCreation => "device_key_creation",
+            Self::DeviceChallenge => "device_challenge",
         }
     }
 }

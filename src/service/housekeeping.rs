@@ -78,7 +78,9 @@ impl Policy {
     /// Rows of this kind that ended before this instant are removed. `None` keeps all.
     fn expired_before(&self, kind: ExpiredRows, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match kind {
-            ExpiredRows::Bindings | ExpiredRows::Codes => Some(now - self.retention.challenges),
+            ExpiredRows::Bindings | ExpiredRows::Codes | ExpiredRows::DeviceChallenges => {
+                Some(now - self.retention.challenges)
+            }
             ExpiredRows::Answers => Some(now - ANSWERS_KEPT_FOR),
             ExpiredRows::Messages => Some(now - WINDOW_MAX),
             ExpiredRows::Secrets => Some(now),

@@ -52,6 +52,8 @@ use crate::store::Store;
 pub struct Policy {
     /// Maximum of bound devices per person.
     pub device_limit: u32,
+    /// Maximum of open challenges per device.
+    pub open_device_challenges_limit: u32,
     /// Maximum of keys per device.
     pub key_limit: u32,
     /// Maximum of wrong answers per challenge.

@@ -70,6 +70,25 @@ pub enum Refusal {
     #[serde(skip)]
     #[error("the device has no key of that purpose")]
     NoKeyOfPurpose,
+    /// The approval of the answer is not the one that the person saw. Nothing is consumed.
+    #[serde(skip)]
+    #[error("the approval differs from the challenge's")]
+    ApprovalDiffers,
+    /// The device that a challenge is asked for is not a bound device of the partner.
+    #[serde(skip)]
+    #[error("there is no such bound device")]
+    DeviceInvalid,
+    /// The device has no key of the purpose that may sign the challenge.
+    #[serde(skip)]
+    #[error("the device has no key that may sign the challenge")]
+    NoKeyToSign,
+    /// The device has as many open challenges as allowed.
+    #[serde(skip)]
+    #[error("the device has as many open challenges as allowed")]
+    OpenChallenges {
+        /// For how long to wait, in seconds.
+        retry_after: u64,
+    },
     /// The device has as many keys as allowed.
     #[serde(skip)]
     #[error("the device has as many keys as allowed")]
@@ -141,12 +160,14 @@ outcomes! {
     Self::DeviceLimit => "device_limit",
     Self::KeyTaken => "key_taken",
     Self::Malformed(_) => "malformed",
-    Self::DeviceNotFound | Self::KeyNotFound | Self::NumberNotFound => "not_found",
+    Self::DeviceNotFound | Self::KeyNotFound | Self::NumberNotFound | Self::DeviceInvalid => "not_found",
     Self::ChallengeNotOpen(_) => "not_open",
     Self::NoVerifiedNumber => "no_verified_number",
     Self::NumberExists => "exists",
     Self::MayNotAssert => "may_not_assert",
-    Self::NoKeyOfPurpose => "no_key_of_purpose",
+    Self::NoKeyOfPurpose | Self::NoKeyToSign => "no_key_of_purpose",
+    Self::ApprovalDiffers => "approval_differs",
+    Self::OpenChallenges { .. } => "open_challenges",
     Self::KeyLimit => "key_limit",
     Self::CoolingOff { .. } => "cooling_off",
     Self::CountryNotServed(_) => "country_not_served",

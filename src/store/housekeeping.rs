@@ -26,6 +26,8 @@ pub enum ExpiredRows {
     Bindings,
     /// Expired codes for numbers.
     Codes,
+    /// Challenges of devices that have expired.
+    DeviceChallenges,
     /// Outcomes kept for idempotency keys.
     Answers,
     /// Messages older than every SMS limit's window.
@@ -40,9 +42,10 @@ pub enum ExpiredRows {
 
 impl ExpiredRows {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Bindings,
         Self::Codes,
+        Self::DeviceChallenges,
         Self::Answers,
         Self::Messages,
         Self::Secrets,
@@ -56,6 +59,7 @@ impl ExpiredRows {
         match self {
             Self::Bindings => "bindings",
             Self::Codes => "codes",
+            Self::DeviceChallenges => "device_challenges",
             Self::Answers => "answers",
             Self::Messages => "messages",
             Self::Secrets => "secrets",
@@ -66,7 +70,7 @@ impl ExpiredRows {
 
     /// Whether its statement takes the upper bound for ids as $2.
     fn is_found_by_id(self) -> bool {
-        matches!(self, Self::Bindings | Self::Codes | Self::Messages | Self::Assessments)
+        matches!(self, Self::Bindings | Self::Codes | Self::DeviceChallenges | Self::Messages | Self::Assessments)
     }
 
     fn statement(self) -> &'static str {
@@ -97,6 +101,17 @@ impl ExpiredRows {
                   where expires_at < $1
                     and (challenge_id, partner_id) in (select challenge_id, partner_id
                                                          from challenge
+                                                        where challenge_id < $2
+                                                          and expires_at < $1
+                                                        order by challenge_id
+                                                        limit 500)
+                 returning challenge_id"
+            }
+            Self::DeviceChallenges => {
+                "delete from device_challenge
+                  where expires_at < $1
+                    and (challenge_id, partner_id) in (select challenge_id, partner_id
+                                                         from device_challenge
                                                         where challenge_id < $2
                                                           and expires_at < $1
                                                         order by challenge_id

@@ -180,6 +180,10 @@ async fn use_every_table(app: &TestApp, partner: &TestClient) {
     }
     let keys = format!("/v1/mfa/devices/{}/keys", devices[1]);
     partner.post(&keys, Phone::new(2).vouch_for(&Phone::new(4))).await.assert_status(201);
+    let payee = json!({"name": ADAS_NAME});
+    let approval = json!({"action": "payment", "amount": {"value": "1.00", "currency": "EUR"}, "payee": payee});
+    let wish = json!({"device_id": devices[1], "approval": approval});
+    with_key("challenge", "/v1/mfa/challenges/devices", wish).await.assert_status(201);
     partner.delete(&format!("/v1/mfa/devices/{}", devices[0])).await.assert_status(204);
     app.app.service.settle_conversion().await.unwrap();
 }

@@ -18,6 +18,7 @@ mod clocks;
 mod config;
 mod contract;
 mod database;
+mod device_challenges;
 mod device_lists;
 mod devices;
 mod documents;

@@ -1,5 +1,7 @@
 //! The routes of challenges, one file per resource.
 
+mod approval;
+pub(in crate::api) mod devices;
 pub(in crate::api) mod signatures;
 
 use axum::Router;
@@ -8,5 +10,5 @@ use crate::api::App;
 
 /// The routes of all kinds of challenges.
 pub(in crate::api) fn routes() -> Router<App> {
-    signatures::routes()
+    signatures::routes().merge(devices::routes())
 }

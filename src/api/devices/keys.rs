@@ -56,8 +56,8 @@ fn add_key(mut fields: Fields) -> Result<AddKey, Faults> {
     let key_type = fields.required("key_type", key_type);
     let purpose = fields.optional("key_purpose", key_purpose);
     let device_signature = fields.required_object("device_signature", |inner| {
-        let purpose = inner.required("device_signature.signature_key_purpose", key_purpose);
-        let signature = inner.required("device_signature.signature", signature);
+        let purpose = inner.required("signature_key_purpose", key_purpose);
+        let signature = inner.required("signature", signature);
         purpose.zip(signature)
     });
     let device_data = fields.optional_opaque("device_data", device_data);

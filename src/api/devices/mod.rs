@@ -83,8 +83,7 @@ fn bind_device(mut fields: Fields) -> Result<BindDevice, Faults> {
     let key = fields.required("key", public_key);
     let key_purpose = fields.optional("key_purpose", key_purpose);
     let name = fields.optional("name", device_name);
-    let app_signature =
-        fields.optional_object("sms_challenge", |inner| inner.optional("sms_challenge.app_signature", app_signature));
+    let app_signature = fields.optional_object("sms_challenge", |inner| inner.optional("app_signature", app_signature));
     let language = fields.optional("language", language);
     let device_data = fields.optional_opaque("device_data", device_data);
     let input = person_id.zip(key_type.and(key)).map(|(person_id, key)| BindDevice {

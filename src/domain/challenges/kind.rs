@@ -7,11 +7,13 @@ pub enum ChallengeKind {
     Binding,
     /// Confirms a mobile number: the person types a code that was sent to it.
     Number,
+    /// A bound device: the phone signs a text that the service made.
+    Device,
 }
 
 impl ChallengeKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Binding, Self::Number];
+    pub const ALL: [Self; 3] = [Self::Binding, Self::Number, Self::Device];
 
     /// The name in metrics.
     #[must_use]
@@ -19,6 +21,7 @@ impl ChallengeKind {
         match self {
             Self::Binding => "binding",
             Self::Number => "number",
+            Self::Device => "device",
         }
     }
 
@@ -28,6 +31,7 @@ impl ChallengeKind {
         match self {
             Self::Binding => "binding.asked",
             Self::Number => "number.code_asked",
+            Self::Device => "device_challenge.asked",
         }
     }
 
@@ -37,6 +41,7 @@ impl ChallengeKind {
         match self {
             Self::Binding => "binding.answered",
             Self::Number => "number.confirmed",
+            Self::Device => "device_challenge.answered",
         }
     }
 
@@ -46,6 +51,7 @@ impl ChallengeKind {
         match self {
             Self::Binding => "signature",
             Self::Number => "number",
+            Self::Device => "device",
         }
     }
 }

@@ -4,14 +4,19 @@
 //! their `where` clauses; `tests/it/store/challenges.rs` tests that both agree.
 
 mod binding;
+mod device;
 mod id;
 mod kind;
+pub mod signing_text;
 mod state;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use binding::{Acceptance, Binding, NewBinding, WrongSignature};
+pub use device::{
+    AcceptedAnswer, Decision, DeviceAcceptance, DeviceChallenge, NewDeviceChallenge, WrongDeviceSignature,
+};
 pub use id::ChallengeId;
 pub use kind::ChallengeKind;
 pub use state::{ChallengeRules, ChallengeState, Judgement, Over, judge};

@@ -1,6 +1,7 @@
 //! The public keys of a device. The service verifies signatures with them and never returns them to a client.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::crypto::PublicKey;
 use crate::domain::id::KeyId;
@@ -8,7 +9,8 @@ use crate::domain::id::KeyId;
 /// What a key may sign for (seed: `key_purpose`).
 ///
 /// `Restricted` keys are usually protected by biometrics; an unrestricted key signs them when they are added.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum KeyPurpose {
     /// The default.
     #[default]

@@ -113,7 +113,7 @@ impl AuditScope<'_> {
     /// again.
     pub(in crate::service) fn undone(&self, refusal: &Refusal) -> AuditRecord {
         // The record of the change that is taken back has the assessment already.
-        let kept = self.run.clone().map(|run| KeptOutcome { run, outcome: None });
+        let kept = self.run.clone().map(|run| KeptOutcome { run, outcome: None, person: None });
         AuditRecord { event: self.fresh_event().with_outcome(refusal.outcome()), fraud: None, kept }
     }
 
@@ -121,7 +121,9 @@ impl AuditScope<'_> {
     pub(in crate::service) fn kept<T: Serialize>(&self, outcome: &Result<&T, &Refusal>) -> Option<KeptOutcome> {
         // A refusal that must not be stored fails to serialize: then the key is freed.
         let run = self.run.clone()?;
-        Some(KeptOutcome { run, outcome: serde_json::to_string(outcome).ok() })
+        let person =
+            self.event.subject.as_ref().and_then(|subject| subject.known.as_ref()).map(|(person, _)| person.clone());
+        Some(KeptOutcome { run, outcome: serde_json::to_string(outcome).ok(), person })
     }
 
     fn record<T: Serialize>(&self, word: &'static str, outcome: &Result<&T, &Refusal>) -> AuditRecord {

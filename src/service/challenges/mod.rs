@@ -3,11 +3,15 @@
 
 pub(in crate::service) mod answer;
 mod binding;
+mod device;
+mod device_answer;
 mod number;
 mod one_time_codes;
 mod send_code;
 
 pub use binding::{BindDevice, BindingAnswer, Challenge};
+pub use device::{ChallengeDevice, OpenDeviceChallenge};
+pub use device_answer::{DeviceAnswer, DeviceVerification};
 pub use one_time_codes::OneTimeCodes;
 
 use crate::domain::challenges::{ChallengeKind, ChallengeRules};
@@ -17,7 +21,7 @@ impl Policy {
     /// The rules for challenges of a kind.
     fn challenge_rules(&self, kind: ChallengeKind) -> ChallengeRules {
         match kind {
-            ChallengeKind::Binding | ChallengeKind::Number => {
+            ChallengeKind::Binding | ChallengeKind::Number | ChallengeKind::Device => {
                 ChallengeRules { wrong_answers_cap: i64::from(self.wrong_signatures_cap), budget: self.failure_budget }
             }
         }

@@ -107,18 +107,20 @@ impl<DB: Dialect> Statement<DB> for KeepOutcome<'_> {
     const SQL: &'static str = "update idempotent_request
             set outcome = $4
               , request_id = $5
+              , person_id = coalesce(person_id, $6)
           where partner_id = $1
             and scope = $2
             and claim_id = $3
          returning claim_id";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
-        let KeptOutcome { run, outcome } = self.kept;
+        let KeptOutcome { run, outcome, person } = self.kept;
         query
             .bind(self.partner.as_str().to_owned())
             .bind(run.scope.to_vec())
             .bind(run.claim_id)
             .bind(outcome.clone())
             .bind(run.request_id.clone())
+            .bind(person.as_ref().map(|person| person.as_str().to_owned()))
     }
 }

@@ -2,14 +2,18 @@
 
 pub(in crate::store) mod binding;
 pub(in crate::store) mod binding_outcomes;
+pub(in crate::store) mod device;
+pub(in crate::store) mod device_outcomes;
 pub(in crate::store) mod number;
 mod one_statement;
 
 pub use binding::{BindingProspects, Bindings};
 pub use binding_outcomes::{Accepted, BindingOutcomes, PastBinding, accepting_statements};
+pub use device::{DeviceChallenges, DeviceProspects};
+pub use device_outcomes::DeviceOutcomes;
 pub use number::{CodeAnswer, NumberChallenge, NumberChallenges, NumberCode, NumberProspects, SentCode};
 
 /// The ports of all kinds.
-pub trait Challenges: Bindings + BindingOutcomes + NumberChallenges {}
+pub trait Challenges: Bindings + BindingOutcomes + NumberChallenges + DeviceChallenges + DeviceOutcomes {}
 
-impl<S: Bindings + BindingOutcomes + NumberChallenges> Challenges for S {}
+impl<S: Bindings + BindingOutcomes + NumberChallenges + DeviceChallenges + DeviceOutcomes> Challenges for S {}

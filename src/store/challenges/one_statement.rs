@@ -170,6 +170,7 @@ impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
              update idempotent_request
                 set outcome = $15
                   , request_id = $16
+                  , person_id = coalesce(idempotent_request.person_id, $6)
                from opened
               where idempotent_request.partner_id = $1
                 and scope = $13
@@ -253,6 +254,7 @@ impl<DB: Dialect> Statement<DB> for AcceptBinding<'_> {
              update idempotent_request
                 set outcome = $15
                   , request_id = $16
+                  , person_id = coalesce(idempotent_request.person_id, $6)
                from met
               where idempotent_request.partner_id = $1
                 and scope = $13
@@ -313,6 +315,7 @@ impl<DB: Dialect> Statement<DB> for CountWrongSignature<'_> {
              update idempotent_request
                 set outcome = $15
                   , request_id = $16
+                  , person_id = coalesce(idempotent_request.person_id, $6)
                from counted
               where idempotent_request.partner_id = $1
                 and scope = $13

@@ -67,7 +67,7 @@ impl<DB: Dialect> Devices for SqlStore<DB> {
         record: &AuditRecord,
         salt: [u8; 16],
     ) -> Result<DeleteOutcome> {
-        // Lock order as for accepting a binding: person, device, keys, so that the two cannot deadlock. Of two
+        // Lock order as for accepting an answer: person, challenges, device, keys, so that the two cannot deadlock. Of two
         // concurrent deletions, the second waits for the person's row but still reads the device's old state and
         // decrements again; when it finds the device deleted it rolls back. Until then the count must not fall below
         // zero.
@@ -86,6 +86,11 @@ impl<DB: Dialect> Devices for SqlStore<DB> {
         .bind(partner.as_str().to_owned())
         .fetch_all(&mut *transaction)
         .await?;
+        sqlx::query("delete from device_challenge where partner_id = $2 and device_id = $1")
+            .bind(id.uuid())
+            .bind(partner.as_str().to_owned())
+            .execute(&mut *transaction)
+            .await?;
         let deleted = sqlx::query(
             "update device
                 set state = 'deleted'

@@ -107,6 +107,7 @@ impl<DB: Dialect> Erasure for SqlStore<DB> {
         let found = numbers.len();
         erasing.messages(numbers).await?;
         let persons = erasing.person().await?;
+        erasing.device_challenges().await?;
         erasing.live_devices().await?;
         let keys = erasing.keys().await?;
         let devices = erasing.devices().await?;
@@ -231,6 +232,20 @@ impl<DB: Dialect> Erasing<'_, DB> {
     async fn person(&mut self) -> Result<usize> {
         let query = self.statement("delete from person where partner_id = $1 and person_id = $2 returning person_id");
         Ok(self.run(query).await?.len())
+    }
+
+    /// The challenges of the person's devices. Deleted devices have none.
+    async fn device_challenges(&mut self) -> Result<()> {
+        let query = self.statement(
+            "delete from device_challenge
+              where partner_id = $1
+                and device_id in (select device_id
+                                    from device
+                                   where partner_id = $1
+                                     and person_id = $2
+                                     and state = 'live')",
+        );
+        self.run(query).await.map(drop)
     }
 
     /// Live devices become tombstones. The device limit bounds their number.

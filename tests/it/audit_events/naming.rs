@@ -40,9 +40,10 @@ use Names::{Always, IfItExists, Never};
 fn names(action: AuditAction, outcome: &str) -> [Names; 3] {
     match action {
         AuditAction::ChallengeAsked(ChallengeKind::Binding) => [Always, Always, Never],
-        AuditAction::ChallengeAnswered(ChallengeKind::Binding) | AuditAction::KeyAdded | AuditAction::DeviceDeleted => {
-            [IfItExists, Always, Never]
-        }
+        AuditAction::ChallengeAsked(ChallengeKind::Device)
+        | AuditAction::ChallengeAnswered(ChallengeKind::Binding | ChallengeKind::Device)
+        | AuditAction::KeyAdded
+        | AuditAction::DeviceDeleted => [IfItExists, Always, Never],
         // A refusal has no number to name.
         AuditAction::NumberCreated | AuditAction::NumberAsserted => {
             [Always, if matches!(outcome, ACCEPTED | "exists") { Always } else { Never }, Never]
@@ -130,6 +131,8 @@ async fn each_action_names_person_and_object(app: TestApp) {
     let phone = Phone::new(1);
     let device = format!("{DEVICES}/{}", acme.bind("ada", &phone).await.id);
     acme.post(&format!("{device}/keys"), phone.vouch_for(&Phone::new(2))).await.assert_status(201);
+    let challenge = acme.challenge(device.rsplit('/').next().unwrap()).await;
+    acme.sign(&challenge.id, &phone.sign(&challenge.text)).await.assert_status(204);
     acme.delete(&device).await.assert_status(204);
     acme.delete(number).await.assert_status(200);
     let client = operator.clients().create(self::acme(), None, Permissions::default()).await.unwrap().client_id;

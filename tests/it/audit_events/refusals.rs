@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::naming::OPERATOR_REFUSED;
 use super::{DEVICES, PAYLOAD, new_events, request_body};
 use crate::harness::faulty_server::{Behaviour, FaultyServer};
-use crate::harness::{NUMBER, Network, Phone, TestApp, on_both_databases, sql};
+use crate::harness::{DEVICE_CHALLENGES, NUMBER, Network, Phone, TestApp, on_both_databases, sql};
 use crate::sms_conversion::{Watched, trip};
 
 on_both_databases![
@@ -23,6 +23,7 @@ on_both_databases![
     an_exceeded_sms_limit_writes_one_event,
     a_request_during_the_cool_down_writes_one_event,
     a_declined_device_writes_one_event,
+    a_refused_device_challenge_writes_one_event,
 ];
 
 const NUMBER_REFUSED: [&str; 8] = [
@@ -66,6 +67,15 @@ const NO_ROOM: [&str; 6] = [
     "key.added key_taken",
     "key.added no_key_of_purpose",
 ];
+const DEVICE_CHALLENGE_REFUSED: [&str; 7] = [
+    "device_challenge.answered accepted",
+    "device_challenge.answered approval_differs",
+    "device_challenge.answered not_open",
+    "device_challenge.answered wrong",
+    "device_challenge.asked no_key_of_purpose",
+    "device_challenge.asked not_found",
+    "device_challenge.asked open_challenges",
+];
 const NOT_SERVED: [&str; 4] = [
     "binding.asked country_not_served",
     "number.asserted country_not_served",
@@ -93,6 +103,7 @@ fn every_refusal_is_provoked() {
         &BINDING_REFUSED,
         &NOT_THERE,
         &NO_ROOM,
+        &DEVICE_CHALLENGE_REFUSED,
         &NOT_SERVED,
         &SENDING_STOPPED,
         &TOO_MANY_MESSAGES,
@@ -192,6 +203,25 @@ async fn an_exceeded_limit_or_a_taken_key_writes_one_event(app: TestApp) {
     restricted["device_signature"]["signature_key_purpose"] = json!("restricted");
     acme.post(&keys, restricted).await.assert_status(400);
     assert_eq!(new_events(&app).await, NO_ROOM);
+}
+
+async fn a_refused_device_challenge_writes_one_event(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    let device = acme.bind("ada", &phone).await.id;
+    let challenge = acme.challenge(&device).await;
+    let full = acme.through(app.replica(&[("LIMIT_OPEN_DEVICE_CHALLENGES", "1")]).await);
+    new_events(&app).await;
+    full.post(DEVICE_CHALLENGES, json!({"device_id": device})).await.assert_status(429);
+    let restricted = json!({"device_id": device, "key_purpose": "restricted"});
+    acme.post(DEVICE_CHALLENGES, restricted).await.assert_status(400);
+    acme.post(DEVICE_CHALLENGES, json!({"device_id": uuid::Uuid::nil().to_string()})).await.assert_status(400);
+    let differing = json!({"signature": phone.sign(&challenge.text), "approval": {"action": "other"}});
+    acme.put(&format!("{DEVICE_CHALLENGES}/{}", challenge.id), differing).await.assert_status(409);
+    acme.sign(&challenge.id, &phone.sign("wrong")).await.assert_status(403);
+    acme.sign(&challenge.id, &phone.sign(&challenge.text)).await.assert_status(204);
+    acme.sign(&challenge.id, &phone.sign("late")).await.assert_status(404);
+    assert_eq!(new_events(&app).await, DEVICE_CHALLENGE_REFUSED);
 }
 
 async fn a_country_that_is_not_served_writes_one_event(app: TestApp) {

@@ -45,6 +45,8 @@ pub(crate) struct Scene {
     pub(crate) device: String,
     pub(crate) key: String,
     pub(crate) challenge: String,
+    /// An open challenge of the bound device.
+    pub(crate) device_challenge: String,
     /// Answers the challenge.
     pub(crate) right_signature: String,
 }
@@ -58,12 +60,15 @@ impl Scene {
         let bound = client.bind(PERSON, &Phone::new(1)).await;
         let challenge = client.ask_for_device(PERSON, &Phone::new(2)).await.id;
         let right_signature = Phone::new(2).sign(&app.outbox().last().code());
-        Self { device: bound.id, key: bound.key_id, challenge, right_signature }
+        let opened =
+            client.post("/v1/mfa/challenges/devices", json!({"device_id": bound.id})).await.assert_status(201).json();
+        let device_challenge = opened["id"].as_str().expect("an id").to_owned();
+        Self { device: bound.id, key: bound.key_id, challenge, device_challenge, right_signature }
     }
 
     /// A call for every operation that needs a token. Their key is new; their code and signature are wrong.
     pub(crate) fn calls(&self) -> Vec<Call> {
-        let Self { device, key, challenge, .. } = self;
+        let Self { device, key, challenge, device_challenge, .. } = self;
         let number = format!("/v1/persons/{PERSON}/mobile_number");
         let new_key = Phone::new(3).key();
         let by_stranger = json!({"signature_key_purpose": "unrestricted", "signature": Phone::new(4).sign(&new_key)});
@@ -90,6 +95,14 @@ impl Scene {
                 "PUT",
                 format!("/v1/mfa/challenges/signatures/{challenge}"),
                 json!({"signature": Phone::new(2).sign("wrong")}),
+            ),
+            with("createDeviceChallenge", "POST", "/v1/mfa/challenges/devices".into(), json!({"device_id": device})),
+            call("getDeviceChallenge", "GET", format!("/v1/mfa/challenges/devices/{device_challenge}"), None),
+            with(
+                "verifyDeviceChallenge",
+                "PUT",
+                format!("/v1/mfa/challenges/devices/{device_challenge}"),
+                json!({"signature": Phone::new(1).sign("wrong")}),
             ),
             with(
                 "addKey",

@@ -38,14 +38,19 @@ async fn ids_of_another_partner_are_not_found(app: TestApp) {
             let expected = match call.operation {
                 "createMobileNumber" => continue,
                 "listDevices" => 200,
-                "createDevice" => 400,
+                "createDevice" | "createDeviceChallenge" => 400,
                 _ => 404,
             };
             let answer = call.send(&globex).await;
             assert_eq!(answer.status, expected, "{}", call.operation);
             match expected {
                 200 => assert_eq!(answer.json(), serde_json::json!([])),
-                400 => drop(answer.assert_faults(&[("number", "telephone number not found")])),
+                400 if call.operation == "createDevice" => {
+                    answer.assert_faults(&[("number", "telephone number not found")]);
+                }
+                400 => {
+                    answer.assert_faults(&[("device_id", "device-id invalid")]);
+                }
                 _ => assert!(
                     ["not_found", "model_not_found"].map(Some).contains(&answer.json()["errors"][0]["code"].as_str())
                 ),

@@ -55,6 +55,7 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
     walk.see_idempotency_keys(&scene, app).await;
     walk.see_numbers(app, &acme).await;
     walk.see_challenges(app, &acme, &scene).await;
+    walk.see_device_challenges(&acme, &scene).await;
     walk.see_devices_and_keys(app, &acme, &scene).await;
     walk.see_a_cool_down(&acme).await;
     walk.see_tokens(app).await;
@@ -205,6 +206,22 @@ impl Walk {
         self.see(acme, "PUT", &format!("/v1/mfa/challenges/signatures/{late}"), signature(&signed), 409).await;
     }
 
+    async fn see_device_challenges(&mut self, acme: &TestClient, scene: &Scene) {
+        let phone = Phone::new(1);
+        let opened = Some(json!({"device_id": scene.device}));
+        let challenge = self.see(acme, "POST", "/v1/mfa/challenges/devices", opened, 201).await.json();
+        let text = challenge["string_to_sign"].as_str().unwrap();
+        let path = format!("/v1/mfa/challenges/devices/{}", challenge["id"].as_str().unwrap());
+        let signature = |text: &str| Some(json!({"signature": phone.sign(text)}));
+        self.see(acme, "GET", &path, None, 200).await;
+        self.see(acme, "PUT", &path, signature("wrong"), 403).await;
+        self.see(acme, "PUT", &path, signature(text), 204).await;
+        self.see(acme, "GET", &path, None, 404).await;
+        let request = Request::put(&path).header("prefer", "return=representation");
+        self.see_raw(acme, request.body(Body::from(signature(text).unwrap().to_string())).unwrap(), 200).await;
+        self.see(acme, "PUT", &path, signature("late"), 404).await;
+    }
+
     async fn see_devices_and_keys(&mut self, app: &TestApp, acme: &TestClient, scene: &Scene) {
         let devices = "/v1/mfa/devices";
         self.see(acme, "POST", devices, Some(device_wish("unknown", 9)), 400).await;
@@ -248,6 +265,7 @@ impl Walk {
         let keys = format!("/v1/mfa/devices/{device}/keys");
         let vouched = json!({"signature_key_purpose": "unrestricted", "signature": first.sign("wrong")});
         let key = json!({"key": second.key(), "key_type": "ecdsa-p256", "device_signature": vouched});
+        self.fail_on_the_device(acme, &device, &first).await;
         for _ in 0..5 {
             acme.post(&keys, key.clone()).await.assert_status(403);
         }
@@ -259,6 +277,21 @@ impl Walk {
         self.see(acme, "POST", &keys, Some(key), 429).await;
         self.see(acme, "POST", &format!("{number}/authorize"), Some(json!({"number": NUMBER})), 429).await;
         self.see(acme, "POST", &format!("{number}/confirm"), Some(confirmation), 429).await;
+    }
+
+    /// Pauses a device.
+    async fn fail_on_the_device(&mut self, acme: &TestClient, device: &str, phone: &Phone) {
+        let mut paths = Vec::new();
+        for _ in 0..3 {
+            let opened = acme.post("/v1/mfa/challenges/devices", json!({"device_id": device})).await.json();
+            paths.push(format!("/v1/mfa/challenges/devices/{}", opened["id"].as_str().unwrap()));
+        }
+        let answer = json!({"signature": phone.sign("wrong")});
+        for path in [&paths[0], &paths[0], &paths[1], &paths[1], &paths[2]] {
+            acme.put(path, answer.clone()).await.assert_status(403);
+        }
+        self.see(acme, "POST", "/v1/mfa/challenges/devices", Some(json!({"device_id": device})), 429).await;
+        self.see(acme, "PUT", &paths[2], Some(answer), 429).await;
     }
 
     async fn see_tokens(&mut self, app: &TestApp) {

@@ -15,12 +15,29 @@ use super::{Outbox, Phone};
 /// A number that the phone-number library classifies as mobile.
 pub(crate) const NUMBER: &str = "+4915112345678";
 
+/// The challenges of bound devices.
+pub(crate) const DEVICE_CHALLENGES: &str = "/v1/mfa/challenges/devices";
+
 /// A client of one partner.
 #[derive(Clone)]
 pub(crate) struct TestClient {
     pub(super) router: Router,
     pub(super) outbox: Arc<Outbox>,
     pub(super) token: Option<String>,
+}
+
+/// An open challenge of a bound device.
+pub(crate) struct OpenChallenge {
+    pub(crate) id: String,
+    pub(crate) text: String,
+}
+
+impl OpenChallenge {
+    /// The text that declines it.
+    pub(crate) fn declining(&self) -> String {
+        let (_, lines) = self.text.split_once('\n').expect("a text of several lines");
+        format!("device-management/decline/v1\n{lines}")
+    }
 }
 
 /// The ids of a device and its key, from the answer to `POST /v1/mfa/devices`.
@@ -91,6 +108,18 @@ impl TestClient {
         answer.assert_status(202);
         let answer = answer.json();
         Bound { id: text(&answer, "id"), key_id: text(&answer, "key_id") }
+    }
+
+    /// Opens a challenge of a bound device.
+    pub(crate) async fn challenge(&self, device: &str) -> OpenChallenge {
+        let answer = self.post(DEVICE_CHALLENGES, json!({"device_id": device})).await;
+        let challenge = answer.assert_status(201).json();
+        OpenChallenge { id: text(&challenge, "id"), text: text(&challenge, "string_to_sign") }
+    }
+
+    /// Answers a challenge of a bound device.
+    pub(crate) async fn sign(&self, challenge: &str, signature: &str) -> Answer {
+        self.put(&format!("{DEVICE_CHALLENGES}/{challenge}"), json!({"signature": signature})).await
     }
 
     /// Answers a challenge.

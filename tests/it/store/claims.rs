@@ -30,7 +30,7 @@ fn outcome(status: u16) -> String {
 }
 
 fn kept(run: u128, status: u16) -> KeptOutcome {
-    KeptOutcome { run: the_run(run), outcome: Some(outcome(status)) }
+    KeptOutcome { run: the_run(run), outcome: Some(outcome(status)), person: None }
 }
 
 /// The outcome that this run has stored.
@@ -40,7 +40,10 @@ fn past(run: u128, status: u16) -> Claimed {
 
 /// A record under the claim of this run.
 fn under(run: u128, status: Option<u16>) -> AuditRecord {
-    AuditRecord { kept: Some(KeptOutcome { run: the_run(run), outcome: status.map(outcome) }), ..record() }
+    AuditRecord {
+        kept: Some(KeptOutcome { run: the_run(run), outcome: status.map(outcome), person: None }),
+        ..record()
+    }
 }
 
 async fn one_of_many_concurrent_runs_gets_the_claim(it: TestStore) {

@@ -105,6 +105,13 @@ pub(crate) async fn walk(app: &TestApp, number: u32) {
     for filter in ["", "&filter[include_deleted]=true"] {
         partner.get(&format!("/v1/mfa/devices?person_id={person}{filter}")).await.assert_status(200);
     }
+    for text in [None, Some("wrong")] {
+        let challenge = partner.challenge(&asked.id).await;
+        let signature = phone.sign(text.unwrap_or(&challenge.text));
+        let status = if text.is_none() { 204 } else { 403 };
+        partner.get(&format!("/v1/mfa/challenges/devices/{}", challenge.id)).await.assert_status(200);
+        partner.sign(&challenge.id, &signature).await.assert_status(status);
+    }
     partner.ask_for_device(&person, &third).await;
     partner.delete(&device).await.assert_status(204);
     partner.delete(&mobile_number).await.assert_status(200);

@@ -44,7 +44,7 @@ impl Fuzzed {
         calls.retain(|call| !["deleteMobileNumber", "deleteDevice", "createDevice"].contains(&call.operation));
         for call in &mut calls {
             // A well-formed signature would count as a failure of the challenge.
-            if call.operation == "verifySignatureChallenge" {
+            if ["verifySignatureChallenge", "verifyDeviceChallenge"].contains(&call.operation) {
                 call.body = Some(json!({"signature": "30"}));
             }
         }

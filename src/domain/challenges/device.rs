@@ -1,0 +1,137 @@
+//! The challenge of a bound device: the phone signs a text that the service made.
+
+use chrono::{DateTime, Utc};
+
+use crate::crypto::PublicKey;
+use crate::domain::approvals::Approval;
+use crate::domain::challenges::signing_text::TextToSign;
+use crate::domain::challenges::{ChallengeId, ChallengeLife, ChallengeRules, ChallengeState};
+use crate::domain::devices::key::KeyPurpose;
+use crate::domain::id::{DeviceId, KeyId};
+use crate::domain::person::PersonId;
+
+/// A challenge that is about to be stored.
+#[derive(Clone, Debug)]
+pub struct NewDeviceChallenge {
+    /// Its id.
+    pub id: ChallengeId,
+    /// The device that has to answer.
+    pub device_id: DeviceId,
+    /// The device's person.
+    pub person_id: PersonId,
+    /// The purpose of the keys that may sign.
+    pub key_purpose: KeyPurpose,
+    /// The text to be signed.
+    pub text: TextToSign,
+    /// What the person is asked to approve.
+    pub approval: Option<Approval>,
+    /// When the challenge begins and ends.
+    pub life: ChallengeLife,
+    /// Its number among the challenges of the device: one more than the last that was read. A parallel insert with the same
+    /// number wins or loses as a whole, which keeps the limit on open challenges.
+    pub turn: i64,
+}
+
+/// A challenge as it is stored, with the keys of the device that may sign it.
+#[derive(Clone, Debug)]
+pub struct DeviceChallenge {
+    /// Its id.
+    pub id: ChallengeId,
+    /// The device that has to answer.
+    pub device_id: DeviceId,
+    /// The device's person.
+    pub person_id: PersonId,
+    /// The purpose of the keys that may sign.
+    pub key_purpose: KeyPurpose,
+    /// The text to be signed, as the phone got it.
+    pub text: TextToSign,
+    /// What the person is asked to approve.
+    pub approval: Option<Approval>,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// Decides whether it can be answered. The failures are the device's.
+    pub state: ChallengeState,
+    /// The accepted answer; `None` before that, and when the challenge was closed without one.
+    pub answer: Option<AcceptedAnswer>,
+    /// The live keys of the purpose.
+    pub keys: Vec<(KeyId, PublicKey)>,
+}
+
+impl DeviceChallenge {
+    /// When the challenge began and when it ends.
+    #[must_use]
+    pub fn life(&self) -> ChallengeLife {
+        ChallengeLife { created_at: self.created_at, expires_at: self.state.expires_at }
+    }
+}
+
+/// What a person decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The default.
+    #[default]
+    Approved,
+    /// The person declines what the text says.
+    Declined,
+}
+
+impl Decision {
+    /// `None` for anything but the two names on the wire.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "approved" => Some(Self::Approved),
+            "declined" => Some(Self::Declined),
+            _ => None,
+        }
+    }
+
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Declined => "declined",
+        }
+    }
+}
+
+/// An answer that was accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AcceptedAnswer {
+    /// What the person decided.
+    pub decision: Decision,
+    /// The key that signed.
+    pub key_id: KeyId,
+    /// Of the signature, to recognise a repeat.
+    pub fingerprint: [u8; 32],
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A right signature that is about to take effect.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceAcceptance {
+    /// The challenge that it answers.
+    pub id: ChallengeId,
+    /// The device.
+    pub device_id: DeviceId,
+    /// The answer.
+    pub answer: AcceptedAnswer,
+    /// The rules by which the challenge was judged.
+    pub rules: ChallengeRules,
+}
+
+/// A wrong signature that is about to be counted.
+#[derive(Clone, Copy, Debug)]
+pub struct WrongDeviceSignature {
+    /// The challenge.
+    pub id: ChallengeId,
+    /// The device that it counts against.
+    pub device_id: DeviceId,
+    /// Now.
+    pub at: DateTime<Utc>,
+    /// The rules by which the challenge was judged.
+    pub rules: ChallengeRules,
+}

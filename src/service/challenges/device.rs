@@ -1,0 +1,164 @@
+//! Challenges of bound devices: opened with a text that the service makes. How one is answered is in `device_answer`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::approvals::Approval;
+use crate::domain::audit::AuditAction;
+use crate::domain::challenges::signing_text::{SigningText, TextToSign};
+use crate::domain::challenges::{ChallengeId, ChallengeKind, ChallengeLife, NewDeviceChallenge};
+use crate::domain::clients::Caller;
+use crate::domain::devices::device_data::DeviceData;
+use crate::domain::devices::key::KeyPurpose;
+use crate::domain::id::DeviceId;
+use crate::domain::idempotency::Run;
+use crate::fraud::FraudAction;
+use crate::service::audit::scope::{AuditScope, Settled};
+use crate::service::challenges::answer::TRIES;
+use crate::service::fraud_check::ToAssess;
+use crate::service::{NotDone, Refusal, Service};
+use crate::store::{DeviceProspects, Written};
+
+/// How long a client waits before it asks again for a device that has as many open challenges as allowed, in seconds.
+const RETRY_AFTER_OPEN_LIMIT: u64 = 30;
+
+/// A request for a device challenge, valid in itself.
+pub struct ChallengeDevice {
+    /// The device that has to answer.
+    pub device_id: DeviceId,
+    /// The purpose of the keys that may sign; `None` leaves the choice to the service.
+    pub key_purpose: Option<KeyPurpose>,
+    /// For the fraud check.
+    pub device_data: Option<DeviceData>,
+    /// What the person is asked to approve.
+    pub approval: Option<Approval>,
+}
+
+/// An open device challenge as the caller sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OpenDeviceChallenge {
+    /// Its id.
+    pub id: ChallengeId,
+    /// The text to be signed.
+    pub text: TextToSign,
+    /// What the person is asked to approve.
+    pub approval: Option<Approval>,
+    /// When it began and when it ends.
+    pub life: ChallengeLife,
+}
+
+impl Service {
+    /// Opens a challenge for a bound device. Its other open challenges stay open.
+    pub async fn challenge_device(
+        &self,
+        caller: &Caller,
+        wish: ChallengeDevice,
+        run: Option<Run>,
+    ) -> Result<OpenDeviceChallenge, NotDone> {
+        let mut attempt = self.audit_scope(caller, AuditAction::ChallengeAsked(ChallengeKind::Device), run);
+        attempt.on(wish.device_id.uuid());
+        let opened = self.open_device_challenge(&wish, &mut attempt).await;
+        self.end(&attempt, opened).await
+    }
+
+    /// An open challenge of a device.
+    pub async fn device_challenge(&self, caller: &Caller, id: ChallengeId) -> Result<OpenDeviceChallenge, NotDone> {
+        let found = self.store.device_challenge(&caller.partner, id).await?;
+        let open = found.and_then(|found| self.standing(ChallengeKind::Device, found.state, found));
+        let open = open.ok_or(Refusal::ChallengeNotOpen(ChallengeKind::Device))?.challenge;
+        let life = open.life();
+        Ok(OpenDeviceChallenge { id, text: open.text, approval: open.approval, life })
+    }
+
+    async fn open_device_challenge(
+        &self,
+        wish: &ChallengeDevice,
+        attempt: &mut AuditScope<'_>,
+    ) -> Result<Settled<OpenDeviceChallenge>, NotDone> {
+        let rules = self.policy.challenge_rules(ChallengeKind::Device);
+        for _ in 0..TRIES {
+            let now = self.clock.now();
+            let found =
+                self.store.device_prospects(attempt.partner, wish.device_id, now, rules.wrong_answers_cap).await?;
+            let found = found.ok_or(Refusal::DeviceInvalid)?;
+            self.about(attempt, &found.person_id);
+            let key_purpose = wish.choose_purpose(&found).ok_or(Refusal::NoKeyToSign)?;
+            if let Some(cooling) = rules.budget.pause(found.failures, now) {
+                return Err(self.cooling_off(cooling).into());
+            }
+            if found.open >= i64::from(self.policy.open_device_challenges_limit) {
+                return Err(Refusal::OpenChallenges { retry_after: RETRY_AFTER_OPEN_LIMIT }.into());
+            }
+            if !self.passes(wish.to_assess(&found), attempt).await {
+                return Err(Refusal::Declined.into());
+            }
+            let challenge = self.new_device_challenge(wish, key_purpose, found, attempt);
+            attempt.on(challenge.id.uuid());
+            let opened = OpenDeviceChallenge {
+                id: challenge.id,
+                text: challenge.text.clone(),
+                approval: challenge.approval.clone(),
+                life: challenge.life,
+            };
+            let record = attempt.done(&opened);
+            if let Written::Done(()) = self.store.open_device_challenge(attempt.partner, &challenge, &record).await? {
+                tracing::info!(target: "audit", { challenge.id = %opened.id, device.id = %wish.device_id }, "device challenge opened");
+                return Ok(Settled::Done(opened));
+            }
+        }
+        Ok(Settled::Overtaken)
+    }
+
+    fn new_device_challenge(
+        &self,
+        wish: &ChallengeDevice,
+        key_purpose: KeyPurpose,
+        found: DeviceProspects,
+        attempt: &AuditScope<'_>,
+    ) -> NewDeviceChallenge {
+        let (id, life) = self.challenge_from(self.clock.now());
+        let text = SigningText {
+            challenge: id,
+            nonce: self.entropy.bytes(),
+            partner: attempt.partner,
+            person: &found.person_id,
+            device: wish.device_id,
+            key: key_purpose,
+            expires_at: life.expires_at,
+            approval: wish.approval.as_ref(),
+        };
+        let text = text.compose();
+        let turn = found.last_turn + 1;
+        NewDeviceChallenge {
+            id,
+            device_id: wish.device_id,
+            person_id: found.person_id,
+            key_purpose,
+            text,
+            approval: wish.approval.clone(),
+            life,
+            turn,
+        }
+    }
+}
+
+impl ChallengeDevice {
+    /// The purpose that was asked for, if the device has such a key. Without one: `restricted` for an approval and
+    /// `unrestricted` otherwise, or the other one if the device has no such key.
+    fn choose_purpose(&self, found: &DeviceProspects) -> Option<KeyPurpose> {
+        let preferred = match self.key_purpose {
+            Some(purpose) => &[purpose][..],
+            None if self.approval.is_some() => &[KeyPurpose::Restricted, KeyPurpose::Unrestricted],
+            None => &[KeyPurpose::Unrestricted, KeyPurpose::Restricted],
+        };
+        preferred.iter().copied().find(|purpose| found.purposes.contains(purpose))
+    }
+
+    fn to_assess<'a>(&'a self, found: &'a DeviceProspects) -> Option<ToAssess<'a>> {
+        Some(ToAssess {
+            action: FraudAction::DeviceChallenge,
+            person: &found.person_id,
+            object: self.device_id.uuid(),
+            device_data: self.device_data.as_ref()?,
+        })
+    }
+}
