@@ -45,7 +45,7 @@ fn show(erased: Erased) -> anyhow::Result<()> {
         ("devices", erased.devices),
         ("keys", erased.keys),
         ("fraud assessments", erased.assessments),
-        ("stored outcomes", erased.answers),
+        ("stored outcomes", erased.outcomes),
         ("audit events", erased.events),
     ] {
         say(format!("{kind}\t{count}"))?;

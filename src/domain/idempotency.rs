@@ -25,7 +25,7 @@ pub fn scope(partner: &PartnerId, client_id: &str, method: &str, path: &str, key
 }
 
 /// How long a stored outcome is returned to repetitions.
-pub const ANSWERS_KEPT_FOR: TimeDelta = TimeDelta::hours(24);
+pub const OUTCOMES_STORED_FOR: TimeDelta = TimeDelta::hours(24);
 
 /// How long an unfinished request blocks others with the same key. Longer than any request takes, so it only ends
 /// claims of processes that crashed.
@@ -60,7 +60,7 @@ pub struct Claim {
 
 /// The outcome that the commit of a use case stores for its run.
 #[derive(Clone, Debug)]
-pub struct KeptOutcome {
+pub struct OutcomeToStore {
     /// The run. If its claim is no longer in force, the commit must be rolled back.
     pub run: Run,
     /// The outcome of the use case as JSON, returned to every repetition; `None` frees the key, so that a repetition
@@ -72,7 +72,7 @@ pub struct KeptOutcome {
 
 /// The stored outcome of an earlier run.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PastOutcome {
+pub struct StoredOutcome {
     /// The outcome of the use case as JSON.
     pub outcome: String,
     /// The id of the request that ran.
@@ -85,7 +85,7 @@ pub enum Claimed {
     /// The request may run.
     Yes,
     /// It ran before, with this outcome.
-    Before(PastOutcome),
+    Before(StoredOutcome),
     /// It is still running, or its process crashed less than [`LEASE`] ago.
     Running {
         /// When the claim expires.

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{Failure, Policy, Service};
-use crate::domain::idempotency::ANSWERS_KEPT_FOR;
+use crate::domain::idempotency::OUTCOMES_STORED_FOR;
 use crate::domain::sms::limits::WINDOW_MAX;
 use crate::store::{ExpiredRows, SWEEP_BATCH, StoreError};
 
@@ -81,7 +81,7 @@ impl Policy {
             ExpiredRows::Bindings | ExpiredRows::Codes | ExpiredRows::DeviceChallenges => {
                 Some(now - self.retention.challenges)
             }
-            ExpiredRows::Answers => Some(now - ANSWERS_KEPT_FOR),
+            ExpiredRows::Outcomes => Some(now - OUTCOMES_STORED_FOR),
             ExpiredRows::Messages => Some(now - WINDOW_MAX),
             ExpiredRows::Secrets => Some(now),
             ExpiredRows::Conversion => Some(self.sms_conversion.judged(now, self.challenge_life).start - WINDOW_MAX),

@@ -101,7 +101,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// The pause that is in effect for a person with these failures.
+    /// The cool-down that is in effect for a person with these failures.
     fn pause(&self, failures: FailureRun) -> Option<CoolingOff> {
         self.policy.failure_budget.pause(failures, self.clock.now())
     }

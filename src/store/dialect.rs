@@ -68,8 +68,8 @@ pub(super) trait Dialect:
     /// database.
     const PROVE_WRITABLE: Option<&'static str>;
 
-    /// Selects and locks a person's verified number: see `hold_verified_number!`.
-    const HOLD_VERIFIED_NUMBER: &'static str;
+    /// Selects and locks a person's verified number: see `lock_verified_number!`.
+    const LOCK_VERIFIED_NUMBER: &'static str;
 
     /// Inserts a code for a number: see `open_number_code!`.
     const OPEN_NUMBER_CODE: &'static str;

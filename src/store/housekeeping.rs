@@ -28,8 +28,8 @@ pub enum ExpiredRows {
     Codes,
     /// Challenges of devices that have expired.
     DeviceChallenges,
-    /// Outcomes kept for idempotency keys.
-    Answers,
+    /// Stored outcomes of requests with an idempotency key.
+    Outcomes,
     /// Messages older than every SMS limit's window.
     Messages,
     /// Client secrets that are no longer accepted.
@@ -46,7 +46,7 @@ impl ExpiredRows {
         Self::Bindings,
         Self::Codes,
         Self::DeviceChallenges,
-        Self::Answers,
+        Self::Outcomes,
         Self::Messages,
         Self::Secrets,
         Self::Conversion,
@@ -60,7 +60,7 @@ impl ExpiredRows {
             Self::Bindings => "bindings",
             Self::Codes => "codes",
             Self::DeviceChallenges => "device_challenges",
-            Self::Answers => "answers",
+            Self::Outcomes => "answers",
             Self::Messages => "messages",
             Self::Secrets => "secrets",
             Self::Conversion => "conversion",
@@ -118,7 +118,7 @@ impl ExpiredRows {
                                                         limit 500)
                  returning challenge_id"
             }
-            Self::Answers => {
+            Self::Outcomes => {
                 "delete from idempotent_request
                   where claimed_at < $1
                     and (partner_id, scope) in (select partner_id, scope

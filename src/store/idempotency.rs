@@ -7,9 +7,9 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::clock_skew::latest_end;
-use crate::domain::idempotency::{ANSWERS_KEPT_FOR, Claim, Claimed, KeptOutcome, LEASE, PastOutcome, Run};
+use crate::domain::idempotency::{Claim, Claimed, LEASE, OUTCOMES_STORED_FOR, OutcomeToStore, Run, StoredOutcome};
 use crate::domain::person::PartnerId;
-use crate::store::audit::record::KeepOutcome;
+use crate::store::audit::record::StoreOutcome;
 use crate::store::dialect::Dialect;
 use crate::store::rows::column;
 use crate::store::sql_store::SqlStore;
@@ -29,7 +29,7 @@ pub trait IdempotentRequests {
     ///
     /// # Errors
     /// `ClaimLost` when another run with the same idempotency key has taken over the claim.
-    async fn keep_outcome(&self, partner: &PartnerId, kept: &KeptOutcome) -> Result<()>;
+    async fn store_outcome(&self, partner: &PartnerId, to_store: &OutcomeToStore) -> Result<()>;
 
     /// Ends a run. Every repetition gets the outcome that its work stored; without one the key is free. No effect when
     /// the claim is lost.
@@ -50,8 +50,8 @@ impl<DB: Dialect> IdempotentRequests for SqlStore<DB> {
         Ok(Claimed::Running { until: claim.at })
     }
 
-    async fn keep_outcome(&self, partner: &PartnerId, kept: &KeptOutcome) -> Result<()> {
-        self.write(KeepOutcome { partner, kept }.query()).await?.map(drop).ok_or(StoreError::ClaimLost)
+    async fn store_outcome(&self, partner: &PartnerId, to_store: &OutcomeToStore) -> Result<()> {
+        self.write(StoreOutcome { partner, to_store }.query()).await?.map(drop).ok_or(StoreError::ClaimLost)
     }
 
     async fn end_request(&self, partner: &PartnerId, run: &Run, now: DateTime<Utc>) -> Result<()> {
@@ -104,7 +104,7 @@ impl<DB: Dialect> SqlStore<DB> {
         .bind(claim.person.as_ref().map(|person| person.as_str().to_owned()))
         .bind(claim.at)
         .bind(claim.at + LEASE)
-        .bind(claim.at - ANSWERS_KEPT_FOR)
+        .bind(claim.at - OUTCOMES_STORED_FOR)
         .bind(previous)
         .bind(latest_end(claim.at, LEASE));
         Ok(self.write(query).await?.is_some())
@@ -120,7 +120,7 @@ impl<DB: Dialect> SqlStore<DB> {
         .bind(claim.run.scope.to_vec())
         .bind(claim.partner.as_str().to_owned());
         let Some(row) = self.row(query).await? else { return Ok(None) };
-        let past = past_outcome::<DB>(&row)?;
+        let past = stored_outcome::<DB>(&row)?;
         let is_finished = column::<DB, Option<DateTime<Utc>>>(&row, "finished_at")?.is_some();
         if is_finished && past.is_none() {
             // Freed since the insert: retry.
@@ -141,7 +141,7 @@ impl<DB: Dialect> SqlStore<DB> {
     }
 }
 
-fn past_outcome<DB: Dialect>(row: &DB::Row) -> Result<Option<PastOutcome>> {
+fn stored_outcome<DB: Dialect>(row: &DB::Row) -> Result<Option<StoredOutcome>> {
     let Some(outcome) = column::<DB, Option<String>>(row, "outcome")? else { return Ok(None) };
-    Ok(Some(PastOutcome { outcome, request_id: column::<DB, String>(row, "request_id")? }))
+    Ok(Some(StoredOutcome { outcome, request_id: column::<DB, String>(row, "request_id")? }))
 }

@@ -2,7 +2,7 @@
 
 use sqlx::Postgres;
 
-use crate::store::challenges::binding::hold_verified_number;
+use crate::store::challenges::binding::lock_verified_number;
 use crate::store::challenges::number::open_number_code;
 use crate::store::dialect::Dialect;
 use crate::store::sms::usage::{last_sms_for_person, last_sms_to_number};
@@ -20,7 +20,7 @@ impl Dialect for Postgres {
     // of them.
     const PROVE_WRITABLE: Option<&'static str> = None;
 
-    const HOLD_VERIFIED_NUMBER: &'static str = hold_verified_number!("for key share");
+    const LOCK_VERIFIED_NUMBER: &'static str = lock_verified_number!("for key share");
     const OPEN_NUMBER_CODE: &'static str = open_number_code!("for key share");
 
     // The lock prevents erasure and housekeeping from deleting the row. A row that one of them has locked is skipped

@@ -5,7 +5,7 @@
 
 use sqlx::Sqlite;
 
-use crate::store::challenges::binding::hold_verified_number;
+use crate::store::challenges::binding::lock_verified_number;
 use crate::store::challenges::number::open_number_code;
 use crate::store::dialect::Dialect;
 use crate::store::sms::usage::{last_sms_for_person, last_sms_to_number};
@@ -25,7 +25,7 @@ impl Dialect for Sqlite {
     const PROVE_WRITABLE: Option<&'static str> = Some(PROVE_WRITABLE);
 
     // With one writer no row needs a lock.
-    const HOLD_VERIFIED_NUMBER: &'static str = hold_verified_number!("");
+    const LOCK_VERIFIED_NUMBER: &'static str = lock_verified_number!("");
     const OPEN_NUMBER_CODE: &'static str = open_number_code!("");
     const LAST_SMS_TO_NUMBER: &'static str = last_sms_to_number!("");
     const LAST_SMS_FOR_PERSON: &'static str = last_sms_for_person!("");

@@ -17,13 +17,13 @@ pub(super) enum WriteForm {
 
 impl WriteForm {
     /// The form for a Postgres database. On tables that Citus has distributed, inserts in CTEs run as subplans on every
-    /// worker, so that a write would need every worker to be up.
+    /// worker, so that a write would need every worker to be reachable.
     pub(super) async fn on(connection: &mut PgConnection) -> Result<Self> {
         // Citus lists its tables in its own catalog. Without Citus that catalog does not exist, and a statement that
         // names it fails.
-        let there = sqlx::raw_sql("select (to_regclass('pg_dist_partition') is not null)::text as is_citus");
-        let there = there.fetch_one(&mut *connection).await?;
-        if column::<Postgres, String>(&there, "is_citus")? != "true" {
+        let catalog = sqlx::raw_sql("select (to_regclass('pg_dist_partition') is not null)::text as is_citus");
+        let catalog = catalog.fetch_one(&mut *connection).await?;
+        if column::<Postgres, String>(&catalog, "is_citus")? != "true" {
             return Ok(Self::OneStatement);
         }
         let distributed = sqlx::raw_sql(

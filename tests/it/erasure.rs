@@ -126,7 +126,7 @@ async fn no_table_names_an_erased_person(app: TestApp) {
     assert_eq!(needles.len(), 5 + 4 + 1, "{needles:?}");
 
     let erased = erase(&app, ADA).await.unwrap();
-    let counts = (erased.numbers, erased.persons, erased.devices, erased.keys, erased.assessments, erased.answers);
+    let counts = (erased.numbers, erased.persons, erased.devices, erased.keys, erased.assessments, erased.outcomes);
     assert_eq!(counts, (1, 1, 2, 3, 1, 1));
     assert!(erased.events >= 2, "{erased:?}");
     let after = sql::every_value(&app.database).await;
@@ -489,7 +489,7 @@ async fn the_sms_limit_of_a_shared_number_survives_the_erasure(app: TestApp) {
 async fn a_person_known_only_by_records_can_be_erased(app: TestApp) {
     write_records(&app, ADA, 1).await;
     let erased = erase(&app, ADA).await.unwrap();
-    let expected = Erased { assessments: 1, answers: 1, events: 2, ..Erased::default() };
+    let expected = Erased { assessments: 1, outcomes: 1, events: 2, ..Erased::default() };
     assert_eq!(erased, expected);
     assert!(!sql::every_value(&app.database).await.contains(&ADA.to_lowercase()));
 }

@@ -87,7 +87,7 @@ async fn a_batch_is_no_larger_than_its_limit(app: TestApp) {
     app.advance(TimeDelta::days(2));
     let now = app.app.service.clock.now();
     for swept in [SWEEP_BATCH, 2, 0] {
-        assert_eq!(app.store().sweep(ExpiredRows::Answers, now).await.unwrap(), swept);
+        assert_eq!(app.store().sweep(ExpiredRows::Outcomes, now).await.unwrap(), swept);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::store::{SealedEvent, Store, StoreError, WAITING_COUNTED};
 /// Events that are sealed in one commit.
 const BATCH: i64 = 500;
 
-/// Maximum of batches of one partner per turn, so that one partner's backlog does not delay the others.
+/// Maximum number of batches of one partner per turn, so that one partner's backlog does not delay the others.
 const BATCHES_PER_TURN: usize = 40;
 
 /// Events per page of the export.
@@ -24,7 +24,7 @@ impl Service {
     pub async fn seal_audit_trail(&self) -> Result<(), Failure> {
         let sealed = self.seal_every_partner().await;
         let waiting = match sealed {
-            Ok(Left::Nothing) => Ok(0),
+            Ok(Backlog::Empty) => Ok(0),
             _ => self.store.waiting_audit_events(WAITING_COUNTED).await,
         };
         if let Ok(waiting) = waiting {
@@ -36,36 +36,36 @@ impl Service {
     }
 
     /// A non-transient failure of one partner does not stop the others from being sealed.
-    async fn seal_every_partner(&self) -> Result<Left, Failure> {
-        let (mut failure, mut left) = (None, Left::Nothing);
+    async fn seal_every_partner(&self) -> Result<Backlog, Failure> {
+        let (mut failure, mut backlog) = (None, Backlog::Empty);
         for partner in self.store.partners_with_pending_events().await? {
             match self.seal_partner(&partner).await {
-                Ok(Left::Nothing) => {}
-                Ok(Left::Events) => left = Left::Events,
+                Ok(Backlog::Empty) => {}
+                Ok(Backlog::Remaining) => backlog = Backlog::Remaining,
                 Err(error) if error.is_transient() => return Err(error.into()),
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        failure.map_or(Ok(left), |error| Err(error.into()))
+        failure.map_or(Ok(backlog), |error| Err(error.into()))
     }
 
-    async fn seal_partner(&self, partner: &PartnerId) -> Result<Left, StoreError> {
+    async fn seal_partner(&self, partner: &PartnerId) -> Result<Backlog, StoreError> {
         for _ in 0..BATCHES_PER_TURN {
             let sealed = self.store.seal_audit_events(partner, self.clock.now(), BATCH).await?;
             metrics::counter!("audit_events_sealed_total").increment(sealed.unsigned_abs());
             if sealed < BATCH {
-                return Ok(Left::Nothing);
+                return Ok(Backlog::Empty);
             }
         }
-        Ok(Left::Events)
+        Ok(Backlog::Remaining)
     }
 }
 
-/// The backlog after a turn.
+/// Whether events are still pending after a turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Left {
-    Nothing,
-    Events,
+enum Backlog {
+    Empty,
+    Remaining,
 }
 
 /// The sealed events of one partner in chain order, page by page.

@@ -1,4 +1,5 @@
-//! The audit record of a caller's attempt to change something.
+//! The scope of one attempt of a client to change something: it collects the audit event, the fraud assessment and the
+//! idempotency claim, and makes the audit record of them.
 //!
 //! A change is recorded in its own commit. A refusal that changes nothing is recorded in a separate commit, before the
 //! response. Malformed bodies and failures of the service are not recorded.
@@ -11,7 +12,7 @@ use crate::domain::audit::{ACCEPTED, AuditAction, AuditEvent, AuditSubject};
 use crate::domain::clients::Caller;
 use crate::domain::fraud::FraudAssessment;
 use crate::domain::id::{KeyId, uuid_v7};
-use crate::domain::idempotency::{KeptOutcome, Run};
+use crate::domain::idempotency::{OutcomeToStore, Run};
 use crate::domain::person::{PartnerId, PersonId};
 use crate::service::{Failure, NotDone, Refusal, Service};
 use crate::store::AuditRecord;
@@ -50,7 +51,7 @@ impl Service {
         AuditScope { partner: &caller.partner, event, fraud: None, run }
     }
 
-    /// Sets the person of an attempt.
+    /// Sets the person of the attempt's audit event.
     pub(in crate::service) fn about(&self, attempt: &mut AuditScope<'_>, person: &PersonId) {
         attempt.event.subject = Some(AuditSubject::new(person.clone(), self.entropy.bytes()));
     }
@@ -75,7 +76,7 @@ impl Service {
             return refusal.into();
         }
         let event = attempt.event.clone().with_outcome(refusal.outcome());
-        let record = AuditRecord { event, fraud: attempt.fraud.clone(), kept: None };
+        let record = AuditRecord { event, fraud: attempt.fraud.clone(), to_store: None };
         match self.store.record(attempt.partner, &record).await {
             Ok(()) => refusal.into(),
             Err(error) => error.into(),
@@ -84,12 +85,12 @@ impl Service {
 }
 
 impl AuditScope<'_> {
-    /// Sets the device, challenge or number of the attempt, if there is one.
+    /// Sets the device, challenge or number of the audit event, if there is one.
     pub(in crate::service) fn on(&mut self, object: impl Into<Option<Uuid>>) {
         self.event.object_id = object.into();
     }
 
-    /// Sets the key of the attempt.
+    /// Sets the key of the audit event.
     pub(in crate::service) fn with_key(&mut self, key: KeyId) {
         self.event.key_id = Some(key.uuid());
     }
@@ -109,26 +110,29 @@ impl AuditScope<'_> {
         self.record::<()>(refusal.outcome(), &Err(refusal))
     }
 
-    /// The record for the commit that takes the attempt back. It frees the idempotency key, so that a repetition runs
+    /// The record for the commit that undoes the attempt. It frees the idempotency key, so that a repetition runs
     /// again.
     pub(in crate::service) fn undone(&self, refusal: &Refusal) -> AuditRecord {
-        // The record of the change that is taken back has the assessment already.
-        let kept = self.run.clone().map(|run| KeptOutcome { run, outcome: None, person: None });
-        AuditRecord { event: self.fresh_event().with_outcome(refusal.outcome()), fraud: None, kept }
+        // The record of the change that is undone has the assessment already.
+        let to_store = self.run.clone().map(|run| OutcomeToStore { run, outcome: None, person: None });
+        AuditRecord { event: self.fresh_event().with_outcome(refusal.outcome()), fraud: None, to_store }
     }
 
     /// The outcome to store for repetitions; `None` for a request without a key.
-    pub(in crate::service) fn kept<T: Serialize>(&self, outcome: &Result<&T, &Refusal>) -> Option<KeptOutcome> {
+    pub(in crate::service) fn outcome_to_store<T: Serialize>(
+        &self,
+        outcome: &Result<&T, &Refusal>,
+    ) -> Option<OutcomeToStore> {
         // A refusal that must not be stored fails to serialize: then the key is freed.
         let run = self.run.clone()?;
         let person =
             self.event.subject.as_ref().and_then(|subject| subject.known.as_ref()).map(|(person, _)| person.clone());
-        Some(KeptOutcome { run, outcome: serde_json::to_string(outcome).ok(), person })
+        Some(OutcomeToStore { run, outcome: serde_json::to_string(outcome).ok(), person })
     }
 
     fn record<T: Serialize>(&self, word: &'static str, outcome: &Result<&T, &Refusal>) -> AuditRecord {
         let event = self.event.clone().with_outcome(word);
-        AuditRecord { event, fraud: self.fraud.clone(), kept: self.kept(outcome) }
+        AuditRecord { event, fraud: self.fraud.clone(), to_store: self.outcome_to_store(outcome) }
     }
 
     /// The event under another id, for an attempt that is recorded twice.

@@ -2,7 +2,7 @@
 //!
 //! All hashes are recomputed from the stored events. An attacker with write access to all tables can recompute them
 //! too; only checkpoints reveal a chain that was rewritten or truncated. Events are read page by page; those that are
-//! sealed during the run are left to the next one.
+//! sealed during the run are verified by the next one.
 
 use std::collections::VecDeque;
 
@@ -39,26 +39,27 @@ pub struct AuditVerification<'a> {
     store: &'a dyn Store,
     checkpoints: &'a AuditCheckpoints,
     last: Option<PartnerId>,
-    unseen: VecDeque<PartnerId>,
+    /// Partners with a checkpoint that were not found in the database so far.
+    without_trail: VecDeque<PartnerId>,
 }
 
 impl<'a> AuditVerification<'a> {
     /// Covers all partners that have a trail or a checkpoint.
     #[must_use]
     pub fn new(store: &'a dyn Store, checkpoints: &'a AuditCheckpoints) -> Self {
-        Self { store, checkpoints, last: None, unseen: checkpoints.partners() }
+        Self { store, checkpoints, last: None, without_trail: checkpoints.partners() }
     }
 
     /// The verdict on the next partner's chain; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<AuditVerdict>, StoreError> {
         let partner = match self.store.next_partner_with_trail(self.last.as_ref()).await? {
             Some(partner) => {
-                self.unseen.retain(|unseen| *unseen != partner);
+                self.without_trail.retain(|other| *other != partner);
                 self.last = Some(partner.clone());
                 partner
             }
             // Partners with a checkpoint, but without rows in the database.
-            None => match self.unseen.pop_front() {
+            None => match self.without_trail.pop_front() {
                 Some(partner) => partner,
                 None => return Ok(None),
             },

@@ -1,8 +1,8 @@
-//! The flow of an answer, the same for every kind of challenge: load the challenge, check the body, check the pause,
-//! verify, assess, settle, retry when overtaken.
+//! The flow of an answer, the same for every kind of challenge: load the challenge, check the body, check for a
+//! cool-down, verify, check for fraud, commit; retry if a concurrent request won the race.
 //!
 //! An answer takes effect only if the write still finds the challenge open. The database serializes these writes, so
-//! parallel guesses have no better odds than sequential ones.
+//! parallel guesses are limited like sequential ones.
 
 use crate::domain::audit::ACCEPTED;
 use crate::domain::challenges::{ChallengeKind, ChallengeState, Judgement, judge};
@@ -12,7 +12,7 @@ use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::fraud_check::ToAssess;
 use crate::service::{NotDone, Refusal, Service};
 
-/// Attempts to settle an answer when concurrent requests of the person win the race.
+/// Maximum number of attempts to commit, when concurrent requests for the person win the race.
 pub(in crate::service) const TRIES: usize = 3;
 
 /// The part of the flow of an answer that differs by kind.
@@ -29,14 +29,14 @@ pub(in crate::service) trait Answering {
     /// The `purpose` label of `signature_verifications_total`. `None` for a kind whose answers are not signatures.
     const PURPOSE: Option<&'static str>;
 
-    /// Reads the challenge and sets the subject of the attempt. `None` when it is over.
+    /// Reads the challenge and sets the subject of the audit event. `None` when the challenge is over.
     async fn load(
         &self,
         service: &Service,
         attempt: &mut AuditScope<'_>,
     ) -> Result<Option<Standing<Self::Challenge>>, NotDone>;
 
-    /// The result of an answer to a challenge that is over. The repetition of the right answer may succeed again.
+    /// The result of an answer to a challenge that is over. A repetition of the right answer may succeed again.
     /// `answer` is `None` when it could not be parsed.
     async fn over(
         &self,
@@ -97,12 +97,12 @@ pub(in crate::service) trait Answering {
 pub(in crate::service) struct Standing<C> {
     /// The challenge.
     pub(in crate::service) challenge: C,
-    /// The pause of its person, if one is in effect.
+    /// The cool-down of its person, if one is in effect.
     pub(in crate::service) pause: Option<CoolingOff>,
 }
 
 impl Service {
-    /// Answers a challenge and ends the attempt.
+    /// Runs the flow, ends the attempt and counts the verification.
     ///
     /// Takes the result of parsing the answer: the error for a challenge that is over takes precedence over the one for
     /// a malformed body.

@@ -66,15 +66,20 @@ pub struct BindingAnswer {
 
 impl Service {
     /// Opens a challenge for a new device and sends its code. Supersedes an older open binding of the person.
-    pub async fn bind_device(&self, caller: &Caller, wish: BindDevice, run: Option<Run>) -> Result<Challenge, NotDone> {
+    pub async fn bind_device(
+        &self,
+        caller: &Caller,
+        request: BindDevice,
+        run: Option<Run>,
+    ) -> Result<Challenge, NotDone> {
         let now = self.clock.now();
         let (id, life) = self.challenge_from(now);
         let key_id = KeyId::mint(now, self.entropy.bytes());
         let mut attempt = self.audit_scope(caller, AuditAction::ChallengeAsked(ChallengeKind::Binding), run);
-        self.about(&mut attempt, &wish.person_id);
+        self.about(&mut attempt, &request.person_id);
         attempt.on(id.uuid());
         attempt.with_key(key_id);
-        self.send_code(&Requested { wish, challenge: Challenge { id, key_id, life } }, attempt).await
+        self.send_code(&Requested { request, challenge: Challenge { id, key_id, life } }, attempt).await
     }
 
     /// An open challenge, for a client that did not receive the response to its POST.
@@ -106,7 +111,7 @@ impl Service {
 
 /// A request to bind a device.
 struct Requested {
-    wish: BindDevice,
+    request: BindDevice,
     /// The same in every retry: id and start belong to the request.
     challenge: Challenge,
 }
@@ -116,8 +121,8 @@ impl Sending for Requested {
     type Sent = Challenge;
 
     async fn prospects(&self, service: &Service, attempt: &mut AuditScope<'_>) -> Result<Prospects<()>, NotDone> {
-        let wish = &self.wish;
-        let found = service.store.binding_prospects(attempt.partner, &wish.person_id, &wish.key).await?;
+        let request = &self.request;
+        let found = service.store.binding_prospects(attempt.partner, &request.person_id, &request.key).await?;
         let found = found.ok_or(Refusal::NoVerifiedNumber)?;
         let own = if found.bound_devices >= i64::from(service.policy.device_limit) {
             Err(Refusal::DeviceLimit)
@@ -132,9 +137,9 @@ impl Sending for Requested {
     fn to_assess(&self) -> Option<ToAssess<'_>> {
         Some(ToAssess {
             action: FraudAction::DeviceBinding,
-            person: &self.wish.person_id,
+            person: &self.request.person_id,
             object: self.challenge.id.uuid(),
-            device_data: self.wish.device_data.as_ref()?,
+            device_data: self.request.device_data.as_ref()?,
         })
     }
 
@@ -143,7 +148,7 @@ impl Sending for Requested {
     }
 
     fn wording(&self) -> Wording<'_> {
-        Wording { language: self.wish.language, app_signature: self.wish.app_signature.as_ref() }
+        Wording { language: self.request.language, app_signature: self.request.app_signature.as_ref() }
     }
 
     fn sent(&self, (): &()) -> Challenge {
@@ -160,12 +165,12 @@ impl Sending for Requested {
     ) -> Result<Written, NotDone> {
         let binding = NewBinding {
             id: code.id,
-            person_id: self.wish.person_id.clone(),
+            person_id: self.request.person_id.clone(),
             number: code.number.clone(),
             key_id: self.challenge.key_id,
-            public_key: self.wish.key.clone(),
-            key_purpose: self.wish.key_purpose,
-            name: self.wish.name.clone(),
+            public_key: self.request.key.clone(),
+            key_purpose: self.request.key_purpose,
+            name: self.request.name.clone(),
             otp_version: code.otp_version,
             life: code.life,
         };
@@ -225,10 +230,10 @@ impl Answering for Answered<'_> {
         let past = service.store.past_binding(attempt.partner, self.id, fingerprint, service.clock.now()).await?;
         if let Some(past) = past {
             if past.is_repeat {
-                // This request may have another idempotency key than the one that bound the device: store the outcome
-                // for it.
-                if let Some(kept) = attempt.kept(&Ok(&())) {
-                    service.store.keep_outcome(attempt.partner, &kept).await?;
+                // This request may have another idempotency key than the one that bound the device: the outcome is
+                // stored under this key, too.
+                if let Some(outcome) = attempt.outcome_to_store(&Ok(&())) {
+                    service.store.store_outcome(attempt.partner, &outcome).await?;
                 }
                 return Ok(Settled::Repeated(()));
             }

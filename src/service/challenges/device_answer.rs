@@ -106,8 +106,8 @@ impl Answering for Answered {
         let Some(verification) = repeated else {
             return Err(Refusal::ChallengeNotOpen(ChallengeKind::Device).into());
         };
-        if let Some(kept) = attempt.kept(&Ok(&verification)) {
-            service.store.keep_outcome(attempt.partner, &kept).await?;
+        if let Some(outcome) = attempt.outcome_to_store(&Ok(&verification)) {
+            service.store.store_outcome(attempt.partner, &outcome).await?;
         }
         Ok(Settled::Repeated(verification))
     }

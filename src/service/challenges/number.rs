@@ -1,4 +1,4 @@
-//! Confirmation of a mobile number: the service sends a code by SMS; typing it verifies the number.
+//! Confirmation of a mobile number: the service sends a code by SMS; the code as answer verifies the number.
 
 use crate::crypto::Otp;
 use crate::domain::audit::AuditAction;
@@ -140,7 +140,7 @@ impl Answering for Answered<'_> {
         let found = service.store.number_challenge(attempt.partner, self.person, self.number).await?;
         let found = found.ok_or(Refusal::NumberNotFound)?;
         attempt.on(found.record.id.uuid());
-        // The pause takes precedence, whether a code is open or not.
+        // The cool-down takes precedence, whether a code is open or not.
         if let Some(cooling) = service.pause(found.failures) {
             return Err(service.cooling_off(cooling).into());
         }

@@ -1,5 +1,5 @@
-//! The flow of sending a code by SMS, the same for every kind of challenge: check the rules, assess, open the challenge
-//! and count the message, send, and take both back when no provider accepted the message.
+//! The flow of sending a code by SMS, the same for every kind of challenge: check the rules, check for fraud, open the
+//! challenge and count the message, send it; if no provider accepts it, undo both.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -24,7 +24,7 @@ pub(in crate::service) trait Sending {
     /// The result for the caller.
     type Sent: Serialize;
 
-    /// Reads the data that decides whether a code may be sent, and sets the subject of the attempt.
+    /// Reads the data that decides whether a code may be sent, and sets the subject of the audit event.
     async fn prospects(
         &self,
         service: &Service,
@@ -55,7 +55,7 @@ pub(in crate::service) trait Sending {
         attempt: &AuditScope<'_>,
     ) -> Result<Written, NotDone>;
 
-    /// Closes a challenge whose message no provider accepted, and takes the message off the counts.
+    /// Closes a challenge whose message no provider accepted, and removes the message from the counts.
     async fn take_back(
         &self,
         service: &Service,
@@ -131,7 +131,7 @@ impl Service {
             let sent = kind.sent(&cleared);
             let (spend, record) = (spend.as_ref(), attempt.done(&sent));
             if kind.open(self, &code, spend, &record, attempt).await? == Written::Overtaken {
-                // The next iteration reads again, and refuses if the other request left a reason to.
+                // The next iteration reads the new state, and may refuse.
                 continue;
             }
             if let Err(error) = self.hand_over(message).await {

@@ -47,12 +47,12 @@ impl Service {
         &self,
         caller: &Caller,
         device: DeviceId,
-        wish: Result<AddKey, Faults>,
+        request: Result<AddKey, Faults>,
         run: Option<Run>,
     ) -> Result<KeyAdded, NotDone> {
         let mut attempt = self.audit_scope(caller, AuditAction::KeyAdded, run);
         attempt.on(device.uuid());
-        self.answer(&SignedKey(device), wish, attempt).await
+        self.answer(&SignedKey(device), request, attempt).await
     }
 }
 
@@ -87,28 +87,28 @@ impl Answering for SignedKey {
     async fn over(
         &self,
         _service: &Service,
-        _wish: Option<&AddKey>,
+        _request: Option<&AddKey>,
         _attempt: &mut AuditScope<'_>,
     ) -> Result<Settled<KeyAdded>, NotDone> {
         Err(Refusal::DeviceNotFound.into())
     }
 
-    fn fits(&self, found: &DeviceWithKeys, wish: &AddKey) -> Result<(), Refusal> {
-        let has_purpose = found.keys.iter().any(|key| key.purpose == wish.signing_key_purpose);
+    fn fits(&self, found: &DeviceWithKeys, request: &AddKey) -> Result<(), Refusal> {
+        let has_purpose = found.keys.iter().any(|key| key.purpose == request.signing_key_purpose);
         has_purpose.then_some(()).ok_or(Refusal::NoKeyOfPurpose)
     }
 
-    fn verify(&self, _service: &Service, found: &DeviceWithKeys, wish: &AddKey) -> Result<Option<KeyId>, NotDone> {
-        let mut candidates = found.keys.iter().filter(|key| key.purpose == wish.signing_key_purpose);
-        Ok(candidates.find(|key| wish.is_signed_by(&key.public_key)).map(|key| key.id))
+    fn verify(&self, _service: &Service, found: &DeviceWithKeys, request: &AddKey) -> Result<Option<KeyId>, NotDone> {
+        let mut candidates = found.keys.iter().filter(|key| key.purpose == request.signing_key_purpose);
+        Ok(candidates.find(|key| request.is_signed_by(&key.public_key)).map(|key| key.id))
     }
 
-    fn to_assess<'a>(&self, found: &'a DeviceWithKeys, wish: &'a AddKey) -> Option<ToAssess<'a>> {
+    fn to_assess<'a>(&self, found: &'a DeviceWithKeys, request: &'a AddKey) -> Option<ToAssess<'a>> {
         Some(ToAssess {
             action: FraudAction::DeviceKeyCreation,
             person: &found.device.person_id,
             object: self.0.uuid(),
-            device_data: wish.device_data.as_ref()?,
+            device_data: request.device_data.as_ref()?,
         })
     }
 
@@ -116,7 +116,7 @@ impl Answering for SignedKey {
         &self,
         service: &Service,
         found: &DeviceWithKeys,
-        wish: &AddKey,
+        request: &AddKey,
         signer: KeyId,
         attempt: &mut AuditScope<'_>,
     ) -> Result<Settled<KeyAdded>, NotDone> {
@@ -125,8 +125,8 @@ impl Answering for SignedKey {
             id: KeyId::mint(now, service.entropy.bytes()),
             device_id: self.0,
             person_id: found.device.person_id.clone(),
-            public_key: wish.key.clone(),
-            purpose: wish.purpose,
+            public_key: request.key.clone(),
+            purpose: request.purpose,
             signed_by: signer,
             at: now,
             key_limit: i64::from(service.policy.key_limit),

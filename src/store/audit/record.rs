@@ -5,7 +5,7 @@
 
 use crate::domain::audit::AuditEvent;
 use crate::domain::fraud::FraudAssessment;
-use crate::domain::idempotency::KeptOutcome;
+use crate::domain::idempotency::OutcomeToStore;
 use crate::domain::person::PartnerId;
 use crate::store::audit::events::InsertEvent;
 use crate::store::dialect::Dialect;
@@ -23,12 +23,12 @@ pub struct AuditRecord {
     /// The fraud assessment, if there was one.
     pub fraud: Option<FraudAssessment>,
     /// The outcome, if the request has an idempotency key.
-    pub kept: Option<KeptOutcome>,
+    pub to_store: Option<OutcomeToStore>,
 }
 
 impl From<AuditEvent> for AuditRecord {
     fn from(event: AuditEvent) -> Self {
-        Self { event, fraud: None, kept: None }
+        Self { event, fraud: None, to_store: None }
     }
 }
 
@@ -45,7 +45,7 @@ pub trait AuditRecords {
 #[async_trait::async_trait]
 impl<DB: Dialect> AuditRecords for SqlStore<DB> {
     async fn record(&self, partner: &PartnerId, record: &AuditRecord) -> Result<()> {
-        if record.fraud.is_none() && record.kept.is_none() {
+        if record.fraud.is_none() && record.to_store.is_none() {
             self.write(InsertEvent { partner, event: &record.event }.query()).await?;
             return Ok(());
         }
@@ -60,13 +60,13 @@ pub(in crate::store) async fn write_down<DB: Dialect>(
     partner: &PartnerId,
     record: &AuditRecord,
 ) -> Result<()> {
-    let AuditRecord { event, fraud, kept } = record;
+    let AuditRecord { event, fraud, to_store } = record;
     InsertEvent { partner, event }.query().execute(&mut **transaction).await?;
     if let Some(fraud) = fraud {
         InsertAssessment { partner, fraud }.query().execute(&mut **transaction).await?;
     }
-    if let Some(kept) = kept
-        && transaction.rows(KeepOutcome { partner, kept }).await?.is_empty()
+    if let Some(to_store) = to_store
+        && transaction.rows(StoreOutcome { partner, to_store }).await?.is_empty()
     {
         return Err(StoreError::ClaimLost);
     }
@@ -83,9 +83,9 @@ pub(in crate::store) async fn commit_with_record<DB: Dialect>(
     partner: &PartnerId,
     record: &AuditRecord,
 ) -> Result<()> {
-    let AuditRecord { event, fraud, kept } = record;
-    if let Some(kept) = kept
-        && transaction.rows(KeepOutcome { partner, kept }).await?.is_empty()
+    let AuditRecord { event, fraud, to_store } = record;
+    if let Some(to_store) = to_store
+        && transaction.rows(StoreOutcome { partner, to_store }).await?.is_empty()
     {
         transaction.rollback().await?;
         return Err(StoreError::ClaimLost);
@@ -98,12 +98,12 @@ pub(in crate::store) async fn commit_with_record<DB: Dialect>(
 }
 
 /// Stores the outcome under its claim, or clears it. Returns no row when the claim is lost.
-pub(in crate::store) struct KeepOutcome<'a> {
+pub(in crate::store) struct StoreOutcome<'a> {
     pub(in crate::store) partner: &'a PartnerId,
-    pub(in crate::store) kept: &'a KeptOutcome,
+    pub(in crate::store) to_store: &'a OutcomeToStore,
 }
 
-impl<DB: Dialect> Statement<DB> for KeepOutcome<'_> {
+impl<DB: Dialect> Statement<DB> for StoreOutcome<'_> {
     const SQL: &'static str = "update idempotent_request
             set outcome = $4
               , request_id = $5
@@ -114,7 +114,7 @@ impl<DB: Dialect> Statement<DB> for KeepOutcome<'_> {
          returning claim_id";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
-        let KeptOutcome { run, outcome, person } = self.kept;
+        let OutcomeToStore { run, outcome, person } = self.to_store;
         query
             .bind(self.partner.as_str().to_owned())
             .bind(run.scope.to_vec())

@@ -69,7 +69,7 @@ pub trait Bindings {
         partner: &PartnerId,
         id: ChallengeId,
         now: DateTime<Utc>,
-        not_taken: Option<&SmsSpend>,
+        refund: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<()>;
 }
@@ -141,11 +141,11 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
         partner: &PartnerId,
         id: ChallengeId,
         now: DateTime<Utc>,
-        not_taken: Option<&SmsSpend>,
+        refund: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<()> {
         let mut transaction = self.begin().await?;
-        if not_taken.is_some() {
+        if refund.is_some() {
             take_back_sms::<DB>(&mut transaction, partner, id.uuid()).await?;
         }
         sqlx::query(
@@ -174,8 +174,8 @@ impl<DB: Dialect> SqlStore<DB> {
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<bool> {
-        let (mut transaction, held) = self.begin_and(HoldVerifiedNumber { partner, binding }).await?;
-        let mut proceeds = !held.is_empty();
+        let (mut transaction, locked) = self.begin_and(LockVerifiedNumber { partner, binding }).await?;
+        let mut proceeds = !locked.is_empty();
         if let Some(sms) = sms.filter(|_| proceeds) {
             let message = (binding.id.uuid(), &binding.number, &binding.person_id);
             proceeds = count_sms(&mut transaction, partner, message, sms).await?;
@@ -200,8 +200,8 @@ impl<DB: Dialect> SqlStore<DB> {
 
 /// Selects a person's number if it is unchanged and verified. The dialect adds the row lock that prevents its deletion
 /// before the binding exists: deleting a number also closes its binding.
-macro_rules! hold_verified_number {
-    ($held:literal) => {
+macro_rules! lock_verified_number {
+    ($lock:literal) => {
         concat!(
             "select number_id
                from mobile_number
@@ -210,19 +210,19 @@ macro_rules! hold_verified_number {
                 and number = $3
                 and verified_at is not null
              ",
-            $held
+            $lock
         )
     };
 }
-pub(in crate::store) use hold_verified_number;
+pub(in crate::store) use lock_verified_number;
 
-struct HoldVerifiedNumber<'a> {
+struct LockVerifiedNumber<'a> {
     partner: &'a PartnerId,
     binding: &'a NewBinding,
 }
 
-impl<DB: Dialect> Statement<DB> for HoldVerifiedNumber<'_> {
-    const SQL: &'static str = DB::HOLD_VERIFIED_NUMBER;
+impl<DB: Dialect> Statement<DB> for LockVerifiedNumber<'_> {
+    const SQL: &'static str = DB::LOCK_VERIFIED_NUMBER;
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
         query

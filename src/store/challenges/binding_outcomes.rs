@@ -146,7 +146,7 @@ pub fn accepting_statements() -> [&'static str; 5] {
     }
     [
         sql::<FindBinding>(),
-        sql::<MeetBinding>(),
+        sql::<AcceptBinding>(),
         sql::<InsertBoundDevice>(),
         sql::<InsertFirstKey>(),
         sql::<InsertEvent>(),
@@ -177,8 +177,8 @@ impl<DB: Dialect> SqlStore<DB> {
         acceptance: &Acceptance,
         record: &AuditRecord,
     ) -> Result<Accepted> {
-        let (transaction, met) = self.begin_and(MeetBinding { partner, acceptance }).await?;
-        if met.is_empty() {
+        let (transaction, accepted) = self.begin_and(AcceptBinding { partner, acceptance }).await?;
+        if accepted.is_empty() {
             transaction.rollback().await?;
             return Ok(Accepted::Overtaken);
         }
@@ -191,12 +191,12 @@ impl<DB: Dialect> SqlStore<DB> {
 }
 
 /// Accepts the answer to an open binding, if every condition that the answer was judged by still holds.
-struct MeetBinding<'a> {
+struct AcceptBinding<'a> {
     partner: &'a PartnerId,
     acceptance: &'a Acceptance,
 }
 
-impl<DB: Dialect> Statement<DB> for MeetBinding<'_> {
+impl<DB: Dialect> Statement<DB> for AcceptBinding<'_> {
     const SQL: &'static str = "update person
             set bound_devices = bound_devices + 1
               , failures = 0

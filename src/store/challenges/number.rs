@@ -24,7 +24,7 @@ use crate::store::{AuditRecord, Result, StoreError, Written};
 /// Stores a code as the person's only one. The dialect adds the row lock that prevents the number's deletion before
 /// commit: deleting a number also deletes its code.
 macro_rules! open_number_code {
-    ($held:literal) => {
+    ($lock:literal) => {
         concat!(
             "insert into challenge (challenge_id, partner_id, person_id, kind, otp_version, expires_at)
              select $4, partner_id, person_id, 'number', $5, $6
@@ -33,7 +33,7 @@ macro_rules! open_number_code {
                 and person_id = $2
                 and number = $3
              ",
-            $held,
+            $lock,
             "
              on conflict (partner_id, person_id) where kind = 'number' do update
                 set challenge_id = excluded.challenge_id
@@ -130,7 +130,7 @@ pub trait NumberChallenges {
         partner: &PartnerId,
         person: &PersonId,
         id: ChallengeId,
-        not_taken: Option<&SmsSpend>,
+        refund: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<()>;
 
@@ -152,7 +152,7 @@ pub trait NumberChallenges {
         record: &AuditRecord,
     ) -> Result<Written<i64>>;
 
-    /// Consumes the open code, marks the number as verified and resets the person's failures. Overtaken when the code
+    /// Deletes the open code, marks the number as verified and resets the person's failures. Overtaken when the code
     /// is not open (any more) or the person is cooling off.
     async fn confirm_mobile_number(
         &self,
@@ -235,7 +235,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         partner: &PartnerId,
         person: &PersonId,
         id: ChallengeId,
-        not_taken: Option<&SmsSpend>,
+        refund: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<()> {
         let mut transaction = self.begin().await?;
@@ -251,7 +251,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         .bind(id.uuid())
         .execute(&mut *transaction)
         .await?;
-        if not_taken.is_some() {
+        if refund.is_some() {
             take_back_sms::<DB>(&mut transaction, partner, id.uuid()).await?;
         }
         write_down::<DB>(&mut transaction, partner, record).await?;
@@ -314,7 +314,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         .fetch_all(&mut *transaction)
         .await?;
         let wrong = counted.first().map(|row| column::<DB, i64>(row, "wrong_answers")).transpose()?;
-        // No failure counts during a pause that a concurrent failure has begun.
+        // No failure counts during a cool-down that a concurrent failure has begun.
         let spent = spend::<DB>(partner, person, attempt.at, &attempt.rules.budget);
         let spent = spent.fetch_all(&mut *transaction).await?;
         let Some(wrong) = wrong.filter(|_| !spent.is_empty()) else {
@@ -364,7 +364,7 @@ impl<DB: Dialect> NumberChallenges for SqlStore<DB> {
         .bind(attempt.rules.wrong_answers_cap)
         .fetch_all(&mut *transaction)
         .await?;
-        // A right answer does not end a pause that a concurrent failure has begun.
+        // A right answer does not end a cool-down that a concurrent failure has begun.
         let forgiven =
             forgive::<DB>(partner, person, attempt.at, &attempt.rules.budget).fetch_all(&mut *transaction).await?;
         if [verified, answered, forgiven].iter().any(Vec::is_empty) {

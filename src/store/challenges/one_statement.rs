@@ -65,13 +65,13 @@ fn is_overtaken(error: &StoreError) -> bool {
 }
 
 fn bind_record<DB: Dialect>(query: Bound<DB>, partner: &PartnerId, record: &AuditRecord) -> Bound<DB> {
-    let kept = record.kept.as_ref();
+    let to_store = record.to_store.as_ref();
     InsertEvent { partner, event: &record.event }
         .bind(query)
-        .bind(kept.map(|kept| kept.run.scope.to_vec()))
-        .bind(kept.map(|kept| kept.run.claim_id))
-        .bind(kept.and_then(|kept| kept.outcome.clone()))
-        .bind(kept.map(|kept| kept.run.request_id.clone()))
+        .bind(to_store.map(|to_store| to_store.run.scope.to_vec()))
+        .bind(to_store.map(|to_store| to_store.run.claim_id))
+        .bind(to_store.and_then(|to_store| to_store.outcome.clone()))
+        .bind(to_store.map(|to_store| to_store.run.request_id.clone()))
 }
 
 /// The lock on the number prevents its deletion before the binding exists: deleting a number also closes its binding.
@@ -166,7 +166,7 @@ impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
                  , object_id, key_id, occurred_at, country )
              select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
                from opened
-         ), kept as (
+         ), stored as (
              update idempotent_request
                 set outcome = $15
                   , request_id = $16
@@ -218,7 +218,7 @@ impl<DB: Dialect> Statement<DB> for AcceptBinding<'_> {
                 and scope = $13
                 and claim_id = $14
                 for update
-         ), met as (
+         ), accepted as (
              update person
                 set bound_devices = bound_devices + 1
                   , failures = 0
@@ -238,29 +238,29 @@ impl<DB: Dialect> Statement<DB> for AcceptBinding<'_> {
              insert into device
                  ( partner_id, state, device_id, person_id, name, created_at, bound_at, binding_fingerprint, live_keys )
              select partner_id, 'live', binding_id, person_id, binding_device_name, binding_created_at, $19, $22, 1
-               from met
+               from accepted
          ), key as (
              insert into device_key
                  ( partner_id, device_id, key_id, public_key, purpose, created_at, used_at )
              select partner_id, binding_id, binding_key_id, binding_key, binding_key_purpose, binding_created_at, $19
-               from met
+               from accepted
          ), event as (
              insert into audit_pending
                  ( partner_id, event_id, client_id, action, outcome, person_id, person_salt, person_digest
                  , object_id, key_id, occurred_at, country )
              select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
-               from met
-         ), kept as (
+               from accepted
+         ), stored as (
              update idempotent_request
                 set outcome = $15
                   , request_id = $16
                   , person_id = coalesce(idempotent_request.person_id, $6)
-               from met
+               from accepted
               where idempotent_request.partner_id = $1
                 and scope = $13
                 and claim_id = $14
          )
-         select person_id from met";
+         select person_id from accepted";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
         let Acceptance { id, person_id, fingerprint, at, device_limit, rules } = self.acceptance;
@@ -311,7 +311,7 @@ impl<DB: Dialect> Statement<DB> for CountWrongSignature<'_> {
                  , object_id, key_id, occurred_at, country )
              select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
                from counted
-         ), kept as (
+         ), stored as (
              update idempotent_request
                 set outcome = $15
                   , request_id = $16

@@ -43,7 +43,7 @@ pub struct Erased {
     /// Fraud assessments: under the pseudonym.
     pub assessments: usize,
     /// Outcomes stored for idempotency keys: deleted.
-    pub answers: usize,
+    pub outcomes: usize,
     /// Audit events: without the person.
     pub events: usize,
 }
@@ -58,7 +58,7 @@ impl Erased {
             devices: self.devices + other.devices,
             keys: self.keys + other.keys,
             assessments: self.assessments + other.assessments,
-            answers: self.answers + other.answers,
+            outcomes: self.outcomes + other.outcomes,
             events: self.events + other.events,
         }
     }
@@ -111,14 +111,14 @@ impl<DB: Dialect> Erasure for SqlStore<DB> {
         erasing.live_devices().await?;
         let keys = erasing.keys().await?;
         let devices = erasing.devices().await?;
-        let (assessments, answers) = (erasing.assessments().await?, erasing.answers().await?);
+        let (assessments, outcomes) = (erasing.assessments().await?, erasing.outcomes().await?);
         let (pending, sealed) = (erasing.pending_events().await?, erasing.sealed_events().await?);
-        let erased = Erased { numbers: found, persons, devices, keys, assessments, answers, events: pending + sealed };
+        let erased = Erased { numbers: found, persons, devices, keys, assessments, outcomes, events: pending + sealed };
         if is_first && erased == Erased::default() {
             transaction.rollback().await?;
             return Ok(None);
         }
-        let goes_on = [devices, assessments, answers, pending, sealed].iter().any(|found| *found >= ERASURE_BATCH);
+        let goes_on = [devices, assessments, outcomes, pending, sealed].iter().any(|found| *found >= ERASURE_BATCH);
         if !goes_on {
             erasing.end().await?;
         }
@@ -324,7 +324,7 @@ impl<DB: Dialect> Erasing<'_, DB> {
         Ok(self.run(query).await?.len())
     }
 
-    async fn answers(&mut self) -> Result<usize> {
+    async fn outcomes(&mut self) -> Result<usize> {
         let query = self.statement(
             "delete from idempotent_request
               where partner_id = $1

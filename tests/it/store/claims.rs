@@ -1,7 +1,7 @@
 //! The claim under an idempotency key: one run holds it, and a run that has lost it has no effect.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use device_management::domain::idempotency::{Claim, Claimed, KeptOutcome, LEASE, PastOutcome, Run};
+use device_management::domain::idempotency::{Claim, Claimed, LEASE, OutcomeToStore, Run, StoredOutcome};
 use device_management::store::{Accepted, AuditRecord, StoreError};
 use uuid::Uuid;
 
@@ -29,19 +29,19 @@ fn outcome(status: u16) -> String {
     format!("{{\"Ok\":{status}}}")
 }
 
-fn kept(run: u128, status: u16) -> KeptOutcome {
-    KeptOutcome { run: the_run(run), outcome: Some(outcome(status)), person: None }
+fn outcome_of(run: u128, status: u16) -> OutcomeToStore {
+    OutcomeToStore { run: the_run(run), outcome: Some(outcome(status)), person: None }
 }
 
 /// The outcome that this run has stored.
 fn past(run: u128, status: u16) -> Claimed {
-    Claimed::Before(PastOutcome { outcome: outcome(status), request_id: format!("request-{run}") })
+    Claimed::Before(StoredOutcome { outcome: outcome(status), request_id: format!("request-{run}") })
 }
 
 /// A record under the claim of this run.
 fn under(run: u128, status: Option<u16>) -> AuditRecord {
     AuditRecord {
-        kept: Some(KeptOutcome { run: the_run(run), outcome: status.map(outcome), person: None }),
+        to_store: Some(OutcomeToStore { run: the_run(run), outcome: status.map(outcome), person: None }),
         ..record()
     }
 }
@@ -101,12 +101,12 @@ async fn a_run_that_has_lost_its_claim_does_not_end_the_other_run(it: TestStore)
     let late = now() + LEASE;
     assert_eq!(it.claim_request(&claim(1, now())).await.unwrap(), Claimed::Yes);
     assert_eq!(it.claim_request(&claim(2, late)).await.unwrap(), Claimed::Yes);
-    let lost = it.keep_outcome(&acme(), &kept(1, 204)).await;
+    let lost = it.store_outcome(&acme(), &outcome_of(1, 204)).await;
     assert!(matches!(lost, Err(StoreError::ClaimLost)), "{lost:?}");
     it.end_request(&acme(), &the_run(1), late).await.unwrap();
     let running = it.claim_request(&claim(3, late + TimeDelta::seconds(1))).await.unwrap();
     assert_eq!(running, Claimed::Running { until: late + LEASE });
-    it.keep_outcome(&acme(), &kept(2, 204)).await.unwrap();
+    it.store_outcome(&acme(), &outcome_of(2, 204)).await.unwrap();
     assert_eq!(it.claim_request(&claim(3, late)).await.unwrap(), Claimed::Running { until: late + LEASE });
     it.end_request(&acme(), &the_run(2), late).await.unwrap();
     assert_eq!(it.claim_request(&claim(3, late)).await.unwrap(), past(2, 204));

@@ -136,7 +136,7 @@ async fn work_in_the_background(app: &TestApp, number: u32) {
     assert!(!step.goes_on);
     let found = step.erased;
     assert_eq!((found.numbers, found.persons, found.devices, found.keys), (1, 1, 1, 2));
-    assert!(found.assessments >= 2 && found.answers == 8, "{found:?}");
+    assert!(found.assessments >= 2 && found.outcomes == 8, "{found:?}");
 
     let sealed = store.seal_audit_events(&acme(), now(), 1000).await.unwrap();
     let chain = store.audit_chain(&acme()).await.unwrap();
