@@ -25,8 +25,12 @@ use crate::harness::{Engine, books, number_from_environment};
 const CASES: u32 = 16;
 const OPERATIONS: usize = 80;
 
-/// Runs a property on `CASES` inputs and reports the one that broke it.
-pub(super) fn hold<S: Strategy>(strategy: &S, usual: u32, test: impl AsyncFn(S::Value) -> Result<(), TestCaseError>) {
+/// Tests a property with `CASES` random inputs. Panics with the smallest input that breaks it.
+pub(super) fn check_property<S: Strategy>(
+    strategy: &S,
+    usual: u32,
+    test: impl AsyncFn(S::Value) -> Result<(), TestCaseError>,
+) {
     let cases = number_from_environment("CASES", usual);
     let settings =
         ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::default() };
@@ -34,8 +38,8 @@ pub(super) fn hold<S: Strategy>(strategy: &S, usual: u32, test: impl AsyncFn(S::
     seed[..8].copy_from_slice(&number_from_environment("SEED", 14_u64).to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let runtime = Handle::current();
-    let try_one = |input| block_in_place(|| runtime.block_on(test(input)));
-    TestRunner::new_with_rng(settings, rng).run(strategy, try_one).unwrap_or_else(|fault| panic!("{fault}"));
+    let check = |input| block_in_place(|| runtime.block_on(test(input)));
+    TestRunner::new_with_rng(settings, rng).run(strategy, check).unwrap_or_else(|fault| panic!("{fault}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,23 +47,23 @@ async fn all_engines_and_write_forms_agree_on_answers_and_rows() {
     if !Engine::Postgres.is_there_for("model::all_engines_and_write_forms_agree_on_answers_and_rows").await {
         return;
     }
-    let seen = RefCell::new(Seen::new());
-    hold(&sequences(OPERATIONS / 2..=OPERATIONS), CASES, async |operations: Vec<Operation>| {
-        compare(&operations, &seen).await
+    let coverage = RefCell::new(Coverage::new());
+    check_property(&sequences(OPERATIONS / 2..=OPERATIONS), CASES, async |operations: Vec<Operation>| {
+        compare(&operations, &coverage).await
     });
-    let seen = seen.into_inner();
-    for path in LEADS_SOMEWHERE {
-        assert!(seen.contains_key(path), "no sequence reached {path:?}: {seen:#?}");
+    let coverage = coverage.into_inner();
+    for path in REQUIRED_COVERAGE {
+        assert!(coverage.contains_key(path), "no sequence reached {path:?}: {coverage:#?}");
     }
 }
 
-/// Number of answers per kind of request and status.
-type Seen = BTreeMap<(&'static str, u16), u32>;
+/// Number of answers per call and status.
+type Coverage = BTreeMap<(&'static str, u16), u32>;
 
-/// Kinds and statuses that a default run must reach for the comparison to be meaningful.
-const LEADS_SOMEWHERE: &[(&str, u16)] = &[
-    ("give number", 201),
-    ("give number", 409),
+/// Calls and statuses that a default run must reach for the comparison to be meaningful.
+const REQUIRED_COVERAGE: &[(&str, u16)] = &[
+    ("create number", 201),
+    ("create number", 409),
     ("assert number", 201),
     ("delete number", 200),
     ("authorize", 201),
@@ -67,11 +71,11 @@ const LEADS_SOMEWHERE: &[(&str, u16)] = &[
     ("authorize", 429),
     ("confirm", 201),
     ("confirm", 403),
-    ("ask", 202),
-    ("ask", 400),
-    ("ask", 409),
-    ("ask", 429),
-    ("ask", 502),
+    ("request device", 202),
+    ("request device", 400),
+    ("request device", 409),
+    ("request device", 429),
+    ("request device", 502),
     ("answer", 204),
     ("answer", 400),
     ("answer", 403),
@@ -79,11 +83,11 @@ const LEADS_SOMEWHERE: &[(&str, u16)] = &[
     ("add key", 201),
     ("add key", 403),
     ("delete device", 204),
-    ("look", 200),
+    ("list devices", 200),
 ];
 
-async fn compare(operations: &[Operation], seen: &RefCell<Seen>) -> Result<(), TestCaseError> {
-    // The first is the reference.
+async fn compare(operations: &[Operation], coverage: &RefCell<Coverage>) -> Result<(), TestCaseError> {
+    // The first, with plain statements in transactions, is the reference.
     let mut worlds = Vec::new();
     for engine in [Engine::Distributed, Engine::Postgres, Engine::Sqlite] {
         worlds.push((engine, World::on(engine).await));
@@ -92,7 +96,7 @@ async fn compare(operations: &[Operation], seen: &RefCell<Seen>) -> Result<(), T
     for (step, operation) in operations.iter().enumerate() {
         let mut outcomes = Vec::new();
         for (_, world) in &mut worlds {
-            outcomes.push(world.make(operation).await);
+            outcomes.push(world.run(operation).await);
         }
         let contents = readers.contents().await;
         for (other, (engine, _)) in worlds.iter().enumerate().skip(1) {
@@ -101,8 +105,8 @@ async fn compare(operations: &[Operation], seen: &RefCell<Seen>) -> Result<(), T
                 prop_assert_eq!(rows, &contents[other][table], "{:?} holds in {} after step {}", engine, table, step);
             }
         }
-        if let (Operation::Request(deed, _), Outcome::Answered(status, ..)) = (operation, &outcomes[0]) {
-            *seen.borrow_mut().entry((deed.name(), *status)).or_default() += 1;
+        if let (Operation::Request(call, _), Outcome::Answered(status, ..)) = (operation, &outcomes[0]) {
+            *coverage.borrow_mut().entry((call.name(), *status)).or_default() += 1;
         }
     }
     for (_, world) in &worlds {

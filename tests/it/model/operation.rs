@@ -1,4 +1,4 @@
-//! Random operations of clients, operators, phones and networks.
+//! Random operations: calls of the API by clients, commands of operators, background tasks, and faults of the network.
 
 use std::ops::RangeInclusive;
 
@@ -22,9 +22,10 @@ pub(super) enum Reply {
     Malformed,
 }
 
+/// A call of the API by the client of a person.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Deed {
-    GiveNumber {
+pub(super) enum Call {
+    CreateNumber {
         person: usize,
         number: usize,
     },
@@ -35,7 +36,7 @@ pub(super) enum Deed {
     DeleteNumber {
         person: usize,
     },
-    /// For the person's own number, or for one that may not be theirs.
+    /// For the person's own number, or for `other`, which may belong to another person.
     Authorize {
         person: usize,
         other: Option<usize>,
@@ -45,7 +46,7 @@ pub(super) enum Deed {
         other: Option<usize>,
         reply: Reply,
     },
-    Ask {
+    RequestDevice {
         person: usize,
         phone: u32,
     },
@@ -61,24 +62,24 @@ pub(super) enum Deed {
     DeleteDevice {
         person: usize,
     },
-    Look {
+    ListDevices {
         person: usize,
     },
 }
 
-impl Deed {
+impl Call {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::GiveNumber { .. } => "give number",
+            Self::CreateNumber { .. } => "create number",
             Self::AssertNumber { .. } => "assert number",
             Self::DeleteNumber { .. } => "delete number",
             Self::Authorize { .. } => "authorize",
             Self::Confirm { .. } => "confirm",
-            Self::Ask { .. } => "ask",
+            Self::RequestDevice { .. } => "request device",
             Self::Answer { .. } => "answer",
             Self::AddKey { .. } => "add key",
             Self::DeleteDevice { .. } => "delete device",
-            Self::Look { .. } => "look",
+            Self::ListDevices { .. } => "list devices",
         }
     }
 }
@@ -86,11 +87,11 @@ impl Deed {
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
     /// A request, perhaps with an idempotency key.
-    Request(Deed, Option<u8>),
+    Request(Call, Option<u8>),
     Erase {
         person: usize,
     },
-    KeepHouse,
+    Housekeeping,
     SealAuditTrail,
     /// Time advances by seconds; sometimes a clock is set back.
     Wait(i64),
@@ -101,29 +102,29 @@ fn replies() -> impl Strategy<Value = Reply> {
     prop_oneof![4 => Just(Reply::Right), 3 => Just(Reply::Wrong), 1 => Just(Reply::Repeated), 1 => Just(Reply::Malformed)]
 }
 
-pub(super) fn deeds() -> impl Strategy<Value = Deed> {
+pub(super) fn calls() -> impl Strategy<Value = Call> {
     let (person, number) = (0..PERSONS.len(), 0..NUMBERS.len());
     let other = prop_oneof![5 => Just(None), 1 => number.clone().prop_map(Some)];
     prop_oneof![
-        2 => (person.clone(), number.clone()).prop_map(|(person, number)| Deed::GiveNumber { person, number }),
-        4 => (person.clone(), number).prop_map(|(person, number)| Deed::AssertNumber { person, number }),
-        1 => person.clone().prop_map(|person| Deed::DeleteNumber { person }),
-        3 => (person.clone(), other.clone()).prop_map(|(person, other)| Deed::Authorize { person, other }),
+        2 => (person.clone(), number.clone()).prop_map(|(person, number)| Call::CreateNumber { person, number }),
+        4 => (person.clone(), number).prop_map(|(person, number)| Call::AssertNumber { person, number }),
+        1 => person.clone().prop_map(|person| Call::DeleteNumber { person }),
+        3 => (person.clone(), other.clone()).prop_map(|(person, other)| Call::Authorize { person, other }),
         4 => (person.clone(), other, replies())
-                .prop_map(|(person, other, reply)| Deed::Confirm { person, other, reply }),
-        10 => (person.clone(), 0..PHONES).prop_map(|(person, phone)| Deed::Ask { person, phone }),
-        14 => (person.clone(), replies()).prop_map(|(person, reply)| Deed::Answer { person, reply }),
+                .prop_map(|(person, other, reply)| Call::Confirm { person, other, reply }),
+        10 => (person.clone(), 0..PHONES).prop_map(|(person, phone)| Call::RequestDevice { person, phone }),
+        14 => (person.clone(), replies()).prop_map(|(person, reply)| Call::Answer { person, reply }),
         4 => (person.clone(), 0..PHONES, replies())
-                .prop_map(|(person, phone, reply)| Deed::AddKey { person, phone, reply }),
-        1 => person.clone().prop_map(|person| Deed::DeleteDevice { person }),
-        2 => person.prop_map(|person| Deed::Look { person }),
+                .prop_map(|(person, phone, reply)| Call::AddKey { person, phone, reply }),
+        1 => person.clone().prop_map(|person| Call::DeleteDevice { person }),
+        2 => person.prop_map(|person| Call::ListDevices { person }),
     ]
 }
 
 /// A sequence that begins with three persons, two of whom share a number.
 pub(super) fn sequences(length: RangeInclusive<usize>) -> impl Strategy<Value = Vec<Operation>> {
     vec(operations(), length).prop_map(|operations| {
-        let number_of = |(person, number)| Operation::Request(Deed::AssertNumber { person, number }, None);
+        let number_of = |(person, number)| Operation::Request(Call::AssertNumber { person, number }, None);
         [(0, 0), (1, 0), (2, 1)].map(number_of).into_iter().chain(operations).collect()
     })
 }
@@ -145,9 +146,9 @@ fn operations() -> impl Strategy<Value = Operation> {
         1 => Just(Network::LosesItsAnswer),
     ];
     prop_oneof![
-        40 => (deeds(), key).prop_map(|(deed, key)| Operation::Request(deed, key)),
+        40 => (calls(), key).prop_map(|(call, key)| Operation::Request(call, key)),
         1 => (0..PERSONS.len()).prop_map(|person| Operation::Erase { person }),
-        1 => Just(Operation::KeepHouse),
+        1 => Just(Operation::Housekeeping),
         1 => Just(Operation::SealAuditTrail),
         14 => seconds.prop_map(Operation::Wait),
         2 => network.prop_map(Operation::Network),

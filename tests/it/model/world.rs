@@ -8,7 +8,7 @@ use device_management::domain::person::{PartnerId, PersonId};
 use device_management::service::PersonErasure;
 use serde_json::{Value, json};
 
-use super::operation::{Deed, NUMBERS, Operation, PERSONS, Reply};
+use super::operation::{Call, NUMBERS, Operation, PERSONS, Reply};
 use crate::harness::{Answer, Engine, Phone, TestApp};
 
 /// Limits low enough to be reached often.
@@ -39,20 +39,20 @@ pub(super) struct Prepared {
     key: Option<u8>,
 }
 
-/// A challenge to one person's phone.
+/// An open challenge of one person, and the phone that can answer it.
 #[derive(Clone)]
-struct Asked {
+struct OpenChallenge {
     id: String,
     phone: u32,
     code: String,
 }
 
-/// The state of one person and their client.
+/// The state of one person, as their client and phones know it.
 #[derive(Clone, Default)]
-struct Known {
+struct PersonState {
     /// The last number.
     number: usize,
-    asked: Option<Asked>,
+    challenge: Option<OpenChallenge>,
     /// The last code for the number.
     token: Option<String>,
     /// The last accepted challenge, and its signature.
@@ -63,21 +63,21 @@ struct Known {
 
 pub(super) struct World {
     pub(super) app: TestApp,
-    known: Vec<Known>,
+    persons: Vec<PersonState>,
 }
 
 impl World {
     pub(super) async fn on(engine: Engine) -> Self {
-        Self { app: TestApp::with(engine, &SETTINGS).await, known: vec![Known::default(); PERSONS.len()] }
+        Self { app: TestApp::with(engine, &SETTINGS).await, persons: vec![PersonState::default(); PERSONS.len()] }
     }
 
-    pub(super) async fn make(&mut self, operation: &Operation) -> Outcome {
+    pub(super) async fn run(&mut self, operation: &Operation) -> Outcome {
         match operation {
-            Operation::Request(deed, key) => {
-                let Some(prepared) = self.prepare(deed, *key) else { return Outcome::Nothing };
+            Operation::Request(call, key) => {
+                let Some(prepared) = self.prepare(call, *key) else { return Outcome::Nothing };
                 let sent = self.app.outbox().messages().len();
                 let answer = self.send(prepared, None).await;
-                self.learn(deed, &answer, sent);
+                self.update(call, &answer, sent);
                 outcome(&answer)
             }
             Operation::Erase { person } => {
@@ -87,7 +87,7 @@ impl World {
                 let (partner, id) = (PartnerId::parse("acme").unwrap(), PersonId::parse(PERSONS[*person]).unwrap());
                 Outcome::Done(format!("{:?}", erasure.erase(&partner, &id).await.unwrap()))
             }
-            Operation::KeepHouse => Outcome::Done(format!("{:?}", self.app.app.service.keep_house().await.unwrap())),
+            Operation::Housekeeping => Outcome::Done(format!("{:?}", self.app.app.service.keep_house().await.unwrap())),
             Operation::SealAuditTrail => {
                 Outcome::Done(format!("{:?}", self.app.app.service.seal_audit_trail().await.unwrap()))
             }
@@ -102,24 +102,24 @@ impl World {
         }
     }
 
-    /// The request for a deed; `None` when the state that it needs does not exist.
-    pub(super) fn prepare(&self, deed: &Deed, key: Option<u8>) -> Option<Prepared> {
+    /// Builds the request of a call; `None` when the state that it needs does not exist.
+    pub(super) fn prepare(&self, call: &Call, key: Option<u8>) -> Option<Prepared> {
         let number_of = |person: usize| format!("/v1/persons/{}/mobile_number", PERSONS[person]);
-        let (method, path, body) = match *deed {
-            Deed::GiveNumber { person, number } => {
+        let (method, path, body) = match *call {
+            Call::CreateNumber { person, number } => {
                 ("POST", number_of(person), Some(json!({"number": NUMBERS[number]})))
             }
-            Deed::AssertNumber { person, number } => {
+            Call::AssertNumber { person, number } => {
                 ("POST", number_of(person), Some(json!({"number": NUMBERS[number], "verified": true})))
             }
-            Deed::DeleteNumber { person } => ("DELETE", number_of(person), None),
-            Deed::Authorize { person, other } => {
-                let number = other.unwrap_or(self.known[person].number);
+            Call::DeleteNumber { person } => ("DELETE", number_of(person), None),
+            Call::Authorize { person, other } => {
+                let number = other.unwrap_or(self.persons[person].number);
                 ("POST", format!("{}/authorize", number_of(person)), Some(json!({"number": NUMBERS[number]})))
             }
-            Deed::Confirm { person, other, reply } => {
-                let number = other.unwrap_or(self.known[person].number);
-                let sent = self.known[person].token.clone().unwrap_or_else(|| "123456".to_owned());
+            Call::Confirm { person, other, reply } => {
+                let number = other.unwrap_or(self.persons[person].number);
+                let sent = self.persons[person].token.clone().unwrap_or_else(|| "123456".to_owned());
                 let token = match reply {
                     Reply::Right | Reply::Repeated => sent,
                     Reply::Wrong => if sent == "000000" { "000001" } else { "000000" }.to_owned(),
@@ -128,27 +128,27 @@ impl World {
                 let body = json!({"number": NUMBERS[number], "token": token});
                 ("POST", format!("{}/confirm", number_of(person)), Some(body))
             }
-            Deed::Ask { person, phone } => {
+            Call::RequestDevice { person, phone } => {
                 let body =
                     json!({"person_id": PERSONS[person], "key_type": "ecdsa-p256", "key": Phone::new(phone).key()});
                 ("POST", "/v1/mfa/devices".to_owned(), Some(body))
             }
-            Deed::Answer { person, reply } => {
-                let (id, signature) = match (&self.known[person], reply) {
-                    (Known { answered: Some(answered), .. }, Reply::Repeated) => answered.clone(),
-                    (Known { asked: Some(asked), .. }, Reply::Right) => {
-                        (asked.id.clone(), Phone::new(asked.phone).sign(&asked.code))
+            Call::Answer { person, reply } => {
+                let (id, signature) = match (&self.persons[person], reply) {
+                    (PersonState { answered: Some(answered), .. }, Reply::Repeated) => answered.clone(),
+                    (PersonState { challenge: Some(open), .. }, Reply::Right) => {
+                        (open.id.clone(), Phone::new(open.phone).sign(&open.code))
                     }
-                    (Known { asked: Some(asked), .. }, Reply::Wrong) => {
-                        (asked.id.clone(), Phone::new(asked.phone).sign("wrong"))
+                    (PersonState { challenge: Some(open), .. }, Reply::Wrong) => {
+                        (open.id.clone(), Phone::new(open.phone).sign("wrong"))
                     }
-                    (Known { asked: Some(asked), .. }, Reply::Malformed) => (asked.id.clone(), "30".to_owned()),
+                    (PersonState { challenge: Some(open), .. }, Reply::Malformed) => (open.id.clone(), "30".to_owned()),
                     _ => return None,
                 };
                 ("PUT", format!("/v1/mfa/challenges/signatures/{id}"), Some(json!({"signature": signature})))
             }
-            Deed::AddKey { person, phone, reply } => {
-                let (device, own) = self.known[person].bound.clone()?;
+            Call::AddKey { person, phone, reply } => {
+                let (device, own) = self.persons[person].bound.clone()?;
                 let (own, new) = (Phone::new(own), Phone::new(phone));
                 let mut body = own.vouch_for(&new);
                 match reply {
@@ -158,11 +158,11 @@ impl World {
                 }
                 ("POST", format!("/v1/mfa/devices/{device}/keys"), Some(body))
             }
-            Deed::DeleteDevice { person } => {
-                let (device, _) = self.known[person].bound.clone()?;
+            Call::DeleteDevice { person } => {
+                let (device, _) = self.persons[person].bound.clone()?;
                 ("DELETE", format!("/v1/mfa/devices/{device}"), None)
             }
-            Deed::Look { person } => {
+            Call::ListDevices { person } => {
                 let filter = format!("filter[person_id]={}&filter[include_deleted]=true", PERSONS[person]);
                 ("GET", format!("/v1/mfa/devices?{filter}"), None)
             }
@@ -187,29 +187,29 @@ impl World {
     }
 
     /// Updates the state of a client and its phones from an answer. `sent` is the number of messages before it.
-    pub(super) fn learn(&mut self, deed: &Deed, answer: &Answer, sent: usize) {
+    pub(super) fn update(&mut self, call: &Call, answer: &Answer, sent: usize) {
         let message = self.app.outbox().messages().get(sent).cloned();
-        match (*deed, answer.status.as_u16()) {
-            (Deed::GiveNumber { person, number } | Deed::AssertNumber { person, number }, 201) => {
-                self.known[person].number = number;
+        match (*call, answer.status.as_u16()) {
+            (Call::CreateNumber { person, number } | Call::AssertNumber { person, number }, 201) => {
+                self.persons[person].number = number;
             }
-            (Deed::Ask { person, phone }, 202) => {
+            (Call::RequestDevice { person, phone }, 202) => {
                 // A replayed answer sends no message and changes nothing.
                 if let Some(message) = message {
                     let id = answer.json()["id"].as_str().unwrap().to_owned();
-                    self.known[person].asked = Some(Asked { id, phone, code: message.code() });
+                    self.persons[person].challenge = Some(OpenChallenge { id, phone, code: message.code() });
                 }
             }
-            (Deed::Authorize { person, .. }, 201) => {
+            (Call::Authorize { person, .. }, 201) => {
                 if let Some(message) = message {
-                    self.known[person].token = Some(message.code());
+                    self.persons[person].token = Some(message.code());
                 }
             }
-            (Deed::Answer { person, reply: Reply::Right }, 204) => {
-                if let Some(asked) = self.known[person].asked.clone() {
-                    let signature = Phone::new(asked.phone).sign(&asked.code);
-                    self.known[person].answered = Some((asked.id.clone(), signature));
-                    self.known[person].bound = Some((asked.id, asked.phone));
+            (Call::Answer { person, reply: Reply::Right }, 204) => {
+                if let Some(open) = self.persons[person].challenge.clone() {
+                    let signature = Phone::new(open.phone).sign(&open.code);
+                    self.persons[person].answered = Some((open.id.clone(), signature));
+                    self.persons[person].bound = Some((open.id, open.phone));
                 }
             }
             _ => {}

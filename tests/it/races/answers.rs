@@ -20,7 +20,7 @@ async fn the_same_right_answer_in_parallel_binds_once(app: TestApp) {
     crowd.partner().verified_person("ada").await;
     let (asked, signature) = crowd.challenge("ada", &Phone::new(1)).await;
     let statuses = crowd.send((0..CROWD).map(|_| Request::answer(&asked, &signature)).collect()).await;
-    // All but the first are indistinguishable from repeats after a lost 204.
+    // All but the first are treated as replays after a lost 204.
     assert_eq!(count(&statuses, 204), CROWD, "{statuses:?}");
     assert_eq!(books::count(&crowd.app.database, DEVICES).await, 1);
     assert_eq!(books::count(&crowd.app.database, KEYS).await, 1);

@@ -1,4 +1,4 @@
-//! Races with the deletion of a device: its key is bound or added elsewhere, or its person binds another device.
+//! Races with the deletion of a device: its key is bound or added to another device, or its person binds another one.
 
 use super::{CROWD, Crowd, Request, count};
 use crate::harness::{Phone, TestApp, books, in_every_form};
@@ -45,7 +45,7 @@ async fn a_key_goes_to_at_most_one_device_while_its_device_is_deleted(app: TestA
     }
     let statuses = crowd.send(requests).await;
     for outcome in statuses.chunks(3) {
-        // The device is deleted; one of the others gets the key, or neither, if both came before the deletion.
+        // The device is deleted. One of the others gets the key, or neither if both requests ran before the deletion.
         assert!(matches!(outcome, [204, 204, 409] | [204, 409, 201 | 409]), "{outcome:?}");
     }
 }

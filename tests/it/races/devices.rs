@@ -23,7 +23,7 @@ impl Start for OneCode {
     }
 }
 
-/// More rounds than needed: nearly every round binds a device.
+/// An upper bound: nearly every round binds a device.
 const ROUNDS_MAX: usize = 200;
 
 async fn parallel_bindings_of_a_person_stop_at_the_device_limit(OneCode(app): OneCode) {
@@ -69,7 +69,7 @@ async fn bind_until_refused(replica: TestClient, binder: u32) -> usize {
 }
 
 /// Three steps, each in parallel: all request a device, all answer, all request again. Without the barrier between the
-/// steps, the tasks would supersede each other's challenges for ever.
+/// steps, the tasks would supersede each other's challenges indefinitely.
 async fn fifty_parallel_bindings_for_the_last_free_device_bind_one(OneCode(app): OneCode) {
     const BINDERS: u32 = 50;
     let here = app.partner();
@@ -111,7 +111,7 @@ async fn fifty_parallel_bindings_for_the_last_free_device_bind_one(OneCode(app):
         answered.push(answer);
         asked_again.push(ask);
     }
-    // 404: another task's challenge is newer. 409: the request for the device lost the race.
+    // 404: another task's challenge superseded this one. 409: the request for the device lost the race.
     assert_eq!(count(&answered, 204), 1, "{answered:?}");
     assert_eq!(count(&answered, 404) + count(&answered, 409), BINDERS - 1, "{answered:?}");
     assert_eq!(count(&asked_again, 409), BINDERS, "{asked_again:?}");

@@ -1,4 +1,4 @@
-//! Races with the erasure of a person: each parallel request takes effect before it, or finds no such person.
+//! Races with the erasure of a person: each parallel request takes effect before the erasure, or finds no such person.
 
 use device_management::clock::SystemClock;
 use device_management::domain::person::{PartnerId, PersonId};
@@ -19,7 +19,7 @@ on_both_databases![
 ];
 
 /// Counts numbers without a row in person, where failures are counted.
-const UNSETTLED: &str = "select count(*) from mobile_number n
+const NUMBERS_WITHOUT_PERSON: &str = "select count(*) from mobile_number n
                           where not exists (select 1 from person p
                                              where p.partner_id = n.partner_id and p.person_id = n.person_id)";
 
@@ -53,7 +53,7 @@ async fn a_person_is_erased_before_or_after_each_request(app: TestApp) {
     }
     let erasures = async {
         for number in 0..PERSONS {
-            assert!(erase(&crowd, number).await.is_some(), "person-{number} is there");
+            assert!(erase(&crowd, number).await.is_some(), "person-{number} exists");
         }
     };
     let (statuses, ()) = tokio::join!(crowd.send(requests), erasures);
@@ -62,8 +62,8 @@ async fn a_person_is_erased_before_or_after_each_request(app: TestApp) {
         assert!(matches!(outcome, [204 | 404, 201 | 404, 202 | 400 | 404 | 409, 204 | 404, 201 | 409]), "{outcome:?}");
     }
     let live = "select count(*) from device where deleted_at is null";
-    assert_eq!(books::count(&crowd.app.database, live).await, 0, "no challenge from after the erasure was answered");
-    assert_eq!(books::count(&crowd.app.database, UNSETTLED).await, 0);
+    assert_eq!(books::count(&crowd.app.database, live).await, 0, "no device was bound after the erasure");
+    assert_eq!(books::count(&crowd.app.database, NUMBERS_WITHOUT_PERSON).await, 0);
 
     // Rows that were written after the erasures can be erased as well.
     for number in 0..PERSONS {
@@ -88,12 +88,12 @@ async fn a_number_created_during_the_erasure_has_a_row_for_failures(app: TestApp
     }
     let erasures = async {
         for number in 0..PERSONS {
-            assert!(erase(&crowd, number).await.is_some(), "person-{number} is there");
+            assert!(erase(&crowd, number).await.is_some(), "person-{number} exists");
         }
     };
     let (statuses, ()) = tokio::join!(crowd.send(requests), erasures);
     assert_eq!(count(&statuses, 201), PERSONS, "{statuses:?}");
-    assert_eq!(books::count(&crowd.app.database, UNSETTLED).await, 0);
+    assert_eq!(books::count(&crowd.app.database, NUMBERS_WITHOUT_PERSON).await, 0);
 }
 
 /// A request that has read the person and waits for its fraud check records the person's id after the erasure.
@@ -123,8 +123,8 @@ async fn records_of_a_request_during_the_erasure_are_removed_by_the_next_erasure
     let live = "select count(*) from device_key where deleted_at is null";
     assert_eq!(books::count(&crowd.app.database, live).await, 0);
     if let Some(erased) = erase(&crowd, 0).await {
-        let account = Erased { assessments: erased.assessments, events: erased.events, ..Erased::default() };
-        assert_eq!(erased, account);
+        let expected = Erased { assessments: erased.assessments, events: erased.events, ..Erased::default() };
+        assert_eq!(erased, expected);
     }
     assert!(!sql::every_value(&crowd.app.database).await.contains("person-0"));
     assert_eq!(erase(&crowd, 0).await, None);

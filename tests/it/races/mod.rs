@@ -38,10 +38,10 @@ impl Request {
         Self { method: "POST", path: "/v1/mfa/devices".to_owned(), body: Some(body) }
     }
 
-    /// Adds a key to a device, signed by the key of `vouching`.
-    fn add_key(device: &Bound, vouching: &Phone, key: &Phone) -> Self {
+    /// Adds a key to a device, signed by the key of `signer`.
+    fn add_key(device: &Bound, signer: &Phone, key: &Phone) -> Self {
         let path = format!("/v1/mfa/devices/{}/keys", device.id);
-        Self { method: "POST", path, body: Some(vouching.vouch_for(key)) }
+        Self { method: "POST", path, body: Some(signer.vouch_for(key)) }
     }
 
     fn delete(device: &Bound) -> Self {
