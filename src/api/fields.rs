@@ -135,7 +135,7 @@ impl Fields {
         values.into_iter().collect()
     }
 
-    /// Adds a fault that no single field shows alone, unless the field has a fault of its own.
+    /// Adds a fault that no single field shows alone, unless the field already has a fault.
     pub(crate) fn fault(&mut self, name: &str, message: impl Into<String>) {
         let path = self.path(name);
         let has_fault = self.faults.iter().filter_map(|fault| fault.field.as_deref()).any(|field| {

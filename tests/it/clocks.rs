@@ -77,9 +77,9 @@ async fn an_idempotency_claim_from_a_future_clock_has_ended(app: TestApp) {
 
 async fn an_outcome_stored_under_a_future_clock_is_replayed(app: TestApp) {
     app.partner().verified_person("ada").await;
-    let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
-    lose_ahead(&app, "/v1/mfa/devices", &wish).await;
-    let answer = post_with_key(&app.partner(), "/v1/mfa/devices", &wish).await;
+    let new_device = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
+    lose_ahead(&app, "/v1/mfa/devices", &new_device).await;
+    let answer = post_with_key(&app.partner(), "/v1/mfa/devices", &new_device).await;
     assert_eq!(answer.assert_status(202).headers["idempotency-replayed"], "true");
 }
 
@@ -104,8 +104,8 @@ async fn codes_counted_by_a_future_clock_do_not_prolong_a_pause(Watched(app): Wa
     app.store().add_sms_conversion(&counted).await.unwrap();
     trip(&app, &acme, NUMBER).await;
     acme.verified_person("bob").await;
-    let wish = json!({"person_id": "bob", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
-    let refused = acme.post("/v1/mfa/devices", wish).await;
+    let new_device = json!({"person_id": "bob", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
+    let refused = acme.post("/v1/mfa/devices", new_device).await;
     let wait: i64 = refused.assert_status(429).headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!(wait <= 3600, "{wait} s");
 }

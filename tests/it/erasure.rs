@@ -166,10 +166,10 @@ async fn use_every_table(app: &TestApp, partner: &TestClient) {
     let mut devices = Vec::new();
     for seed in 1..=3 {
         let phone = Phone::new(seed);
-        let wish = json!({
+        let new_device = json!({
             "person_id": ADA, "key_type": "ecdsa-p256", "key": phone.key(), "name": ADAS_NAME, "device_data": DEVICE_DATA
         });
-        let asked = with_key(&format!("device-{seed}"), "/v1/mfa/devices", wish).await.assert_status(202).json();
+        let asked = with_key(&format!("device-{seed}"), "/v1/mfa/devices", new_device).await.assert_status(202).json();
         let id = asked["id"].as_str().unwrap().to_owned();
         partner.answer(&id, &phone.sign("wrong")).await.assert_status(403);
         if seed < 3 {
@@ -182,8 +182,8 @@ async fn use_every_table(app: &TestApp, partner: &TestClient) {
     partner.post(&keys, Phone::new(2).vouch_for(&Phone::new(4))).await.assert_status(201);
     let payee = json!({"name": ADAS_NAME});
     let approval = json!({"action": "payment", "amount": {"value": "1.00", "currency": "EUR"}, "payee": payee});
-    let wish = json!({"device_id": devices[1], "approval": approval});
-    with_key("challenge", "/v1/mfa/challenges/devices", wish).await.assert_status(201);
+    let new_challenge = json!({"device_id": devices[1], "approval": approval});
+    with_key("challenge", "/v1/mfa/challenges/devices", new_challenge).await.assert_status(201);
     partner.delete(&format!("/v1/mfa/devices/{}", devices[0])).await.assert_status(204);
     app.app.service.settle_conversion().await.unwrap();
 }

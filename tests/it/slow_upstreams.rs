@@ -209,7 +209,7 @@ async fn known_keys_are_served_while_the_identity_provider_fails(app: TestApp) {
     let own = app.partner().through(router);
     known.get("/v1/mfa/devices").await.assert_status(200);
 
-    for trouble in ["hangs", "fails", "talks nonsense"] {
+    for trouble in ["hangs", "fails", "answers HTML"] {
         match trouble {
             "hangs" => provider.hang().await,
             "fails" => provider.answer_503().await,
@@ -282,7 +282,7 @@ async fn run_other_requests(app: &TestApp, replica: &TestClient) {
     for round in 0..3 {
         let person = format!("lives-{round}");
         replica.verified_person(&person).await;
-        answered_soon("giving a number");
+        answered_soon("creating a number");
         let (phone, other) = (Phone::new(100 + round), Phone::new(200 + round));
         // Only the code comes from another replica, whose provider works.
         let asked = acme.ask_for_device(&person, &phone).await.id;

@@ -44,8 +44,8 @@ async fn main_flows_with(
     call("GET", &number, None, 200).await;
     // A typographic apostrophe, which phones insert into names, and characters that SQL literals could misread.
     let name = "Zoë\u{2019}s Phone \\ 'x'";
-    let wish = json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key(), "name": name});
-    let asked = call("POST", "/v1/mfa/devices", Some(wish), 202).await;
+    let new_device = json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key(), "name": name});
+    let asked = call("POST", "/v1/mfa/devices", Some(new_device), 202).await;
     let id = asked["id"].as_str().expect("an id");
     let challenge = format!("/v1/mfa/challenges/signatures/{id}");
     call("GET", &challenge, None, 200).await;

@@ -86,8 +86,9 @@ async fn concurrent_requests(app: &TestApp, acme: &TestClient) {
         .map(|number| {
             let acme = acme.clone();
             tokio::spawn(async move {
-                let wish = json!({"person_id": "bob", "key_type": "ecdsa-p256", "key": Phone::new(100 + number).key()});
-                acme.post("/v1/mfa/devices", wish).await
+                let new_device =
+                    json!({"person_id": "bob", "key_type": "ecdsa-p256", "key": Phone::new(100 + number).key()});
+                acme.post("/v1/mfa/devices", new_device).await
             })
         })
         .collect();

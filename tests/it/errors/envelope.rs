@@ -73,11 +73,11 @@ async fn an_answer_to_head_has_no_body() {
 async fn a_body_above_the_size_limit_is_413() {
     let app = TestApp::with(Engine::Sqlite, &[("REQUEST_BODY_LIMIT_BYTES", "2048")]).await;
     let number = "/v1/persons/ada/mobile_number";
-    let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()}).to_string();
+    let new_device = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()}).to_string();
     let form = "grant_type=client_credentials&client_id=sandbox&client_secret=sandbox";
     for (method, path, body, good) in [
         ("POST", number, format!(r#"{{"number":"{NUMBER}","verified":true}}"#), 201),
-        ("POST", DEVICES, wish, 202),
+        ("POST", DEVICES, new_device, 202),
         ("POST", "/oauth2/token", form.to_owned(), 200),
         ("DELETE", number, format!(r#"{{"number":"{NUMBER}"}}"#), 200),
     ] {

@@ -34,9 +34,9 @@ async fn a_panic_is_500_and_other_requests_succeed(app: TestApp) {
 
     // In a use case.
     let broken = acme.through(app.broken_replica(Broken::SmsSender, &[]).await);
-    let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
+    let new_device = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
     for _ in 0..2 {
-        broken.post(DEVICES, wish.clone()).await.assert_error(500, "generic_error", INTERNAL_ERROR);
+        broken.post(DEVICES, new_device.clone()).await.assert_error(500, "generic_error", INTERNAL_ERROR);
         broken.get(DEVICES).await.assert_status(200);
     }
     acme.bind("ada", &Phone::new(1)).await;
@@ -58,8 +58,8 @@ async fn a_request_past_its_deadline_is_503() {
     let acme = app.partner();
     acme.verified_person("ada").await;
     let hanging = app.broken_replica(Broken::HangingSmsSender, &[("REQUEST_DEADLINE_SECONDS", "1")]).await;
-    let wish = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
-    let answer = acme.through(hanging).post(DEVICES, wish).await;
+    let new_device = json!({"person_id": "ada", "key_type": "ecdsa-p256", "key": Phone::new(1).key()});
+    let answer = acme.through(hanging).post(DEVICES, new_device).await;
     answer.assert_error(503, "service_unavailable", UNAVAILABLE);
     assert_eq!(answer.headers["retry-after"], "5");
 }

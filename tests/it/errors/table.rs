@@ -40,7 +40,7 @@ async fn provoke_everything(app: &TestApp) -> Vec<(&'static str, Answer)> {
         let request = Request::post(DEVICES).header("content-type", content_type).body(Body::from(body)).unwrap();
         acme.request(request).await
     };
-    let wish = |seed| json!({"person_id": "eve", "key_type": "ecdsa-p256", "key": Phone::new(seed).key()});
+    let new_device = |seed| json!({"person_id": "eve", "key_type": "ecdsa-p256", "key": Phone::new(seed).key()});
     let mut given = vec![
         ("invalid_json", raw("application/json", b"{".to_vec()).await),
         ("type_error", acme.post(DEVICES, json!({"person_id": 1})).await),
@@ -66,12 +66,12 @@ async fn provoke_everything(app: &TestApp) -> Vec<(&'static str, Answer)> {
         acme.post(&keys, key_wish(&Phone::new(seed))).await.assert_status(201);
     }
     given.push(("key_limit_exceeded", acme.post(&keys, key_wish(&Phone::new(19))).await));
-    given.push(("key_already_registered", acme.post(DEVICES, wish(10)).await));
+    given.push(("key_already_registered", acme.post(DEVICES, new_device(10)).await));
     app.network(Network::IsDown);
-    given.push(("bad_gateway", acme.post(DEVICES, wish(2)).await));
+    given.push(("bad_gateway", acme.post(DEVICES, new_device(2)).await));
     app.network(Network::Works);
     let broken = acme.through(app.broken_replica(Broken::SmsSender, &[]).await);
-    given.push(("generic_error", broken.post(DEVICES, wish(2)).await));
+    given.push(("generic_error", broken.post(DEVICES, new_device(2)).await));
     for seed in 2..6 {
         acme.bind("eve", &Phone::new(seed)).await;
     }
@@ -83,7 +83,7 @@ async fn provoke_everything(app: &TestApp) -> Vec<(&'static str, Answer)> {
         acme.post(&hasty, unsigned.clone()).await.assert_status(403);
     }
     given.push(("too_many_requests", acme.post(&hasty, unsigned).await));
-    given.push(("device_limit_exceeded", acme.post(DEVICES, wish(7)).await));
+    given.push(("device_limit_exceeded", acme.post(DEVICES, new_device(7)).await));
     app.store().close().await;
     given.push(("service_unavailable", acme.get(DEVICES).await));
     given

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::ledger::{Bound, Ledger};
+use super::results::{Bound, Results};
 use super::{PATIENCE, SLACK, STORE_DEADLINE};
 use crate::harness::{Answer, NUMBER, Phone, TestApp, TestClient};
 
@@ -19,10 +19,10 @@ const WORKERS: u32 = 4;
 /// The code of every challenge, so that workers need not find their own SMS.
 const CODE: &str = "212212";
 
-/// The running load, and the ledger of its answers.
+/// The running load, and the results of its answers.
 pub(super) struct Load {
     pub(super) app: TestApp,
-    ledger: watch::Receiver<Ledger>,
+    results: watch::Receiver<Results>,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Load {
 impl Load {
     pub(super) fn start(app: TestApp) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (report, ledger) = watch::channel(Ledger::default());
+        let (report, results) = watch::channel(Results::default());
         let report = Arc::new(report);
         let workers = (0..WORKERS)
             .map(|number| {
@@ -45,19 +45,19 @@ impl Load {
                 })
             })
             .collect();
-        Self { app, ledger, stop, workers }
+        Self { app, results, stop, workers }
     }
 
     /// Waits for this many more completed rounds, and returns how long that took.
     pub(super) async fn rounds(&self, more: usize) -> Duration {
-        let goal = self.ledger.borrow().rounds + more;
-        self.wait_for(|ledger| ledger.rounds >= goal).await
+        let goal = self.results.borrow().rounds + more;
+        self.wait_for(|results| results.rounds >= goal).await
     }
 
     /// Waits for this many more 503s.
     pub(super) async fn refusals(&self, more: usize) -> Duration {
-        let goal = self.ledger.borrow().refusals + more;
-        self.wait_for(|ledger| ledger.refusals >= goal).await
+        let goal = self.results.borrow().refusals + more;
+        self.wait_for(|results| results.refusals >= goal).await
     }
 
     /// Waits until the readiness check of the store succeeds.
@@ -66,11 +66,11 @@ impl Load {
         tokio::time::timeout(PATIENCE, ready).await.expect("the store is ready within PATIENCE");
     }
 
-    async fn wait_for(&self, reached: impl FnMut(&Ledger) -> bool) -> Duration {
+    async fn wait_for(&self, reached: impl FnMut(&Results) -> bool) -> Duration {
         let started = Instant::now();
-        let mut ledger = self.ledger.clone();
-        let outcome = tokio::time::timeout(PATIENCE, ledger.wait_for(reached)).await;
-        outcome.expect("the ledger reaches the goal within PATIENCE").expect("no worker stops");
+        let mut results = self.results.clone();
+        let outcome = tokio::time::timeout(PATIENCE, results.wait_for(reached)).await;
+        outcome.expect("the results reaches the goal within PATIENCE").expect("no worker stops");
         started.elapsed()
     }
 
@@ -81,11 +81,11 @@ impl Load {
         for worker in self.workers {
             worker.await.expect("every answer is right");
         }
-        let ledger = self.ledger.borrow();
-        let (refusals, slowest) = (ledger.refusals, ledger.slowest);
+        let results = self.results.borrow();
+        let (refusals, slowest) = (results.refusals, results.slowest);
         assert!(slowest <= STORE_DEADLINE + SLACK, "a request took {slowest:?}");
-        assert!(ledger.bound.len() > ledger.deleted.len() && !ledger.deleted.is_empty());
-        ledger.assert_kept(&self.app.database).await;
+        assert!(results.bound.len() > results.deleted.len() && !results.deleted.is_empty());
+        results.assert_kept(&self.app.database).await;
         (refusals, slowest)
     }
 }
@@ -93,7 +93,7 @@ impl Load {
 struct Worker {
     number: u32,
     client: TestClient,
-    report: Arc<watch::Sender<Ledger>>,
+    report: Arc<watch::Sender<Results>>,
 }
 
 /// The final answer, and the number of 503s before it.
@@ -125,12 +125,12 @@ impl Worker {
         if round % 2 == 1 {
             let deletion = self.until_answered("DELETE", &device, None, &[204], &[404]).await;
             if deletion.status() == 204 {
-                self.report.send_modify(|ledger| ledger.deleted.push(id));
+                self.report.send_modify(|results| results.deleted.push(id));
             }
             let devices = self.until_answered("GET", &list, None, &[200], &[]).await.answer.json();
             assert_eq!(devices, json!([]));
         }
-        self.report.send_modify(|ledger| ledger.rounds += 1);
+        self.report.send_modify(|results| results.rounds += 1);
     }
 
     /// Requests devices until one is bound.
@@ -158,7 +158,7 @@ impl Worker {
             let right = self.until_answered("PUT", &challenge, Some(right), &[&[204], superseded].concat(), &[]).await;
             if right.status() == 204 {
                 let bound = Bound { id: id.clone(), wrong, uncertain, may_be_superseded };
-                self.report.send_modify(|ledger| ledger.bound.push(bound));
+                self.report.send_modify(|results| results.bound.push(bound));
                 return id;
             }
         }
@@ -197,9 +197,9 @@ impl Worker {
         let took = started.elapsed();
         let refused = answer.status == 503;
         assert!(!refused || answer.headers.contains_key("retry-after"), "{method} {path}: 503 without Retry-After");
-        self.report.send_modify(|ledger| {
-            ledger.slowest = ledger.slowest.max(took);
-            ledger.refusals += usize::from(refused);
+        self.report.send_modify(|results| {
+            results.slowest = results.slowest.max(took);
+            results.refusals += usize::from(refused);
         });
         answer
     }

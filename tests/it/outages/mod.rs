@@ -3,12 +3,12 @@
 
 mod failover;
 mod faults;
-mod ledger;
 mod load;
 mod locked_file;
 mod partition;
 mod postgres_unreachable;
 mod repetitions;
+mod results;
 mod run;
 pub(crate) mod trail;
 mod use_cases;

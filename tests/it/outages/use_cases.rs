@@ -67,8 +67,8 @@ async fn a_key_is_added(run: &Run<'_>) {
 async fn a_key_with_a_wrong_signature_is_counted(run: &Run<'_>) {
     let device = run.device().await;
     let path = format!("/v1/mfa/devices/{}/keys", device.id);
-    let by_itself = run.other_phone().vouch_for(&run.other_phone());
-    let outcome = run.send(("POST", &path, Some(by_itself)), 403, &[]).await;
+    let own_signature = run.other_phone().vouch_for(&run.other_phone());
+    let outcome = run.send(("POST", &path, Some(own_signature)), 403, &[]).await;
     let counted = run.count("failures").await;
     assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
     assert_eq!(run.audited("wrong").await, counted);

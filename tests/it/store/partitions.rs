@@ -84,13 +84,13 @@ pub(crate) async fn walk_with_repetitions(app: &TestApp, number: u32) {
     let token = json!({"number": NUMBER, "token": app.outbox().last().code()});
     twice("POST", &format!("{mobile_number}/confirm"), &token, 201).await;
 
-    let wish = |phone: &Phone| json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key(), "device_data": PAYLOAD});
+    let new_device = |phone: &Phone| json!({"person_id": person, "key_type": "ecdsa-p256", "key": phone.key(), "device_data": PAYLOAD});
     app.network(Network::IsDown);
     partner.post(&format!("{mobile_number}/authorize"), its_number).await.assert_status(502);
     // The outcome of a failure is not stored: a retry with the same key runs again.
-    send(&partner, &format!("202-of-{person}"), "POST", DEVICES, &wish(&phone)).await.assert_status(502);
+    send(&partner, &format!("202-of-{person}"), "POST", DEVICES, &new_device(&phone)).await.assert_status(502);
     app.network(Network::Works);
-    let asked = twice("POST", DEVICES, &wish(&phone), 202).await.json();
+    let asked = twice("POST", DEVICES, &new_device(&phone), 202).await.json();
     let device = format!("{DEVICES}/{}", asked["id"].as_str().unwrap());
     let challenge = format!("/v1/mfa/challenges/signatures/{}", asked["id"].as_str().unwrap());
     twice("PUT", &challenge, &json!({"signature": phone.sign("wrong")}), 403).await;

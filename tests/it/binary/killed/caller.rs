@@ -5,17 +5,17 @@ use std::sync::Arc;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::account::Figures;
-use super::fleet::{Fleet, Request};
-use super::phones::Phones;
+use super::acknowledged::Figures;
+use super::processes::{Processes, Request};
+use super::sms_gateway::SmsGateway;
 use crate::harness::Answer;
 
 pub(super) struct Caller {
     pub(super) number: u32,
-    pub(super) phones: Arc<Phones>,
+    pub(super) gateway: Arc<SmsGateway>,
     pub(super) random: StdRng,
     pub(super) figures: Figures,
-    fleet: Arc<Fleet>,
+    processes: Arc<Processes>,
     /// The number of persons, phones and keys made so far, to keep them unique.
     made: u32,
 }
@@ -38,8 +38,8 @@ impl Outcome {
 }
 
 impl Caller {
-    pub(super) fn new(number: u32, fleet: Arc<Fleet>, phones: Arc<Phones>, random: StdRng) -> Self {
-        Self { number, phones, random, figures: Figures::default(), fleet, made: 0 }
+    pub(super) fn new(number: u32, processes: Arc<Processes>, gateway: Arc<SmsGateway>, random: StdRng) -> Self {
+        Self { number, gateway, random, figures: Figures::default(), processes, made: 0 }
     }
 
     /// A number that is unique among all callers.
@@ -51,8 +51,8 @@ impl Caller {
 
     /// Sends a request to one of the replicas; `None` when the answer is lost.
     pub(super) async fn once(&mut self, request: &Request) -> Option<Answer> {
-        let replica = self.random.random_range(0..self.fleet.size());
-        let answer = self.fleet.send(request, replica).await;
+        let replica = self.random.random_range(0..self.processes.size());
+        let answer = self.processes.send(request, replica).await;
         let count = self.figures.count(request.kind, request.key.is_some());
         match &answer {
             Some(_) => count.answered += 1,
@@ -92,7 +92,7 @@ impl Caller {
             };
             if request.key.is_some() && is_still_running(&answer) {
                 self.figures.expired_claims += 1;
-                self.fleet.expire_claim(request).await;
+                self.processes.expire_claim(request).await;
                 continue;
             }
             let outcome = Outcome { answer, cut };

@@ -5,11 +5,11 @@
 //! `KILLS` sets the number of kills, `SEED` the random choices. Scheduling is not reproducible, so a seed repeats the
 //! choices and not the whole run.
 
-mod account;
+mod acknowledged;
 mod caller;
-mod fleet;
-mod phones;
-mod reckoning;
+mod consistency;
+mod processes;
+mod sms_gateway;
 mod story;
 
 use std::io::Write;
@@ -24,10 +24,10 @@ use tokio::task::JoinSet;
 
 use super::sandbox_on;
 use crate::harness::{Engine, TestDatabase, number_from_environment, on_both_databases};
-use account::{Account, Figures};
+use acknowledged::{Acknowledged, Figures};
 use caller::Caller;
-use fleet::Fleet;
-use phones::Phones;
+use processes::Processes;
+use sms_gateway::SmsGateway;
 
 on_both_databases![acknowledged_changes_survive_kills_and_nothing_happens_twice];
 
@@ -44,15 +44,15 @@ async fn acknowledged_changes_survive_kills_and_nothing_happens_twice(database: 
     let (kills, seed) = (number_from_environment("KILLS", KILLS), number_from_environment("SEED", 1));
     let _on_failure = Hint(format!("to choose the same again: KILLS={kills} SEED={seed}\n"));
     let started = Instant::now();
-    let phones = Arc::new(Phones::start().await);
-    let program = || phones.used_by(sandbox_on(&database).with("SANDBOX_OTP", "random"));
+    let gateway = Arc::new(SmsGateway::start().await);
+    let program = || gateway.used_by(sandbox_on(&database).with("SANDBOX_OTP", "random"));
     let replicas = if database.engine() == Engine::Postgres { 2 } else { 1 };
-    let fleet = Arc::new(Fleet::start((0..replicas).map(|_| program()).collect(), &database, &phones).await);
+    let processes = Arc::new(Processes::start((0..replicas).map(|_| program()).collect(), &database, &gateway).await);
 
-    let (accounts, figures) = load(&fleet, &phones, kills, seed).await;
-    fleet.stop().await;
-    reckoning::assert_sealed(&program());
-    reckoning::assert_right(&database, &accounts, &phones.messages()).await;
+    let (accounts, figures) = load(&processes, &gateway, kills, seed).await;
+    processes.stop().await;
+    consistency::assert_sealed(&program());
+    consistency::assert_right(&database, &accounts, &gateway.messages()).await;
     figures.assert_covered(kills);
     let took = started.elapsed();
     let report = format!("{:?}: {kills} kills, {} persons, {figures}, {took:.1?}\n", database.engine(), accounts.len());
@@ -60,13 +60,18 @@ async fn acknowledged_changes_survive_kills_and_nothing_happens_twice(database: 
 }
 
 /// Runs the callers until there were enough kills; each caller then completes its current story.
-async fn load(fleet: &Arc<Fleet>, phones: &Arc<Phones>, kills: usize, seed: u64) -> (Vec<Account>, Figures) {
+async fn load(
+    processes: &Arc<Processes>,
+    gateway: &Arc<SmsGateway>,
+    kills: usize,
+    seed: u64,
+) -> (Vec<Acknowledged>, Figures) {
     let enough = Arc::new(AtomicBool::new(false));
     let mut seeds = StdRng::seed_from_u64(seed);
     let mut callers = JoinSet::new();
     for number in 0..CALLERS {
         let random = StdRng::seed_from_u64(seeds.random());
-        let mut caller = Caller::new(number, fleet.clone(), phones.clone(), random);
+        let mut caller = Caller::new(number, processes.clone(), gateway.clone(), random);
         let enough = enough.clone();
         callers.spawn(async move {
             let mut accounts = Vec::new();
@@ -77,13 +82,13 @@ async fn load(fleet: &Arc<Fleet>, phones: &Arc<Phones>, kills: usize, seed: u64)
         });
     }
     let mut killers = JoinSet::new();
-    let replicas = fleet.size();
+    let replicas = processes.size();
     for replica in 0..replicas {
-        let (fleet, mut random) = (fleet.clone(), StdRng::seed_from_u64(seeds.random()));
+        let (processes, mut random) = (processes.clone(), StdRng::seed_from_u64(seeds.random()));
         killers.spawn(async move {
             for _ in 0..(kills + replica) / replicas {
-                fleet.events(random.random_range(0..=EVENTS_MAX)).await;
-                fleet.kill_and_start(replica).await;
+                processes.events(random.random_range(0..=EVENTS_MAX)).await;
+                processes.kill_and_start(replica).await;
             }
         });
     }

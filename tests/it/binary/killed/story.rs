@@ -4,9 +4,9 @@
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use super::account::{Account, Challenge, Device, Wrong};
+use super::acknowledged::{Acknowledged, Challenge, Device, Wrong};
 use super::caller::Caller;
-use super::fleet::Request;
+use super::processes::Request;
 use crate::harness::Phone;
 
 /// The number of wrong signatures that close a challenge.
@@ -21,9 +21,9 @@ enum Answered {
 
 impl Caller {
     /// Runs all requests for one new person. Half of the persons use an idempotency key with each request.
-    pub(super) async fn story(&mut self) -> Account {
+    pub(super) async fn story(&mut self) -> Acknowledged {
         let unique = self.unique();
-        let mut account = Account {
+        let mut account = Acknowledged {
             person: format!("person-{unique}"),
             number: format!("+491511{unique:07}"),
             uses_keys: self.random.random_bool(0.5),
@@ -50,7 +50,7 @@ impl Caller {
 
     fn request(
         &mut self,
-        account: &Account,
+        account: &Acknowledged,
         kind: &'static str,
         method: &'static str,
         path: String,
@@ -61,7 +61,7 @@ impl Caller {
     }
 
     /// Requests devices until one is bound.
-    async fn bind(&mut self, account: &mut Account, phone: &Phone) {
+    async fn bind(&mut self, account: &mut Acknowledged, phone: &Phone) {
         loop {
             let body = json!({"person_id": account.person, "key_type": "ecdsa-p256", "key": phone.key()});
             let request = self.request(account, "device", "POST", "/v1/mfa/devices".to_owned(), body);
@@ -69,7 +69,7 @@ impl Caller {
             account.asks += if account.uses_keys { 1 } else { 1 + asked.cut };
             let id = asked.answer.json()["id"].as_str().expect("an id").to_owned();
             account.challenges.push(Challenge { id: id.clone(), wrong: Wrong::default() });
-            let code = self.phones.code(&id);
+            let code = self.gateway.code(&id);
             assert!(
                 code.is_some() || asked.is_replayed(),
                 "no SMS for challenge {id}, although its answer was not lost"
@@ -87,7 +87,13 @@ impl Caller {
     }
 
     /// Answers the newest challenge, first with wrong signatures.
-    async fn answer(&mut self, account: &mut Account, phone: &Phone, code: &str, may_be_superseded: bool) -> Answered {
+    async fn answer(
+        &mut self,
+        account: &mut Acknowledged,
+        phone: &Phone,
+        code: &str,
+        may_be_superseded: bool,
+    ) -> Answered {
         let id = account.challenges.last().expect("there is one").id.clone();
         let path = format!("/v1/mfa/challenges/signatures/{id}");
         let mut wrong = Wrong::default();
@@ -167,7 +173,7 @@ impl Caller {
     }
 
     /// Adds a key to the newest device, in half of the cases after a wrong signature.
-    async fn add_key(&mut self, account: &mut Account, phone: &Phone) {
+    async fn add_key(&mut self, account: &mut Acknowledged, phone: &Phone) {
         let new = Phone::new(self.unique());
         let path = format!("/v1/mfa/devices/{}/keys", account.devices.last().expect("there is one").id);
         if self.random.random_bool(0.5) {
@@ -183,7 +189,7 @@ impl Caller {
         account.devices.last_mut().expect("there is one").keys.push(new.key());
     }
 
-    async fn delete_device(&mut self, account: &mut Account) {
+    async fn delete_device(&mut self, account: &mut Acknowledged) {
         let device = account.devices.last_mut().expect("there is one");
         let path = format!("/v1/mfa/devices/{}", device.id);
         let request = Request { kind: "deletion", method: "DELETE", path, body: None, key: None };

@@ -1,8 +1,8 @@
 //! Slow, silent and very many clients, against the executable.
 
-mod crowd;
+mod idle_connections;
+mod large_bodies;
 mod metrics_listener;
-mod silence;
 mod streams;
 
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! Redaction: no secret is in the log, the metrics or the errors of the service, even at level TRACE and under all
 //! kinds of failures.
 
-mod needles;
+mod leaks;
 mod story;
 
 use self::story::{Doubles, Story};
@@ -74,7 +74,7 @@ async fn only_the_console_provider_logs_a_code() {
     let code = text.split(|c: char| !c.is_ascii_digit()).find(|digits| digits.len() == 6).unwrap();
     client.answer(&asked.id, &phone.sign(code)).await.assert_status(204);
 
-    let mut needles = needles::Needles::default();
+    let mut needles = leaks::Needles::default();
     needles.code(code);
     needles.secret("number", "15112345678");
     let found = needles.in_text(&service.logs().join("\n"));

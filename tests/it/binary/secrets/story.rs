@@ -12,7 +12,7 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::super::run;
-use super::needles::Needles;
+use super::leaks::Needles;
 use crate::harness::{Answer, Phone, Program, Service, TestClient};
 
 const GATEWAY_TOKEN: &str = "gateway-5fb1c0b3f2a94d47";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// All that the partner knows about one person.
-pub(super) struct Account {
+pub(super) struct Acknowledged {
     pub(super) person: String,
     pub(super) number: String,
     /// Whether each of the person's requests had an idempotency key.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::phones::Phones;
+use super::sms_gateway::SmsGateway;
 use crate::audit::Literals;
 use crate::binary::{PATIENCE, exit_code};
 use crate::harness::contract::CONTRACT;
@@ -30,7 +30,7 @@ pub(super) struct Request {
 }
 
 /// One or more replicas on one database.
-pub(super) struct Fleet {
+pub(super) struct Processes {
     replicas: Vec<Arc<Replica>>,
     http: reqwest::Client,
     token: String,
@@ -44,8 +44,8 @@ struct Replica {
     service: watch::Sender<Option<Arc<Service>>>,
 }
 
-impl Fleet {
-    pub(super) async fn start(programs: Vec<Program>, database: &TestDatabase, phones: &Phones) -> Self {
+impl Processes {
+    pub(super) async fn start(programs: Vec<Program>, database: &TestDatabase, gateway: &SmsGateway) -> Self {
         let replicas = programs.into_iter().map(|program| {
             let service = Arc::new(program.serve());
             Arc::new(Replica { program, service: watch::Sender::new(Some(service)) })
@@ -55,7 +55,7 @@ impl Fleet {
         let token = service.sandbox_client().await.token().expect("a token").to_owned();
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().expect("a client can be made");
         let database = (database.url().to_owned(), Literals(database.engine()));
-        Self { replicas, http, token, events: phones.events().clone(), database }
+        Self { replicas, http, token, events: gateway.events().clone(), database }
     }
 
     pub(super) fn size(&self) -> usize {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::account::{Account, Wrong};
-use super::phones::Sms;
+use super::acknowledged::{Acknowledged, Wrong};
+use super::sms_gateway::Sms;
 use crate::binary::run;
 use crate::harness::sql::{execute, texts};
 use crate::harness::{Engine, Program, TestDatabase, books};
@@ -42,7 +42,7 @@ pub(super) fn assert_sealed(program: &Program) {
 }
 
 /// Checks everything else. This copies the sealed events back to the unsealed ones.
-pub(super) async fn assert_right(database: &TestDatabase, accounts: &[Account], messages: &[Sms]) {
+pub(super) async fn assert_right(database: &TestDatabase, accounts: &[Acknowledged], messages: &[Sms]) {
     books::assert_balanced(database).await;
     for (meaning, statement) in FAULTS {
         assert_eq!(books::count(database, statement).await, 0, "{meaning}");
@@ -83,7 +83,7 @@ fn plain(id: &str) -> String {
 }
 
 /// The devices are those that were acknowledged: each with its keys, or a tombstone without keys.
-async fn assert_devices(tables: &Tables<'_>, accounts: &[Account]) {
+async fn assert_devices(tables: &Tables<'_>, accounts: &[Acknowledged]) {
     let state = "case when deleted_at is null then 'bound' else 'deleted' end";
     let rows = tables.lines(&[&tables.hex("device_id"), "person_id", state], "device").await;
     let rows: BTreeSet<Vec<String>> = rows.into_iter().collect();
@@ -113,7 +113,7 @@ fn assert_same(what: &str, acknowledged: &BTreeSet<Vec<String>>, there: &BTreeSe
 
 /// Each wrong signature that got 403 has an audit event, and no other has, except those with a lost answer. The counts
 /// in the rows equal those of the trail.
-async fn assert_failures(tables: &Tables<'_>, accounts: &[Account]) {
+async fn assert_failures(tables: &Tables<'_>, accounts: &[Acknowledged]) {
     let columns = ["outcome", "coalesce(person_id, '-')", &tables.hex("object_id")];
     let answers = "audit_pending where action in ('binding.answered', 'key.added') order by occurred_at, event_id";
     let (mut wrong, mut in_a_row) = (BTreeMap::<String, i64>::new(), BTreeMap::<String, i64>::new());
@@ -172,7 +172,7 @@ async fn assert_failures(tables: &Tables<'_>, accounts: &[Account]) {
 
 /// No challenge has a second SMS, and no idempotency key a second challenge; without a key, each request has at most
 /// one SMS.
-fn assert_messages(accounts: &[Account], messages: &[Sms]) {
+fn assert_messages(accounts: &[Acknowledged], messages: &[Sms]) {
     let mut challenges = BTreeSet::new();
     for sms in messages {
         assert!(challenges.insert(&sms.challenge), "a second SMS for challenge {}", sms.challenge);

@@ -1,4 +1,4 @@
-//! What was acknowledged to clients during an outage, to be compared with the database afterwards.
+//! The results of a load: the changes acknowledged to clients, to be compared with the database afterwards, and figures.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::harness::sql::texts;
 
 /// All acknowledged changes, with counts and the highest latency.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct Results {
     /// Devices whose right answer got 204, with their wrong answers.
     pub(super) bound: Vec<Bound>,
     /// Devices whose deletion got 204.
@@ -32,7 +32,7 @@ pub(super) struct Bound {
     pub(super) may_be_superseded: bool,
 }
 
-impl Ledger {
+impl Results {
     /// Compares the acknowledged changes with the database.
     pub(super) async fn assert_kept(&self, database: &TestDatabase) {
         let url = database.url();

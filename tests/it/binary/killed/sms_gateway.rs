@@ -23,14 +23,14 @@ pub(super) struct Sms {
     pub(super) message: Message,
 }
 
-pub(super) struct Phones {
+pub(super) struct SmsGateway {
     url: String,
     messages: Arc<Mutex<Vec<Sms>>>,
     events: watch::Sender<u64>,
     server: JoinHandle<()>,
 }
 
-impl Phones {
+impl SmsGateway {
     pub(super) async fn start() -> Self {
         let (messages, events) = (Arc::new(Mutex::new(Vec::new())), watch::Sender::new(0));
         let (taken, arrival) = (messages.clone(), events.clone());
@@ -74,7 +74,7 @@ impl Phones {
     }
 }
 
-impl Drop for Phones {
+impl Drop for SmsGateway {
     fn drop(&mut self) {
         self.server.abort();
     }
