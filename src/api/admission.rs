@@ -35,10 +35,10 @@ impl Admission {
     /// All permits are available.
     #[must_use]
     pub fn new(limits: &RequestLimits) -> Self {
-        let token_places = limits.requests_at_once.div_ceil(TOKEN_SHARE);
+        let token_requests = limits.requests_at_once.div_ceil(TOKEN_SHARE);
         Self {
             api: Gate::new("api", limits.requests_at_once, limits.bodies_total_bytes),
-            tokens: Gate::new("tokens", token_places, TOKEN_BODIES_TOTAL),
+            tokens: Gate::new("tokens", token_requests, TOKEN_BODIES_TOTAL),
         }
     }
 }
@@ -47,8 +47,8 @@ impl Admission {
 #[derive(Debug)]
 pub(super) struct Gate {
     class: &'static str,
-    places: Arc<Semaphore>,
-    room: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
+    body_bytes: Arc<Semaphore>,
 }
 
 /// Which limit was exceeded. For the log; the client gets a 503 without details.
@@ -61,20 +61,20 @@ enum Shed {
 }
 
 impl Gate {
-    fn new(class: &'static str, places: usize, room: usize) -> Self {
-        Self { class, places: Arc::new(Semaphore::new(places)), room: Arc::new(Semaphore::new(room)) }
+    fn new(class: &'static str, requests: usize, body_bytes: usize) -> Self {
+        Self { class, requests: Arc::new(Semaphore::new(requests)), body_bytes: Arc::new(Semaphore::new(body_bytes)) }
     }
 
     /// A permit for one request.
     pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.places.clone().try_acquire_owned().map_err(|_| self.shed(Shed::Requests(self.class), "requests"))
+        self.requests.clone().try_acquire_owned().map_err(|_| self.shed(Shed::Requests(self.class), "requests"))
     }
 
     /// A permit for this many bytes of a body.
     pub(super) fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let room = self.room.clone().try_acquire_many_owned(bytes);
-        room.map_err(|_| self.shed(Shed::Bodies(self.class), "bodies"))
+        let permit = self.body_bytes.clone().try_acquire_many_owned(bytes);
+        permit.map_err(|_| self.shed(Shed::Bodies(self.class), "bodies"))
     }
 
     fn shed(&self, shed: Shed, reason: &'static str) -> ApiError {
@@ -90,16 +90,16 @@ tokio::task_local! {
 /// The permits that a request holds until its task has ended.
 #[derive(Debug)]
 pub(super) struct Visit {
-    _place: OwnedSemaphorePermit,
+    _request: OwnedSemaphorePermit,
     body: OnceLock<OwnedSemaphorePermit>,
 }
 
 impl Visit {
     /// Holds the permit of the body too: parts of the body are still used by the use case.
-    pub(super) fn keep(room: OwnedSemaphorePermit) {
+    pub(super) fn keep(permit: OwnedSemaphorePermit) {
         let _ = VISIT.try_with(|visit| {
             // A request has one body; the permit of a second one would be released here.
-            let _ = visit.body.set(room);
+            let _ = visit.body.set(permit);
         });
     }
 }
@@ -107,7 +107,7 @@ impl Visit {
 /// Middleware of every API route: a request without a permit is refused.
 pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     match app.admission.api.enter() {
-        Ok(place) => VISIT.scope(Visit { _place: place, body: OnceLock::new() }, next.run(request)).await,
+        Ok(permit) => VISIT.scope(Visit { _request: permit, body: OnceLock::new() }, next.run(request)).await,
         Err(error) => error.into_response(),
     }
 }

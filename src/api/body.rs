@@ -114,8 +114,8 @@ fn is_subtype(name: &str) -> bool {
 /// Reads the body of an API request. Its memory stays charged to the budget until the request has completed.
 pub(super) async fn of_the_api(body: Body, app: &App) -> Result<Vec<u8>, ApiError> {
     let bounds = Bounds { bytes: app.limits.body_bytes, deadline: app.limits.body_deadline() };
-    let (bytes, room) = read(body, bounds, &app.admission.api).await?;
-    Visit::keep(room);
+    let (bytes, permit) = read(body, bounds, &app.admission.api).await?;
+    Visit::keep(permit);
     Ok(bytes)
 }
 
@@ -166,10 +166,10 @@ pub(crate) async fn read(
     }
     let length = body.size_hint().exact();
     let in_time = timeout(bounds.deadline, collect(body, announced, bounds.bytes, gate)).await;
-    let (bytes, room) = in_time.unwrap_or(Err(BodyError::Late(bounds.deadline)))?;
+    let (bytes, permit) = in_time.unwrap_or(Err(BodyError::Late(bounds.deadline)))?;
     // On HTTP/2 a stream that is reset with NO_ERROR looks like one that ended.
     let is_whole = length.is_none_or(|length| length == bytes.len() as u64);
-    is_whole.then_some((bytes, room)).ok_or(BodyError::BrokeOff)
+    is_whole.then_some((bytes, permit)).ok_or(BodyError::BrokeOff)
 }
 
 /// Copies each frame, since a frame would keep the connection's whole buffer allocated.
@@ -179,7 +179,7 @@ async fn collect(
     max: usize,
     gate: &Gate,
 ) -> Result<(Vec<u8>, OwnedSemaphorePermit), BodyError> {
-    let mut room = gate.hold(0).map_err(BodyError::Shed)?;
+    let mut permit = gate.hold(0).map_err(BodyError::Shed)?;
     let mut bytes = Vec::with_capacity(announced);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| BodyError::BrokeOff)?;
@@ -187,8 +187,8 @@ async fn collect(
         if data.len() > max - bytes.len() {
             return Err(BodyError::TooLarge);
         }
-        room.merge(gate.hold(Bytes::len(data)).map_err(BodyError::Shed)?);
+        permit.merge(gate.hold(Bytes::len(data)).map_err(BodyError::Shed)?);
         bytes.extend_from_slice(data);
     }
-    Ok((bytes, room))
+    Ok((bytes, permit))
 }

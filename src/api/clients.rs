@@ -78,7 +78,7 @@ async fn read(
 /// Takes the admission permit only after the body has been read: a client without credentials that sends its body
 /// slowly must not block other clients.
 async fn grant(app: &App, credentials: &Credentials) -> Result<Response, ApiError> {
-    let _place = app.admission.tokens.enter()?;
+    let _permit = app.admission.tokens.enter()?;
     let caller = match app.service.authenticate_client(&credentials.client_id, &credentials.client_secret).await {
         Ok(caller) => caller,
         Err(ClientCredentialsError::InvalidClient) => {

@@ -159,7 +159,7 @@ pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
             ApiError::too_many_requests(detail, retry_after)
         }
         R::SendingStopped { retry_after } => {
-            let detail = "too few of the codes sent to this country are used; sending is paused";
+            let detail = "too few of the codes sent to this country are used; sending is stopped";
             ApiError::too_many_requests(detail, retry_after)
         }
         R::StillRunning { retry_after } => {

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
-use crate::harness::contract::CONTRACT;
+use crate::harness::contract::{CONTRACT, error_table};
 use crate::harness::{Answer, Broken, NUMBER, Network, Phone, TestApp, on_both_databases};
 
 on_both_databases![some_request_causes_each_row_of_the_table];
@@ -29,6 +29,20 @@ async fn some_request_causes_each_row_of_the_table(app: TestApp) {
         assert_eq!(answer.headers["content-type"], "application/json");
     }
     assert_eq!(given.len() + ELSEWHERE.len(), CONTRACT.error_table().len(), "codes that are not in the table");
+}
+
+#[test]
+fn the_table_in_the_documents_is_the_one_of_openapi_yaml() {
+    let page = include_str!("../../../docs/errors.md");
+    let (_, table) = page.split_once("\n## Table\n").expect("the heading of the table");
+    let table = table.split("\n## ").next().unwrap_or_default();
+    let documented = error_table(table);
+    for row in CONTRACT.error_table() {
+        assert!(documented.contains(row), "docs/errors.md lacks {row:?}");
+    }
+    for row in &documented {
+        assert!(CONTRACT.error_table().contains(row), "openapi.yaml lacks {row:?}");
+    }
 }
 
 /// An answer for each code.

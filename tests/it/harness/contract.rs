@@ -287,14 +287,15 @@ fn check_allow(siblings: &[&Operation], headers: &HeaderMap) -> Result<(), Strin
     missing.map_or(Ok(()), |operation| Err(format!("the header allow {allowed:?} lacks {}", operation.method)))
 }
 
-fn error_table(description: &str) -> Vec<ErrorRow> {
+/// The rows of a table in Markdown whose first columns are status, `code` and title.
+pub(crate) fn error_table(text: &str) -> Vec<ErrorRow> {
     let row = |line: &str| {
         let cells: Vec<&str> = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
-        let [status, code, title] = cells[..] else { return None };
+        let [status, code, title, ..] = cells[..] else { return None };
         let status = status.parse().ok()?;
         Some(ErrorRow { status, code: code.trim_matches('`').to_owned(), title: title.to_owned() })
     };
-    description.lines().filter_map(row).collect()
+    text.lines().filter_map(row).collect()
 }
 
 fn members(object: &Value) -> impl Iterator<Item = (&str, &Value)> {

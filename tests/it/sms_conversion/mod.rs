@@ -15,7 +15,7 @@ use crate::harness::{Answer, Engine, Phone, Start, TestApp, TestClient};
 const GERMAN: &str = "+4915112345678";
 const AUSTRIAN: &str = "+436641234567";
 
-const PAUSED: &str = "too few of the codes sent to this country are used; sending is paused";
+const STOPPED: &str = "too few of the codes sent to this country are used; sending is stopped";
 
 /// The rule: of at least ten codes within ten minutes, 20 % must be used.
 const RULE: [(&str, &str); 6] = [
@@ -88,7 +88,7 @@ pub(crate) async fn trip(app: &TestApp, client: &TestClient, number: &str) {
 
 #[track_caller]
 fn assert_paused(answer: &Answer) {
-    answer.assert_error(429, "too_many_requests", PAUSED);
+    answer.assert_error(429, "too_many_requests", STOPPED);
 }
 
 async fn ask_for_device(client: &TestClient, person: &str, phone: &Phone) -> Answer {
