@@ -1,4 +1,4 @@
-# Functions of both examples: send a request to the service, check its status, keep its answer. Sourced, not run.
+# Functions of all examples: send a request to the service, check its status, keep its answer. Sourced, not run.
 # shellcheck shell=sh
 
 base_url=${BASE_URL:-http://127.0.0.1:8080}

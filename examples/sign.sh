@@ -13,27 +13,10 @@ set -eu
 here=$(dirname "$0")
 # shellcheck source=examples/http.sh
 . "$here/http.sh"
+# shellcheck source=examples/phone.sh
+. "$here/phone.sh"
 
 log=${SERVER_LOG:?must name the log file of the service}
-
-# new_key NAME: makes a P-256 key.
-new_key() {
-    openssl ecparam -name prime256v1 -genkey -noout -out "$folder/$1.pem"
-}
-
-hex() {
-    od -An -v -tx1 | tr -d ' \n'
-}
-
-# public_key NAME: the uncompressed point in hex, which is the last 65 bytes of the DER form.
-public_key() {
-    openssl ec -in "$folder/$1.pem" -pubout -outform DER 2>"$folder/openssl.log" | tail -c 65 | hex
-}
-
-# sign NAME TEXT: the signature over the text's SHA-256, as DER in hex.
-sign() {
-    printf '%s' "$2" | openssl dgst -sha256 -sign "$folder/$1.pem" | hex
-}
 
 # code_for CHALLENGE: the first six digits of the challenge's SMS in the log. Through a pipe, a line may reach the file
 # after the answer.

@@ -1,4 +1,4 @@
-//! The scripts in `examples/`, run against the executable.
+//! The scripts in `examples/` and the shell steps of README.md, run against the executable.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,12 @@ use std::{fs, thread};
 use super::{PATIENCE, exit_code, sandbox_on};
 use crate::harness::{Process, Program, Service, TestDatabase, on_both_databases};
 
-on_both_databases![the_example_of_the_api_reference_can_run_twice, sign_sh_binds_a_device_adds_a_key_and_deletes_it];
+on_both_databases![
+    the_example_of_the_api_reference_can_run_twice,
+    sign_sh_binds_a_device_adds_a_key_and_deletes_it,
+    approve_sh_logs_in_approves_a_payment_and_declines_another,
+    the_steps_of_the_readme_can_run_twice,
+];
 
 fn example(name: &str, service: &Service) -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name));
@@ -49,6 +54,42 @@ async fn sign_sh_binds_a_device_adds_a_key_and_deletes_it(database: TestDatabase
         assert_succeeds(script)
     });
     assert_eq!(statuses(&output), ["200", "201", "202", "204", "201", "200", "204", "200", "404"]);
+}
+
+async fn approve_sh_logs_in_approves_a_payment_and_declines_another(database: TestDatabase) {
+    let service = sandbox_on(&database).serve();
+    let output = assert_succeeds(example("approve.sh", &service));
+    let expected = ["200", "201", "202", "204", "201", "204", "201", "200", "201", "204", "404", "204"];
+    assert_eq!(statuses(&output), expected);
+    assert!(output.iter().any(|line| line == "payee: Café Müller GmbH"), "{output:#?}");
+}
+
+async fn the_steps_of_the_readme_can_run_twice(database: TestDatabase) {
+    let service = sandbox_on(&database).serve();
+    let steps = readme_steps().replace("http://127.0.0.1:8080", &service.base_url());
+    for _ in 0..2 {
+        let mut shell = Command::new("sh");
+        shell.args(["-eu", "-c", &steps]).env("no_proxy", "*");
+        let process = Process::start(&mut shell);
+        assert_eq!(exit_code(&process), 0, "{}", process.logs().join("\n"));
+        // The steps that keep an answer in a variable also print it to the standard error.
+        let (output, copies) = (process.output(), process.logs());
+        let statuses = |lines: &[String]| -> Vec<String> {
+            let status = |line: &String| Some(line.rsplit_once('[')?.1.strip_suffix(']')?.to_owned());
+            lines.iter().filter(|line| line.ends_with(']')).filter_map(status).filter(|it| it.len() == 3).collect()
+        };
+        assert_eq!(statuses(&output), ["201", "204", "200", "204", "204", "204", "200", "204", "200"], "{output:#?}");
+        assert_eq!(statuses(&copies), ["202", "202", "201", "201"], "{copies:#?}");
+        assert!(output.iter().any(|line| line == "payee: Example Shop"), "{output:#?}");
+    }
+}
+
+/// The shell blocks of README.md from binding to the approved payment.
+fn readme_steps() -> String {
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = readme.split_once("\n## Bind a device with curl\n").expect("the first section");
+    let (sections, _) = rest.split_once("\n## Example scripts\n").expect("the section after the last one");
+    sections.split("\n```sh\n").skip(1).filter_map(|block| block.split("\n```").next()).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
