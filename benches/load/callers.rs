@@ -37,6 +37,11 @@ pub(crate) trait Errand {
 
     /// Checks the answer to the request at this place; the error is the expected answer.
     fn check(&self, place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str>;
+
+    /// The request that follows this answer on the same connection. It counts as a part of the same request.
+    fn follow_up(&self, _place: usize, _status: StatusCode, _body: &[u8]) -> anyhow::Result<Option<Ask>> {
+        Ok(None)
+    }
 }
 
 /// A request without headers.
@@ -110,21 +115,26 @@ async fn call(
 ) -> anyhow::Result<()> {
     while Instant::now() < end {
         let place = next.replace(next.get() + 1);
-        let Some(ask) = errand.request(place) else { break };
-        let request = Request::builder()
-            .method(ask.method)
-            .uri(ask.path)
-            .header(HOST, host.clone())
-            .header(AUTHORIZATION, bearers[people::partner(ask.number, bearers.len())].clone())
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(Full::from(ask.body))?;
+        let Some(mut ask) = errand.request(place) else { break };
         let started = Instant::now();
-        let response = connection.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        waits.borrow_mut().push(started.elapsed());
-        let verdict = errand.check(place, status, &body);
-        ensure!(verdict.is_ok(), "expected {verdict:?}, got {status} {}", String::from_utf8_lossy(&body));
+        let wait = loop {
+            let request = Request::builder()
+                .method(ask.method)
+                .uri(ask.path)
+                .header(HOST, host.clone())
+                .header(AUTHORIZATION, bearers[people::partner(ask.number, bearers.len())].clone())
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(Full::from(ask.body))?;
+            let response = connection.send_request(request).await?;
+            let status = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            let wait = started.elapsed();
+            let verdict = errand.check(place, status, &body);
+            ensure!(verdict.is_ok(), "expected {verdict:?}, got {status} {}", String::from_utf8_lossy(&body));
+            let Some(next) = errand.follow_up(place, status, &body)? else { break wait };
+            ask = next;
+        };
+        waits.borrow_mut().push(wait);
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod callers;
 #[path = "../cases/mod.rs"]
 mod cases;
 mod gateway;
+mod log_ins;
 mod orders;
 mod people;
 mod phones;

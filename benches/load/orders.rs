@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use device_management::store::accepting_statements;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::callers::{self, Ask, Errand, Terms};
 use crate::cases;
 use crate::gateway::Gateway;
+use crate::log_ins::{Approvals, BoundDevice, Challenged, Challenges, LogIns, Sights};
 use crate::people;
 use crate::phones::Phone;
 
@@ -25,6 +26,14 @@ pub(crate) enum Order {
     Bind { terms: Terms, first: u64, at_most: usize },
     /// Answers the challenges of the last `Bind`.
     Answer { terms: Terms },
+    /// Opens challenges for the devices that the last `Answer` bound, in turn.
+    Challenge { terms: Terms },
+    /// Reads the challenges of the last `Challenge`, in turn.
+    See { terms: Terms },
+    /// Answers the challenges of the last `Challenge`.
+    Approve { terms: Terms },
+    /// Logs in with the devices that the last `Answer` bound, in turn: opens a challenge, signs and answers it.
+    LogIn { terms: Terms },
     /// Reads the devices of the persons 1 to `devices`, in random order.
     Read { terms: Terms, devices: u64 },
     /// Reads a device by an id that is invalid.
@@ -40,24 +49,35 @@ pub(crate) struct Office {
     gateway: Gateway,
     /// The challenges of the last `Bind`.
     answers: Vec<Answer>,
+    /// The devices that the last `Answer` bound.
+    devices: Rc<[BoundDevice]>,
+    /// The challenges of the last `Challenge`.
+    challenges: Rc<[Challenged]>,
 }
 
 impl Office {
     pub(crate) fn new(gateway: Gateway) -> Self {
-        Self { gateway, answers: Vec::new() }
+        Self { gateway, answers: Vec::new(), devices: Rc::new([]), challenges: Rc::new([]) }
     }
 
     /// Carries out an order. Fails when an answer is wrong or missing.
     pub(crate) async fn carry_out(&mut self, order: Order) -> anyhow::Result<Value> {
         match order {
             Order::Bind { terms, first, at_most } => self.bind(&terms, first, at_most).await,
-            Order::Answer { terms } => {
-                if self.answers.is_empty() {
-                    bail!("no challenge is open");
-                }
-                let errand = Rc::new(Answers(std::mem::take(&mut self.answers)));
+            Order::Answer { terms } => self.answer(&terms).await,
+            Order::Challenge { terms } => {
+                let errand = Rc::new(Challenges::new(self.devices()?));
+                let report = callers::run(&terms, errand.clone()).await?;
+                self.challenges = errand.opened();
+                Ok(report)
+            }
+            Order::See { terms } => callers::run(&terms, Rc::new(Sights(self.challenges()?))).await,
+            Order::Approve { terms } => {
+                let errand = Rc::new(Approvals::sign(&self.challenges()?)?);
+                self.challenges = Rc::new([]);
                 callers::run(&terms, errand).await
             }
+            Order::LogIn { terms } => callers::run(&terms, Rc::new(LogIns(self.devices()?))).await,
             Order::Read { terms, devices } => callers::run(&terms, Rc::new(Reads { devices })).await,
             Order::Nothing { terms } => callers::run(&terms, Rc::new(Nothing)).await,
             Order::Check { seconds } => checks(seconds),
@@ -73,9 +93,28 @@ impl Office {
         for (place, id) in bindings.ids.take() {
             let number = first + place as u64;
             let code = self.gateway.code_for(&people::mobile_number(number)).context("no SMS for a challenge")?;
-            self.answers.push(Answer { number, id, signature: bindings.phones[place].sign(&code)? });
+            let phone = bindings.phones[place].clone();
+            self.answers.push(Answer { signature: phone.sign(&code)?, device: BoundDevice { number, id, phone } });
         }
         Ok(report)
+    }
+
+    async fn answer(&mut self, terms: &Terms) -> anyhow::Result<Value> {
+        ensure!(!self.answers.is_empty(), "no challenge is open");
+        let errand = Rc::new(Answers { answers: std::mem::take(&mut self.answers), bound: RefCell::default() });
+        let report = callers::run(terms, errand.clone()).await?;
+        self.devices = errand.bound.take().into();
+        Ok(report)
+    }
+
+    fn devices(&self) -> anyhow::Result<Rc<[BoundDevice]>> {
+        ensure!(!self.devices.is_empty(), "no device is bound");
+        Ok(self.devices.clone())
+    }
+
+    fn challenges(&self) -> anyhow::Result<Rc<[Challenged]>> {
+        ensure!(!self.challenges.is_empty(), "no challenge of a device is open");
+        Ok(self.challenges.clone())
     }
 }
 
@@ -110,27 +149,36 @@ impl Errand for Bindings {
     }
 }
 
-/// A challenge and the right signature.
+/// A challenge and the right signature. The device that it binds gets the id of the challenge.
 struct Answer {
-    number: u64,
-    id: Uuid,
+    device: BoundDevice,
     signature: String,
 }
 
 /// `PUT /v1/mfa/challenges/signatures/{id}`
-struct Answers(Vec<Answer>);
+struct Answers {
+    answers: Vec<Answer>,
+    bound: RefCell<Vec<BoundDevice>>,
+}
 
 impl Errand for Answers {
     fn request(&self, place: usize) -> Option<Ask> {
-        let Answer { number, id, signature } = self.0.get(place)?;
-        let path = format!("/v1/mfa/challenges/signatures/{}", id.simple());
+        let Answer { device, signature } = self.answers.get(place)?;
+        let path = format!("/v1/mfa/challenges/signatures/{}", device.id.simple());
         let body = json!({ "signature": signature }).to_string();
-        Some(Ask { number: *number, method: Method::PUT, path, body })
+        Some(Ask { number: device.number, method: Method::PUT, path, body })
     }
 
-    fn check(&self, _place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
-        (status == StatusCode::NO_CONTENT && body.is_empty()).then_some(()).ok_or("204 without a body")
+    fn check(&self, place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
+        is_no_content(status, body)?;
+        self.bound.borrow_mut().push(self.answers[place].device.clone());
+        Ok(())
     }
+}
+
+/// Whether this is the answer to a right signature.
+pub(crate) fn is_no_content(status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
+    (status == StatusCode::NO_CONTENT && body.is_empty()).then_some(()).ok_or("204 without a body")
 }
 
 /// `GET /v1/mfa/devices/{id}`

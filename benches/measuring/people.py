@@ -79,6 +79,22 @@ def fill(postgres, devices, already=0):
     postgres.ask("vacuum analyze; checkpoint;")
 
 
+def challenges(postgres, count):
+    """Inserts answered challenges, each of another device, as if they had been answered a moment ago."""
+    postgres.ask(
+        f"""
+        insert into device_challenge (challenge_id, partner_id, device_id, turn, person_id, key_purpose
+                                    , string_to_sign, expires_at, closed_at, decision, answered_by, fingerprint)
+        select (lpad(to_hex((extract(epoch from now()) * 1000)::bigint), 12, '0') || '7000'
+                || '8000' || lpad(to_hex(n), 12, '0'))::uuid
+             , {partner_sql()}, {uuid_sql(3)}, 1, {person_sql()}, 'unrestricted'
+             , repeat('x', 300), now() + interval '5 minutes', now(), 'approved', {uuid_sql(1)}, {random_bytes("n")}
+          from {number_sql(1, count)};
+        checkpoint;
+        """
+    )
+
+
 def numbers(postgres, first, last):
     """Inserts persons who have a verified number and nothing else."""
     postgres.ask(

@@ -4,7 +4,7 @@ import shutil
 import sys
 
 from . import programs
-from .rounds import OPERATIONS
+from .rounds import BINDINGS
 
 # Dashes and points distinguish the lines without colour. The keys are above the plots, where no line can cross them.
 SCRIPT = """
@@ -63,8 +63,8 @@ def script(size):
     levels = sorted(size["levels"], key=lambda level: level["connections"])
     connections = [level["connections"] for level in levels]
     return SCRIPT.format(
-        data="\n\n\n".join(rows(levels, operation) for operation in OPERATIONS),
-        requests=", ".join(f'"{name}"' for name in OPERATIONS.values()),
+        data="\n\n\n".join(rows(levels, operation) for operation in BINDINGS),
+        requests=", ".join(f'"{name}"' for name in BINDINGS.values()),
         ticks=", ".join(map(str, connections)),
         first=connections[0],
         last=connections[-1],

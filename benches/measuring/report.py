@@ -73,8 +73,8 @@ def comparison(found):
         f"| {found['connections']} connections | before | after | after / before | service us | Postgres us |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for operation, name in OPERATIONS.items():
-        one, two = before[operation], after[operation]
+    for operation in found["ratios"]:
+        name, one, two = OPERATIONS[operation], before[operation], after[operation]
         spent = [f"{one[part]:.0f} -> {two[part]:.0f}" for part in ("service_cpu_us", "postgres_cpu_us")]
         ratio = f"{found['ratios'][operation]:.2f}"
         lines.append("| " + " | ".join([name, f"{one['rate']:,.0f}", f"{two['rate']:,.0f}", ratio, *spent]) + " |")

@@ -13,7 +13,14 @@ FRESH = 50_000_000
 # An upper bound on requests per second: the persons for them are prepared.
 MOST_A_SECOND = 15_000
 
-OPERATIONS = {"bind": "POST a binding", "answer": "PUT the signature", "read": "GET a device"}
+BINDINGS = {"bind": "POST a binding", "answer": "PUT the signature", "read": "GET a device"}
+LOG_INS = {
+    "challenge": "POST a device challenge",
+    "see": "GET a device challenge",
+    "approve": "PUT a device challenge",
+    "log_in": "log in (POST and PUT a device challenge)",
+}
+OPERATIONS = BINDINGS | LOG_INS
 
 
 class Bench:
@@ -34,6 +41,7 @@ class Bench:
             found["sizes"].append({"devices": devices, "disk_bytes": disk, "levels": self._size(devices)})
         found["replicas"] = self._replicas(already)
         connections = self._connections(32)
+        found["many"] = self._many_challenges()
         found["sqlite"] = {"connections": connections} | medians(sqlite.measure(self, connections))
         boots = [self._briefly() for _ in range(5 if not self.options.short else 1)]
         found["boot_ms"] = statistics.median(boots)
@@ -48,9 +56,10 @@ class Bench:
             service = self.service(postgres.url(), executable)
             people.fill(postgres, devices)
             sides[name] = (service, postgres, [])
+        log_ins = all(service.has_device_challenges() for service, _, _ in sides.values())
         for turn in range(self.options.rounds + 1):
             for service, self.postgres, rounds in sides.values():
-                figures = self._round([service], connections, devices, beside=False)
+                figures = self._round([service], connections, devices, beside=False, log_ins=log_ins)
                 # The first turn warms the caches and is followed by `analyze`.
                 rounds.append(figures) if turn else self.postgres.ask("vacuum analyze; checkpoint;")
         self.postgres, found = own, {"connections": connections}
@@ -63,7 +72,7 @@ class Bench:
                 after[operation]["rate"] / before[operation]["rate"]
                 for before, after in zip(sides["before"][2], sides["after"][2], strict=True)
             )
-            for operation in OPERATIONS
+            for operation in (OPERATIONS if log_ins else BINDINGS)
         }
         return found
 
@@ -124,7 +133,25 @@ class Bench:
             service.stop()
         return {"connections": connections, "one": medians(both[1]), "two": medians(both[2])}
 
-    def _round(self, services, connections, devices, beside=True):
+    def _many_challenges(self):
+        """Log-ins on a small table of challenges, and on one with many challenges that wait for housekeeping."""
+        connections, count, rounds = self._connections(32), self.options.challenges, {"few": [], "many": []}
+        service = self.service()
+        for name, figures in rounds.items():
+            at_most = int(self.options.seconds * MOST_A_SECOND)
+            for turn in range(self.options.rounds + 1):
+                first = self._people(at_most)
+                self.ask("bind", [service], connections, self.options.seconds, first=first, at_most=at_most)
+                self.ask("answer", [service], connections, self.options.seconds)
+                figures.append({"log_in": self.ask("log_in", [service], connections, self.options.seconds)})
+            if name == "few":
+                people.challenges(self.postgres, count)
+        service.stop()
+        # The first turn of each warms the caches.
+        few, many = (medians(figures[1:]) for figures in rounds.values())
+        return {"connections": connections, "challenges": count, "few": few, "many": many}
+
+    def _round(self, services, connections, devices, beside=True, log_ins=True):
         """Every figure once, each followed by its limit."""
         seconds, figures = self.options.seconds, {}
         figures["nothing"] = self.ask("nothing", services, connections, seconds)
@@ -133,6 +160,8 @@ class Bench:
         first = self._people(at_most)
         figures["bind"] = self.ask("bind", services, connections, seconds, first=first, at_most=at_most)
         figures["answer"] = self.ask("answer", services, connections, seconds)
+        for operation in LOG_INS if log_ins else ():
+            figures[operation] = self.ask(operation, services, connections, seconds)
         if beside:
             for operation, rate in self.limits(connections, devices).items():
                 figures[operation]["limit"] = rate
@@ -170,10 +199,21 @@ class Bench:
             """
         )
         before = self._devices()
-        answered = pgbench("answer", number, turns=max(1, int(opened)))
+        turns = max(1, int(opened))
+        answered = pgbench("answer", number, turns=turns)
         if (bound := self._devices() - before) != answered:
             raise SystemExit(f"error: pgbench answered {answered} challenges, but {bound} devices were bound")
+        for operation in ("challenge", "see"):
+            pgbench(operation, number, turns=turns)
+        before = self._open_challenges()
+        answered = pgbench("approve", number, turns=turns)
+        if (closed := before - self._open_challenges()) != answered:
+            raise SystemExit(f"error: pgbench answered {answered} challenges of devices, but {closed} were closed")
+        rates["log_in"] = 1 / (1 / rates["challenge"] + 1 / rates["approve"])
         return rates
+
+    def _open_challenges(self):
+        return int(self.postgres.ask("select count(*) from device_challenge where closed_at is null"))
 
     def _devices(self):
         return int(self.postgres.ask("select count(*) from device"))
@@ -204,6 +244,9 @@ class Bench:
             "read": (1, {"devices": 1}),
             "bind": (newcomer, {"first": newcomer, "at_most": 1}),
             "answer": (newcomer, {}),
+            "challenge": (newcomer, {}),
+            "see": (newcomer, {}),
+            "approve": (newcomer, {}),
         }
         walks = {number: Walk(number) for number, _ in orders.values()}
         scripts = {}
@@ -215,7 +258,8 @@ class Bench:
             statements = list({sql: (sql, values) for sql, values in reversed(heard)}.values())[::-1]
             scripts[operation] = lambda at, walk=walks[number], statements=statements: walk.script(statements, at)
         service.stop()
-        self.postgres.ask("delete from device_key; delete from device; delete from person; delete from mobile_number;")
+        for table in ("device_challenge", "device_key", "device", "person", "mobile_number"):
+            self.postgres.ask(f"delete from {table}")
         return self.tokens, scripts
 
 

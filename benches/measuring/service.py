@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from base64 import b64encode
@@ -54,6 +55,15 @@ class Service:
         )
         with urllib.request.urlopen(request) as response:
             return json.load(response)["access_token"]
+
+    def has_device_challenges(self):
+        """Whether this build has the route: without a token it answers 401, an unknown path 404."""
+        request = urllib.request.Request(f"http://{self.address}/v1/mfa/challenges/devices", method="POST")
+        try:
+            with urllib.request.urlopen(request):
+                return True
+        except urllib.error.HTTPError as error:
+            return error.code == 401
 
     def stop(self):
         programs.end(self.process)

@@ -4,9 +4,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{Failure, Policy, Service};
+use crate::domain::challenges::REPEAT_WINDOW;
+use crate::domain::clock_skew::SKEW_MAX;
 use crate::domain::idempotency::OUTCOMES_STORED_FOR;
 use crate::domain::sms::limits::WINDOW_MAX;
-use crate::store::{ExpiredRows, SWEEP_BATCH, StoreError};
+use crate::store::{ExpiredRows, StoreError};
 
 /// Maximum of batches of one kind per turn.
 const BATCHES_PER_TURN: usize = 100;
@@ -66,7 +68,7 @@ impl Service {
             let swept = self.store.sweep(kind, before).await?;
             metrics::counter!("housekeeping_rows_total", "kind" => kind.as_str())
                 .increment(u64::try_from(swept).unwrap_or(0));
-            if swept < SWEEP_BATCH {
+            if swept < kind.batch() {
                 break;
             }
         }
@@ -78,9 +80,8 @@ impl Policy {
     /// Rows of this kind that ended before this instant are removed. `None` keeps all.
     fn expired_before(&self, kind: ExpiredRows, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match kind {
-            ExpiredRows::Bindings | ExpiredRows::Codes | ExpiredRows::DeviceChallenges => {
-                Some(now - self.retention.challenges)
-            }
+            ExpiredRows::Bindings | ExpiredRows::Codes => Some(now - self.retention.challenges),
+            ExpiredRows::DeviceChallenges => Some(now - REPEAT_WINDOW - SKEW_MAX),
             ExpiredRows::Outcomes => Some(now - OUTCOMES_STORED_FOR),
             ExpiredRows::Messages => Some(now - WINDOW_MAX),
             ExpiredRows::Secrets => Some(now),

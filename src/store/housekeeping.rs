@@ -16,8 +16,12 @@ use crate::domain::clock_skew::SKEW_MAX;
 use crate::domain::id::uuid_v7;
 use crate::store::dialect::Dialect;
 
-/// Maximum number of rows in one transaction.
+/// Maximum number of rows in one transaction, for all kinds but challenges of devices.
 pub const SWEEP_BATCH: usize = 500;
+
+/// The same for challenges of devices, which are many: each batch passes the open challenges again. No request waits for a
+/// row that is closed or expired.
+const DEVICE_CHALLENGES_BATCH: usize = 5000;
 
 /// A kind of row that housekeeping deletes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +30,7 @@ pub enum ExpiredRows {
     Bindings,
     /// Expired codes for numbers.
     Codes,
-    /// Challenges of devices that have expired.
+    /// Challenges of devices that were closed or have expired.
     DeviceChallenges,
     /// Stored outcomes of requests with an idempotency key.
     Outcomes,
@@ -66,6 +70,12 @@ impl ExpiredRows {
             Self::Conversion => "conversion",
             Self::Assessments => "assessments",
         }
+    }
+
+    /// Maximum number of rows in one transaction.
+    #[must_use]
+    pub fn batch(self) -> usize {
+        if self == Self::DeviceChallenges { DEVICE_CHALLENGES_BATCH } else { SWEEP_BATCH }
     }
 
     /// Whether its statement takes the upper bound for ids as $2.
@@ -109,13 +119,13 @@ impl ExpiredRows {
             }
             Self::DeviceChallenges => {
                 "delete from device_challenge
-                  where expires_at < $1
+                  where (closed_at < $1 or expires_at < $1)
                     and (challenge_id, partner_id) in (select challenge_id, partner_id
                                                          from device_challenge
                                                         where challenge_id < $2
-                                                          and expires_at < $1
+                                                          and (closed_at < $1 or expires_at < $1)
                                                         order by challenge_id
-                                                        limit 500)
+                                                        limit 5000)
                  returning challenge_id"
             }
             Self::Outcomes => {
@@ -183,8 +193,8 @@ pub trait Housekeeping {
     /// Releases the holder's lease.
     async fn end_lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>) -> Result<()>;
 
-    /// Deletes rows of this kind that ended before this instant, the oldest first, at most [`SWEEP_BATCH`]. Returns
-    /// their number.
+    /// Deletes rows of this kind that ended before this instant, the oldest first, at most
+    /// [`ExpiredRows::batch`]. Returns their number.
     async fn sweep(&self, kind: ExpiredRows, before: DateTime<Utc>) -> Result<usize>;
 }
 

@@ -1,5 +1,5 @@
-//! The form of the three hot writes: opening a binding, accepting one, counting a wrong signature. See
-//! `docs/decisions/0028-two-forms-of-the-hot-writes.md`.
+//! The form of the hot writes: opening a binding, accepting one, counting a wrong signature; opening a challenge of a device
+//! and accepting its answer. See `docs/decisions/0028-two-forms-of-the-hot-writes.md`.
 
 use sqlx::{PgConnection, Postgres};
 
@@ -33,7 +33,9 @@ impl WriteForm {
         if column::<Postgres, String>(&distributed, "is_distributed")? != "true" {
             return Ok(Self::OneStatement);
         }
-        tracing::info!("Citus has distributed the tables: bindings are written by plain statements in transactions");
+        tracing::info!(
+            "Citus has distributed the tables: bindings and challenges are written by plain statements in transactions"
+        );
         Ok(Self::Transaction)
     }
 

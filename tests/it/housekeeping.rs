@@ -6,13 +6,14 @@ use device_management::store::{ExpiredRows, SWEEP_BATCH};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::harness::{Engine, NUMBER, Phone, TestApp, books, on_both_databases};
+use crate::harness::{DEVICE_CHALLENGES, Engine, NUMBER, Phone, TestApp, books, on_both_databases};
 
 on_both_databases![
     a_binding_is_removed_a_day_after_its_expiry_and_its_person_stays,
     stored_outcomes_are_removed_after_a_day,
     messages_are_removed_when_no_limit_counts_them,
     an_expired_code_is_removed_and_its_number_stays,
+    an_answered_device_challenge_is_removed_after_two_minutes_and_an_open_one_after_its_expiry,
     a_batch_is_no_larger_than_its_limit,
     one_replica_at_a_time_does_housekeeping,
     a_thousand_stored_outcomes_are_removed,
@@ -80,6 +81,27 @@ async fn an_expired_code_is_removed_and_its_number_stays(app: TestApp) {
     keep_house(&app).await;
     assert_eq!(books::count(&app.database, codes).await, 0);
     app.partner().get(path).await.assert_status(200);
+}
+
+async fn an_answered_device_challenge_is_removed_after_two_minutes_and_an_open_one_after_its_expiry(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    let wish = json!({"device_id": acme.bind("ada", &phone).await.id});
+    acme.post(DEVICE_CHALLENGES, wish.clone()).await.assert_status(201);
+    let challenge = acme.post(DEVICE_CHALLENGES, wish).await.assert_status(201).json();
+    let (id, text) = (challenge["id"].as_str().unwrap(), challenge["string_to_sign"].as_str().unwrap());
+    acme.sign(id, &phone.sign(text)).await.assert_status(204);
+    let challenges = "select count(*) from device_challenge";
+    for (later, left) in [
+        (TimeDelta::minutes(2), 2),
+        (TimeDelta::microseconds(1), 1),
+        (TimeDelta::minutes(5) - TimeDelta::microseconds(1), 1),
+        (TimeDelta::milliseconds(1), 0),
+    ] {
+        app.advance(later);
+        keep_house(&app).await;
+        assert_eq!(books::count(&app.database, challenges).await, left, "after {later}");
+    }
 }
 
 async fn a_batch_is_no_larger_than_its_limit(app: TestApp) {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::crypto::PublicKey;
 use crate::domain::approvals::Approval;
-use crate::domain::challenges::signing_text::TextToSign;
+use crate::domain::challenges::signing_text::{TextFrame, TextToSign};
 use crate::domain::challenges::{ChallengeId, ChallengeLife, ChallengeRules, ChallengeState};
 use crate::domain::devices::key::KeyPurpose;
 use crate::domain::id::{DeviceId, KeyId};
@@ -30,6 +30,30 @@ pub struct NewDeviceChallenge {
     /// Its number among the challenges of the device: one more than the last that was read. A parallel insert with the same
     /// number wins or loses as a whole, which keeps the limit on open challenges.
     pub turn: i64,
+}
+
+/// A challenge that is about to be stored for a device that was not read before: the database adds person, purpose and turn,
+/// and decides whether the device may have it.
+#[derive(Clone, Debug)]
+pub struct UnreadDeviceChallenge {
+    /// Its id.
+    pub id: ChallengeId,
+    /// The device that has to answer.
+    pub device_id: DeviceId,
+    /// The purposes of keys that may sign, the preferred one first.
+    pub purposes: (KeyPurpose, Option<KeyPurpose>),
+    /// The text to be signed, without person and purpose.
+    pub text: TextFrame,
+    /// What the person is asked to approve.
+    pub approval: Option<Approval>,
+    /// When the challenge begins and ends.
+    pub life: ChallengeLife,
+    /// The salt for the person in the audit event.
+    pub person_salt: [u8; 16],
+    /// The rules by which the failures of the device and its open challenges are judged.
+    pub rules: ChallengeRules,
+    /// How many open challenges the device may have.
+    pub open_limit: i64,
 }
 
 /// A challenge as it is stored, with the keys of the device that may sign it.

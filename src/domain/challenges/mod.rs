@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use binding::{Acceptance, Binding, NewBinding, WrongSignature};
 pub use device::{
-    AcceptedAnswer, Decision, DeviceAcceptance, DeviceChallenge, NewDeviceChallenge, WrongDeviceSignature,
+    AcceptedAnswer, Decision, DeviceAcceptance, DeviceChallenge, NewDeviceChallenge, UnreadDeviceChallenge,
+    WrongDeviceSignature,
 };
 pub use id::ChallengeId;
 pub use kind::ChallengeKind;

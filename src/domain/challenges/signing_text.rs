@@ -48,20 +48,50 @@ impl SigningText<'_> {
     /// The text.
     #[must_use]
     pub fn compose(&self) -> TextToSign {
-        let Self { challenge, nonce, partner, person, device, key, expires_at, approval } = self;
+        let Self { challenge, nonce, partner, person, device, key, expires_at, approval } = *self;
+        let TextFrame { head, between, tail } =
+            TextFrame::of(challenge, nonce, partner, device, (expires_at, approval));
+        TextToSign(format!("{head}{person}{between}{}{tail}", key.as_str()))
+    }
+}
+
+/// A text without its person and the purpose of its key: the statement that reads both from the database inserts them.
+#[derive(Clone)]
+pub struct TextFrame {
+    /// Up to the person.
+    pub head: String,
+    /// From the person to the purpose.
+    pub between: String,
+    /// From the purpose on.
+    pub tail: String,
+}
+
+impl TextFrame {
+    /// The frame of the text with these values, the last of them the end of the challenge and the approval.
+    #[must_use]
+    pub fn of(
+        challenge: ChallengeId,
+        nonce: [u8; 16],
+        partner: &PartnerId,
+        device: DeviceId,
+        (expires_at, approval): (DateTime<Utc>, Option<&Approval>),
+    ) -> Self {
         let heading = if approval.is_some() { APPROVAL_HEADING } else { CHALLENGE_HEADING };
-        let mut lines = vec![
-            heading.to_owned(),
-            format!("challenge: {challenge}"),
-            format!("nonce: {}", hex::encode(nonce)),
-            format!("partner: {partner}"),
-            format!("person: {person}"),
-            format!("device: {device}"),
-            format!("key: {}", key.as_str()),
-            format!("expires: {}", expires_at.to_rfc3339_opts(SecondsFormat::Secs, true)),
-        ];
-        lines.extend(approval.iter().flat_map(|approval| approval.lines()));
-        TextToSign(lines.join("\n"))
+        let nonce = hex::encode(nonce);
+        let head = format!("{heading}\nchallenge: {challenge}\nnonce: {nonce}\npartner: {partner}\nperson: ");
+        let mut tail = format!("\nexpires: {}", expires_at.to_rfc3339_opts(SecondsFormat::Secs, true));
+        for line in approval.iter().flat_map(|approval| approval.lines()) {
+            tail.push('\n');
+            tail.push_str(&line);
+        }
+        Self { head, between: format!("\ndevice: {device}\nkey: "), tail }
+    }
+}
+
+/// Like that of [`TextToSign`].
+impl fmt::Debug for TextFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TextFrame").finish_non_exhaustive()
     }
 }
 

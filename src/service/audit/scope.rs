@@ -95,6 +95,11 @@ impl AuditScope<'_> {
         self.event.key_id = Some(key.uuid());
     }
 
+    /// Whether the request has an idempotency key.
+    pub(in crate::service) fn has_idempotency_key(&self) -> bool {
+        self.run.is_some()
+    }
+
     /// The fraud assessment, if one was made.
     pub(in crate::service) fn assessment(&mut self) -> &mut Option<FraudAssessment> {
         &mut self.fraud

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::approvals::Approval;
 use crate::domain::audit::AuditAction;
-use crate::domain::challenges::signing_text::{SigningText, TextToSign};
-use crate::domain::challenges::{ChallengeId, ChallengeKind, ChallengeLife, NewDeviceChallenge};
+use crate::domain::challenges::signing_text::{SigningText, TextFrame, TextToSign};
+use crate::domain::challenges::{ChallengeId, ChallengeKind, ChallengeLife, NewDeviceChallenge, UnreadDeviceChallenge};
 use crate::domain::clients::Caller;
 use crate::domain::devices::device_data::DeviceData;
 use crate::domain::devices::key::KeyPurpose;
@@ -56,7 +56,11 @@ impl Service {
     ) -> Result<OpenDeviceChallenge, NotDone> {
         let mut attempt = self.audit_scope(caller, AuditAction::ChallengeAsked(ChallengeKind::Device), run);
         attempt.on(wish.device_id.uuid());
-        let opened = self.open_device_challenge(&wish, &mut attempt).await;
+        let opened = match self.open_unread(&wish, &mut attempt).await {
+            Ok(Some(opened)) => Ok(Settled::Done(opened)),
+            Ok(None) => self.open_device_challenge(&wish, &mut attempt).await,
+            Err(error) => Err(error),
+        };
         self.end(&attempt, opened).await
     }
 
@@ -67,6 +71,39 @@ impl Service {
         let open = open.ok_or(Refusal::ChallengeNotOpen(ChallengeKind::Device))?.challenge;
         let life = open.life();
         Ok(OpenDeviceChallenge { id, text: open.text, approval: open.approval, life })
+    }
+
+    /// Opens the challenge in one round trip if the device may have it. `None` leaves the decision to the other way: it says
+    /// why the device may not, assesses the device's data and keeps outcomes for idempotency keys.
+    async fn open_unread(
+        &self,
+        wish: &ChallengeDevice,
+        attempt: &mut AuditScope<'_>,
+    ) -> Result<Option<OpenDeviceChallenge>, NotDone> {
+        if wish.device_data.is_some() || attempt.has_idempotency_key() {
+            return Ok(None);
+        }
+        let (id, life) = self.challenge_from(self.clock.now());
+        let ending = (life.expires_at, wish.approval.as_ref());
+        let challenge = UnreadDeviceChallenge {
+            id,
+            device_id: wish.device_id,
+            purposes: wish.purposes(),
+            text: TextFrame::of(id, self.entropy.bytes(), attempt.partner, wish.device_id, ending),
+            approval: wish.approval.clone(),
+            life,
+            person_salt: self.entropy.bytes(),
+            rules: self.policy.challenge_rules(ChallengeKind::Device),
+            open_limit: self.policy.open_device_challenges_limit.into(),
+        };
+        attempt.on(id.uuid());
+        let event = attempt.done(&()).event;
+        let Some(text) = self.store.open_unread_device_challenge(attempt.partner, &challenge, &event).await? else {
+            attempt.on(wish.device_id.uuid());
+            return Ok(None);
+        };
+        log_opened(id, wish.device_id);
+        Ok(Some(OpenDeviceChallenge { id, text, approval: challenge.approval, life }))
     }
 
     async fn open_device_challenge(
@@ -101,7 +138,7 @@ impl Service {
             };
             let record = attempt.done(&opened);
             if let Written::Done(()) = self.store.open_device_challenge(attempt.partner, &challenge, &record).await? {
-                tracing::info!(target: "audit", { challenge.id = %opened.id, device.id = %wish.device_id }, "device challenge opened");
+                log_opened(opened.id, wish.device_id);
                 return Ok(Settled::Done(opened));
             }
         }
@@ -142,15 +179,19 @@ impl Service {
 }
 
 impl ChallengeDevice {
-    /// The purpose that was asked for, if the device has such a key. Without one: `restricted` for an approval and
-    /// `unrestricted` otherwise, or the other one if the device has no such key.
+    /// The purpose that was asked for. Without one: `restricted` for an approval and `unrestricted` otherwise, or the other
+    /// one if the device has no such key.
+    fn purposes(&self) -> (KeyPurpose, Option<KeyPurpose>) {
+        match self.key_purpose {
+            Some(purpose) => (purpose, None),
+            None if self.approval.is_some() => (KeyPurpose::Restricted, Some(KeyPurpose::Unrestricted)),
+            None => (KeyPurpose::Unrestricted, Some(KeyPurpose::Restricted)),
+        }
+    }
+
     fn choose_purpose(&self, found: &DeviceProspects) -> Option<KeyPurpose> {
-        let preferred = match self.key_purpose {
-            Some(purpose) => &[purpose][..],
-            None if self.approval.is_some() => &[KeyPurpose::Restricted, KeyPurpose::Unrestricted],
-            None => &[KeyPurpose::Unrestricted, KeyPurpose::Restricted],
-        };
-        preferred.iter().copied().find(|purpose| found.purposes.contains(purpose))
+        let (preferred, other) = self.purposes();
+        [Some(preferred), other].into_iter().flatten().find(|purpose| found.purposes.contains(purpose))
     }
 
     fn to_assess<'a>(&'a self, found: &'a DeviceProspects) -> Option<ToAssess<'a>> {
@@ -161,4 +202,8 @@ impl ChallengeDevice {
             device_data: self.device_data.as_ref()?,
         })
     }
+}
+
+fn log_opened(id: ChallengeId, device: DeviceId) {
+    tracing::info!(target: "audit", { challenge.id = %id, device.id = %device }, "device challenge opened");
 }

@@ -5,9 +5,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::approvals::Approval;
+use crate::domain::audit::AuditEvent;
 use crate::domain::challenges::signing_text::TextToSign;
 use crate::domain::challenges::{
-    AcceptedAnswer, ChallengeId, ChallengeState, Decision, DeviceChallenge, NewDeviceChallenge,
+    AcceptedAnswer, ChallengeId, ChallengeState, Decision, DeviceChallenge, NewDeviceChallenge, UnreadDeviceChallenge,
 };
 use crate::domain::devices::key::KeyPurpose;
 use crate::domain::failure_budget::FailureRun;
@@ -19,6 +20,7 @@ use crate::store::persons::failures::failure_run;
 use crate::store::rows::{column, person_id, public_key, purpose};
 use crate::store::sql_store::SqlStore;
 use crate::store::statement::{Batch, Bound, Statement};
+use crate::store::write_form::WriteForm;
 use crate::store::{AuditRecord, Result, StoreError, Written};
 
 /// What decides whether a device gets another challenge.
@@ -57,6 +59,18 @@ pub trait DeviceChallenges {
         challenge: &NewDeviceChallenge,
         record: &AuditRecord,
     ) -> Result<Written>;
+
+    /// Opens a challenge in one round trip and gives its text. `None`, and nothing written, when the device may not have it,
+    /// when another challenge of the device has taken its turn, and on a database with another form of the hot writes.
+    ///
+    /// The commit does not wait for the disk: a crash of Postgres may lose an unanswered challenge of the last moment, and
+    /// its audit event with it.
+    async fn open_unread_device_challenge(
+        &self,
+        partner: &PartnerId,
+        challenge: &UnreadDeviceChallenge,
+        event: &AuditEvent,
+    ) -> Result<Option<TextToSign>>;
 
     /// The challenge with this id, open or not. `None` without one, and when its device is deleted.
     async fn device_challenge(&self, partner: &PartnerId, id: ChallengeId) -> Result<Option<DeviceChallenge>>;
@@ -101,6 +115,18 @@ impl<DB: Dialect> DeviceChallenges for SqlStore<DB> {
         }
         commit_with_record(transaction, Batch::new(), partner, record).await?;
         Ok(Written::Done(()))
+    }
+
+    async fn open_unread_device_challenge(
+        &self,
+        partner: &PartnerId,
+        challenge: &UnreadDeviceChallenge,
+        event: &AuditEvent,
+    ) -> Result<Option<TextToSign>> {
+        match self.write_form() {
+            WriteForm::OneStatement => self.open_device_challenge_in_one_statement(partner, challenge, event).await,
+            WriteForm::Transaction => Ok(None),
+        }
     }
 
     async fn device_challenge(&self, partner: &PartnerId, id: ChallengeId) -> Result<Option<DeviceChallenge>> {

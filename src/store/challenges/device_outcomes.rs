@@ -12,6 +12,7 @@ use crate::store::dialect::Dialect;
 use crate::store::rows::column;
 use crate::store::sql_store::SqlStore;
 use crate::store::statement::{Batch, Bound, Statement};
+use crate::store::write_form::WriteForm;
 use crate::store::{AuditRecord, Result, Written};
 
 /// Outcomes of answers to challenges of bound devices.
@@ -52,6 +53,9 @@ impl<DB: Dialect> DeviceOutcomes for SqlStore<DB> {
         acceptance: &DeviceAcceptance,
         record: &AuditRecord,
     ) -> Result<Written> {
+        if self.write_form().of(record) == WriteForm::OneStatement {
+            return self.accept_device_answer_in_one_statement(partner, acceptance, record).await;
+        }
         let (transaction, answered) = self.begin_and(AnswerDeviceChallenge { partner, acceptance }).await?;
         if answered.is_empty() {
             transaction.rollback().await?;

@@ -3,6 +3,7 @@
 pub(in crate::store) mod binding;
 pub(in crate::store) mod binding_outcomes;
 pub(in crate::store) mod device;
+mod device_one_statement;
 pub(in crate::store) mod device_outcomes;
 pub(in crate::store) mod number;
 mod one_statement;

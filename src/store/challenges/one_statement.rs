@@ -64,7 +64,8 @@ fn is_overtaken(error: &StoreError) -> bool {
     })
 }
 
-fn bind_record<DB: Dialect>(query: Bound<DB>, partner: &PartnerId, record: &AuditRecord) -> Bound<DB> {
+/// Binds $1 to $16.
+pub(super) fn bind_record<DB: Dialect>(query: Bound<DB>, partner: &PartnerId, record: &AuditRecord) -> Bound<DB> {
     let to_store = record.to_store.as_ref();
     InsertEvent { partner, event: &record.event }
         .bind(query)

@@ -4,9 +4,9 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{answer_in_full, assert_not_open, assert_wrong, bound, first_key, path};
-use crate::harness::{DEVICE_CHALLENGES, Phone, TestApp, on_both_databases};
+use crate::harness::{DEVICE_CHALLENGES, Phone, TestApp, in_every_form};
 
-on_both_databases![
+in_every_form![
     a_right_signature_is_accepted_once_and_marks_the_key_as_used,
     the_same_signature_within_a_minute_is_answered_again,
     a_preference_for_a_representation_is_answered_with_the_result,

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{answer_in_full, bound, path};
-use crate::harness::{Answer, DEVICE_CHALLENGES, Phone, TestApp, on_both_databases};
+use crate::harness::{Answer, DEVICE_CHALLENGES, Phone, TestApp, in_every_form};
 
-on_both_databases![
+in_every_form![
     a_payment_is_shown_in_the_text_and_approved,
     a_batch_lists_each_payee_and_its_total,
     an_approval_prefers_a_restricted_key,

@@ -4,9 +4,9 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{assert_not_open, bound, path};
-use crate::harness::{DEVICE_CHALLENGES, Phone, TestApp, on_both_databases};
+use crate::harness::{DEVICE_CHALLENGES, Phone, TestApp, in_every_form};
 
-on_both_databases![
+in_every_form![
     a_challenge_has_a_text_with_the_device_and_is_shown_while_it_is_open,
     a_device_that_is_not_bound_is_invalid,
     the_purpose_of_the_key_can_be_chosen_and_defaults_to_unrestricted,
