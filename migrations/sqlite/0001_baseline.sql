@@ -81,15 +81,15 @@ create table challenge (
     challenge_id  blob    not null, -- the code is derived from it
     partner_id    text    not null,
     person_id     text    not null,
-    kind          text    not null, -- `number`: the code that confirms the person's mobile number
+    kind          text    not null, -- `number`: confirms the person's mobile number; `sms`: an SMS challenge
     otp_version   integer not null, -- version of the secret that the code is derived with
     expires_at    text    not null,
     wrong_answers integer not null default 0,
     primary key (challenge_id, partner_id)
 ) strict;
 
--- A person has at most one code for their number; a new one overwrites the row.
-create unique index challenge_number_code on challenge (partner_id, person_id) where kind = 'number';
+-- A person has at most one challenge of a kind; a new one overwrites the row.
+create unique index challenge_of_person on challenge (partner_id, person_id, kind);
 
 -- Bound devices and the tombstones of deleted ones. Pending devices are in `person` only.
 --

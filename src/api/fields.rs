@@ -135,6 +135,11 @@ impl Fields {
         values.into_iter().collect()
     }
 
+    /// Whether a field is present.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// Adds a fault that no single field shows alone, unless the field already has a fault.
     pub(crate) fn fault(&mut self, name: &str, message: impl Into<String>) {
         let path = self.path(name);
@@ -166,7 +171,7 @@ impl Fields {
     }
 
     fn is_absent(&self, name: &'static str) -> bool {
-        self.values.get(name).is_none_or(Value::is_null)
+        !self.has(name)
     }
 
     fn keep<T>(&mut self, name: &'static str, parsed: Parsed<T>) -> Option<T> {

@@ -113,13 +113,17 @@ fn authorization(mut fields: Fields) -> Result<(MobileNumber, Option<Language>),
 
 fn confirmation(mut fields: Fields) -> Result<(MobileNumber, Otp), Faults> {
     let number = fields.required("number", mobile_number);
-    let token = fields.required("token", |text| Otp::parse(text).ok_or("must be six digits".to_owned()));
+    let token = fields.required("token", code);
     fields.finish(number.zip(token))
 }
 
 fn deletion(mut fields: Fields) -> Result<MobileNumber, Faults> {
     let number = fields.required("number", mobile_number);
     fields.finish(number)
+}
+
+pub(in crate::api) fn code(text: &str) -> Parsed<Otp> {
+    Otp::parse(text).ok_or_else(|| "must be six digits".to_owned())
 }
 
 fn mobile_number(text: &str) -> Parsed<MobileNumber> {

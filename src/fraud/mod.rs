@@ -35,6 +35,8 @@ pub enum FraudAction {
     DeviceKeyCreation,
     /// A bound device gets a challenge.
     DeviceChallenge,
+    /// A person gets an SMS challenge.
+    SmsChallenge,
 }
 
 impl FraudAction {
@@ -46,6 +48,7 @@ impl FraudAction {
             Self::DeviceVerification => "device_verification",
             Self::DeviceKeyCreation => "device_key_creation",
             Self::DeviceChallenge => "device_challenge",
+            Self::SmsChallenge => "sms_challenge",
         }
     }
 }

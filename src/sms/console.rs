@@ -1,7 +1,7 @@
 //! The console provider: logs messages instead of sending them, so that a sandbox needs no SMS provider.
 //!
 //! The only place that logs a code; production refuses to start with it. The number is masked. The message is one line,
-//! at target `sms.console`, level INFO, and reads `SMS to +49*******01: Sandbox: Your code is 212212. Never ...`: the
+//! at target `sms.console`, level INFO, and reads `SMS to +49*******01: Sandbox: Your code 212212 logs you in. ...`: the
 //! first six digits in a row after `SMS to` are the code, in every language and log format.
 
 use async_trait::async_trait;

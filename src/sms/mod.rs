@@ -30,7 +30,7 @@ use twilio::{Twilio, TwilioSettings};
 
 use crate::domain::numbers::MobileNumber;
 pub use error::{Fault, SmsError};
-pub use text::{SmsTemplate, SmsText};
+pub use text::{CodePurpose, SmsTemplate, SmsText};
 
 /// A provider with its settings.
 #[derive(Clone, Debug)]

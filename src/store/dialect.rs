@@ -71,8 +71,11 @@ pub(super) trait Dialect:
     /// Selects and locks a person's verified number: see `lock_verified_number!`.
     const LOCK_VERIFIED_NUMBER: &'static str;
 
-    /// Inserts a code for a number: see `open_number_code!`.
+    /// Inserts a code that confirms a number: see `open_code!`.
     const OPEN_NUMBER_CODE: &'static str;
+
+    /// Inserts an SMS challenge, likewise.
+    const OPEN_SMS_CHALLENGE: &'static str;
 
     /// Selects and locks the last message to a number: see `last_sms_to_number!`.
     const LAST_SMS_TO_NUMBER: &'static str;

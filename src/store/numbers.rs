@@ -155,7 +155,7 @@ impl<DB: Dialect> MobileNumbers for SqlStore<DB> {
             return Ok(None);
         };
         let deleted = number_record::<DB>(row)?;
-        sqlx::query("delete from challenge where partner_id = $1 and person_id = $2 and kind = 'number'")
+        sqlx::query("delete from challenge where partner_id = $1 and person_id = $2")
             .bind(partner.as_str().to_owned())
             .bind(person.as_str().to_owned())
             .execute(&mut *transaction)

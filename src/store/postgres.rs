@@ -3,7 +3,7 @@
 use sqlx::Postgres;
 
 use crate::store::challenges::binding::lock_verified_number;
-use crate::store::challenges::number::open_number_code;
+use crate::store::challenges::code::open_code;
 use crate::store::dialect::Dialect;
 use crate::store::sms::usage::{last_sms_for_person, last_sms_to_number};
 use crate::store::statement::Call;
@@ -21,7 +21,8 @@ impl Dialect for Postgres {
     const PROVE_WRITABLE: Option<&'static str> = None;
 
     const LOCK_VERIFIED_NUMBER: &'static str = lock_verified_number!("for key share");
-    const OPEN_NUMBER_CODE: &'static str = open_number_code!("for key share");
+    const OPEN_NUMBER_CODE: &'static str = open_code!("number", "", "for key share");
+    const OPEN_SMS_CHALLENGE: &'static str = open_code!("sms", "and verified_at is not null", "for key share");
 
     // The lock prevents erasure and housekeeping from deleting the row. A row that one of them has locked is skipped
     // instead of waited for: it is about to be deleted and thus no longer the last one, and skipping avoids a deadlock

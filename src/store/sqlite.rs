@@ -6,7 +6,7 @@
 use sqlx::Sqlite;
 
 use crate::store::challenges::binding::lock_verified_number;
-use crate::store::challenges::number::open_number_code;
+use crate::store::challenges::code::open_code;
 use crate::store::dialect::Dialect;
 use crate::store::sms::usage::{last_sms_for_person, last_sms_to_number};
 use crate::store::statement::Call;
@@ -26,7 +26,8 @@ impl Dialect for Sqlite {
 
     // With one writer no row needs a lock.
     const LOCK_VERIFIED_NUMBER: &'static str = lock_verified_number!("");
-    const OPEN_NUMBER_CODE: &'static str = open_number_code!("");
+    const OPEN_NUMBER_CODE: &'static str = open_code!("number", "", "");
+    const OPEN_SMS_CHALLENGE: &'static str = open_code!("sms", "and verified_at is not null", "");
     const LAST_SMS_TO_NUMBER: &'static str = last_sms_to_number!("");
     const LAST_SMS_FOR_PERSON: &'static str = last_sms_for_person!("");
 }

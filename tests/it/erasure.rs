@@ -184,6 +184,8 @@ async fn use_every_table(app: &TestApp, partner: &TestClient) {
     let approval = json!({"action": "payment", "amount": {"value": "1.00", "currency": "EUR"}, "payee": payee});
     let new_challenge = json!({"device_id": devices[1], "approval": approval});
     with_key("challenge", "/v1/mfa/challenges/devices", new_challenge).await.assert_status(201);
+    let new_challenge = json!({"person_id": ADA, "device_data": DEVICE_DATA});
+    with_key("sms", "/v1/mfa/challenges/sms", new_challenge).await.assert_status(201);
     partner.delete(&format!("/v1/mfa/devices/{}", devices[0])).await.assert_status(204);
     app.app.service.settle_conversion().await.unwrap();
 }

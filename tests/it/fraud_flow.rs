@@ -7,13 +7,15 @@ use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::harness::sql::{everything, texts};
-use crate::harness::{Network, Phone, TestApp, TestClient, on_both_databases};
+use crate::harness::{Network, Phone, SMS_CHALLENGES, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
     the_observe_policy_records_every_verdict_and_refuses_no_request,
     an_enforced_decline_refuses_a_binding_before_the_sms,
     an_enforced_decline_closes_the_answered_challenge,
     an_enforced_decline_adds_no_key,
+    an_enforced_decline_refuses_an_sms_challenge_before_the_sms,
+    an_sms_challenge_is_assessed_with_its_payload,
     approved_and_reviewed_devices_are_allowed,
     an_answer_is_assessed_only_with_a_payload_in_seons_format,
     only_a_right_signature_is_assessed,
@@ -96,6 +98,33 @@ async fn an_enforced_decline_adds_no_key(app: TestApp) {
     acme.post(&keys(&device), key_request()).await.assert_error(403, "unauthorized_action", DECLINED);
     assert_eq!(acme.get(&keys(&device)).await.json()[0]["keys"].as_array().map(Vec::len), Some(1));
     assert_eq!(recorded(&app).await, [format!("acme ada {device} device_key_creation decline 97.5 seon-1 no")]);
+}
+
+async fn an_enforced_decline_refuses_an_sms_challenge_before_the_sms(app: TestApp) {
+    let seon = Seon::that_says("DECLINE").await;
+    let acme = seon.guarded(&app, &[ENFORCE]).await;
+    acme.verified_person("ada").await;
+    let earlier = acme.sms_challenge("ada").await;
+    let answer = acme.post(SMS_CHALLENGES, json!({"person_id": "ada", "device_data": PAYLOAD})).await;
+    answer.assert_error(403, "unauthorized_action", DECLINED);
+    assert_eq!(app.outbox().messages().len(), 1, "no SMS was sent for the declined request");
+    let recorded = recorded(&app).await;
+    assert!(recorded.len() == 1 && recorded[0].ends_with("sms_challenge decline 97.5 seon-1 no"), "{recorded:?}");
+    // The declined request did not affect the earlier challenge.
+    acme.type_code(&earlier.id, &earlier.code).await.assert_status(204);
+}
+
+async fn an_sms_challenge_is_assessed_with_its_payload(app: TestApp) {
+    let seon = Seon::that_says("APPROVE").await;
+    let acme = seon.guarded(&app, &[ENFORCE]).await;
+    acme.verified_person("ada").await;
+    let wish = json!({"person_id": "ada", "device_data": PAYLOAD});
+    let opened = acme.post(SMS_CHALLENGES, wish).await.assert_status(201).json();
+    let id = opened["id"].as_str().unwrap();
+    assert_eq!(recorded(&app).await, [format!("acme ada {id} sms_challenge approve 97.5 seon-1 yes")]);
+    let asked = seon.questions().await;
+    let asked = (&asked[0]["session"], &asked[0]["user_id"], &asked[0]["action_type"]);
+    assert_eq!(asked, (&json!(PAYLOAD), &json!("ada"), &json!("sms_challenge")));
 }
 
 async fn approved_and_reviewed_devices_are_allowed(app: TestApp) {

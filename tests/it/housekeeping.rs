@@ -14,6 +14,7 @@ on_both_databases![
     messages_are_removed_when_no_limit_counts_them,
     an_expired_code_is_removed_and_its_number_stays,
     an_answered_device_challenge_is_removed_after_two_minutes_and_an_open_one_after_its_expiry,
+    an_expired_sms_challenge_is_removed_a_day_after_its_expiry,
     a_batch_is_no_larger_than_its_limit,
     one_replica_at_a_time_does_housekeeping,
     a_thousand_stored_outcomes_are_removed,
@@ -102,6 +103,19 @@ async fn an_answered_device_challenge_is_removed_after_two_minutes_and_an_open_o
         keep_house(&app).await;
         assert_eq!(books::count(&app.database, challenges).await, left, "after {later}");
     }
+}
+
+async fn an_expired_sms_challenge_is_removed_a_day_after_its_expiry(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    acme.sms_challenge("ada").await;
+    let challenges = "select count(*) from challenge where kind = 'sms'";
+    app.advance(TimeDelta::minutes(5) + TimeDelta::days(1));
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, challenges).await, 1);
+    app.advance(TimeDelta::microseconds(1));
+    keep_house(&app).await;
+    assert_eq!(books::count(&app.database, challenges).await, 0);
 }
 
 async fn a_batch_is_no_larger_than_its_limit(app: TestApp) {

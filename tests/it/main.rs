@@ -54,6 +54,7 @@ mod races;
 mod round_trips;
 mod slow_upstreams;
 mod sms;
+mod sms_challenges;
 mod sms_conversion;
 mod sms_limits;
 mod store;

@@ -3,6 +3,7 @@
 mod approval;
 pub(in crate::api) mod devices;
 pub(in crate::api) mod signatures;
+mod sms;
 
 use axum::Router;
 
@@ -10,5 +11,5 @@ use crate::api::App;
 
 /// The routes of all kinds of challenges.
 pub(in crate::api) fn routes() -> Router<App> {
-    signatures::routes().merge(devices::routes())
+    signatures::routes().merge(devices::routes()).merge(sms::routes())
 }

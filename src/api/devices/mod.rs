@@ -83,7 +83,7 @@ fn bind_device(mut fields: Fields) -> Result<BindDevice, Faults> {
     let key = fields.required("key", public_key);
     let key_purpose = fields.optional("key_purpose", key_purpose);
     let name = fields.optional("name", device_name);
-    let app_signature = fields.optional_object("sms_challenge", |inner| inner.optional("app_signature", app_signature));
+    let app_signature = sms_challenge(&mut fields);
     let language = fields.optional("language", language);
     let device_data = fields.optional_opaque("device_data", device_data);
     let input = person_id.zip(key_type.and(key)).map(|(person_id, key)| BindDevice {
@@ -98,11 +98,6 @@ fn bind_device(mut fields: Fields) -> Result<BindDevice, Faults> {
     fields.finish(input)
 }
 
-fn person_id(text: &str) -> Parsed<PersonId> {
-    within_bounds(text, PERSON_ID_MAX)?;
-    PersonId::parse(text).ok_or_else(|| "must be visible ASCII characters".to_owned())
-}
-
 fn device_name(text: &str) -> Parsed<DeviceName> {
     within_bounds(text, DEVICE_NAME_MAX)?;
     DeviceName::parse(text).ok_or_else(|| "must not contain control characters".to_owned())
@@ -113,6 +108,15 @@ fn app_signature(text: &str) -> Parsed<AppSignature> {
 }
 
 // The fields that the bodies of several resources share.
+
+pub(in crate::api) fn person_id(text: &str) -> Parsed<PersonId> {
+    within_bounds(text, PERSON_ID_MAX)?;
+    PersonId::parse(text).ok_or_else(|| "must be visible ASCII characters".to_owned())
+}
+
+pub(in crate::api) fn sms_challenge(fields: &mut Fields) -> Option<AppSignature> {
+    fields.optional_object("sms_challenge", |inner| inner.optional("app_signature", app_signature))
+}
 
 pub(in crate::api) fn key_type(text: &str) -> Parsed<()> {
     one_of(|text| (text == KEY_TYPE).then_some(()), KEY_TYPE)(text)

@@ -9,11 +9,13 @@ pub enum ChallengeKind {
     Number,
     /// A bound device: the phone signs a text that the service made.
     Device,
+    /// A log-in without a phone's key: the person types a code that was sent by SMS.
+    Sms,
 }
 
 impl ChallengeKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Binding, Self::Number, Self::Device];
+    pub const ALL: [Self; 4] = [Self::Binding, Self::Number, Self::Device, Self::Sms];
 
     /// The name in metrics.
     #[must_use]
@@ -22,6 +24,7 @@ impl ChallengeKind {
             Self::Binding => "binding",
             Self::Number => "number",
             Self::Device => "device",
+            Self::Sms => "sms",
         }
     }
 
@@ -32,6 +35,7 @@ impl ChallengeKind {
             Self::Binding => "binding.asked",
             Self::Number => "number.code_asked",
             Self::Device => "device_challenge.asked",
+            Self::Sms => "sms_challenge.asked",
         }
     }
 
@@ -42,6 +46,7 @@ impl ChallengeKind {
             Self::Binding => "binding.answered",
             Self::Number => "number.confirmed",
             Self::Device => "device_challenge.answered",
+            Self::Sms => "sms_challenge.answered",
         }
     }
 
@@ -52,6 +57,7 @@ impl ChallengeKind {
             Self::Binding => "signature",
             Self::Number => "number",
             Self::Device => "device",
+            Self::Sms => "sms",
         }
     }
 }

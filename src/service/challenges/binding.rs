@@ -24,6 +24,7 @@ use crate::service::challenges::answer::{Answering, Standing};
 use crate::service::challenges::send_code::{NewCode, Prospects, Sending, Wording};
 use crate::service::fraud_check::ToAssess;
 use crate::service::{NotDone, Refusal, Service};
+use crate::sms::CodePurpose;
 use crate::store::{Accepted, AuditRecord, Written};
 
 /// A validated request to bind a device.
@@ -148,7 +149,11 @@ impl Sending for Requested {
     }
 
     fn wording(&self) -> Wording<'_> {
-        Wording { language: self.request.language, app_signature: self.request.app_signature.as_ref() }
+        Wording {
+            purpose: CodePurpose::NewPhone,
+            language: self.request.language,
+            app_signature: self.request.app_signature.as_ref(),
+        }
     }
 
     fn sent(&self, (): &()) -> Challenge {

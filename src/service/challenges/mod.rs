@@ -8,11 +8,13 @@ mod device_answer;
 mod number;
 mod one_time_codes;
 mod send_code;
+mod sms;
 
 pub use binding::{BindDevice, BindingAnswer, Challenge};
 pub use device::{ChallengeDevice, OpenDeviceChallenge};
 pub use device_answer::{DeviceAnswer, DeviceVerification};
 pub use one_time_codes::OneTimeCodes;
+pub use sms::{OpenSmsChallenge, RequestSmsChallenge};
 
 use crate::domain::challenges::{ChallengeKind, ChallengeRules};
 use crate::service::Policy;
@@ -21,7 +23,7 @@ impl Policy {
     /// The rules for challenges of a kind.
     fn challenge_rules(&self, kind: ChallengeKind) -> ChallengeRules {
         match kind {
-            ChallengeKind::Binding | ChallengeKind::Number | ChallengeKind::Device => {
+            ChallengeKind::Binding | ChallengeKind::Number | ChallengeKind::Device | ChallengeKind::Sms => {
                 ChallengeRules { wrong_answers_cap: i64::from(self.wrong_signatures_cap), budget: self.failure_budget }
             }
         }

@@ -14,7 +14,8 @@ use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::challenges::answer::{Answering, Standing};
 use crate::service::challenges::send_code::{NewCode, Prospects, Sending, Wording};
 use crate::service::{NotDone, Refusal, Service};
-use crate::store::{AuditRecord, CodeAnswer, NumberCode, NumberRecord, SentCode, Written};
+use crate::sms::CodePurpose;
+use crate::store::{AuditRecord, CodeAnswer, NumberRecord, SentCode, TypedCode, Written};
 
 impl Service {
     /// Sends a code to the number. Supersedes an older code.
@@ -81,7 +82,7 @@ impl Sending for Requested<'_> {
     }
 
     fn wording(&self) -> Wording<'_> {
-        Wording { language: self.language, app_signature: None }
+        Wording { purpose: CodePurpose::Number, language: self.language, app_signature: None }
     }
 
     fn sent(&self, found: &NumberRecord) -> NumberRecord {
@@ -97,7 +98,7 @@ impl Sending for Requested<'_> {
         attempt: &AuditScope<'_>,
     ) -> Result<Written, NotDone> {
         let NewCode { id, otp_version, life, number } = code;
-        let challenge = NumberCode { id: *id, otp_version: *otp_version, expires_at: life.expires_at };
+        let challenge = TypedCode { id: *id, otp_version: *otp_version, expires_at: life.expires_at };
         let (partner, person) = (attempt.partner, self.person);
         Ok(service.store.open_number_code(partner, person, number, challenge, spend, record).await?)
     }
@@ -110,7 +111,7 @@ impl Sending for Requested<'_> {
         record: &AuditRecord,
         attempt: &AuditScope<'_>,
     ) -> Result<(), NotDone> {
-        Ok(service.store.close_number_code(attempt.partner, self.person, code.id, spend, record).await?)
+        Ok(service.store.close_code(attempt.partner, self.person, code.id, spend, record).await?)
     }
 
     fn log(&self, sent: &NumberRecord) {
@@ -171,7 +172,7 @@ impl Answering for Answered<'_> {
         attempt: &mut AuditScope<'_>,
     ) -> Result<Settled<NumberRecord>, NotDone> {
         let verified = NumberRecord { verified: true, ..found.clone() };
-        let (answer, record) = (service.code_answer(code), attempt.done(&verified));
+        let (answer, record) = (service.code_answer(ChallengeKind::Number, code), attempt.done(&verified));
         let written = service.store.confirm_mobile_number(attempt.partner, self.person, &answer, &record).await?;
         if written == Written::Overtaken {
             return Ok(Settled::Overtaken);
@@ -190,7 +191,7 @@ impl Answering for Answered<'_> {
         attempt: &AuditScope<'_>,
     ) -> Result<Settled<NumberRecord>, NotDone> {
         let refusal = Refusal::WrongCode;
-        let (answer, record) = (service.code_answer(code), attempt.refused(&refusal));
+        let (answer, record) = (service.code_answer(ChallengeKind::Number, code), attempt.refused(&refusal));
         Ok(match service.store.count_wrong_code(attempt.partner, self.person, &answer, &record).await? {
             Written::Done(wrong) => {
                 tracing::info!(target: "audit", { number.id = %found.id, wrong }, "wrong code");
@@ -202,8 +203,8 @@ impl Answering for Answered<'_> {
 }
 
 impl Service {
-    fn code_answer(&self, code: &SentCode) -> CodeAnswer {
-        let rules = self.policy.challenge_rules(ChallengeKind::Number);
-        CodeAnswer { id: code.id, at: self.clock.now(), rules }
+    /// The answer to a code, for the store.
+    pub(super) fn code_answer(&self, kind: ChallengeKind, code: &SentCode) -> CodeAnswer {
+        CodeAnswer { id: code.id, at: self.clock.now(), rules: self.policy.challenge_rules(kind) }
     }
 }

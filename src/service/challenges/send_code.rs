@@ -14,7 +14,7 @@ use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::challenges::answer::TRIES;
 use crate::service::fraud_check::ToAssess;
 use crate::service::{Failure, NotDone, Refusal, Service};
-use crate::sms::{Sms, SmsError};
+use crate::sms::{CodePurpose, Sms, SmsError};
 use crate::store::{AuditRecord, Written};
 
 /// The part of the flow of sending a code that differs by kind.
@@ -39,7 +39,7 @@ pub(in crate::service) trait Sending {
     /// Id and lifetime of the new challenge. The id is minted at the start of the lifetime.
     fn begin(&self, service: &Service) -> (ChallengeId, ChallengeLife);
 
-    /// Language and app hash of the message.
+    /// Purpose, language and app hash of the message.
     fn wording(&self) -> Wording<'_>;
 
     /// The result for the caller.
@@ -81,8 +81,10 @@ pub(in crate::service) struct Prospects<C> {
     pub(in crate::service) own: Result<C, Refusal>,
 }
 
-/// Language and app hash of a message.
+/// Purpose, language and app hash of a message.
 pub(in crate::service) struct Wording<'a> {
+    /// What the code does.
+    pub(in crate::service) purpose: CodePurpose,
     /// `None` is the operator's default language.
     pub(in crate::service) language: Option<Language>,
     /// The app hash by which Android delivers the SMS to the app.
@@ -172,7 +174,7 @@ impl Service {
     fn message(&self, code: &NewCode, wording: &Wording<'_>) -> Result<Sms, Failure> {
         let otp = self.codes.code(code.otp_version, code.id)?;
         let language = wording.language.unwrap_or(self.policy.language);
-        let text = self.sms_template.text(language, &otp, wording.app_signature);
+        let text = self.sms_template.text(wording.purpose, language, &otp, wording.app_signature);
         Ok(Sms { to: code.number.clone(), text, reference: code.id.uuid() })
     }
 

@@ -39,9 +39,9 @@ use Names::{Always, IfItExists, Never};
 /// Person, object and country of an event. The match is exhaustive, so a new action needs a row here.
 fn names(action: AuditAction, outcome: &str) -> [Names; 3] {
     match action {
-        AuditAction::ChallengeAsked(ChallengeKind::Binding) => [Always, Always, Never],
+        AuditAction::ChallengeAsked(ChallengeKind::Binding | ChallengeKind::Sms) => [Always, Always, Never],
         AuditAction::ChallengeAsked(ChallengeKind::Device)
-        | AuditAction::ChallengeAnswered(ChallengeKind::Binding | ChallengeKind::Device)
+        | AuditAction::ChallengeAnswered(ChallengeKind::Binding | ChallengeKind::Device | ChallengeKind::Sms)
         | AuditAction::KeyAdded
         | AuditAction::DeviceDeleted => [IfItExists, Always, Never],
         // A refusal has no number to name.
@@ -66,7 +66,9 @@ const NAMELESS: &str = "select count(*) from audit_pending a
                            and (exists (select 1 from device d
                                          where d.partner_id = a.partner_id and d.device_id = a.object_id)
                                 or exists (select 1 from person p
-                                            where p.partner_id = a.partner_id and p.binding_id = a.object_id))";
+                                            where p.partner_id = a.partner_id and p.binding_id = a.object_id)
+                                or exists (select 1 from challenge c
+                                            where c.partner_id = a.partner_id and c.challenge_id = a.object_id))";
 
 /// Checks every pending event against `names`.
 pub(super) async fn assert_named(app: &TestApp) {
@@ -133,6 +135,8 @@ async fn each_action_names_person_and_object(app: TestApp) {
     acme.post(&format!("{device}/keys"), phone.vouch_for(&Phone::new(2))).await.assert_status(201);
     let challenge = acme.challenge(device.rsplit('/').next().unwrap()).await;
     acme.sign(&challenge.id, &phone.sign(&challenge.text)).await.assert_status(204);
+    let sms = acme.sms_challenge("ada").await;
+    acme.type_code(&sms.id, &sms.code).await.assert_status(204);
     acme.delete(&device).await.assert_status(204);
     acme.delete(number).await.assert_status(200);
     let client = operator.clients().create(self::acme(), None, Permissions::default()).await.unwrap().client_id;
@@ -163,6 +167,7 @@ async fn a_challenge_that_is_over_names_its_person(app: TestApp) {
     let asked = acme.ask_for_device("ada", &phone).await.id;
     let bound = acme.bind("ada", &phone).await.id;
     let open = acme.ask_for_device("ada", &Phone::new(2)).await.id;
+    let sms = acme.sms_challenge("ada").await;
     app.advance(TimeDelta::minutes(6));
     new_events(&app).await;
     let acme = app.partner();
@@ -172,7 +177,9 @@ async fn a_challenge_that_is_over_names_its_person(app: TestApp) {
     }
     acme.put(&format!("/v1/mfa/challenges/signatures/{open}"), json!({})).await.assert_status(404);
     acme.answer(&Uuid::nil().to_string(), &phone.sign("late")).await.assert_status(404);
+    acme.type_code(&sms.id, &sms.code).await.assert_status(404);
     let expected = ["-", "-", "ada", "ada", "ada"].map(|person| format!("binding.answered not_open {person}"));
+    let expected = [&expected[..], &["sms_challenge.answered not_open ada".to_owned()]].concat();
     assert_eq!(new_events_with_person(&app).await, expected);
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::naming::OPERATOR_REFUSED;
 use super::{DEVICES, PAYLOAD, new_events, request_body};
 use crate::harness::faulty_server::{Behaviour, FaultyServer};
-use crate::harness::{DEVICE_CHALLENGES, NUMBER, Network, Phone, TestApp, on_both_databases, sql};
+use crate::harness::{DEVICE_CHALLENGES, NUMBER, Network, Phone, SMS_CHALLENGES, TestApp, on_both_databases, sql};
 use crate::sms_conversion::{Watched, trip};
 
 on_both_databases![
@@ -24,6 +24,7 @@ on_both_databases![
     a_request_during_the_cool_down_writes_one_event,
     a_declined_device_writes_one_event,
     a_refused_device_challenge_writes_one_event,
+    a_refused_sms_challenge_writes_one_event,
 ];
 
 const NUMBER_REFUSED: [&str; 8] = [
@@ -76,22 +77,37 @@ const DEVICE_CHALLENGE_REFUSED: [&str; 7] = [
     "device_challenge.asked not_found",
     "device_challenge.asked open_challenges",
 ];
+const SMS_CHALLENGE_REFUSED: [&str; 8] = [
+    "sms_challenge.answered accepted",
+    "sms_challenge.answered not_open",
+    "sms_challenge.answered wrong",
+    "sms_challenge.asked accepted",
+    "sms_challenge.asked accepted",
+    "sms_challenge.asked country_not_served",
+    "sms_challenge.asked no_verified_number",
+    "sms_challenge.asked sms_not_taken",
+];
 const NOT_SERVED: [&str; 4] = [
     "binding.asked country_not_served",
     "number.asserted country_not_served",
     "number.code_asked country_not_served",
     "number.created country_not_served",
 ];
-const SENDING_STOPPED: [&str; 2] = ["binding.asked sending_stopped", "number.code_asked sending_stopped"];
-const TOO_MANY_MESSAGES: [&str; 2] = ["binding.asked sms_limit", "number.code_asked sms_limit"];
-const COOLING_OFF: [&str; 5] = [
+const SENDING_STOPPED: [&str; 3] =
+    ["binding.asked sending_stopped", "number.code_asked sending_stopped", "sms_challenge.asked sending_stopped"];
+const TOO_MANY_MESSAGES: [&str; 3] =
+    ["binding.asked sms_limit", "number.code_asked sms_limit", "sms_challenge.asked sms_limit"];
+const COOLING_OFF: [&str; 7] = [
     "binding.answered cooling_off",
     "binding.asked cooling_off",
     "key.added cooling_off",
     "number.code_asked cooling_off",
     "number.confirmed cooling_off",
+    "sms_challenge.answered cooling_off",
+    "sms_challenge.asked cooling_off",
 ];
-const DECLINED: [&str; 3] = ["binding.answered declined", "binding.asked declined", "key.added declined"];
+const DECLINED: [&str; 4] =
+    ["binding.answered declined", "binding.asked declined", "key.added declined", "sms_challenge.asked declined"];
 
 /// Outcomes that are never recorded: malformed requests, and repetitions of another request.
 const UNRECORDED: [&str; 3] = ["malformed", "still_running", "idempotency_key_reused"];
@@ -104,6 +120,7 @@ fn every_refusal_is_provoked() {
         &NOT_THERE,
         &NO_ROOM,
         &DEVICE_CHALLENGE_REFUSED,
+        &SMS_CHALLENGE_REFUSED,
         &NOT_SERVED,
         &SENDING_STOPPED,
         &TOO_MANY_MESSAGES,
@@ -224,6 +241,25 @@ async fn a_refused_device_challenge_writes_one_event(app: TestApp) {
     assert_eq!(new_events(&app).await, DEVICE_CHALLENGE_REFUSED);
 }
 
+async fn a_refused_sms_challenge_writes_one_event(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let narrow = acme.through(app.replica(&[("SMS_COUNTRIES", "AT")]).await);
+    new_events(&app).await;
+    acme.post(SMS_CHALLENGES, json!({"person_id": "bob"})).await.assert_status(400);
+    narrow.post(SMS_CHALLENGES, json!({"person_id": "ada"})).await.assert_status(400);
+    // The challenge was opened, and removed when no provider took the message.
+    app.network(Network::IsDown);
+    acme.post(SMS_CHALLENGES, json!({"person_id": "ada"})).await.assert_status(502);
+    app.network(Network::Works);
+    let challenge = acme.sms_challenge("ada").await;
+    acme.put(&format!("{SMS_CHALLENGES}/{}", challenge.id), json!({"code": "x"})).await.assert_status(400);
+    acme.type_code(&challenge.id, &challenge.wrong_code()).await.assert_status(403);
+    acme.type_code(&challenge.id, &challenge.code).await.assert_status(204);
+    acme.type_code(&challenge.id, &challenge.code).await.assert_status(404);
+    assert_eq!(new_events(&app).await, SMS_CHALLENGE_REFUSED);
+}
+
 async fn a_country_that_is_not_served_writes_one_event(app: TestApp) {
     let acme = app.partner();
     acme.verified_person("ada").await;
@@ -245,6 +281,7 @@ async fn a_country_with_stopped_sending_writes_one_event(Watched(app): Watched) 
     new_events(&app).await;
     acme.post(DEVICES, request_body("bob", 1)).await.assert_status(429);
     acme.post("/v1/persons/bob/mobile_number/authorize", json!({"number": NUMBER})).await.assert_status(429);
+    acme.post(SMS_CHALLENGES, json!({"person_id": "bob"})).await.assert_status(429);
     assert_eq!(new_events(&app).await, SENDING_STOPPED);
 }
 
@@ -256,6 +293,7 @@ async fn an_exceeded_sms_limit_writes_one_event(app: TestApp) {
     new_events(&app).await;
     limited.post(DEVICES, request_body("ada", 1)).await.assert_status(429);
     limited.post("/v1/persons/ada/mobile_number/authorize", json!({"number": NUMBER})).await.assert_status(429);
+    limited.post(SMS_CHALLENGES, json!({"person_id": "ada"})).await.assert_status(429);
     assert_eq!(new_events(&app).await, TOO_MANY_MESSAGES);
 }
 
@@ -264,6 +302,7 @@ async fn a_request_during_the_cool_down_writes_one_event(app: TestApp) {
     acme.verified_person("ada").await;
     let keys = format!("{DEVICES}/{}/keys", acme.bind("ada", &phone).await.id);
     let asked = acme.ask_for_device("ada", &Phone::new(2)).await.id;
+    let sms = acme.sms_challenge("ada").await;
     new_events(&app).await;
     for _ in 0..5 {
         acme.post(&keys, Phone::new(4).vouch_for(&Phone::new(5))).await.assert_status(403);
@@ -277,6 +316,8 @@ async fn a_request_during_the_cool_down_writes_one_event(app: TestApp) {
     acme.post(&format!("{number}/authorize"), json!({"number": NUMBER})).await.assert_status(429);
     let token = json!({"number": NUMBER, "token": "000000"});
     acme.post(&format!("{number}/confirm"), token).await.assert_status(429);
+    acme.post(SMS_CHALLENGES, json!({"person_id": "ada"})).await.assert_status(429);
+    acme.type_code(&sms.id, &sms.code).await.assert_status(429);
     assert_eq!(new_events(&app).await, COOLING_OFF);
 }
 
@@ -302,5 +343,6 @@ async fn a_declined_device_writes_one_event(app: TestApp) {
     guarded.put(&challenge, with_payload(answer)).await.assert_status(403);
     let keys = format!("{DEVICES}/{device}/keys");
     guarded.post(&keys, with_payload(phone.vouch_for(&Phone::new(3)))).await.assert_status(403);
+    guarded.post(SMS_CHALLENGES, with_payload(json!({"person_id": "ada"}))).await.assert_status(403);
     assert_eq!(new_events(&app).await, DECLINED);
 }

@@ -24,14 +24,15 @@ impl Start for French {
     }
 }
 
-const GERMAN: &str = "Device Management: Ihr Code lautet ###### Geben Sie ihn niemals weiter, auch nicht an uns.";
-const ENGLISH: &str = "Device Management: Your code is ###### Never share it with anyone, not even with us.";
-const FRENCH: &str = "Device Management: votre code est ###### Ne le donnez jamais à personne, pas non plus à nous.";
+const GERMAN: &str = "Device Management: Code ###### registriert ein neues Handy. Nie weitergeben, auch nicht an uns.";
+const ENGLISH: &str = "Device Management: Your code ###### registers a new phone. Never share it, not even with us.";
+const FRENCH: &str =
+    "Device Management: Le code ###### ajoute un nouveau mobile. Ne le donnez à personne, nous compris.";
 
-/// The text of the last SMS, with the code and the full stop after it replaced by `######`.
+/// The text of the last SMS, with the code replaced by `######`.
 fn last_text(app: &TestApp) -> String {
     let message = app.outbox().last();
-    message.text.replacen(&format!("{}.", message.code()), "######", 1)
+    message.text.replacen(&message.code(), "######", 1)
 }
 
 async fn the_code_goes_to_the_persons_number_in_the_requested_language(app: TestApp) {

@@ -43,7 +43,8 @@ async fn the_sample_bodies_bind_a_device(Sandbox(app): Sandbox) {
         },
     });
     assert_eq!(asked, expected);
-    let text = "Device Management: Your code is 212212. Never share it with anyone, not even with us.\ne2e-e2e-e2e";
+    let text =
+        "Device Management: Your code 212212 registers a new phone. Never share it, not even with us.\ne2e-e2e-e2e";
     assert_eq!(app.outbox().last().text, text);
 
     send(&acme, "PUT", &challenge_path(id), ANSWER).await.assert_status(204);

@@ -5,7 +5,7 @@ use device_management::domain::person::PartnerId;
 use serde_json::{Value, json};
 
 use crate::harness::contract::CONTRACT;
-use crate::harness::{Answer, NUMBER, Phone, TestApp, TestClient};
+use crate::harness::{Answer, NUMBER, Phone, SMS_CHALLENGES, SmsChallenge, TestApp, TestClient};
 
 /// A request for any client to send.
 pub(crate) struct Call {
@@ -47,6 +47,8 @@ pub(crate) struct Scene {
     pub(crate) challenge: String,
     /// An open challenge of the bound device.
     pub(crate) device_challenge: String,
+    /// An open SMS challenge of the person.
+    pub(crate) sms_challenge: SmsChallenge,
     /// Answers the challenge.
     pub(crate) right_signature: String,
 }
@@ -58,17 +60,18 @@ impl Scene {
     pub(crate) async fn set(app: &TestApp, client: &TestClient) -> Self {
         client.verified_person(PERSON).await;
         let bound = client.bind(PERSON, &Phone::new(1)).await;
+        let sms_challenge = client.sms_challenge(PERSON).await;
         let challenge = client.ask_for_device(PERSON, &Phone::new(2)).await.id;
         let right_signature = Phone::new(2).sign(&app.outbox().last().code());
         let opened =
             client.post("/v1/mfa/challenges/devices", json!({"device_id": bound.id})).await.assert_status(201).json();
         let device_challenge = opened["id"].as_str().expect("an id").to_owned();
-        Self { device: bound.id, key: bound.key_id, challenge, device_challenge, right_signature }
+        Self { device: bound.id, key: bound.key_id, challenge, device_challenge, sms_challenge, right_signature }
     }
 
     /// A call for every operation that needs a token. Their key is new; their code and signature are wrong.
     pub(crate) fn calls(&self) -> Vec<Call> {
-        let Self { device, key, challenge, device_challenge, .. } = self;
+        let Self { device, key, challenge, device_challenge, sms_challenge, .. } = self;
         let number = format!("/v1/persons/{PERSON}/mobile_number");
         let new_key = Phone::new(3).key();
         let by_stranger = json!({"signature_key_purpose": "unrestricted", "signature": Phone::new(4).sign(&new_key)});
@@ -103,6 +106,14 @@ impl Scene {
                 "PUT",
                 format!("/v1/mfa/challenges/devices/{device_challenge}"),
                 json!({"signature": Phone::new(1).sign("wrong")}),
+            ),
+            with("createSmsChallenge", "POST", SMS_CHALLENGES.into(), json!({"person_id": PERSON})),
+            call("getSmsChallenge", "GET", format!("{SMS_CHALLENGES}/{}", sms_challenge.id), None),
+            with(
+                "verifySmsChallenge",
+                "PUT",
+                format!("{SMS_CHALLENGES}/{}", sms_challenge.id),
+                json!({"code": sms_challenge.wrong_code()}),
             ),
             with(
                 "addKey",

@@ -38,14 +38,14 @@ async fn ids_of_another_partner_are_not_found(app: TestApp) {
             let expected = match call.operation {
                 "createMobileNumber" => continue,
                 "listDevices" => 200,
-                "createDevice" | "createDeviceChallenge" => 400,
+                "createDevice" | "createDeviceChallenge" | "createSmsChallenge" => 400,
                 _ => 404,
             };
             let answer = call.send(&globex).await;
             assert_eq!(answer.status, expected, "{}", call.operation);
             match expected {
                 200 => assert_eq!(answer.json(), serde_json::json!([])),
-                400 if call.operation == "createDevice" => {
+                400 if call.operation != "createDeviceChallenge" => {
                     answer.assert_faults(&[("number", "telephone number not found")]);
                 }
                 400 => {
@@ -59,8 +59,10 @@ async fn ids_of_another_partner_are_not_found(app: TestApp) {
     }
     // The right answer from the wrong partner is not found either.
     globex.answer(&scene.challenge, &scene.right_signature).await.assert_status(404);
+    globex.type_code(&scene.sms_challenge.id, &scene.sms_challenge.code).await.assert_status(404);
     globex.verified_person(PERSON).await;
     globex.delete(&format!("/v1/persons/{PERSON}/mobile_number")).await.assert_status(200);
     assert_eq!((scene.state(&acme).await, app.outbox().messages().len()), (before, sent));
+    acme.type_code(&scene.sms_challenge.id, &scene.sms_challenge.code).await.assert_status(204);
     acme.answer(&scene.challenge, &scene.right_signature).await.assert_status(204);
 }

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use super::calls::{Call, PERSON, Scene, device_wish};
 use crate::harness::contract::CONTRACT;
 use crate::harness::identity_provider::{AUDIENCE, IdentityProvider, IssuerKey};
-use crate::harness::{Answer, Broken, Engine, NUMBER, Network, Phone, Start, TestApp, TestClient, on_both_databases};
+use crate::harness::{
+    Answer, Broken, Engine, NUMBER, Network, Phone, SMS_CHALLENGES, Start, TestApp, TestClient, on_both_databases,
+};
 
 on_both_databases![every_documented_status_of_every_operation_is_seen];
 
@@ -56,6 +58,7 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
     walk.see_numbers(app, &acme).await;
     walk.see_challenges(app, &acme, &scene).await;
     walk.see_device_challenges(&acme, &scene).await;
+    walk.see_sms_challenges(app, &acme).await;
     walk.see_devices_and_keys(app, &acme, &scene).await;
     walk.see_a_cool_down(&acme).await;
     walk.see_tokens(app).await;
@@ -222,6 +225,22 @@ impl Walk {
         self.see(acme, "PUT", &path, signature("late"), 404).await;
     }
 
+    async fn see_sms_challenges(&mut self, app: &TestApp, acme: &TestClient) {
+        let wish = Some(json!({"person_id": PERSON}));
+        let code = |code: &str| Some(json!({"code": code}));
+        app.network(Network::Rejects);
+        self.see(acme, "POST", SMS_CHALLENGES, wish.clone(), 502).await;
+        app.network(Network::Works);
+        self.see(acme, "POST", SMS_CHALLENGES, wish, 201).await;
+        let challenge = acme.sms_challenge(PERSON).await;
+        let path = format!("{SMS_CHALLENGES}/{}", challenge.id);
+        self.see(acme, "GET", &path, None, 200).await;
+        self.see(acme, "PUT", &path, code(&challenge.wrong_code()), 403).await;
+        self.see(acme, "PUT", &path, code(&challenge.code), 204).await;
+        self.see(acme, "GET", &path, None, 404).await;
+        self.see(acme, "PUT", &path, code(&challenge.code), 404).await;
+    }
+
     async fn see_devices_and_keys(&mut self, app: &TestApp, acme: &TestClient, scene: &Scene) {
         let devices = "/v1/mfa/devices";
         self.see(acme, "POST", devices, Some(device_wish("unknown", 9)), 400).await;
@@ -261,6 +280,7 @@ impl Walk {
         let (first, second) = (Phone::new(71), Phone::new(72));
         acme.verified_person("hasty").await;
         let device = acme.bind("hasty", &first).await.id;
+        let sms = acme.sms_challenge("hasty").await;
         let challenge = acme.ask_for_device("hasty", &second).await.id;
         let keys = format!("/v1/mfa/devices/{device}/keys");
         let vouched = json!({"signature_key_purpose": "unrestricted", "signature": first.sign("wrong")});
@@ -275,6 +295,8 @@ impl Walk {
         self.see(acme, "POST", "/v1/mfa/devices", Some(device_wish("hasty", 72)), 429).await;
         self.see(acme, "PUT", &format!("/v1/mfa/challenges/signatures/{challenge}"), Some(answer), 429).await;
         self.see(acme, "POST", &keys, Some(key), 429).await;
+        self.see(acme, "POST", SMS_CHALLENGES, Some(json!({"person_id": "hasty"})), 429).await;
+        self.see(acme, "PUT", &format!("{SMS_CHALLENGES}/{}", sms.id), Some(json!({"code": sms.code})), 429).await;
         self.see(acme, "POST", &format!("{number}/authorize"), Some(json!({"number": NUMBER})), 429).await;
         self.see(acme, "POST", &format!("{number}/confirm"), Some(confirmation), 429).await;
     }

@@ -18,6 +18,9 @@ pub(crate) const NUMBER: &str = "+4915112345678";
 /// The challenges of bound devices.
 pub(crate) const DEVICE_CHALLENGES: &str = "/v1/mfa/challenges/devices";
 
+/// SMS challenges.
+pub(crate) const SMS_CHALLENGES: &str = "/v1/mfa/challenges/sms";
+
 /// A client of one partner.
 #[derive(Clone)]
 pub(crate) struct TestClient {
@@ -30,6 +33,21 @@ pub(crate) struct TestClient {
 pub(crate) struct OpenChallenge {
     pub(crate) id: String,
     pub(crate) text: String,
+}
+
+/// An open SMS challenge and the code that was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct SmsChallenge {
+    pub(crate) id: String,
+    pub(crate) code: String,
+}
+
+impl SmsChallenge {
+    /// Six digits that differ from the code.
+    pub(crate) fn wrong_code(&self) -> String {
+        let number: u32 = self.code.parse().unwrap();
+        format!("{:06}", (number + 1) % 1_000_000)
+    }
 }
 
 impl OpenChallenge {
@@ -120,6 +138,18 @@ impl TestClient {
     /// Answers a challenge of a bound device.
     pub(crate) async fn sign(&self, challenge: &str, signature: &str) -> Answer {
         self.put(&format!("{DEVICE_CHALLENGES}/{challenge}"), json!({"signature": signature})).await
+    }
+
+    /// Opens an SMS challenge of a person with a verified number.
+    pub(crate) async fn sms_challenge(&self, person: &str) -> SmsChallenge {
+        let answer = self.post(SMS_CHALLENGES, json!({"person_id": person})).await;
+        let challenge = answer.assert_status(201).json();
+        SmsChallenge { id: text(&challenge, "id"), code: self.outbox.last().code() }
+    }
+
+    /// Answers an SMS challenge.
+    pub(crate) async fn type_code(&self, challenge: &str, code: &str) -> Answer {
+        self.put(&format!("{SMS_CHALLENGES}/{challenge}"), json!({"code": code})).await
     }
 
     /// Answers a challenge.

@@ -9,11 +9,14 @@ use axum::http::Request;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, NUMBER, Network, Phone, TestApp, TestClient, books, on_both_databases, sql};
+use crate::harness::{
+    Answer, NUMBER, Network, Phone, SMS_CHALLENGES, SmsChallenge, TestApp, TestClient, books, on_both_databases, sql,
+};
 
 on_both_databases![
     a_repeated_request_gets_the_same_answer_and_has_no_second_effect,
     a_repeated_wrong_signature_counts_once,
+    a_repeated_sms_challenge_and_its_answers_take_effect_once,
     another_body_under_the_same_key_is_refused,
     a_repeated_request_gets_409_until_the_first_ends_and_then_its_answer,
     twenty_parallel_requests_on_two_replicas_send_one_sms,
@@ -92,6 +95,28 @@ async fn a_repeated_wrong_signature_counts_once(app: TestApp) {
     }
     let counted = "select failures * 10 + binding_wrong_signatures from person";
     assert_eq!(books::count(&app.database, counted).await, 11);
+}
+
+async fn a_repeated_sms_challenge_and_its_answers_take_effect_once(app: TestApp) {
+    let acme = app.partner();
+    acme.verified_person("ada").await;
+    let opened = twice(&acme, "POST", SMS_CHALLENGES, json!({"person_id": "ada"}), 201).await.json();
+    assert_eq!(app.outbox().messages().len(), 1);
+    let path = format!("{SMS_CHALLENGES}/{}", opened["id"].as_str().unwrap());
+    let code = app.outbox().last().code();
+    let challenge = SmsChallenge { id: path.clone(), code: code.clone() };
+    let wrong = json!({"code": challenge.wrong_code()});
+    let first = send(&acme, "wrong", "PUT", &path, &wrong).await;
+    first.assert_status(403);
+    for _ in 0..5 {
+        assert_replays(&first, &send(&acme, "wrong", "PUT", &path, &wrong).await);
+    }
+    assert_eq!(books::count(&app.database, "select failures from person").await, 1);
+    twice(&acme, "PUT", &path, json!({"code": code}), 204).await;
+    // The same code under another name is another body.
+    send(&acme, "twice", "PUT", &path, &json!({"tan": code})).await.assert_status(422);
+    let kept = sql::texts(app.database.url(), "select outcome from idempotent_request").await;
+    assert!(kept.iter().all(|outcome| !outcome.contains(&code)), "{kept:?}");
 }
 
 async fn another_body_under_the_same_key_is_refused(app: TestApp) {

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::faults::at_every_step;
 use super::run::Run;
-use crate::harness::NUMBER;
+use crate::harness::sql::texts;
+use crate::harness::{NUMBER, SMS_CHALLENGES};
 
 at_every_step! {
     changes: [
@@ -19,6 +20,9 @@ at_every_step! {
         a_number_is_confirmed,
         a_wrong_code_is_counted,
         a_number_is_deleted,
+        an_sms_challenge_is_requested,
+        an_sms_challenge_is_answered,
+        a_wrong_code_of_an_sms_challenge_is_counted,
         a_refusal_is_audited,
     ],
     reads: [devices_are_listed],
@@ -128,6 +132,40 @@ async fn a_number_is_deleted(run: &Run<'_>) {
     run.acme.verified_person(&run.person).await;
     run.send(("DELETE", &run.number_path(""), None), 200, &[404]).await;
     run.acme.get(&run.number_path("")).await.assert_status(404);
+}
+
+async fn an_sms_challenge_is_requested(run: &Run<'_>) {
+    run.acme.verified_person(&run.person).await;
+    let before = run.app.outbox().messages().len();
+    let body = json!({"person_id": run.person});
+    let opened = run.send(("POST", SMS_CHALLENGES, Some(body)), 201, &[]).await.answer.json();
+    assert_eq!(run.app.outbox().messages().len(), before + 1);
+    let code = run.app.outbox().last().code();
+    run.acme.type_code(opened["id"].as_str().unwrap(), &code).await.assert_status(204);
+}
+
+async fn an_sms_challenge_is_answered(run: &Run<'_>) {
+    run.acme.verified_person(&run.person).await;
+    let challenge = run.acme.sms_challenge(&run.person).await;
+    let path = format!("{SMS_CHALLENGES}/{}", challenge.id);
+    // A code works once; `docs/errors.md` says to use an idempotency key.
+    run.send(("PUT", &path, Some(json!({"code": challenge.code}))), 204, &[404]).await;
+    run.acme.get(&path).await.assert_status(404);
+    let answered = "select cast(count(*) as text) from audit_pending where action = 'sms_challenge.answered'
+                       and outcome = 'accepted' and person_id = ";
+    let answered = texts(run.app.database.url(), &format!("{answered}'{}'", run.person)).await;
+    assert_eq!(answered, ["1"]);
+}
+
+async fn a_wrong_code_of_an_sms_challenge_is_counted(run: &Run<'_>) {
+    run.acme.verified_person(&run.person).await;
+    let challenge = run.acme.sms_challenge(&run.person).await;
+    let path = format!("{SMS_CHALLENGES}/{}", challenge.id);
+    let outcome = run.send(("PUT", &path, Some(json!({"code": challenge.wrong_code()}))), 403, &[]).await;
+    let counted = run.count("failures").await;
+    assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
+    assert_eq!(run.audited("wrong").await, counted);
+    run.acme.type_code(&challenge.id, &challenge.code).await.assert_status(204);
 }
 
 async fn a_refusal_is_audited(run: &Run<'_>) {

@@ -7,13 +7,14 @@ mod devices;
 mod erasure;
 mod keys;
 mod messages;
+mod sms_challenges;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::Barrier;
 
-use crate::harness::{Answer, Bound, Phone, TestApp, TestClient, books};
+use crate::harness::{Answer, Bound, Phone, SMS_CHALLENGES, TestApp, TestClient, books};
 
 /// The number of parallel requests.
 const CROWD: u32 = 200;
@@ -30,6 +31,18 @@ impl Request {
     fn answer(challenge: &Bound, signature: &str) -> Self {
         let path = format!("/v1/mfa/challenges/signatures/{}", challenge.id);
         Self { method: "PUT", path, body: Some(serde_json::json!({"signature": signature})) }
+    }
+
+    /// Answers an SMS challenge.
+    fn type_code(challenge: &str, code: &str) -> Self {
+        let path = format!("{SMS_CHALLENGES}/{challenge}");
+        Self { method: "PUT", path, body: Some(serde_json::json!({"code": code})) }
+    }
+
+    /// Requests an SMS challenge.
+    fn sms_challenge(person: &str) -> Self {
+        let body = serde_json::json!({"person_id": person});
+        Self { method: "POST", path: SMS_CHALLENGES.to_owned(), body: Some(body) }
     }
 
     /// Requests a device.

@@ -16,12 +16,12 @@ use device_management::domain::numbers::MobileNumber;
 use device_management::domain::sms::app_signature::AppSignature;
 use device_management::domain::sms::language::Language;
 use device_management::sms::sender_name::SenderName;
-use device_management::sms::{Sms, SmsError, SmsTemplate};
+use device_management::sms::{CodePurpose, Sms, SmsError, SmsTemplate};
 use uuid::Uuid;
 
 const NUMBER: &str = "+4915123456701";
 const CODE: &str = "212212";
-const TEXT: &str = "Sandbox: Your code is 212212. Never share it with anyone, not even with us.\ne2e-e2e-e2e";
+const TEXT: &str = "Sandbox: Your code 212212 logs you in. Never share it, not even with us.\ne2e-e2e-e2e";
 const REFERENCE: &str = "01951f2e-7c3a-7d4b-8e5f-123456789abc";
 
 /// A timeout that no answer on loopback exceeds.
@@ -35,7 +35,7 @@ fn sms() -> Sms {
     let signature = AppSignature::parse("e2e-e2e-e2e").unwrap();
     Sms {
         to: MobileNumber::parse(NUMBER).unwrap(),
-        text: template.text(Language::En, &Otp::parse(CODE).unwrap(), Some(&signature)),
+        text: template.text(CodePurpose::LogIn, Language::En, &Otp::parse(CODE).unwrap(), Some(&signature)),
         reference: Uuid::parse_str(REFERENCE).unwrap(),
     }
 }

@@ -12,7 +12,7 @@ use device_management::domain::challenges::{
 use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::NumberId;
 use device_management::domain::person::PersonId;
-use device_management::store::{Accepted, CodeAnswer, NumberCode, NumberVerification};
+use device_management::store::{Accepted, CodeAnswer, NumberVerification, TypedCode};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -23,6 +23,7 @@ use crate::harness::{in_every_form, sql};
 in_every_form![
     statements_settle_a_binding_only_while_it_is_judged_open,
     statements_settle_a_number_code_only_while_it_is_judged_open,
+    statements_settle_an_sms_challenge_only_while_it_is_judged_open,
 ];
 
 /// Number of challenges of each kind.
@@ -153,6 +154,33 @@ async fn statements_settle_a_number_code_only_while_it_is_judged_open(it: TestSt
     cases.assert_every_judgement_occurred();
 }
 
+async fn statements_settle_an_sms_challenge_only_while_it_is_judged_open(it: TestStore) {
+    let mut cases = Cases::new();
+    for case in 0..CASES {
+        let (state, rules) = cases.next();
+        let judgement = judge(&state, now(), &rules);
+        cases.count(judgement);
+        let is_open = judgement == Judgement::Open;
+
+        let (person_id, id) = it.open_sms_challenge_in(&state, 2 * case).await;
+        let found = it.sms_challenge(&acme(), id).await.unwrap();
+        let found = found.map(|found| (found.person_id, found.number, found.code.state));
+        let expected = (person_id.clone(), number(), state);
+        assert_eq!(found, Some(expected).filter(|(.., state)| state.closed_at.is_none()));
+        let right = CodeAnswer { id, at: now(), rules };
+        let accepted = it.accept_sms_challenge(&acme(), &person_id, &right, &record()).await.unwrap();
+        let expected = if is_open { DONE } else { OVERTAKEN };
+        assert_eq!(accepted, expected, "{judgement:?}: {state:?} under {rules:?}");
+
+        let (person_id, id) = it.open_sms_challenge_in(&state, 2 * case + 1).await;
+        let wrong = CodeAnswer { id, at: now(), rules };
+        let counted = it.count_wrong_code(&acme(), &person_id, &wrong, &record()).await.unwrap();
+        let expected = if is_open { Written::Done(state.wrong_answers + 1) } else { Written::Overtaken };
+        assert_eq!(counted, expected, "{judgement:?}: {state:?} under {rules:?}");
+    }
+    cases.assert_every_judgement_occurred();
+}
+
 impl TestStore {
     /// A new person with a binding in this state.
     async fn bind_in(&self, state: &ChallengeState, seed: u32) -> (PersonId, ChallengeId) {
@@ -182,21 +210,36 @@ impl TestStore {
                 .await
                 .unwrap()
         );
-        let id = ChallengeId::from(fresh_id());
-        let code = NumberCode { id, otp_version: 1, expires_at: state.expires_at };
+        let code = TypedCode { id: fresh_id().into(), otp_version: 1, expires_at: state.expires_at };
         assert_eq!(self.open_number_code(&acme(), &person_id, &number, code, None, &record()).await.unwrap(), DONE);
+        self.bring_into(state, &person_id, code.id).await;
+        (person_id, code.id)
+    }
+
+    /// A new person with an SMS challenge in this state.
+    async fn open_sms_challenge_in(&self, state: &ChallengeState, seed: u32) -> (PersonId, ChallengeId) {
+        let person_id = person(&format!("person-{seed}"));
+        self.verified(&acme(), &person_id).await;
+        let code = TypedCode { id: fresh_id().into(), otp_version: 1, expires_at: state.expires_at };
+        let opened = self.open_sms_challenge(&acme(), &person_id, &number(), code, None, &record()).await.unwrap();
+        assert_eq!(opened, DONE);
+        self.bring_into(state, &person_id, code.id).await;
+        (person_id, code.id)
+    }
+
+    /// Brings a code that was just sent into this state.
+    async fn bring_into(&self, state: &ChallengeState, person_id: &PersonId, id: ChallengeId) {
         for _ in 0..state.wrong_answers {
             let wrong = CodeAnswer { id, at: state.expires_at - LIFE, rules: ANY_NUMBER };
             assert!(matches!(
-                self.count_wrong_code(&acme(), &person_id, &wrong, &record()).await.unwrap(),
+                self.count_wrong_code(&acme(), person_id, &wrong, &record()).await.unwrap(),
                 Written::Done(_)
             ));
         }
         if state.closed_at.is_some() {
-            self.close_number_code(&acme(), &person_id, id, None, &record()).await.unwrap();
+            self.close_code(&acme(), person_id, id, None, &record()).await.unwrap();
         }
-        self.fail_as(&person_id, state.failures).await;
-        (person_id, id)
+        self.fail_as(person_id, state.failures).await;
     }
 
     /// Replaces the person's failures.

@@ -6,7 +6,7 @@ use device_management::domain::challenges::{Acceptance, ChallengeId, ChallengeRu
 use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::NumberId;
-use device_management::store::{Accepted, AddedKey, CodeAnswer, NewKey, NumberCode, NumberVerification};
+use device_management::store::{Accepted, AddedKey, CodeAnswer, NewKey, NumberVerification, TypedCode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -151,7 +151,7 @@ impl Counted<'_> {
 
     async fn open_token(&self, at: DateTime<Utc>) -> CodeAnswer {
         let id = ChallengeId::from(fresh_id());
-        let code = NumberCode { id, otp_version: 1, expires_at: at + TimeDelta::minutes(5) };
+        let code = TypedCode { id, otp_version: 1, expires_at: at + TimeDelta::minutes(5) };
         let ada = person("ada");
         assert_eq!(self.it.open_number_code(&acme(), &ada, &number(), code, None, &record()).await.unwrap(), DONE);
         CodeAnswer { id, at, rules: self.rules() }

@@ -8,7 +8,7 @@ use axum::http::Request;
 use serde_json::json;
 use sqlx::{Connection, PgConnection, Row};
 
-use crate::harness::{Engine, Phone, TestApp};
+use crate::harness::{Engine, Phone, SMS_CHALLENGES, TestApp};
 
 /// So many rows per table that a sequential scan is the worst plan. All belong to one partner, so the partner alone is
 /// not selective.
@@ -112,6 +112,11 @@ pub(crate) async fn walk(app: &TestApp, number: u32) {
         partner.get(&format!("/v1/mfa/challenges/devices/{}", challenge.id)).await.assert_status(200);
         partner.sign(&challenge.id, &signature).await.assert_status(status);
     }
+    let sms = partner.sms_challenge(&person).await;
+    partner.get(&format!("{SMS_CHALLENGES}/{}", sms.id)).await.assert_status(200);
+    partner.type_code(&sms.id, &sms.wrong_code()).await.assert_status(403);
+    partner.type_code(&sms.id, &sms.code).await.assert_status(204);
+    partner.sms_challenge(&person).await;
     partner.ask_for_device(&person, &third).await;
     partner.delete(&device).await.assert_status(204);
     partner.delete(&mobile_number).await.assert_status(200);

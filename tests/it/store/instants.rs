@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use device_management::domain::challenges::{Acceptance, ChallengeId, ChallengeLife, NewBinding};
 use device_management::domain::clients::Permissions;
 use device_management::domain::id::{DeviceId, NumberId};
-use device_management::store::{Client, DeviceQuery, NumberCode, NumberVerification, PageStart, Position, Tombstones};
+use device_management::store::{Client, DeviceQuery, NumberVerification, PageStart, Position, Tombstones, TypedCode};
 
 use super::{
     CAP, DONE, OVERTAKEN, TestStore, Written, acceptance, acme, binding, fresh_id, number, person, record, token,
@@ -74,7 +74,7 @@ async fn a_code_expires_exactly_at_its_end(it: TestStore) {
     it.create_mobile_number(&acme(), &ada, (id, &number()), pending, instants()[0], &record()).await.unwrap();
     for pair in instants().windows(2) {
         let id = ChallengeId::from(fresh_id());
-        let code = NumberCode { id, otp_version: 1, expires_at: pair[1] };
+        let code = TypedCode { id, otp_version: 1, expires_at: pair[1] };
         assert_eq!(it.open_number_code(&acme(), &ada, &number(), code, None, &record()).await.unwrap(), DONE);
         assert_eq!(
             it.count_wrong_code(&acme(), &ada, &token(id, pair[0], CAP), &record()).await.unwrap(),

@@ -3,7 +3,7 @@
 use device_management::domain::challenges::ChallengeId;
 use device_management::domain::person::PersonId;
 use device_management::domain::sms::limits::{PartnerRate, SmsLimits, SmsSpend, SmsTurn};
-use device_management::store::NumberCode;
+use device_management::store::TypedCode;
 
 use super::{DONE, TestStore, acme, binding, challenge_id, fresh_id, key, now, number, person, record};
 use crate::harness::{in_every_form, sql};
@@ -88,7 +88,7 @@ async fn a_confirmation_is_overtaken_by_another_message(it: TestStore) {
     let [adas, bobs] = [spend(&it, &ada).await, spend(&it, &bob).await];
     let open = async |person: &PersonId, spend: &SmsSpend| {
         let id = ChallengeId::from(fresh_id());
-        let code = NumberCode { id, otp_version: 1, expires_at: now() };
+        let code = TypedCode { id, otp_version: 1, expires_at: now() };
         it.open_number_code(&acme(), person, &number(), code, Some(spend), &record()).await.unwrap() == DONE
     };
     assert!(open(&ada, &adas).await);

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use device_management::domain::challenges::{ChallengeId, Judgement, judge};
 use device_management::domain::id::NumberId;
 use device_management::domain::person::{PartnerId, PersonId};
-use device_management::store::{NumberCode, NumberVerification};
+use device_management::store::{NumberVerification, TypedCode};
 use uuid::Uuid;
 
 use super::{
@@ -87,11 +87,11 @@ async fn a_code_is_open_until_it_expires_is_closed_or_reaches_the_cap(it: TestSt
 
     // The next code starts without wrong answers. Closing requires its id.
     open(&it, 2).await;
-    it.close_number_code(&acme(), &ada, code(1).id, None, &record()).await.unwrap();
-    it.close_number_code(&globex(), &ada, code(2).id, None, &record()).await.unwrap();
+    it.close_code(&acme(), &ada, code(1).id, None, &record()).await.unwrap();
+    it.close_code(&globex(), &ada, code(2).id, None, &record()).await.unwrap();
     assert_eq!(open_code(&it, now(), CAP).await, Some(code(2).id));
     assert_eq!(wrong(acme(), 2, now()).await, Written::Done(1));
-    it.close_number_code(&acme(), &ada, code(2).id, None, &record()).await.unwrap();
+    it.close_code(&acme(), &ada, code(2).id, None, &record()).await.unwrap();
     assert_eq!(open_code(&it, now(), CAP).await, None);
     assert_eq!(wrong(acme(), 2, now()).await, Written::Overtaken);
 }
@@ -160,9 +160,9 @@ async fn pending(it: &TestStore, partner: &PartnerId, person: &PersonId) -> Numb
 }
 
 /// A code that is open for five minutes.
-fn code(seed: u128) -> NumberCode {
+fn code(seed: u128) -> TypedCode {
     let id = ChallengeId::from(Uuid::from_u128(seed));
-    NumberCode { id, otp_version: 3, expires_at: now() + TimeDelta::minutes(5) }
+    TypedCode { id, otp_version: 3, expires_at: now() + TimeDelta::minutes(5) }
 }
 
 /// Opens a code for Ada's number.

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
 use crate::contract::calls::{Call, PERSON, Scene};
-use crate::harness::{Engine, Phone, Start, TestApp, TestClient};
+use crate::harness::{Engine, Phone, SMS_CHALLENGES, Start, TestApp, TestClient};
 
 /// Cases of each property, on each database. The clock advances by 1 s with each, and a challenge lives for 300 s.
 const CASES: u32 = 120;
@@ -41,11 +41,16 @@ impl Fuzzed {
     /// Calls that cannot change the scene, unless their bodies are valid on purpose.
     pub(super) fn calls(&self) -> Vec<Call> {
         let mut calls = self.scene.calls();
-        calls.retain(|call| !["deleteMobileNumber", "deleteDevice", "createDevice"].contains(&call.operation));
+        calls.retain(|call| {
+            !["deleteMobileNumber", "deleteDevice", "createDevice", "createSmsChallenge"].contains(&call.operation)
+        });
         for call in &mut calls {
             // A well-formed signature would count as a failure of the challenge.
             if ["verifySignatureChallenge", "verifyDeviceChallenge"].contains(&call.operation) {
                 call.body = Some(json!({"signature": "30"}));
+            }
+            if call.operation == "verifySmsChallenge" {
+                call.body = Some(json!({"code": "1"}));
             }
         }
         calls.push(Call {
@@ -53,6 +58,13 @@ impl Fuzzed {
             method: "POST",
             path: "/v1/mfa/devices".into(),
             body: Some(json!({"person_id": "eve", "key_type": "ecdsa-p256", "key": Phone::new(3).key()})),
+        });
+        // For ada it would supersede the challenge of the scene.
+        calls.push(Call {
+            operation: "createSmsChallenge",
+            method: "POST",
+            path: SMS_CHALLENGES.into(),
+            body: Some(json!({"person_id": "eve"})),
         });
         calls
     }

@@ -41,6 +41,7 @@ async fn no_secret_leaks(format: &str, test: &str) {
     story.binding().await;
     story.answers().await;
     story.keys().await;
+    story.sms_challenge().await;
     story.unreadable_bodies().await;
     story.other_protocols().await;
     let metrics = service.metrics().await;

@@ -270,6 +270,26 @@ impl<'a> Story<'a> {
         }
     }
 
+    /// An SMS challenge, its code malformed, wrong and right.
+    pub(super) async fn sms_challenge(&mut self) {
+        let wish = json!({"person_id": "ada", "device_data": self.device_data});
+        let opened = self.post(201, "/v1/mfa/challenges/sms", wish).await.json();
+        let path = format!("/v1/mfa/challenges/sms/{}", opened["id"].as_str().unwrap());
+        let code = self.see_code().await;
+        let wrong = if code == "000000" { "000001" } else { "000000" };
+        for (status, body) in [
+            (400, json!({"code": format!("{code} ")})),
+            (400, json!({"code": [code]})),
+            (400, json!({"code": code, "tan": code})),
+            (403, json!({"otp": wrong})),
+            (204, json!({"tan": code})),
+            (404, json!({"token": code})),
+        ] {
+            let answer = self.client.put(&path, body).await;
+            self.expect(status, answer);
+        }
+    }
+
     /// Bodies that cannot be read.
     pub(super) async fn unreadable_bodies(&mut self) {
         let data = self.device_data.clone();
