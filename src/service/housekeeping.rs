@@ -8,10 +8,13 @@ use crate::domain::challenges::REPEAT_WINDOW;
 use crate::domain::clock_skew::SKEW_MAX;
 use crate::domain::idempotency::OUTCOMES_STORED_FOR;
 use crate::domain::sms::limits::WINDOW_MAX;
-use crate::store::{ExpiredRows, StoreError};
+use crate::store::{ExpiredRows, SWEEP_BATCH, StoreError};
 
 /// Maximum of batches of one kind per turn.
 const BATCHES_PER_TURN: usize = 100;
+
+/// The same for challenges of devices, of which a log-in makes one: thousands per second.
+const DEVICE_CHALLENGE_BATCHES_PER_TURN: usize = 1000;
 
 /// The length of the lease: how long a crashed replica blocks the others, by the clock of any replica.
 const LEASE: TimeDelta = TimeDelta::minutes(5);
@@ -64,11 +67,13 @@ impl Service {
     }
 
     async fn sweep(&self, kind: ExpiredRows, before: DateTime<Utc>) -> Result<(), StoreError> {
-        for _ in 0..BATCHES_PER_TURN {
+        let batches =
+            if kind == ExpiredRows::DeviceChallenges { DEVICE_CHALLENGE_BATCHES_PER_TURN } else { BATCHES_PER_TURN };
+        for _ in 0..batches {
             let swept = self.store.sweep(kind, before).await?;
             metrics::counter!("housekeeping_rows_total", "kind" => kind.as_str())
                 .increment(u64::try_from(swept).unwrap_or(0));
-            if swept < kind.batch() {
+            if swept < SWEEP_BATCH {
                 break;
             }
         }

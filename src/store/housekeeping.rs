@@ -16,12 +16,8 @@ use crate::domain::clock_skew::SKEW_MAX;
 use crate::domain::id::uuid_v7;
 use crate::store::dialect::Dialect;
 
-/// Maximum number of rows in one transaction, for all kinds but challenges of devices.
+/// Maximum number of rows in one transaction.
 pub const SWEEP_BATCH: usize = 500;
-
-/// The same for challenges of devices, which are many: each batch passes the open challenges again. No request waits for a
-/// row that is closed or expired.
-const DEVICE_CHALLENGES_BATCH: usize = 5000;
 
 /// A kind of row that housekeeping deletes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,12 +68,6 @@ impl ExpiredRows {
         }
     }
 
-    /// Maximum number of rows in one transaction.
-    #[must_use]
-    pub fn batch(self) -> usize {
-        if self == Self::DeviceChallenges { DEVICE_CHALLENGES_BATCH } else { SWEEP_BATCH }
-    }
-
     /// Whether its statement takes the upper bound for ids as $2.
     fn is_found_by_id(self) -> bool {
         matches!(self, Self::Bindings | Self::Codes | Self::DeviceChallenges | Self::Messages | Self::Assessments)
@@ -125,7 +115,7 @@ impl ExpiredRows {
                                                         where challenge_id < $2
                                                           and (closed_at < $1 or expires_at < $1)
                                                         order by challenge_id
-                                                        limit 5000)
+                                                        limit 500)
                  returning challenge_id"
             }
             Self::Outcomes => {
@@ -193,8 +183,8 @@ pub trait Housekeeping {
     /// Releases the holder's lease.
     async fn end_lease(&self, task: &str, holder: Uuid, now: DateTime<Utc>) -> Result<()>;
 
-    /// Deletes rows of this kind that ended before this instant, the oldest first, at most
-    /// [`ExpiredRows::batch`]. Returns their number.
+    /// Deletes rows of this kind that ended before this instant, the oldest first, at most [`SWEEP_BATCH`]. Returns
+    /// their number.
     async fn sweep(&self, kind: ExpiredRows, before: DateTime<Utc>) -> Result<usize>;
 }
 

@@ -49,6 +49,13 @@ const FILLING: &str = "
          , created_at, deleted_at
       from device;
 
+    insert into device_challenge
+        (challenge_id, partner_id, device_id, turn, person_id, key_purpose, string_to_sign, expires_at)
+    select made_at(timestamptz '2022-03-18T14:00:00Z' - i * interval '1 second', i), partner_id, device_id, 1, person_id
+         , 'unrestricted', repeat('x', 300), timestamptz '2022-03-18T14:05:00Z' - i * interval '1 second'
+      from (select row_number() over () as i, * from device) it
+     where i <= 60000;
+
     insert into fraud_assessment
         (assessment_id, partner_id, person_id, object_id, action, state, latency_ms, allowed, assessed_at)
     select device_id, partner_id, person_id, device_id, 'device_binding', 'approve', 1, 'yes', created_at

@@ -27,6 +27,10 @@ const FILLING: &str = "
     select gen_random_uuid(), device_id, partner_id, decode(replace(device_id::text, '-', ''), 'hex'), 'unrestricted', now()
       from device;
 
+    insert into device_challenge
+        (challenge_id, partner_id, device_id, turn, person_id, key_purpose, string_to_sign, expires_at)
+    select gen_random_uuid(), partner_id, device_id, 1, person_id, 'unrestricted', '', now() from device;
+
     insert into client (client_id, partner_id, permissions, created_at)
     select 'client-' || i, 'acme', '', now() from generate_series(1, 5000) i;
 
@@ -137,12 +141,12 @@ async fn scans(observer: &mut PgConnection, connections: &'static str) -> Scans 
     let rows = sqlx::query(
         "select relname::text as name, seq_scan, idx_scan
            from pg_stat_user_tables
-          where relname in ('client', 'client_secret', 'device', 'device_key', 'mobile_number', 'person')",
+          where relname in ('client', 'client_secret', 'device', 'device_challenge', 'device_key', 'mobile_number', 'person')",
     )
     .fetch_all(observer)
     .await
     .unwrap();
-    assert_eq!(rows.len(), 6);
+    assert_eq!(rows.len(), 7);
     let count = |column: &str| rows.iter().map(|row| (row.get("name"), row.get(column))).collect();
     Scans { sequential: count("seq_scan"), by_index: count("idx_scan") }
 }

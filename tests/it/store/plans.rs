@@ -41,6 +41,12 @@ fn rows_of(partner: &str, count: u32) -> String {
            from device
           where partner_id = '{partner}';
 
+         insert into device_challenge
+             (challenge_id, partner_id, device_id, turn, person_id, key_purpose, string_to_sign, expires_at)
+         select device_id, partner_id, device_id, 1, person_id, 'unrestricted', repeat('x', 300), bound_at
+           from device
+          where partner_id = '{partner}';
+
          insert into fraud_assessment
              (assessment_id, partner_id, person_id, object_id, action, state, latency_ms, allowed, assessed_at)
          select device_id, partner_id, person_id, device_id, 'device_binding', 'approve', 1, 'yes', created_at
