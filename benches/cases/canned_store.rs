@@ -67,7 +67,7 @@ impl CannedStore {
     }
 
     fn page(&self) -> DevicePage {
-        DevicePage { total: 10, devices: vec![self.device.clone(); 10], has_newer: false, has_older: false }
+        DevicePage { total: 10, entries: vec![self.device.clone(); 10], has_newer: false, has_older: false }
     }
 
     fn binding(&self) -> Binding {
@@ -82,6 +82,7 @@ impl CannedStore {
             state: open_state(),
             bound_devices: 0,
             number: Some(self.number.number.clone()),
+            activation: None,
         }
     }
 

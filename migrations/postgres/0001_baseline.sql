@@ -65,7 +65,8 @@ create table person (
     binding_key              bytea, -- SEC 1 uncompressed point, 65 bytes
     binding_key_purpose      text,
     binding_device_name      text,
-    binding_otp_version      bigint,
+    binding_otp_version      bigint, -- version of the secret that the code is derived with
+    binding_activation_id    uuid, -- the activation code that the answer signs; null for a code sent by SMS
     binding_created_at       timestamptz,
     binding_expires_at       timestamptz,
     binding_wrong_signatures bigint      not null default 0,
@@ -165,6 +166,42 @@ create table device_challenge (
 ) with (fillfactor = 70); -- an answer finds room in the page: no new index entries
 
 create unique index device_challenge_turn on device_challenge (partner_id, device_id, turn);
+
+-- Activation codes. The code itself is derived from the id. A code is live until it has bound a device or has expired;
+-- ending it early sets its expiry to now. The codes of a person have turns, as the challenges of a device do: only the
+-- newest can be live.
+create table activation_code (
+    code_id         uuid        not null,
+    partner_id      text        not null,
+    person_id       text        not null,
+    turn            bigint      not null, -- among the codes of the person
+    origin          text        not null,
+    purpose         text        not null,
+    delivery_method text        not null,
+    otp_version     bigint      not null, -- version of the secret that the code is derived with
+    expires_at      timestamptz not null,
+    failures        bigint      not null default 0, -- wrong signatures, over all bindings
+    used_at         timestamptz, -- when it bound a device
+    primary key (code_id, partner_id)
+);
+
+create unique index activation_code_turn on activation_code (partner_id, person_id, turn);
+
+-- For lists.
+create index activation_code_of_partner on activation_code (partner_id, code_id);
+
+-- Events of the delivery of a code, reported by the partner. They are deleted with their code.
+create table delivery_event (
+    partner_id  text        not null,
+    code_id     uuid        not null,
+    event_id    uuid        not null,
+    type        text        not null,
+    occurred_at timestamptz not null,
+    provider    text,
+    details     text,
+    primary key (partner_id, code_id, event_id),
+    foreign key (code_id, partner_id) references activation_code (code_id, partner_id) on delete cascade
+);
 
 -- Fraud assessments and the decisions that followed. The payload is not stored.
 create table fraud_assessment (
@@ -345,6 +382,8 @@ alter table device alter column partner_id set statistics 0;
 alter table device_count alter column partner_id set statistics 0;
 alter table device_key alter column partner_id set statistics 0;
 alter table device_challenge alter column partner_id set statistics 0;
+alter table activation_code alter column partner_id set statistics 0;
+alter table delivery_event alter column partner_id set statistics 0;
 alter table fraud_assessment alter column partner_id set statistics 0;
 alter table idempotent_request alter column partner_id set statistics 0;
 alter table sms_sent alter column partner_id set statistics 0;

@@ -62,7 +62,8 @@ create table person (
     binding_key              blob, -- SEC 1 uncompressed point, 65 bytes
     binding_key_purpose      text,
     binding_device_name      text,
-    binding_otp_version      integer,
+    binding_otp_version      integer, -- version of the secret that the code is derived with
+    binding_activation_id    blob, -- the activation code that the answer signs; null for a code sent by SMS
     binding_created_at       text,
     binding_expires_at       text,
     binding_wrong_signatures integer not null default 0,
@@ -162,6 +163,42 @@ create table device_challenge (
 ) strict;
 
 create unique index device_challenge_turn on device_challenge (partner_id, device_id, turn);
+
+-- Activation codes. The code itself is derived from the id. A code is live until it has bound a device or has expired;
+-- ending it early sets its expiry to now. The codes of a person have turns, as the challenges of a device do: only the
+-- newest can be live.
+create table activation_code (
+    code_id         blob    not null,
+    partner_id      text    not null,
+    person_id       text    not null,
+    turn            integer not null, -- among the codes of the person
+    origin          text    not null,
+    purpose         text    not null,
+    delivery_method text    not null,
+    otp_version     integer not null, -- version of the secret that the code is derived with
+    expires_at      text    not null,
+    failures        integer not null default 0, -- wrong signatures, over all bindings
+    used_at         text, -- when it bound a device
+    primary key (code_id, partner_id)
+) strict;
+
+create unique index activation_code_turn on activation_code (partner_id, person_id, turn);
+
+-- For lists.
+create index activation_code_of_partner on activation_code (partner_id, code_id);
+
+-- Events of the delivery of a code, reported by the partner. They are deleted with their code.
+create table delivery_event (
+    partner_id  text    not null,
+    code_id     blob    not null,
+    event_id    blob    not null,
+    type        text    not null,
+    occurred_at text    not null,
+    provider    text,
+    details     text,
+    primary key (partner_id, code_id, event_id),
+    foreign key (code_id, partner_id) references activation_code (code_id, partner_id) on delete cascade
+) strict;
 
 -- Fraud assessments and the decisions that followed. The payload is not stored.
 create table fraud_assessment (

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
-use crate::domain::challenges::{ChallengeId, ChallengeKind};
+use crate::domain::challenges::{ChallengeId, ChallengeKind, DeliveryEventId};
 use crate::domain::id::{DeviceId, KeyId};
 use crate::domain::person::PersonId;
 use crate::service::Refusal;
@@ -31,6 +31,16 @@ impl PathIds {
     /// The challenge of `/challenges/.../{id}`, of the kind that the route is for.
     pub(super) fn challenge(&self, kind: ChallengeKind) -> Result<ChallengeId, Refusal> {
         ChallengeId::parse(self.text("id")).ok_or(Refusal::ChallengeNotOpen(kind))
+    }
+
+    /// The activation code of `/challenges/activation/{id}`.
+    pub(super) fn activation(&self) -> Result<ChallengeId, Refusal> {
+        ChallengeId::parse(self.text("id")).ok_or(Refusal::ActivationNotFound)
+    }
+
+    /// The event of `/delivery_events/{event_id}`.
+    pub(super) fn delivery_event(&self) -> Result<DeliveryEventId, Refusal> {
+        DeliveryEventId::parse(self.text("event_id")).ok_or(Refusal::DeliveryEventNotFound)
     }
 
     /// The person of `/persons/{person_id}`.

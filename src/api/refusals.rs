@@ -127,6 +127,19 @@ pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
         R::ApprovalDiffers => ApiError::new(E::Conflict, "the approval differs from the one that the person was shown"),
         R::DeviceInvalid => invalid("device_id", UNKNOWN_DEVICE.to_owned()),
         R::NoKeyToSign => invalid("key_purpose", "the device has no key of this purpose".to_owned()),
+        R::ActivationNotFound => {
+            ApiError::new(E::NotFound, format!("activation challenge \"{}\" not found", path.shown("id")))
+        }
+        R::DeliveryEventNotFound => {
+            ApiError::new(E::NotFound, format!("delivery event \"{}\" not found", path.shown("event_id")))
+        }
+        R::DeliveryEventLimit => {
+            ApiError::new(E::Conflict, "the activation code has as many delivery events as allowed")
+        }
+        R::ActivationExists => {
+            ApiError::new(E::Conflict, "the person has a live activation code; end it with invalidate_existing_code")
+        }
+        R::NoActivation => invalid("challenge_type", "activation code not found".to_owned()),
         R::NumberExists => {
             ApiError::new(E::MobileNumberExists, "the person has a mobile number already; delete it first")
         }

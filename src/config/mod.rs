@@ -30,7 +30,7 @@ use crate::domain::failure_budget::FailureBudget;
 use crate::domain::sms::language::Language;
 use crate::domain::sms::limits::{PartnerRate, SmsLimits};
 use crate::server::Shutdown;
-use crate::service::{Policy, Retention};
+use crate::service::{ActivationNotice, Policy, Retention};
 use crate::store::{DatabaseSettings, DatabaseUrl, Pooler, Transport};
 
 /// Which settings are allowed.
@@ -252,6 +252,8 @@ fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
         },
         retention: retention(s),
         challenge_life: delta(s.value("CHALLENGE_LIFE_SECONDS", "300", seconds(30..=600))),
+        activation_code_life: TimeDelta::days(s.value("ACTIVATION_CODE_LIFE_DAYS", "30", whole::<u16>(1..=365)).into()),
+        activation_notice: s.value("ACTIVATION_NOTICE", "sms", from_words(ActivationNotice::parse, "sms or none")),
         language: s.value("SMS_LANGUAGE", "de", from_words(Language::parse, "de, en or fr")),
         sms_countries: s.value("SMS_COUNTRIES", sms_rules::DEFAULT_COUNTRIES, sms_rules::countries),
         sms_conversion: sms_rules::conversion(s),

@@ -1,9 +1,11 @@
-//! The cryptography of device binding: public keys, signatures, one-time codes, request digests.
+//! The cryptography of device binding: public keys, signatures, one-time and activation codes, request
+//! digests.
 //!
-//! Public keys and signatures are parsed once, at the edge, into types that cannot hold a malformed value; one-time
-//! codes are derived, never stored. No I/O, no clock, no randomness, and no type shows its bytes through `Debug` or
+//! Public keys and signatures are parsed once, at the edge, into types that cannot hold a malformed value; codes are
+//! derived, never stored. No I/O, no clock, no randomness, and no type shows its bytes through `Debug` or
 //! `Display`. The accepted formats are specified in docs/api-design.md#cryptography.
 
+mod activation_code;
 mod otp;
 mod public_key;
 mod request_digest;
@@ -12,6 +14,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
+pub use activation_code::ActivationCode;
 pub use otp::{Otp, OtpSecret, OtpSecrets};
 pub use public_key::{InvalidPublicKey, PublicKey};
 pub use request_digest::RequestDigests;

@@ -9,6 +9,8 @@ use secrecy::{ExposeSecret, SecretBox};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use super::activation_code::{ActivationCode, LABEL};
+
 /// Digits of a code.
 const DIGITS: usize = 6;
 
@@ -60,9 +62,21 @@ impl OtpSecret {
     }
 
     fn derive(&self, id: &[u8; 16]) -> Otp {
+        Otp::from_number(truncate(&self.mac(&[id])))
+    }
+
+    /// The activation code of the challenge `id`.
+    #[must_use]
+    pub fn derive_activation(&self, id: &[u8; 16]) -> ActivationCode {
+        ActivationCode::from_mac(&self.mac(&[LABEL, id]))
+    }
+
+    fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret()).expect("HMAC takes a key of any length");
-        mac.update(id);
-        Otp::from_number(truncate(&mac.finalize().into_bytes()))
+        for part in parts {
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
     }
 }
 
@@ -94,6 +108,12 @@ impl OtpSecrets {
     #[must_use]
     pub fn derive(&self, version: u32, id: &[u8; 16]) -> Option<Otp> {
         self.secret(version).map(|secret| secret.derive(id))
+    }
+
+    /// The activation code of the challenge `id`; `None` when the secret of `version` is not configured.
+    #[must_use]
+    pub fn derive_activation(&self, version: u32, id: &[u8; 16]) -> Option<ActivationCode> {
+        self.secret(version).map(|secret| secret.derive_activation(id))
     }
 
     fn secret(&self, version: u32) -> Option<&OtpSecret> {

@@ -67,6 +67,12 @@ actions![
     NumberAsserted = "number.asserted",
     /// A client deleted a person's number.
     NumberDeleted = "number.deleted",
+    /// A client asked for an activation code.
+    ActivationAsked = "activation_code.asked",
+    /// A client ended an activation code.
+    ActivationDeleted = "activation_code.deleted",
+    /// A client reported an event of the delivery of an activation code.
+    DeliveryReported = "activation_code.delivery_reported",
     /// The operator created a client.
     ClientCreated = "client.created",
     /// The operator rotated a client's secret.

@@ -85,7 +85,9 @@ impl Policy {
     /// Rows of this kind that ended before this instant are removed. `None` keeps all.
     fn expired_before(&self, kind: ExpiredRows, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match kind {
-            ExpiredRows::Bindings | ExpiredRows::Codes => Some(now - self.retention.challenges),
+            ExpiredRows::Bindings | ExpiredRows::Codes | ExpiredRows::ActivationCodes => {
+                Some(now - self.retention.challenges)
+            }
             ExpiredRows::DeviceChallenges => Some(now - REPEAT_WINDOW - SKEW_MAX),
             ExpiredRows::Outcomes => Some(now - OUTCOMES_STORED_FOR),
             ExpiredRows::Messages => Some(now - WINDOW_MAX),

@@ -68,6 +68,10 @@ pub struct Policy {
     pub retention: Retention,
     /// The lifetime of a challenge.
     pub challenge_life: TimeDelta,
+    /// The lifetime of an activation code.
+    pub activation_code_life: TimeDelta,
+    /// Whether the person is told by SMS that a device was bound with an activation code.
+    pub activation_notice: ActivationNotice,
     /// The default language of SMS.
     pub language: Language,
     /// The countries to which codes are sent.

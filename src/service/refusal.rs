@@ -58,6 +58,26 @@ pub enum Refusal {
     #[serde(skip)]
     #[error("the person has no verified mobile number")]
     NoVerifiedNumber,
+    /// No such activation code.
+    #[serde(skip)]
+    #[error("there is no such activation code")]
+    ActivationNotFound,
+    /// No such event of this activation code.
+    #[serde(skip)]
+    #[error("there is no such delivery event")]
+    DeliveryEventNotFound,
+    /// The activation code has as many delivery events as allowed.
+    #[serde(skip)]
+    #[error("the activation code has as many delivery events as allowed")]
+    DeliveryEventLimit,
+    /// The person has a live activation code already.
+    #[serde(skip)]
+    #[error("the person has a live activation code already")]
+    ActivationExists,
+    /// The person has no live activation code.
+    #[serde(skip)]
+    #[error("the person has no live activation code")]
+    NoActivation,
     /// The person has a number already.
     #[serde(skip)]
     #[error("the person has a mobile number already")]
@@ -160,10 +180,13 @@ outcomes! {
     Self::DeviceLimit => "device_limit",
     Self::KeyTaken => "key_taken",
     Self::Malformed(_) => "malformed",
-    Self::DeviceNotFound | Self::KeyNotFound | Self::NumberNotFound | Self::DeviceInvalid => "not_found",
+    Self::DeviceNotFound | Self::KeyNotFound | Self::NumberNotFound | Self::DeviceInvalid
+    | Self::ActivationNotFound | Self::DeliveryEventNotFound => "not_found",
     Self::ChallengeNotOpen(_) => "not_open",
     Self::NoVerifiedNumber => "no_verified_number",
-    Self::NumberExists => "exists",
+    Self::NumberExists | Self::ActivationExists => "exists",
+    Self::NoActivation => "no_activation_code",
+    Self::DeliveryEventLimit => "delivery_event_limit",
     Self::MayNotAssert => "may_not_assert",
     Self::NoKeyOfPurpose | Self::NoKeyToSign => "no_key_of_purpose",
     Self::ApprovalDiffers => "approval_differs",

@@ -84,6 +84,24 @@ impl SmsTemplate {
         self.render(purpose, language, otp.expose(), app_signature.map(AppSignature::as_str))
     }
 
+    /// The text that tells a person of a device that was bound with their activation code. It has no code.
+    #[must_use]
+    pub fn activation_notice(&self, language: Language) -> SmsText {
+        let name = self.sender.as_str();
+        let sentence = match language {
+            Language::De => {
+                "Mit dem Code aus Ihrem Brief wurde ein Gerät registriert. Waren Sie das nicht? Rufen Sie uns bitte an."
+            }
+            Language::En => {
+                "A device was registered with the code from your letter. If this was not you, please call us now."
+            }
+            Language::Fr => {
+                "un appareil a été enregistré avec le code de votre lettre. Si ce n'était pas vous, appelez-nous."
+            }
+        };
+        SmsText(Zeroizing::new(format!("{name}: {sentence}")))
+    }
+
     fn render(&self, purpose: CodePurpose, language: Language, code: &str, app_signature: Option<&str>) -> SmsText {
         let name = self.sender.as_str();
         // Full capacity: a reallocation would leave a copy of the code in freed memory.
@@ -267,6 +285,18 @@ mod tests {
             assert!(gsm7::septets(text.expose()).unwrap() <= 160, "{:?}", text.expose());
         }
         assert!(with_hash.expose().len() <= 140, "{:?}", with_hash.expose());
+    }
+
+    #[test]
+    fn with_the_longest_names_every_notice_fits_one_segment() {
+        for name in ["N".repeat(40), "Ü".repeat(20), "[".repeat(20), "€".repeat(13)] {
+            let template = template(&name, None).unwrap();
+            for language in Language::ALL {
+                let notice = template.activation_notice(language);
+                assert!(gsm7::septets(notice.expose()).unwrap() <= SEGMENT_SEPTETS, "{language:?} {name}");
+                assert_eq!(runs_of_digits(notice.expose()), [""; 0], "{language:?}");
+            }
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub enum ExpiredRows {
     Codes,
     /// Challenges of devices that were closed or have expired.
     DeviceChallenges,
+    /// Expired activation codes, with their delivery events.
+    ActivationCodes,
     /// Stored outcomes of requests with an idempotency key.
     Outcomes,
     /// Messages older than every SMS limit's window.
@@ -42,10 +44,11 @@ pub enum ExpiredRows {
 
 impl ExpiredRows {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Bindings,
         Self::Codes,
         Self::DeviceChallenges,
+        Self::ActivationCodes,
         Self::Outcomes,
         Self::Messages,
         Self::Secrets,
@@ -60,6 +63,7 @@ impl ExpiredRows {
             Self::Bindings => "bindings",
             Self::Codes => "codes",
             Self::DeviceChallenges => "device_challenges",
+            Self::ActivationCodes => "activation_codes",
             Self::Outcomes => "answers",
             Self::Messages => "messages",
             Self::Secrets => "secrets",
@@ -70,9 +74,18 @@ impl ExpiredRows {
 
     /// Whether its statement takes the upper bound for ids as $2.
     fn is_found_by_id(self) -> bool {
-        matches!(self, Self::Bindings | Self::Codes | Self::DeviceChallenges | Self::Messages | Self::Assessments)
+        matches!(
+            self,
+            Self::Bindings
+                | Self::Codes
+                | Self::DeviceChallenges
+                | Self::ActivationCodes
+                | Self::Messages
+                | Self::Assessments
+        )
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table: one statement for each kind")]
     fn statement(self) -> &'static str {
         match self {
             Self::Bindings => {
@@ -83,6 +96,7 @@ impl ExpiredRows {
                       , binding_key_purpose = null
                       , binding_device_name = null
                       , binding_otp_version = null
+                      , binding_activation_id = null
                       , binding_created_at = null
                       , binding_expires_at = null
                       , binding_wrong_signatures = 0
@@ -117,6 +131,17 @@ impl ExpiredRows {
                                                         order by challenge_id
                                                         limit 500)
                  returning challenge_id"
+            }
+            Self::ActivationCodes => {
+                "delete from activation_code
+                  where expires_at < $1
+                    and (code_id, partner_id) in (select code_id, partner_id
+                                                    from activation_code
+                                                   where code_id < $2
+                                                     and expires_at < $1
+                                                   order by code_id
+                                                   limit 500)
+                 returning code_id"
             }
             Self::Outcomes => {
                 "delete from idempotent_request

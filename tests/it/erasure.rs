@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::activation_codes::{activation_wish, delivery_event};
 use crate::audit::{Literals, add_pending, verdicts};
 use crate::binary::{exit_code, fail, run, sandbox_on};
 use crate::fraud_flow::Seon;
-use crate::harness::{Bound, Engine, Phone, TestApp, TestClient, books, on_both_databases, sql};
+use crate::harness::{ACTIVATION_CODES, Bound, Engine, Phone, TestApp, TestClient, books, on_both_databases, sql};
 
 on_both_databases![
     no_table_names_an_erased_person,
@@ -186,6 +187,11 @@ async fn use_every_table(app: &TestApp, partner: &TestClient) {
     with_key("challenge", "/v1/mfa/challenges/devices", new_challenge).await.assert_status(201);
     let new_challenge = json!({"person_id": ADA, "device_data": DEVICE_DATA});
     with_key("sms", "/v1/mfa/challenges/sms", new_challenge).await.assert_status(201);
+    let code = with_key("code", ACTIVATION_CODES, activation_wish(ADA)).await.assert_status(201).json();
+    let events = format!("{ACTIVATION_CODES}/{}/delivery_events", code["id"].as_str().unwrap());
+    let mut event = delivery_event();
+    event["additional_details"] = format!("left with {ADAS_NAME}").into();
+    with_key("event", &events, event).await.assert_status(201);
     partner.delete(&format!("/v1/mfa/devices/{}", devices[0])).await.assert_status(204);
     app.app.service.settle_conversion().await.unwrap();
 }

@@ -9,6 +9,7 @@
 )]
 mod harness;
 
+mod activation_codes;
 mod architecture;
 mod audit;
 mod audit_events;

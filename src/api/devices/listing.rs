@@ -1,212 +1,70 @@
-//! Query parameters and headers of device lists (docs/api-design.md#list-devices).
-//!
-//! Brackets may be raw or percent-encoded. Unknown parameters are ignored; a known one may occur once. The links `next`
-//! and `prev` use cursors (keyset pagination): each page costs the same, and concurrent inserts and deletions neither
-//! skip nor repeat a device.
+//! Query parameters of device lists (docs/api-design.md#list-devices).
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::HeaderMap;
 
-use crate::api::devices::cursor;
-use crate::domain::invalid::{Faults, Invalid};
+use crate::api::paging::{Filters, Paging, Parameters, boolean};
+use crate::domain::invalid::Faults;
 use crate::domain::person::PersonId;
-use crate::store::{COUNTED_EXACTLY, DevicePage, DeviceQuery, PageStart, Position, Tombstones};
+use crate::store::{DevicePage, DeviceQuery, Tombstones};
 
-const DEFAULT_SIZE: i64 = 10;
-const MAX_SIZE: i64 = 1000;
-/// Its product with the size cannot overflow.
-const MAX_NUMBER: i64 = 2_147_483_647;
-
-/// How many devices a page number may skip, since the database reads all of them. Cursors have no such limit.
-const MAX_SKIPPED: i64 = 100_000;
-
-const PERSON_ID: &str = "filter[person_id]";
+pub(in crate::api) const PERSON_ID: &str = "filter[person_id]";
 const INCLUDE_DELETED: &str = "filter[include_deleted]";
-const NUMBER: &str = "page[number]";
-const AFTER: &str = "page[after]";
-const BEFORE: &str = "page[before]";
-const SIZE: &str = "page[size]";
-
-/// A page of a list.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
-    Number(i64),
-    After(Position),
-    Before(Position),
-}
 
 /// The parsed query of a list request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::api) struct DeviceListing {
     person_id: Option<PersonId>,
     tombstones: Tombstones,
-    place: Place,
-    size: i64,
+    pub(in crate::api) paging: Paging,
 }
 
 impl DeviceListing {
     pub(in crate::api) fn parse(query: &str) -> Result<Self, Faults> {
         let mut parameters = Parameters::new(query);
-        let person_id = parameters.take(PERSON_ID, Some("person_id"), |text| {
-            PersonId::parse(text).ok_or("must be 1 to 64 visible ASCII characters".to_owned())
-        });
-        let tombstones = parameters.take(INCLUDE_DELETED, None, |text| match text {
-            "true" => Ok(Tombstones::Included),
-            "false" => Ok(Tombstones::Excluded),
-            _ => Err("must be true or false".to_owned()),
-        });
-        let number = parameters.take(NUMBER, None, |text| whole_number(text, MAX_NUMBER));
-        let after = parameters.take(AFTER, None, cursor::read);
-        let before = parameters.take(BEFORE, None, cursor::read);
-        let size = parameters.take(SIZE, None, |text| whole_number(text, MAX_SIZE));
-        let place = match (number, after, before) {
-            (Some(_) | None, None, None) => Place::Number(number.unwrap_or(1)),
-            (None, Some(position), None) => Place::After(position),
-            (None, None, Some(position)) => Place::Before(position),
-            (Some(_), _, _) => {
-                let message = "must not come with page[after] or page[before]; leave one out";
-                parameters.faults.push(Invalid::value(NUMBER, message));
-                Place::Number(1)
-            }
-            (None, Some(_), Some(position)) => {
-                let message = "must not come with page[after]; leave one out";
-                parameters.faults.push(Invalid::value(BEFORE, message));
-                Place::Before(position)
-            }
-        };
-        if !parameters.faults.is_empty() {
-            return Err(parameters.faults);
-        }
-        Ok(Self {
-            person_id,
-            tombstones: tombstones.unwrap_or(Tombstones::Excluded),
-            place,
-            size: size.unwrap_or(DEFAULT_SIZE),
-        })
+        let person_id = take_person(&mut parameters);
+        let include_deleted = parameters.take(INCLUDE_DELETED, None, boolean);
+        let tombstones = if include_deleted == Some(true) { Tombstones::Included } else { Tombstones::Excluded };
+        let paging = Paging::parse(&mut parameters);
+        parameters.finish(Self { person_id, tombstones, paging })
     }
 
     pub(in crate::api) fn query(&self) -> DeviceQuery {
-        let (start, limit) = match self.place {
-            // One device shows that the list is that long; a page after the end of a list is empty.
-            Place::Number(_) if self.skipped() > MAX_SKIPPED => (PageStart::Skipping(MAX_SKIPPED), 1),
-            Place::Number(_) => (PageStart::Skipping(self.skipped()), self.size),
-            Place::After(position) => (PageStart::After(position), self.size),
-            Place::Before(position) => (PageStart::Before(position), self.size),
-        };
+        let (start, limit) = self.paging.start();
         DeviceQuery { person_id: self.person_id.clone(), tombstones: self.tombstones, start, limit }
     }
 
-    /// Refuses a page number that skips too many devices. A page after the end of the list is not refused.
-    pub(in crate::api) fn within_reach(&self, page: &DevicePage) -> Result<(), Faults> {
-        if self.skipped() <= MAX_SKIPPED || page.devices.is_empty() {
-            return Ok(());
-        }
-        let last = MAX_SKIPPED / self.size + 1;
-        let message = format!("must be at most {last} with this page[size]; follow the link `next` to get further");
-        Err(vec![Invalid::value(NUMBER, message)])
-    }
-
-    /// How many devices the page number skips.
-    fn skipped(&self) -> i64 {
-        if let Place::Number(number) = self.place { (number - 1) * self.size } else { 0 }
-    }
-
-    /// The relative reference of another page: without a path it keeps the path of the request, including a prefix that
-    /// a proxy removed (RFC 3986 section 5.2.2).
-    fn target(&self, place: Place) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
+    pub(in crate::api) fn headers(&self, page: &DevicePage) -> HeaderMap {
+        let mut filters = Filters::new();
         if let Some(person) = &self.person_id {
-            query.append_pair(PERSON_ID, person.as_str());
+            filters.push((PERSON_ID, person.to_string()));
         }
         if self.tombstones == Tombstones::Included {
-            query.append_pair(INCLUDE_DELETED, "true");
+            filters.push((INCLUDE_DELETED, true.to_string()));
         }
-        match place {
-            Place::Number(number) => query.append_pair(NUMBER, &number.to_string()),
-            Place::After(position) => query.append_pair(AFTER, &cursor::write(position)),
-            Place::Before(position) => query.append_pair(BEFORE, &cursor::write(position)),
-        };
-        query.append_pair(SIZE, &self.size.to_string());
-        format!("?{}", query.finish())
-    }
-
-    /// The links to other pages. The last page has a number if the total is exact and small.
-    fn links(&self, page: &DevicePage) -> Vec<(&'static str, Place)> {
-        let first = Place::Number(1);
-        let last = if page.total <= COUNTED_EXACTLY {
-            Place::Number((page.total.max(1) + self.size - 1) / self.size)
-        } else {
-            Place::Before(Position::OLDEST)
-        };
-        // An empty page has no device for a cursor: `prev` is then the last page, `next` the first.
-        let newest = page.devices.first().map(Position::of);
-        let oldest = page.devices.last().map(Position::of);
-        let mut links = vec![("first", first)];
-        if page.has_newer {
-            links.push(("prev", newest.map_or(last, Place::Before)));
-        }
-        if page.has_older {
-            links.push(("next", oldest.map_or(first, Place::After)));
-        }
-        links.push(("last", last));
-        links
+        self.paging.headers(&filters, page)
     }
 }
 
-/// `total`, `per-page` and `link` (RFC 8288).
-pub(in crate::api) fn page_headers(listing: &DeviceListing, page: &DevicePage) -> HeaderMap {
-    let link: Vec<String> = listing
-        .links(page)
-        .into_iter()
-        .map(|(rel, place)| format!("<{}>; rel=\"{rel}\"", listing.target(place)))
-        .collect();
-
-    let mut headers = HeaderMap::new();
-    headers.insert(HeaderName::from_static("total"), page.total.into());
-    headers.insert(HeaderName::from_static("per-page"), listing.size.into());
-    if let Ok(link) = HeaderValue::from_str(&link.join(", ")) {
-        headers.insert(header::LINK, link);
-    }
-    headers
-}
-
-fn whole_number(text: &str, max: i64) -> Result<i64, String> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let number = text.parse().ok().filter(|number| digits && (1..=max).contains(number));
-    number.ok_or_else(|| format!("must be a whole number from 1 to {max}"))
-}
-
-struct Parameters {
-    pairs: Vec<(String, String)>,
-    faults: Faults,
-}
-
-impl Parameters {
-    fn new(query: &str) -> Self {
-        Self { pairs: form_urlencoded::parse(query.as_bytes()).into_owned().collect(), faults: Vec::new() }
-    }
-
-    fn take<T>(
-        &mut self,
-        name: &'static str,
-        alias: Option<&str>,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let mut values =
-            self.pairs.iter().filter(|(key, _)| key == name || Some(key.as_str()) == alias).map(|(_, value)| value);
-        let value = values.next()?;
-        let parsed = if values.next().is_some() { Err("must be given only once".to_owned()) } else { parse(value) };
-        parsed.map_err(|message| self.faults.push(Invalid::value(name, message))).ok()
-    }
+/// The filter by person. A bare `person_id` is an alias.
+pub(in crate::api) fn take_person(parameters: &mut Parameters) -> Option<PersonId> {
+    parameters.take(PERSON_ID, Some("person_id"), |text| {
+        PersonId::parse(text).ok_or("must be 1 to 64 visible ASCII characters".to_owned())
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
     use chrono::DateTime;
     use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
+    use crate::api::cursor;
+    use crate::api::paging::{AFTER, BEFORE, MAX_SIZE, MAX_SKIPPED, NUMBER, Place, SIZE};
     use crate::domain::devices::Device;
+    use crate::domain::invalid::Invalid;
+    use crate::store::{COUNTED_EXACTLY, PageStart, Position};
 
     fn device(number: u8) -> Device {
         Device {
@@ -219,7 +77,7 @@ mod tests {
     }
 
     fn page(total: i64, devices: &[u8], [has_newer, has_older]: [bool; 2]) -> DevicePage {
-        DevicePage { total, devices: devices.iter().copied().map(device).collect(), has_newer, has_older }
+        DevicePage { total, entries: devices.iter().copied().map(device).collect(), has_newer, has_older }
     }
 
     fn cursor(number: u8) -> String {
@@ -276,7 +134,7 @@ mod tests {
     #[test]
     fn the_links_use_the_first_and_last_device_of_the_page() {
         let listing = DeviceListing::parse("person_id=a%26b&page[number]=2&page[size]=2").unwrap();
-        let headers = page_headers(&listing, &page(5, &[3, 2], [true, true]));
+        let headers = listing.headers(&page(5, &[3, 2], [true, true]));
         let [newer, older] = [cursor(3), cursor(2)];
         let base = "?filter%5Bperson_id%5D=a%26b&page%5B";
         assert_eq!(
@@ -293,7 +151,7 @@ mod tests {
 
     #[test]
     fn an_empty_page_links_to_the_nearest_page_with_devices() {
-        let links = |query: &str, sides| DeviceListing::parse(query).unwrap().links(&page(25, &[], sides));
+        let links = |query: &str, sides| DeviceListing::parse(query).unwrap().paging.links(&page(25, &[], sides));
         let (first, last) = (("first", Place::Number(1)), ("last", Place::Number(3)));
         assert_eq!(links("page[number]=9", [true, false]), [first, ("prev", last.1), last]);
         assert_eq!(links("page[number]=1", [false, true]), [first, ("next", first.1), last]);
@@ -303,13 +161,13 @@ mod tests {
     fn an_empty_list_has_one_empty_page() {
         let listing = DeviceListing::parse("").unwrap();
         let only = Place::Number(1);
-        assert_eq!(listing.links(&page(0, &[], [false, false])), [("first", only), ("last", only)]);
+        assert_eq!(listing.paging.links(&page(0, &[], [false, false])), [("first", only), ("last", only)]);
     }
 
     #[test]
     fn the_last_page_of_a_long_list_has_a_cursor() {
         let listing = DeviceListing::parse("").unwrap();
-        let last = |total| listing.links(&page(total, &[1], [false, true])).pop().unwrap();
+        let last = |total| listing.paging.links(&page(total, &[1], [false, true])).pop().unwrap();
         assert_eq!(last(COUNTED_EXACTLY), ("last", Place::Number(100)));
         assert_eq!(last(COUNTED_EXACTLY + 1), ("last", Place::Before(Position::OLDEST)));
     }
@@ -320,9 +178,9 @@ mod tests {
         assert_eq!((listing(101).query().start, listing(101).query().limit), (PageStart::Skipping(100_000), 1000));
         assert_eq!((listing(102).query().start, listing(102).query().limit), (PageStart::Skipping(100_000), 1));
         let (some, none) = (page(200_000, &[1], [true, true]), page(3, &[], [true, false]));
-        assert!(listing(101).within_reach(&some).is_ok());
-        assert!(listing(102).within_reach(&none).is_ok());
-        let faults = listing(102).within_reach(&some).unwrap_err();
+        assert!(listing(101).paging.within_reach(&some).is_ok());
+        assert!(listing(102).paging.within_reach(&none).is_ok());
+        let faults = listing(102).paging.within_reach(&some).unwrap_err();
         let message = "must be at most 101 with this page[size]; follow the link `next` to get further";
         assert_eq!(faults, [Invalid::value(NUMBER, message)]);
     }
@@ -335,7 +193,7 @@ mod tests {
                 let query = listing.query();
                 prop_assert!((1..=MAX_SIZE).contains(&query.limit));
                 prop_assert!(matches!(query.start, PageStart::Skipping(0..=MAX_SKIPPED)));
-                let _ = page_headers(&listing, &page(number.saturating_abs(), &[], [true, true]));
+                let _ = listing.headers(&page(number.saturating_abs(), &[], [true, true]));
             }
         }
     }

@@ -1,6 +1,5 @@
 //! `/v1/mfa/devices` (docs/api-design.md#devices).
 
-mod cursor;
 pub(in crate::api) mod keys;
 pub(in crate::api) mod listing;
 
@@ -12,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use crate::api::App;
 use crate::api::answer::answer;
 use crate::api::caller::Authenticated;
-use crate::api::devices::listing::{DeviceListing, page_headers};
+use crate::api::devices::listing::DeviceListing;
 use crate::api::error::ApiError;
 use crate::api::fields::{Fields, Parsed, one_of, out_of_bounds, within_bounds};
 use crate::api::idempotency::Once;
@@ -27,7 +26,7 @@ use crate::domain::devices::{DEVICE_NAME_MAX, DeviceName};
 use crate::domain::invalid::Faults;
 use crate::domain::person::{PERSON_ID_MAX, PersonId};
 use crate::domain::sms::language::Language;
-use crate::service::BindDevice;
+use crate::service::{BindDevice, BindingMeans};
 
 /// Creates a pending device and sends its code.
 pub(in crate::api) async fn bind(
@@ -50,9 +49,9 @@ pub(in crate::api) async fn list(
 ) -> Result<impl IntoResponse, ApiError> {
     let listing = DeviceListing::parse(query.as_deref().unwrap_or_default())?;
     let page = app.service.devices(&caller, &listing.query()).await?;
-    listing.within_reach(&page)?;
-    let headers = page_headers(&listing, &page);
-    let devices: Vec<DeviceView> = page.devices.into_iter().map(DeviceView::from).collect();
+    listing.paging.within_reach(&page)?;
+    let headers = listing.headers(&page);
+    let devices: Vec<DeviceView> = page.entries.into_iter().map(DeviceView::from).collect();
     Ok((headers, Json(devices)))
 }
 
@@ -79,7 +78,7 @@ pub(in crate::api) async fn delete(
 fn bind_device(mut fields: Fields) -> Result<BindDevice, Faults> {
     let person_id = fields.required("person_id", person_id);
     let key_type = fields.required("key_type", key_type);
-    fields.optional("challenge_type", one_of(|text| (text == "sms").then_some(()), "sms"));
+    let means = fields.optional("challenge_type", challenge_type);
     let key = fields.required("key", public_key);
     let key_purpose = fields.optional("key_purpose", key_purpose);
     let name = fields.optional("name", device_name);
@@ -94,8 +93,18 @@ fn bind_device(mut fields: Fields) -> Result<BindDevice, Faults> {
         app_signature,
         language,
         device_data,
+        means: means.unwrap_or_default(),
     });
     fields.finish(input)
+}
+
+fn challenge_type(text: &str) -> Parsed<BindingMeans> {
+    let means = |text: &str| match text {
+        "sms" => Some(BindingMeans::Sms),
+        "activation_code" => Some(BindingMeans::ActivationCode),
+        _ => None,
+    };
+    one_of(means, "sms, activation_code")(text)
 }
 
 fn device_name(text: &str) -> Parsed<DeviceName> {

@@ -1,4 +1,5 @@
-//! The challenge of a pending device: opened by sending a code by SMS, answered with a signature over that code.
+//! The challenge of a pending device: opened by sending a code by SMS or for an activation code, answered with a
+//! signature over that code.
 
 use chrono::{DateTime, Utc};
 
@@ -10,6 +11,15 @@ use crate::domain::id::KeyId;
 use crate::domain::numbers::MobileNumber;
 use crate::domain::person::PersonId;
 
+/// The origin of the code that the phone has to sign.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BindingCode {
+    /// The service sends it to this number by SMS.
+    Sms(MobileNumber),
+    /// The partner delivered it before: the person's activation code with this id.
+    Activation(ChallengeId),
+}
+
 /// A binding that is not stored yet.
 #[derive(Clone, Debug)]
 pub struct NewBinding {
@@ -17,8 +27,8 @@ pub struct NewBinding {
     pub id: ChallengeId,
     /// The owner of the device.
     pub person_id: PersonId,
-    /// The recipient of the code.
-    pub number: MobileNumber,
+    /// The code that the answer signs.
+    pub code: BindingCode,
     /// The id that the device's first key will have.
     pub key_id: KeyId,
     /// The phone's key.
@@ -54,8 +64,10 @@ pub struct Binding {
     pub state: ChallengeState,
     /// The person's bound devices at the time of the read.
     pub bound_devices: i64,
-    /// The recipient of the code; `None` only when the number was deleted since.
+    /// The person's verified number. A binding by SMS has one unless it was deleted since.
     pub number: Option<MobileNumber>,
+    /// The activation code that the answer signs; `None` for a binding by SMS.
+    pub activation: Option<ChallengeId>,
 }
 
 impl Binding {
@@ -81,6 +93,8 @@ pub struct Acceptance {
     pub device_limit: i64,
     /// The rules that the challenge was judged by.
     pub rules: ChallengeRules,
+    /// The activation code that the answer signs; `None` for a binding by SMS.
+    pub activation: Option<ChallengeId>,
 }
 
 /// The input of the write that counts a wrong signature.
@@ -92,4 +106,6 @@ pub struct WrongSignature {
     pub at: DateTime<Utc>,
     /// The rules that the challenge was judged by.
     pub rules: ChallengeRules,
+    /// The activation code that the answer signs; `None` for a binding by SMS.
+    pub activation: Option<ChallengeId>,
 }

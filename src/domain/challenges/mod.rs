@@ -3,6 +3,7 @@
 //! [`judge`] is the state machine of every kind. The SQL statements that settle an answer repeat its conditions in
 //! their `where` clauses; `tests/it/store/challenges.rs` tests that both agree.
 
+mod activation;
 mod binding;
 mod device;
 mod id;
@@ -13,7 +14,11 @@ mod state;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use binding::{Acceptance, Binding, NewBinding, WrongSignature};
+pub use activation::{
+    ActivationChallenge, ActivationFilter, ActivationPurpose, DELIVERY_EVENTS_MAX, DeliveryEvent, DeliveryEventId,
+    DeliveryEventType, DeliveryMethod, Detail, FAILURES_MAX, NewActivation, Origin, Provider, USES_MAX,
+};
+pub use binding::{Acceptance, Binding, BindingCode, NewBinding, WrongSignature};
 pub use device::{
     AcceptedAnswer, Decision, DeviceAcceptance, DeviceChallenge, NewDeviceChallenge, UnreadDeviceChallenge,
     WrongDeviceSignature,

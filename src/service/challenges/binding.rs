@@ -1,11 +1,12 @@
-//! Device binding: the service sends a code by SMS; a signature over it by the phone's key binds the device.
+//! Device binding: the person gets a code, by SMS or as an activation code; a signature over it by the phone's key
+//! binds the device. How a binding with an activation code is opened is in `binding_by_code`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::{DerSignature, PublicKey};
 use crate::domain::audit::AuditAction;
 use crate::domain::challenges::{
-    Acceptance, Binding, ChallengeId, ChallengeKind, ChallengeLife, NewBinding, WrongSignature,
+    Acceptance, Binding, BindingCode, ChallengeId, ChallengeKind, ChallengeLife, NewBinding, WrongSignature,
 };
 use crate::domain::clients::Caller;
 use crate::domain::devices::DeviceName;
@@ -44,6 +45,18 @@ pub struct BindDevice {
     pub language: Option<Language>,
     /// The payload for the fraud check.
     pub device_data: Option<DeviceData>,
+    /// How the person gets the code.
+    pub means: BindingMeans,
+}
+
+/// How the person gets the code that the phone signs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BindingMeans {
+    /// The service sends it by SMS.
+    #[default]
+    Sms,
+    /// The partner has delivered an activation code.
+    ActivationCode,
 }
 
 /// An open challenge as returned to the caller.
@@ -59,14 +72,15 @@ pub struct Challenge {
 
 /// The phone's answer to a challenge.
 pub struct BindingAnswer {
-    /// A signature over the six ASCII digits of the code.
+    /// A signature over the characters of the code.
     pub signature: DerSignature,
     /// The payload for the fraud check.
     pub device_data: Option<DeviceData>,
 }
 
 impl Service {
-    /// Opens a challenge for a new device and sends its code. Supersedes an older open binding of the person.
+    /// Opens a challenge for a new device, and sends its code unless it is an activation code. Supersedes an older open
+    /// binding of the person.
     pub async fn bind_device(
         &self,
         caller: &Caller,
@@ -80,7 +94,11 @@ impl Service {
         self.about(&mut attempt, &request.person_id);
         attempt.on(id.uuid());
         attempt.with_key(key_id);
-        self.send_code(&Requested { request, challenge: Challenge { id, key_id, life } }, attempt).await
+        let challenge = Challenge { id, key_id, life };
+        match request.means {
+            BindingMeans::Sms => self.send_code(&Requested { request, challenge }, attempt).await,
+            BindingMeans::ActivationCode => self.bind_by_code(&request, challenge, attempt).await,
+        }
     }
 
     /// An open challenge, for a client that did not receive the response to its POST.
@@ -110,6 +128,46 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Whether a person with this number of devices may bind another one.
+    pub(super) fn admit_device(&self, bound_devices: i64, key_is_taken: bool) -> Result<(), Refusal> {
+        if bound_devices >= i64::from(self.policy.device_limit) {
+            Err(Refusal::DeviceLimit)
+        } else if key_is_taken {
+            Err(Refusal::KeyTaken)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl BindDevice {
+    /// The input of the fraud check before the challenge is opened.
+    pub(super) fn to_assess(&self, challenge: &Challenge) -> Option<ToAssess<'_>> {
+        Some(ToAssess {
+            action: FraudAction::DeviceBinding,
+            person: &self.person_id,
+            object: challenge.id.uuid(),
+            device_data: self.device_data.as_ref()?,
+        })
+    }
+
+    /// The binding to store.
+    pub(super) fn binding(&self, challenge: &Challenge, code: BindingCode, otp_version: u32) -> NewBinding {
+        NewBinding {
+            id: challenge.id,
+            person_id: self.person_id.clone(),
+            code,
+            key_id: challenge.key_id,
+            public_key: self.key.clone(),
+            key_purpose: self.key_purpose,
+            name: self.name.clone(),
+            otp_version,
+            life: challenge.life,
+        }
+    }
+}
+
 /// A request to bind a device.
 struct Requested {
     request: BindDevice,
@@ -125,23 +183,12 @@ impl Sending for Requested {
         let request = &self.request;
         let found = service.store.binding_prospects(attempt.partner, &request.person_id, &request.key).await?;
         let found = found.ok_or(Refusal::NoVerifiedNumber)?;
-        let own = if found.bound_devices >= i64::from(service.policy.device_limit) {
-            Err(Refusal::DeviceLimit)
-        } else if found.key_is_taken {
-            Err(Refusal::KeyTaken)
-        } else {
-            Ok(())
-        };
+        let own = service.admit_device(found.bound_devices, found.key_is_taken);
         Ok(Prospects { number: found.number, failures: found.failures, sms: found.sms, own })
     }
 
     fn to_assess(&self) -> Option<ToAssess<'_>> {
-        Some(ToAssess {
-            action: FraudAction::DeviceBinding,
-            person: &self.request.person_id,
-            object: self.challenge.id.uuid(),
-            device_data: self.request.device_data.as_ref()?,
-        })
+        self.request.to_assess(&self.challenge)
     }
 
     fn begin(&self, _service: &Service) -> (ChallengeId, ChallengeLife) {
@@ -168,17 +215,7 @@ impl Sending for Requested {
         record: &AuditRecord,
         attempt: &AuditScope<'_>,
     ) -> Result<Written, NotDone> {
-        let binding = NewBinding {
-            id: code.id,
-            person_id: self.request.person_id.clone(),
-            number: code.number.clone(),
-            key_id: self.challenge.key_id,
-            public_key: self.request.key.clone(),
-            key_purpose: self.request.key_purpose,
-            name: self.request.name.clone(),
-            otp_version: code.otp_version,
-            life: code.life,
-        };
+        let binding = self.request.binding(&self.challenge, BindingCode::Sms(code.number.clone()), code.otp_version);
         Ok(service.store.open_binding(attempt.partner, &binding, spend, record).await?)
     }
 
@@ -248,8 +285,12 @@ impl Answering for Answered<'_> {
     }
 
     fn verify(&self, service: &Service, binding: &Binding, answer: &BindingAnswer) -> Result<Option<()>, NotDone> {
-        let code = service.codes.code(binding.otp_version, binding.id)?;
-        Ok(binding.public_key.verifies(code.expose().as_bytes(), &answer.signature).then_some(()))
+        let is_right = |code: &str| binding.public_key.verifies(code.as_bytes(), &answer.signature);
+        let right = match binding.activation {
+            Some(code) => is_right(service.codes.activation_code(binding.otp_version, code)?.expose()),
+            None => is_right(service.codes.code(binding.otp_version, binding.id)?.expose()),
+        };
+        Ok(right.then_some(()))
     }
 
     fn to_assess<'a>(&self, binding: &'a Binding, answer: &'a BindingAnswer) -> Option<ToAssess<'a>> {
@@ -280,14 +321,19 @@ impl Answering for Answered<'_> {
             at: service.clock.now(),
             device_limit,
             rules: service.policy.challenge_rules(ChallengeKind::Binding),
+            activation: binding.activation,
         };
         let accepted = service.store.accept_binding(attempt.partner, &acceptance, &attempt.done(&())).await?;
-        if let Some(number) = binding.number.as_ref().filter(|_| accepted != Accepted::Overtaken) {
+        let was_sent = binding.activation.is_none();
+        if let Some(number) = binding.number.as_ref().filter(|_| was_sent && accepted != Accepted::Overtaken) {
             service.count_used(attempt.partner, number, binding.created_at);
         }
         match accepted {
             Accepted::Bound => {
                 tracing::info!(target: "audit", { device.id = %binding.id, key.id = %binding.key_id }, "device bound");
+                if !was_sent {
+                    service.notify_of_binding(binding).await;
+                }
                 Ok(Settled::Done(()))
             }
             Accepted::KeyTaken => self.close(service, binding, Refusal::KeyTaken, attempt).await,
@@ -302,7 +348,8 @@ impl Answering for Answered<'_> {
         attempt: &AuditScope<'_>,
     ) -> Result<Settled<()>, NotDone> {
         let rules = service.policy.challenge_rules(ChallengeKind::Binding);
-        let wrong = WrongSignature { id: binding.id, at: service.clock.now(), rules };
+        let (id, activation) = (binding.id, binding.activation);
+        let wrong = WrongSignature { id, at: service.clock.now(), rules, activation };
         let (refusal, cap) = (Refusal::WrongSignature, rules.wrong_answers_cap);
         Ok(match service.store.count_wrong_signature(attempt.partner, &wrong, &attempt.refused(&refusal)).await? {
             Written::Done(wrong) => {

@@ -1,8 +1,11 @@
 //! Challenges: sending a code and answering it. The two flows are written once, in `send_code` and `answer`; each kind
 //! implements their traits.
 
+mod activation;
+mod activation_notice;
 pub(in crate::service) mod answer;
 mod binding;
+mod binding_by_code;
 mod device;
 mod device_answer;
 mod number;
@@ -10,7 +13,9 @@ mod one_time_codes;
 mod send_code;
 mod sms;
 
-pub use binding::{BindDevice, BindingAnswer, Challenge};
+pub use activation::{AskForActivation, ExistingCode, NewDelivery};
+pub use activation_notice::ActivationNotice;
+pub use binding::{BindDevice, BindingAnswer, BindingMeans, Challenge};
 pub use device::{ChallengeDevice, OpenDeviceChallenge};
 pub use device_answer::{DeviceAnswer, DeviceVerification};
 pub use one_time_codes::OneTimeCodes;

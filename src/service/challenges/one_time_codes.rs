@@ -1,7 +1,7 @@
 //! The source of one-time codes. Codes are not stored: they are derived from the challenge's id when sent and when
 //! verified.
 
-use crate::crypto::{Otp, OtpSecrets};
+use crate::crypto::{ActivationCode, Otp, OtpSecret, OtpSecrets};
 use crate::domain::challenges::ChallengeId;
 use crate::service::Failure;
 
@@ -28,6 +28,17 @@ impl OneTimeCodes {
         let code = match self {
             Self::Derived(secrets) => secrets.derive(version, challenge.uuid().as_bytes()),
             Self::Fixed(code) => Otp::parse(code),
+        };
+        code.ok_or(Failure::MissingOtpSecret { version })
+    }
+
+    /// The activation code of a challenge. Fails if the secret of its version is no longer configured. In the sandbox
+    /// each challenge has another code, because the answer to the partner shows it.
+    pub fn activation_code(&self, version: u32, challenge: ChallengeId) -> Result<ActivationCode, Failure> {
+        let id = challenge.uuid();
+        let code = match self {
+            Self::Derived(secrets) => secrets.derive_activation(version, id.as_bytes()),
+            Self::Fixed(code) => Some(OtpSecret::new(code.as_bytes()).derive_activation(id.as_bytes())),
         };
         code.ok_or(Failure::MissingOtpSecret { version })
     }

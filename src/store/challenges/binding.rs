@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::crypto::PublicKey;
-use crate::domain::challenges::{Binding, ChallengeId, ChallengeState, NewBinding};
+use crate::domain::challenges::{Binding, BindingCode, ChallengeId, ChallengeState, NewBinding};
 use crate::domain::failure_budget::FailureRun;
 use crate::domain::numbers::MobileNumber;
 use crate::domain::person::{PartnerId, PersonId};
@@ -50,7 +50,8 @@ pub trait Bindings {
     ) -> Result<Option<BindingProspects>>;
 
     /// Makes this the person's only open binding (an older one is superseded) and counts its message against the SMS
-    /// limits. Overtaken when the number is deleted, a limit is reached, or the request's idempotency claim is lost.
+    /// limits. Overtaken when the number is deleted, the activation code is no longer live, a limit is reached, or the
+    /// request's idempotency claim is lost.
     async fn open_binding(
         &self,
         partner: &PartnerId,
@@ -124,9 +125,15 @@ impl<DB: Dialect> Bindings for SqlStore<DB> {
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<Written> {
-        let opened = match self.write_form().of(record) {
-            WriteForm::OneStatement => self.open_in_one_statement(partner, binding, sms, record).await,
-            WriteForm::Transaction => self.open_in_transaction(partner, binding, sms, record).await,
+        let opened = match (&binding.code, self.write_form().of(record)) {
+            // A binding by letter is rare: it has the reference form only.
+            (BindingCode::Activation(code), _) => self.open_by_code(partner, binding, *code, record).await,
+            (BindingCode::Sms(number), WriteForm::OneStatement) => {
+                self.open_in_one_statement(partner, binding, number, sms, record).await
+            }
+            (BindingCode::Sms(number), WriteForm::Transaction) => {
+                self.open_in_transaction(partner, binding, number, sms, record).await
+            }
         };
         Ok(Written::if_true(opened?))
     }
@@ -171,13 +178,15 @@ impl<DB: Dialect> SqlStore<DB> {
         &self,
         partner: &PartnerId,
         binding: &NewBinding,
+        number: &MobileNumber,
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<bool> {
-        let (mut transaction, locked) = self.begin_and(LockVerifiedNumber { partner, binding }).await?;
+        let person = &binding.person_id;
+        let (mut transaction, locked) = self.begin_and(LockVerifiedNumber { partner, person, number }).await?;
         let mut proceeds = !locked.is_empty();
         if let Some(sms) = sms.filter(|_| proceeds) {
-            let message = (binding.id.uuid(), &binding.number, &binding.person_id);
+            let message = (binding.id.uuid(), number, person);
             proceeds = count_sms(&mut transaction, partner, message, sms).await?;
         }
         let mut rest = Batch::new();
@@ -218,7 +227,8 @@ pub(in crate::store) use lock_verified_number;
 
 struct LockVerifiedNumber<'a> {
     partner: &'a PartnerId,
-    binding: &'a NewBinding,
+    person: &'a PersonId,
+    number: &'a MobileNumber,
 }
 
 impl<DB: Dialect> Statement<DB> for LockVerifiedNumber<'_> {
@@ -227,22 +237,23 @@ impl<DB: Dialect> Statement<DB> for LockVerifiedNumber<'_> {
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
         query
             .bind(self.partner.as_str().to_owned())
-            .bind(self.binding.person_id.as_str().to_owned())
-            .bind(self.binding.number.as_e164().to_owned())
+            .bind(self.person.as_str().to_owned())
+            .bind(self.number.as_e164().to_owned())
     }
 }
 
 /// Stores a binding as the person's newest; it replaces the previous one.
-struct OpenBinding<'a> {
-    partner: &'a PartnerId,
-    binding: &'a NewBinding,
+pub(super) struct OpenBinding<'a> {
+    pub(super) partner: &'a PartnerId,
+    pub(super) binding: &'a NewBinding,
 }
 
 impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
     const SQL: &'static str = "insert into person
              ( partner_id, person_id, binding_id, binding_key_id, binding_key, binding_key_purpose
-             , binding_device_name, binding_otp_version, binding_created_at, binding_expires_at )
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             , binding_device_name, binding_otp_version, binding_created_at, binding_expires_at
+             , binding_activation_id )
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          on conflict (partner_id, person_id) do update
             set binding_id = excluded.binding_id
               , binding_key_id = excluded.binding_key_id
@@ -250,6 +261,7 @@ impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
               , binding_key_purpose = excluded.binding_key_purpose
               , binding_device_name = excluded.binding_device_name
               , binding_otp_version = excluded.binding_otp_version
+              , binding_activation_id = excluded.binding_activation_id
               , binding_created_at = excluded.binding_created_at
               , binding_expires_at = excluded.binding_expires_at
               , binding_wrong_signatures = 0
@@ -257,6 +269,10 @@ impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
         let binding = self.binding;
+        let activation = match &binding.code {
+            BindingCode::Sms(_) => None,
+            BindingCode::Activation(code) => Some(code.uuid()),
+        };
         query
             .bind(self.partner.as_str().to_owned())
             .bind(binding.person_id.as_str().to_owned())
@@ -268,6 +284,7 @@ impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
             .bind(i64::from(binding.otp_version))
             .bind(binding.life.created_at)
             .bind(binding.life.expires_at)
+            .bind(activation)
     }
 }
 
@@ -283,6 +300,9 @@ impl<DB: Dialect> Statement<DB> for FindBinding<'_> {
               , p.binding_key
               , p.binding_key_purpose
               , p.binding_otp_version
+              , p.binding_activation_id
+              , a.expires_at as activation_expires_at
+              , a.used_at as activation_used_at
               , p.binding_created_at
               , p.binding_expires_at
               , p.binding_wrong_signatures
@@ -292,7 +312,10 @@ impl<DB: Dialect> Statement<DB> for FindBinding<'_> {
               , p.failures
               , p.last_failure_at
            from person p
-           left join mobile_number n on n.partner_id = p.partner_id and n.person_id = p.person_id
+           left join mobile_number n on n.partner_id = p.partner_id
+                                    and n.person_id = p.person_id
+                                    and n.verified_at is not null
+           left join activation_code a on a.partner_id = p.partner_id and a.code_id = p.binding_activation_id
           where p.binding_id = $1
             and p.partner_id = $2";
 
@@ -303,6 +326,16 @@ impl<DB: Dialect> Statement<DB> for FindBinding<'_> {
 
 fn binding<DB: Dialect>(id: ChallengeId, row: &DB::Row) -> Result<Binding> {
     let otp_version = column::<DB, i64>(row, "binding_otp_version")?;
+    let activation = column::<DB, Option<Uuid>>(row, "binding_activation_id")?.map(ChallengeId::from);
+    let created_at = column::<DB, DateTime<Utc>>(row, "binding_created_at")?;
+    let mut expires_at = column::<DB, DateTime<Utc>>(row, "binding_expires_at")?;
+    let mut closed_at = column::<DB, Option<DateTime<Utc>>>(row, "binding_closed_at")?;
+    if activation.is_some() {
+        // The binding ends with its code, and with the row of its code.
+        let code_expires_at = column::<DB, Option<DateTime<Utc>>>(row, "activation_expires_at")?;
+        expires_at = expires_at.min(code_expires_at.unwrap_or(created_at));
+        closed_at = closed_at.or(column::<DB, Option<DateTime<Utc>>>(row, "activation_used_at")?);
+    }
     Ok(Binding {
         id,
         person_id: person_id(&column::<DB, String>(row, "person_id")?)?,
@@ -310,14 +343,15 @@ fn binding<DB: Dialect>(id: ChallengeId, row: &DB::Row) -> Result<Binding> {
         public_key: public_key(column::<DB, _>(row, "binding_key")?)?,
         key_purpose: purpose(&column::<DB, String>(row, "binding_key_purpose")?)?,
         otp_version: u32::try_from(otp_version).map_err(|_| StoreError::Corrupt { column: "binding_otp_version" })?,
-        created_at: column::<DB, _>(row, "binding_created_at")?,
+        created_at,
         state: ChallengeState {
-            closed_at: column::<DB, _>(row, "binding_closed_at")?,
-            expires_at: column::<DB, _>(row, "binding_expires_at")?,
+            closed_at,
+            expires_at,
             wrong_answers: column::<DB, _>(row, "binding_wrong_signatures")?,
             failures: failure_run::<DB>(row)?,
         },
         bound_devices: column::<DB, _>(row, "bound_devices")?,
         number: column::<DB, Option<String>>(row, "number")?.map(MobileNumber::from_stored),
+        activation,
     })
 }

@@ -77,9 +77,10 @@ impl<DB: Dialect> BindingOutcomes for SqlStore<DB> {
         wrong: &WrongSignature,
         record: &AuditRecord,
     ) -> Result<Written<i64>> {
-        let counted = match self.write_form().of(record) {
-            WriteForm::OneStatement => self.count_in_one_statement(partner, wrong, record).await,
-            WriteForm::Transaction => self.count_in_transaction(partner, wrong, record).await,
+        let counted = match (wrong.activation, self.write_form().of(record)) {
+            (Some(code), _) => self.count_by_code(partner, wrong, code, record).await,
+            (None, WriteForm::OneStatement) => self.count_in_one_statement(partner, wrong, record).await,
+            (None, WriteForm::Transaction) => self.count_in_transaction(partner, wrong, record).await,
         };
         Ok(Written::if_some(counted?))
     }
@@ -90,9 +91,10 @@ impl<DB: Dialect> BindingOutcomes for SqlStore<DB> {
         acceptance: &Acceptance,
         record: &AuditRecord,
     ) -> Result<Accepted> {
-        let accepted = match self.write_form().of(record) {
-            WriteForm::OneStatement => self.accept_in_one_statement(partner, acceptance, record).await,
-            WriteForm::Transaction => self.accept_in_transaction(partner, acceptance, record).await,
+        let accepted = match (acceptance.activation, self.write_form().of(record)) {
+            (Some(code), _) => self.accept_by_code(partner, acceptance, code, record).await,
+            (None, WriteForm::OneStatement) => self.accept_in_one_statement(partner, acceptance, record).await,
+            (None, WriteForm::Transaction) => self.accept_in_transaction(partner, acceptance, record).await,
         };
         match accepted {
             Err(error) if is_key_taken(&error) => Ok(Accepted::KeyTaken),
@@ -191,9 +193,9 @@ impl<DB: Dialect> SqlStore<DB> {
 }
 
 /// Accepts the answer to an open binding, if every condition that the answer was judged by still holds.
-struct AcceptBinding<'a> {
-    partner: &'a PartnerId,
-    acceptance: &'a Acceptance,
+pub(super) struct AcceptBinding<'a> {
+    pub(super) partner: &'a PartnerId,
+    pub(super) acceptance: &'a Acceptance,
 }
 
 impl<DB: Dialect> Statement<DB> for AcceptBinding<'_> {
@@ -229,9 +231,9 @@ impl<DB: Dialect> Statement<DB> for AcceptBinding<'_> {
 }
 
 /// Inserts the device of the binding that was just answered.
-struct InsertBoundDevice<'a> {
-    partner: &'a PartnerId,
-    acceptance: &'a Acceptance,
+pub(super) struct InsertBoundDevice<'a> {
+    pub(super) partner: &'a PartnerId,
+    pub(super) acceptance: &'a Acceptance,
 }
 
 impl<DB: Dialect> Statement<DB> for InsertBoundDevice<'_> {
@@ -252,9 +254,9 @@ impl<DB: Dialect> Statement<DB> for InsertBoundDevice<'_> {
 }
 
 /// Inserts that device's key.
-struct InsertFirstKey<'a> {
-    partner: &'a PartnerId,
-    acceptance: &'a Acceptance,
+pub(super) struct InsertFirstKey<'a> {
+    pub(super) partner: &'a PartnerId,
+    pub(super) acceptance: &'a Acceptance,
 }
 
 impl<DB: Dialect> Statement<DB> for InsertFirstKey<'_> {
@@ -274,9 +276,9 @@ impl<DB: Dialect> Statement<DB> for InsertFirstKey<'_> {
 }
 
 /// Counts a wrong signature against an open binding and its person.
-struct CountWrongSignature<'a> {
-    partner: &'a PartnerId,
-    wrong: &'a WrongSignature,
+pub(super) struct CountWrongSignature<'a> {
+    pub(super) partner: &'a PartnerId,
+    pub(super) wrong: &'a WrongSignature,
 }
 
 impl<DB: Dialect> Statement<DB> for CountWrongSignature<'_> {
@@ -293,7 +295,7 @@ impl<DB: Dialect> Statement<DB> for CountWrongSignature<'_> {
          returning binding_wrong_signatures";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
-        let WrongSignature { id, at, rules } = *self.wrong;
+        let WrongSignature { id, at, rules, activation: _ } = *self.wrong;
         let (pausing_after, pausing_before) = rules.budget.pausing_between(at);
         query
             .bind(self.partner.as_str().to_owned())

@@ -1,5 +1,5 @@
 //! The hot writes (open a binding, accept it, count a wrong signature) as one statement each, for Postgres without
-//! Citus: one round trip and one commit.
+//! Citus: one round trip and one commit. Bindings with an activation code are written by `binding_by_code`.
 //!
 //! The reference for each is its transaction form in `binding` or `binding_outcomes`; the model test compares the two.
 //! All CTEs of such a statement share one snapshot. The update of the person's row decides: if its conditions do not
@@ -9,6 +9,7 @@
 //! statement inserts a fraud assessment: see [`WriteForm`](crate::store::write_form::WriteForm).
 
 use crate::domain::challenges::{Acceptance, NewBinding, WrongSignature};
+use crate::domain::numbers::MobileNumber;
 use crate::domain::person::PartnerId;
 use crate::domain::sms::limits::SmsSpend;
 use crate::store::audit::events::InsertEvent;
@@ -23,10 +24,11 @@ impl<DB: Dialect> SqlStore<DB> {
         &self,
         partner: &PartnerId,
         binding: &NewBinding,
+        number: &MobileNumber,
         sms: Option<&SmsSpend>,
         record: &AuditRecord,
     ) -> Result<bool> {
-        match self.write(OpenBinding { partner, binding, sms, record }.query()).await {
+        match self.write(OpenBinding { partner, binding, number, sms, record }.query()).await {
             Ok(opened) => Ok(opened.is_some()),
             Err(error) if is_overtaken(&error) => Ok(false),
             Err(error) => Err(error),
@@ -81,6 +83,7 @@ pub(super) fn bind_record<DB: Dialect>(query: Bound<DB>, partner: &PartnerId, re
 struct OpenBinding<'a> {
     partner: &'a PartnerId,
     binding: &'a NewBinding,
+    number: &'a MobileNumber,
     sms: Option<&'a SmsSpend>,
     record: &'a AuditRecord,
 }
@@ -148,6 +151,7 @@ impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
                   , binding_key_purpose = excluded.binding_key_purpose
                   , binding_device_name = excluded.binding_device_name
                   , binding_otp_version = excluded.binding_otp_version
+                  , binding_activation_id = null
                   , binding_created_at = excluded.binding_created_at
                   , binding_expires_at = excluded.binding_expires_at
                   , binding_wrong_signatures = 0
@@ -182,10 +186,10 @@ impl<DB: Dialect> Statement<DB> for OpenBinding<'_> {
            from opened";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
-        let Self { partner, binding, sms, record } = self;
+        let Self { partner, binding, number, sms, record } = self;
         bind_record(query, partner, record)
             .bind(binding.person_id.as_str().to_owned())
-            .bind(binding.number.as_e164().to_owned())
+            .bind(number.as_e164().to_owned())
             .bind(binding.id.uuid())
             .bind(binding.key_id.uuid())
             .bind(binding.public_key.as_bytes().to_vec())
@@ -264,7 +268,7 @@ impl<DB: Dialect> Statement<DB> for AcceptBinding<'_> {
          select person_id from accepted";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
-        let Acceptance { id, person_id, fingerprint, at, device_limit, rules } = self.acceptance;
+        let Acceptance { id, person_id, fingerprint, at, device_limit, rules, activation: _ } = self.acceptance;
         let (pausing_after, pausing_before) = rules.budget.pausing_between(*at);
         bind_record(query, self.partner, self.record)
             .bind(person_id.as_str().to_owned())
@@ -325,7 +329,7 @@ impl<DB: Dialect> Statement<DB> for CountWrongSignature<'_> {
          select binding_wrong_signatures from counted";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
-        let WrongSignature { id, at, rules } = *self.wrong;
+        let WrongSignature { id, at, rules, activation: _ } = *self.wrong;
         let (pausing_after, pausing_before) = rules.budget.pausing_between(at);
         bind_record(query, self.partner, self.record)
             .bind(id.uuid())

@@ -4,8 +4,9 @@
 //! to the next count.
 
 use crate::domain::person::PartnerId;
-use crate::store::devices::lists::{COUNTED_EXACTLY, Position};
+use crate::store::devices::lists::COUNTED_EXACTLY;
 use crate::store::dialect::Dialect;
+use crate::store::lists::Position;
 use crate::store::rows::{column, partner};
 use crate::store::sql_store::SqlStore;
 use crate::store::{Result, StoreError};

@@ -1,7 +1,6 @@
 //! Lists of devices: one page, and the total number.
 //!
-//! The cost of a page does not grow with the number of devices. A page begins at a position that an index finds (keyset
-//! pagination); only a page number has to skip devices, and the caller bounds how many. Up to [`COUNTED_EXACTLY`]
+//! The cost of a page does not grow with the number of devices. A page begins at a position that an index finds; only a page number has to skip devices, and the caller bounds how many. Up to [`COUNTED_EXACTLY`]
 //! devices per state (live, deleted) are counted with the page. Beyond that the total is read: a person's from the
 //! person's row, a partner's from the last background count (see `counts`).
 //!
@@ -14,6 +13,7 @@ use crate::domain::devices::Device;
 use crate::domain::person::{PartnerId, PersonId};
 use crate::store::Result;
 use crate::store::dialect::Dialect;
+use crate::store::lists::{Listed, Page, PageStart};
 use crate::store::rows::{column, device};
 use crate::store::sql_store::SqlStore;
 
@@ -29,34 +29,6 @@ pub enum Tombstones {
     Included,
 }
 
-/// The position of a device in every list, whatever its filter: lists are ordered by id, newest first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Position(pub Uuid);
-
-impl Position {
-    /// Before the newest device.
-    pub const NEWEST: Self = Self(Uuid::max());
-    /// After the oldest device.
-    pub const OLDEST: Self = Self(Uuid::nil());
-
-    /// The position of this device.
-    #[must_use]
-    pub fn of(device: &Device) -> Self {
-        Self(device.id.uuid())
-    }
-}
-
-/// Where a page begins.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PageStart {
-    /// At the newest device, skipping this many.
-    Skipping(i64),
-    /// At the first device that is older.
-    After(Position),
-    /// The page that ends with the last newer device.
-    Before(Position),
-}
-
 /// The devices to list.
 #[derive(Clone, Debug)]
 pub struct DeviceQuery {
@@ -70,17 +42,13 @@ pub struct DeviceQuery {
     pub limit: i64,
 }
 
-/// One page of a list, newest first.
-#[derive(Clone, Debug)]
-pub struct DevicePage {
-    /// Number of devices on all pages. Exact for a person, and up to [`COUNTED_EXACTLY`].
-    pub total: i64,
-    /// The devices of this page.
-    pub devices: Vec<Device>,
-    /// Whether there may be newer devices before this page.
-    pub has_newer: bool,
-    /// Whether there may be older devices after this page.
-    pub has_older: bool,
+/// One page of devices. The total is exact for a person, and up to [`COUNTED_EXACTLY`].
+pub type DevicePage = Page<Device>;
+
+impl Listed for Device {
+    fn place(&self) -> Uuid {
+        self.id.uuid()
+    }
 }
 
 /// Lists of devices.
@@ -93,10 +61,7 @@ pub trait DeviceLists {
 #[async_trait::async_trait]
 impl<DB: Dialect> DeviceLists for SqlStore<DB> {
     async fn devices(&self, partner: &PartnerId, query: &DeviceQuery) -> Result<DevicePage> {
-        let (position, skipped) = match query.start {
-            PageStart::Skipping(devices) => (Position::NEWEST, devices),
-            PageStart::After(position) | PageStart::Before(position) => (position, 0),
-        };
+        let (position, skipped) = query.start.from();
         // One extra row tells whether there are more.
         let mut statement = sqlx::query(statement(query))
             .bind(partner.as_str().to_owned())
@@ -114,25 +79,8 @@ impl<DB: Dialect> DeviceLists for SqlStore<DB> {
             .filter(|row| row.try_get::<Option<Uuid>, _>("device_id").is_ok_and(|id| id.is_some()))
             .map(device::<DB>)
             .collect::<Result<_>>()?;
-        Ok(page(query, total, devices))
+        Ok(Page::of(query.start, query.limit, total, devices))
     }
-}
-
-/// Removes the extra device.
-fn page(query: &DeviceQuery, total: i64, mut devices: Vec<Device>) -> DevicePage {
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let has_more = devices.len() > limit;
-    let (has_newer, has_older) = match query.start {
-        PageStart::Skipping(skipped) => (skipped > 0, has_more),
-        PageStart::After(_) => (true, has_more),
-        PageStart::Before(position) => (has_more, position != Position::OLDEST),
-    };
-    if let PageStart::Before(_) = query.start {
-        devices.drain(..devices.len().saturating_sub(limit));
-    } else {
-        devices.truncate(limit);
-    }
-    DevicePage { total, devices, has_newer, has_older }
 }
 
 /// The number of rows: the stored count if it exceeds 1000, otherwise counted up to 1001. Ordered by the index, because

@@ -6,7 +6,7 @@
 //! exists from the first commit to the last; it holds the pseudonym, so that an interrupted erasure resumes with the
 //! same one when it is requested again.
 //!
-//! Locks are taken in the order of all writes: number, messages, person, device, keys. The partner's audit chain is
+//! Locks are taken in the order of all writes: number, messages, code, person, device, keys. The partner's audit chain is
 //! locked last; while it is held, no sealer can copy the person's id to `audit_event`.
 //!
 //! As in `housekeeping`, the batch size is a literal in the statements.
@@ -21,6 +21,7 @@ use crate::store::Result;
 use crate::store::audit::events::InsertEvent;
 use crate::store::audit::trail::hold_chain;
 use crate::store::dialect::Dialect;
+use crate::store::persons::erased::Erased;
 use crate::store::pool::Transaction;
 use crate::store::rows::{column, person_id};
 use crate::store::sql_store::SqlStore;
@@ -28,41 +29,6 @@ use crate::store::statement::Statement;
 
 /// Maximum number of rows of one kind in one transaction, unless another limit bounds them.
 pub const ERASURE_BATCH: usize = 1000;
-
-/// Number of rows of each kind that an erasure found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Erased {
-    /// Mobile numbers: deleted.
-    pub numbers: usize,
-    /// Persons, with their binding: deleted.
-    pub persons: usize,
-    /// Devices: tombstones under the pseudonym.
-    pub devices: usize,
-    /// Keys: overwritten.
-    pub keys: usize,
-    /// Fraud assessments: under the pseudonym.
-    pub assessments: usize,
-    /// Outcomes stored for idempotency keys: deleted.
-    pub outcomes: usize,
-    /// Audit events: without the person.
-    pub events: usize,
-}
-
-impl Erased {
-    /// Adds the counts.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            numbers: self.numbers + other.numbers,
-            persons: self.persons + other.persons,
-            devices: self.devices + other.devices,
-            keys: self.keys + other.keys,
-            assessments: self.assessments + other.assessments,
-            outcomes: self.outcomes + other.outcomes,
-            events: self.events + other.events,
-        }
-    }
-}
 
 /// The result of one step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,6 +72,7 @@ impl<DB: Dialect> Erasure for SqlStore<DB> {
         let numbers = erasing.numbers().await?;
         let found = numbers.len();
         erasing.messages(numbers).await?;
+        erasing.activation_codes().await?;
         let persons = erasing.person().await?;
         erasing.device_challenges().await?;
         erasing.live_devices().await?;
@@ -226,6 +193,12 @@ impl<DB: Dialect> Erasing<'_, DB> {
         let of_person = self.statement("update sms_sent set person_id = null where partner_id = $1 and person_id = $2");
         self.run(of_person).await?;
         Ok(())
+    }
+
+    /// The person's activation codes, with their delivery events. Every write locks the code before the person's row.
+    async fn activation_codes(&mut self) -> Result<()> {
+        let query = self.statement("delete from activation_code where partner_id = $1 and person_id = $2");
+        self.run(query).await.map(drop)
     }
 
     /// The person's row, with its binding.

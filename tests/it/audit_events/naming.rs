@@ -14,7 +14,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{DEVICES, new_events, request_body};
-use crate::harness::{NUMBER, Phone, TestApp, books, on_both_databases, sql};
+use crate::activation_codes::{activation_wish, delivery_event};
+use crate::harness::{ACTIVATION_CODES, NUMBER, Phone, TestApp, books, on_both_databases, sql};
 
 on_both_databases![
     each_action_names_person_and_object,
@@ -39,9 +40,13 @@ use Names::{Always, IfItExists, Never};
 /// Person, object and country of an event. The match is exhaustive, so a new action needs a row here.
 fn names(action: AuditAction, outcome: &str) -> [Names; 3] {
     match action {
-        AuditAction::ChallengeAsked(ChallengeKind::Binding | ChallengeKind::Sms) => [Always, Always, Never],
+        AuditAction::ChallengeAsked(ChallengeKind::Binding | ChallengeKind::Sms) | AuditAction::ActivationAsked => {
+            [Always, Always, Never]
+        }
         AuditAction::ChallengeAsked(ChallengeKind::Device)
         | AuditAction::ChallengeAnswered(ChallengeKind::Binding | ChallengeKind::Device | ChallengeKind::Sms)
+        | AuditAction::ActivationDeleted
+        | AuditAction::DeliveryReported
         | AuditAction::KeyAdded
         | AuditAction::DeviceDeleted => [IfItExists, Always, Never],
         // A refusal has no number to name.
@@ -137,6 +142,10 @@ async fn each_action_names_person_and_object(app: TestApp) {
     acme.sign(&challenge.id, &phone.sign(&challenge.text)).await.assert_status(204);
     let sms = acme.sms_challenge("ada").await;
     acme.type_code(&sms.id, &sms.code).await.assert_status(204);
+    let code = acme.post(ACTIVATION_CODES, activation_wish("ada")).await.assert_status(201).json();
+    let code = format!("{ACTIVATION_CODES}/{}", code["id"].as_str().unwrap());
+    acme.post(&format!("{code}/delivery_events"), delivery_event()).await.assert_status(201);
+    acme.delete(&code).await.assert_status(200);
     acme.delete(&device).await.assert_status(204);
     acme.delete(number).await.assert_status(200);
     let client = operator.clients().create(self::acme(), None, Permissions::default()).await.unwrap().client_id;

@@ -9,8 +9,11 @@ use serde_json::{Value, json};
 
 use super::naming::OPERATOR_REFUSED;
 use super::{DEVICES, PAYLOAD, new_events, request_body};
+use crate::activation_codes::{activation_wish, delivery_event};
 use crate::harness::faulty_server::{Behaviour, FaultyServer};
-use crate::harness::{DEVICE_CHALLENGES, NUMBER, Network, Phone, SMS_CHALLENGES, TestApp, on_both_databases, sql};
+use crate::harness::{
+    ACTIVATION_CODES, DEVICE_CHALLENGES, NUMBER, Network, Phone, SMS_CHALLENGES, TestApp, on_both_databases, sql,
+};
 use crate::sms_conversion::{Watched, trip};
 
 on_both_databases![
@@ -25,6 +28,7 @@ on_both_databases![
     a_declined_device_writes_one_event,
     a_refused_device_challenge_writes_one_event,
     a_refused_sms_challenge_writes_one_event,
+    a_refused_activation_code_writes_one_event,
 ];
 
 const NUMBER_REFUSED: [&str; 8] = [
@@ -87,6 +91,16 @@ const SMS_CHALLENGE_REFUSED: [&str; 8] = [
     "sms_challenge.asked no_verified_number",
     "sms_challenge.asked sms_not_taken",
 ];
+const ACTIVATION_REFUSED: [&str; 8] = [
+    "activation_code.asked accepted",
+    "activation_code.asked exists",
+    "activation_code.deleted accepted",
+    "activation_code.deleted not_found",
+    "activation_code.delivery_reported accepted",
+    "activation_code.delivery_reported delivery_event_limit",
+    "activation_code.delivery_reported not_found",
+    "binding.asked no_activation_code",
+];
 const NOT_SERVED: [&str; 4] = [
     "binding.asked country_not_served",
     "number.asserted country_not_served",
@@ -121,6 +135,7 @@ fn every_refusal_is_provoked() {
         &NO_ROOM,
         &DEVICE_CHALLENGE_REFUSED,
         &SMS_CHALLENGE_REFUSED,
+        &ACTIVATION_REFUSED,
         &NOT_SERVED,
         &SENDING_STOPPED,
         &TOO_MANY_MESSAGES,
@@ -258,6 +273,27 @@ async fn a_refused_sms_challenge_writes_one_event(app: TestApp) {
     acme.type_code(&challenge.id, &challenge.code).await.assert_status(204);
     acme.type_code(&challenge.id, &challenge.code).await.assert_status(404);
     assert_eq!(new_events(&app).await, SMS_CHALLENGE_REFUSED);
+}
+
+async fn a_refused_activation_code_writes_one_event(app: TestApp) {
+    let acme = app.partner();
+    let created = acme.post(ACTIVATION_CODES, activation_wish("ada")).await.assert_status(201).json();
+    acme.post(ACTIVATION_CODES, activation_wish("ada")).await.assert_status(409);
+    let code = format!("{ACTIVATION_CODES}/{}", created["id"].as_str().unwrap());
+    let unknown = format!("{ACTIVATION_CODES}/{}", uuid::Uuid::nil());
+    for _ in 0..100 {
+        acme.post(&format!("{code}/delivery_events"), delivery_event()).await.assert_status(201);
+    }
+    acme.post(&format!("{code}/delivery_events"), delivery_event()).await.assert_status(409);
+    acme.post(&format!("{unknown}/delivery_events"), delivery_event()).await.assert_status(404);
+    acme.delete(&code).await.assert_status(200);
+    acme.delete(&unknown).await.assert_status(404);
+    let mut body = request_body("ada", 1);
+    body["challenge_type"] = "activation_code".into();
+    acme.post(DEVICES, body).await.assert_status(400);
+    let mut events = new_events(&app).await;
+    events.dedup();
+    assert_eq!(events, ACTIVATION_REFUSED);
 }
 
 async fn a_country_that_is_not_served_writes_one_event(app: TestApp) {

@@ -4,8 +4,9 @@ use device_management::domain::idempotency::{Claim, Claimed, Run, scope};
 use device_management::domain::person::PartnerId;
 use serde_json::{Value, json};
 
+use crate::activation_codes::{activation_wish, delivery_event};
 use crate::harness::contract::CONTRACT;
-use crate::harness::{Answer, NUMBER, Phone, SMS_CHALLENGES, SmsChallenge, TestApp, TestClient};
+use crate::harness::{ACTIVATION_CODES, Answer, NUMBER, Phone, SMS_CHALLENGES, SmsChallenge, TestApp, TestClient};
 
 /// A request for any client to send.
 pub(crate) struct Call {
@@ -49,6 +50,8 @@ pub(crate) struct Scene {
     pub(crate) device_challenge: String,
     /// An open SMS challenge of the person.
     pub(crate) sms_challenge: SmsChallenge,
+    /// A live activation code, and an event of its delivery.
+    pub(crate) activation: [String; 2],
     /// Answers the challenge.
     pub(crate) right_signature: String,
 }
@@ -66,12 +69,29 @@ impl Scene {
         let opened =
             client.post("/v1/mfa/challenges/devices", json!({"device_id": bound.id})).await.assert_status(201).json();
         let device_challenge = opened["id"].as_str().expect("an id").to_owned();
-        Self { device: bound.id, key: bound.key_id, challenge, device_challenge, sms_challenge, right_signature }
+        let activation = client.post(ACTIVATION_CODES, activation_wish(PERSON)).await.assert_status(201).json();
+        let activation = activation["id"].as_str().expect("an id").to_owned();
+        let events = format!("{ACTIVATION_CODES}/{activation}/delivery_events");
+        client.post(&events, delivery_event()).await.assert_status(201);
+        let event = client.get(&events).await.json()[0]["id"].as_str().expect("an id").to_owned();
+        let activation = [activation, event];
+        Self {
+            device: bound.id,
+            key: bound.key_id,
+            challenge,
+            device_challenge,
+            sms_challenge,
+            activation,
+            right_signature,
+        }
     }
 
     /// A call for every operation that needs a token. Their key is new; their code and signature are wrong.
     pub(crate) fn calls(&self) -> Vec<Call> {
-        let Self { device, key, challenge, device_challenge, sms_challenge, .. } = self;
+        let Self { device, key, challenge, device_challenge, sms_challenge, activation: [activation, event], .. } =
+            self;
+        let activation = format!("{ACTIVATION_CODES}/{activation}");
+        let events = format!("{activation}/delivery_events");
         let number = format!("/v1/persons/{PERSON}/mobile_number");
         let new_key = Phone::new(3).key();
         let by_stranger = json!({"signature_key_purpose": "unrestricted", "signature": Phone::new(4).sign(&new_key)});
@@ -115,6 +135,13 @@ impl Scene {
                 format!("{SMS_CHALLENGES}/{}", sms_challenge.id),
                 json!({"code": sms_challenge.wrong_code()}),
             ),
+            with("createActivationCode", "POST", ACTIVATION_CODES.into(), activation_wish(PERSON)),
+            call("listActivationCodes", "GET", format!("{ACTIVATION_CODES}?filter[person_id]={PERSON}"), None),
+            call("getActivationCode", "GET", activation.clone(), None),
+            call("deleteActivationCode", "DELETE", activation, None),
+            with("createDeliveryEvent", "POST", events.clone(), delivery_event()),
+            call("listDeliveryEvents", "GET", events.clone(), None),
+            call("getDeliveryEvent", "GET", format!("{events}/{event}"), None),
             with(
                 "addKey",
                 "POST",

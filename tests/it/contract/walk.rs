@@ -11,10 +11,12 @@ use device_management::domain::clients::Permissions;
 use serde_json::{Value, json};
 
 use super::calls::{Call, PERSON, Scene, device_wish};
+use crate::activation_codes::{activation_wish, delivery_event};
 use crate::harness::contract::CONTRACT;
 use crate::harness::identity_provider::{AUDIENCE, IdentityProvider, IssuerKey};
 use crate::harness::{
-    Answer, Broken, Engine, NUMBER, Network, Phone, SMS_CHALLENGES, Start, TestApp, TestClient, on_both_databases,
+    ACTIVATION_CODES, Answer, Broken, Engine, NUMBER, Network, Phone, SMS_CHALLENGES, Start, TestApp, TestClient,
+    on_both_databases,
 };
 
 on_both_databases![every_documented_status_of_every_operation_is_seen];
@@ -59,6 +61,7 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
     walk.see_challenges(app, &acme, &scene).await;
     walk.see_device_challenges(&acme, &scene).await;
     walk.see_sms_challenges(app, &acme).await;
+    walk.see_activation_codes(&acme).await;
     walk.see_devices_and_keys(app, &acme, &scene).await;
     walk.see_a_cool_down(&acme).await;
     walk.see_tokens(app).await;
@@ -239,6 +242,31 @@ impl Walk {
         self.see(acme, "PUT", &path, code(&challenge.code), 204).await;
         self.see(acme, "GET", &path, None, 404).await;
         self.see(acme, "PUT", &path, code(&challenge.code), 404).await;
+    }
+
+    async fn see_activation_codes(&mut self, acme: &TestClient) {
+        let codes = ACTIVATION_CODES;
+        let created = self.see(acme, "POST", codes, Some(activation_wish("eve")), 201).await.json();
+        self.see(acme, "POST", codes, Some(activation_wish("eve")), 409).await;
+        self.see(acme, "GET", codes, None, 200).await;
+        self.see(acme, "GET", &format!("{codes}?filter[origin]=FAX"), None, 400).await;
+        let path = format!("{codes}/{}", created["id"].as_str().unwrap());
+        let events = format!("{path}/delivery_events");
+        self.see(acme, "GET", &path, None, 200).await;
+        for _ in 0..100 {
+            self.see(acme, "POST", &events, Some(delivery_event()), 201).await;
+        }
+        self.see(acme, "POST", &events, Some(delivery_event()), 409).await;
+        let listed = self.see(acme, "GET", &events, None, 200).await.json();
+        self.see(acme, "GET", &format!("{events}/{}", listed[0]["id"].as_str().unwrap()), None, 200).await;
+        self.see(acme, "DELETE", &path, None, 200).await;
+        let unknown = format!("{codes}/{}", uuid::Uuid::nil());
+        self.see(acme, "GET", &unknown, None, 404).await;
+        self.see(acme, "DELETE", &unknown, None, 404).await;
+        let events = format!("{unknown}/delivery_events");
+        self.see(acme, "POST", &events, Some(delivery_event()), 404).await;
+        self.see(acme, "GET", &events, None, 404).await;
+        self.see(acme, "GET", &format!("{events}/{}", uuid::Uuid::nil()), None, 404).await;
     }
 
     async fn see_devices_and_keys(&mut self, app: &TestApp, acme: &TestClient, scene: &Scene) {

@@ -21,6 +21,9 @@ pub(crate) const DEVICE_CHALLENGES: &str = "/v1/mfa/challenges/devices";
 /// SMS challenges.
 pub(crate) const SMS_CHALLENGES: &str = "/v1/mfa/challenges/sms";
 
+/// The activation codes.
+pub(crate) const ACTIVATION_CODES: &str = "/v1/mfa/challenges/activation";
+
 /// A client of one partner.
 #[derive(Clone)]
 pub(crate) struct TestClient {

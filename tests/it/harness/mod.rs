@@ -41,7 +41,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) use app::TestApp;
 pub(crate) use binary::{Process, Program, Service};
 pub(crate) use broken::Broken;
-pub(crate) use client::{Answer, Bound, DEVICE_CHALLENGES, NUMBER, SMS_CHALLENGES, SmsChallenge, TestClient};
+pub(crate) use client::{
+    ACTIVATION_CODES, Answer, Bound, DEVICE_CHALLENGES, NUMBER, SMS_CHALLENGES, SmsChallenge, TestClient,
+};
 pub(crate) use database::{Engine, Schema, TestDatabase};
 pub(crate) use outbox::{Hold, Message, Network, Outbox};
 pub(crate) use phone::Phone;

@@ -1,6 +1,7 @@
 //! Race conditions: many parallel requests to two replicas. In any order, limits hold, each effect happens once,
 //! nothing deadlocks, and the tables stay consistent (`harness::books`).
 
+mod activation;
 mod answers;
 mod deletion;
 mod devices;

@@ -120,7 +120,7 @@ async fn statements_settle_a_binding_only_while_it_is_judged_open(it: TestStore)
         assert_eq!(accepted, expected, "{judgement:?}: {state:?} under {rules:?}");
 
         let (_, id) = it.bind_in(&state, 2 * case + 1).await;
-        let wrong = WrongSignature { id, at: now(), rules };
+        let wrong = WrongSignature { id, at: now(), rules, activation: None };
         let counted = it.count_wrong_signature(&acme(), &wrong, &record()).await.unwrap();
         let expected = if is_open { Written::Done(state.wrong_answers + 1) } else { Written::Overtaken };
         assert_eq!(counted, expected, "{judgement:?}: {state:?} under {rules:?}");
@@ -190,7 +190,8 @@ impl TestStore {
         attempt.life = ChallengeLife { created_at: state.expires_at - LIFE, expires_at: state.expires_at };
         self.open(&acme(), &attempt).await;
         for _ in 0..state.wrong_answers {
-            let wrong = WrongSignature { id: attempt.id, at: attempt.life.created_at, rules: ANY_NUMBER };
+            let wrong =
+                WrongSignature { id: attempt.id, at: attempt.life.created_at, rules: ANY_NUMBER, activation: None };
             assert!(matches!(self.count_wrong_signature(&acme(), &wrong, &record()).await.unwrap(), Written::Done(_)));
         }
         if let Some(closed_at) = state.closed_at {

@@ -94,7 +94,7 @@ async fn a_deletion_between_pages_neither_skips_nor_repeats_a_device(it: TestSto
         let first = it.devices(&acme(), &query).await.unwrap();
         let live = first.total;
         // Including the device at the next page's position.
-        for device in &first.devices {
+        for device in &first.entries {
             it.delete_device(&acme(), device.id, now(), &record(), SALT).await.unwrap();
         }
         let second =
@@ -189,7 +189,7 @@ async fn walk(it: &TestStore, query: &DeviceQuery, further: fn(&DevicePage) -> O
     let mut pages = Vec::new();
     loop {
         let page = it.devices(&acme(), &query).await.unwrap();
-        assert!(page.devices.len() <= usize::try_from(query.limit).unwrap());
+        assert!(page.entries.len() <= usize::try_from(query.limit).unwrap());
         pages.push(ids(&page));
         let Some(start) = further(&page) else { break };
         query.start = start;
@@ -202,16 +202,16 @@ async fn walk(it: &TestStore, query: &DeviceQuery, further: fn(&DevicePage) -> O
 
 fn onward(page: &DevicePage) -> Option<PageStart> {
     page.has_older
-        .then(|| PageStart::After(Position::of(page.devices.last().expect("a page with older devices is not empty"))))
+        .then(|| PageStart::After(Position::of(page.entries.last().expect("a page with older devices is not empty"))))
 }
 
 fn back(page: &DevicePage) -> Option<PageStart> {
     page.has_newer
-        .then(|| PageStart::Before(Position::of(page.devices.first().expect("a page with newer devices is not empty"))))
+        .then(|| PageStart::Before(Position::of(page.entries.first().expect("a page with newer devices is not empty"))))
 }
 
 fn ids(page: &DevicePage) -> Vec<DeviceId> {
-    page.devices.iter().map(|device| device.id).collect()
+    page.entries.iter().map(|device| device.id).collect()
 }
 
 async fn total(it: &TestStore, partner: &PartnerId, of: Option<&PersonId>, tombstones: Tombstones) -> i64 {

@@ -149,5 +149,5 @@ async fn list(
     let start = PageStart::Skipping(offset);
     let query = DeviceQuery { person_id: person.cloned(), tombstones, start, limit };
     let page = it.devices(partner, &query).await.unwrap();
-    (page.total, page.devices.iter().map(|device| device.id).collect())
+    (page.total, page.entries.iter().map(|device| device.id).collect())
 }

@@ -100,7 +100,7 @@ impl Counted<'_> {
             }
             Try::WrongSignatureForDevice => {
                 it.open(&acme(), &attempt).await;
-                let wrong = WrongSignature { id: attempt.id, at, rules: self.rules() };
+                let wrong = WrongSignature { id: attempt.id, at, rules: self.rules(), activation: None };
                 let counted = it.count_wrong_signature(&acme(), &wrong, &record()).await.unwrap();
                 assert_eq!(counted, outcome(1), "{at}");
             }

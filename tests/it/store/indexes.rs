@@ -8,7 +8,8 @@ use axum::http::Request;
 use serde_json::json;
 use sqlx::{Connection, PgConnection, Row};
 
-use crate::harness::{Engine, Phone, SMS_CHALLENGES, TestApp};
+use crate::activation_codes::{activation_code, ask_by_letter, delivery_event};
+use crate::harness::{ACTIVATION_CODES, Engine, Phone, SMS_CHALLENGES, TestApp, TestClient};
 
 /// So many rows per table that a sequential scan is the worst plan. All belong to one partner, so the partner alone is
 /// not selective.
@@ -121,9 +122,28 @@ pub(crate) async fn walk(app: &TestApp, number: u32) {
     partner.type_code(&sms.id, &sms.wrong_code()).await.assert_status(403);
     partner.type_code(&sms.id, &sms.code).await.assert_status(204);
     partner.sms_challenge(&person).await;
+    walk_with_a_letter(&partner, &person, &third).await;
     partner.ask_for_device(&person, &third).await;
     partner.delete(&device).await.assert_status(204);
     partner.delete(&mobile_number).await.assert_status(200);
+}
+
+/// The life of an activation code, from its creation to a binding with it.
+async fn walk_with_a_letter(partner: &TestClient, person: &str, phone: &Phone) {
+    let ended = activation_code(partner, person).await;
+    partner.delete(&ended.path()).await.assert_status(200);
+    let code = activation_code(partner, person).await;
+    let events = format!("{}/delivery_events", code.path());
+    partner.post(&events, delivery_event()).await.assert_status(201);
+    let listed = partner.get(&events).await.assert_status(200).json();
+    partner.get(&format!("{events}/{}", listed[0]["id"].as_str().unwrap())).await.assert_status(200);
+    for person in ["", &format!("&filter[person_id]={person}")] {
+        partner.get(&format!("{ACTIVATION_CODES}?page[size]=1{person}")).await.assert_status(200);
+    }
+    let asked = ask_by_letter(partner, person, phone).await;
+    partner.answer(&asked, &phone.sign("wrong")).await.assert_status(403);
+    partner.answer(&asked, &phone.sign(&code.code)).await.assert_status(204);
+    partner.delete(&format!("/v1/mfa/devices/{asked}")).await.assert_status(204);
 }
 
 /// Connections that are still open: the one that filled the tables, and those of the service.

@@ -155,18 +155,18 @@ async fn devices_are_listed_in_the_order_of_their_instants(it: TestStore) {
     let start = PageStart::Skipping(0);
     let query = DeviceQuery { person_id: Some(ada), tombstones: Tombstones::Excluded, start, limit: 100 };
     let page = it.devices(&acme(), &query).await.unwrap();
-    let listed: Vec<(DeviceId, DateTime<Utc>)> = page.devices.iter().map(|it| (it.id, it.created_at)).collect();
+    let listed: Vec<(DeviceId, DateTime<Utc>)> = page.entries.iter().map(|it| (it.id, it.created_at)).collect();
     let newest_first: Vec<_> =
         (0..count).rev().map(|place| (id(place).bound_device(), instants[place as usize])).collect();
     assert_eq!(listed, newest_first);
     // The same from each device's position, in both directions.
-    for (place, device) in page.devices.iter().enumerate() {
+    for (place, device) in page.entries.iter().enumerate() {
         for (start, beyond) in [
             (PageStart::After(Position::of(device)), &newest_first[place + 1..]),
             (PageStart::Before(Position::of(device)), &newest_first[..place]),
         ] {
             let page = it.devices(&acme(), &DeviceQuery { start, ..query.clone() }).await.unwrap();
-            let listed: Vec<_> = page.devices.iter().map(|it| (it.id, it.created_at)).collect();
+            let listed: Vec<_> = page.entries.iter().map(|it| (it.id, it.created_at)).collect();
             assert_eq!(listed, beyond, "{start:?}");
         }
     }

@@ -30,7 +30,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use device_management::crypto::PublicKey;
 use device_management::domain::audit::{ACCEPTED, AuditAction, AuditEvent, AuditSubject};
 use device_management::domain::challenges::{
-    Acceptance, ChallengeId, ChallengeKind, ChallengeLife, ChallengeRules, Judgement, NewBinding, WrongSignature, judge,
+    Acceptance, BindingCode, ChallengeId, ChallengeKind, ChallengeLife, ChallengeRules, Judgement, NewBinding,
+    WrongSignature, judge,
 };
 use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::failure_budget::FailureBudget;
@@ -177,7 +178,7 @@ fn binding(person_id: &PersonId, seed: u32) -> NewBinding {
     NewBinding {
         id: challenge_id(seed),
         person_id: person_id.clone(),
-        number: number(),
+        code: BindingCode::Sms(number()),
         key_id: key_id(seed),
         public_key: key(seed),
         key_purpose: KeyPurpose::Unrestricted,
@@ -189,7 +190,7 @@ fn binding(person_id: &PersonId, seed: u32) -> NewBinding {
 
 /// A wrong answer to a binding.
 fn wrong_signature(id: ChallengeId, at: DateTime<Utc>) -> WrongSignature {
-    WrongSignature { id, at, rules: rules(CAP) }
+    WrongSignature { id, at, rules: rules(CAP), activation: None }
 }
 
 /// The expected result of counting a wrong answer.
@@ -211,6 +212,7 @@ fn acceptance(binding: &NewBinding) -> Acceptance {
         at: binding.life.created_at + TimeDelta::seconds(1),
         device_limit: 5,
         rules: rules(CAP),
+        activation: None,
     }
 }
 

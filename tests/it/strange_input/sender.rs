@@ -42,7 +42,8 @@ impl Fuzzed {
     pub(super) fn calls(&self) -> Vec<Call> {
         let mut calls = self.scene.calls();
         calls.retain(|call| {
-            !["deleteMobileNumber", "deleteDevice", "createDevice", "createSmsChallenge"].contains(&call.operation)
+            !["deleteMobileNumber", "deleteDevice", "createDevice", "createSmsChallenge", "deleteActivationCode"]
+                .contains(&call.operation)
         });
         for call in &mut calls {
             // A well-formed signature would count as a failure of the challenge.
@@ -51,6 +52,10 @@ impl Fuzzed {
             }
             if call.operation == "verifySmsChallenge" {
                 call.body = Some(json!({"code": "1"}));
+            }
+            // A well-formed event would be recorded.
+            if call.operation == "createDeliveryEvent" {
+                call.body = Some(json!({"type": "DISPATCHED", "timestamp": "never"}));
             }
         }
         calls.push(Call {
