@@ -1,10 +1,12 @@
 //! Opening a challenge.
 
 use chrono::TimeDelta;
+use device_management::service::AuditCheckpoints;
 use serde_json::json;
 
 use super::{assert_not_open, bound, path};
-use crate::harness::{DEVICE_CHALLENGES, Phone, TestApp, in_every_form};
+use crate::audit::verdicts;
+use crate::harness::{DEVICE_CHALLENGES, Phone, TestApp, books, in_every_form};
 
 in_every_form![
     a_challenge_has_a_text_with_the_device_and_is_shown_while_it_is_open,
@@ -12,6 +14,7 @@ in_every_form![
     the_purpose_of_the_key_can_be_chosen_and_defaults_to_unrestricted,
     the_twenty_first_open_challenge_of_a_device_is_refused,
     a_deleted_device_has_no_challenges,
+    the_audit_event_of_a_challenge_names_the_devices_person,
 ];
 
 async fn a_challenge_has_a_text_with_the_device_and_is_shown_while_it_is_open(app: TestApp) {
@@ -106,4 +109,18 @@ async fn a_deleted_device_has_no_challenges(app: TestApp) {
     acme.delete(&format!("/v1/mfa/devices/{device}")).await.assert_status(204);
     assert_not_open(&acme.get(&path(&challenge.id)).await, &challenge.id);
     assert_not_open(&acme.sign(&challenge.id, &phone.sign(&challenge.text)).await, &challenge.id);
+}
+
+async fn the_audit_event_of_a_challenge_names_the_devices_person(app: TestApp) {
+    let acme = app.partner();
+    let device = bound(&acme, "ada", &Phone::new(1)).await;
+    acme.challenge(&device).await;
+    app.app.service.seal_audit_trail().await.unwrap();
+    let events = "select count(*) from audit_event
+                   where action = 'device_challenge.asked' and outcome = 'accepted' and person_id = 'ada'";
+    assert_eq!(books::count(&app.database, events).await, 1);
+    // The verification compares the digest with person and salt.
+    for verdict in verdicts(app.store(), &AuditCheckpoints::default()).await {
+        assert!(verdict.faults.is_empty(), "{verdict:#?}");
+    }
 }
