@@ -162,6 +162,7 @@ create table device_challenge (
     decision       text,       -- `approved` or `declined`; null without an answer
     answered_by    uuid,       -- the key that signed
     fingerprint    bytea,      -- of the accepted signature, to recognise a repeat
+    reason         text,       -- for a decline, in the client's words
     primary key (challenge_id, partner_id)
 ) with (fillfactor = 70); -- an answer finds room in the page: no new index entries
 
@@ -314,6 +315,10 @@ create table audit_pending (
     key_id        uuid,
     occurred_at   timestamptz not null,
     country       text,                 -- for `sms resume`
+    decision      text,                 -- of a device: `approved` or `declined`
+    decline_reason text,                -- `not_me`, `other` or `none`
+    text_digest   bytea,                -- SHA-256 of the text that the device signed
+    signature_digest bytea,             -- the signature's fingerprint
     primary key (partner_id, event_id)
 );
 
@@ -331,10 +336,28 @@ create table audit_event (
     key_id        uuid,
     occurred_at   timestamptz not null,
     country       text,
+    decision      text,
+    decline_reason text,
+    text_digest   bytea,
+    signature_digest bytea,
     primary key (partner_id, seal, event_id)
 );
 
 create index audit_event_of_person on audit_event (partner_id, person_id, event_id) where person_id is not null;
+
+-- The texts of approvals that devices signed, each with the audit event that has its digest. They can be erased and expire
+-- without a change to the chain.
+create table approval_text (
+    event_id       uuid        not null, -- UUIDv7 made at the answer
+    partner_id     text        not null,
+    person_id      text        not null,
+    string_to_sign text        not null, -- of a decline: with its own first line
+    reason         text,                 -- for a decline, in the client's words
+    answered_at    timestamptz not null,
+    primary key (event_id, partner_id)
+);
+
+create index approval_text_of_person on approval_text (partner_id, person_id, event_id);
 
 -- One sealed batch: its hash covers the previous batch's hash and all its events, in the order of their ids.
 create table audit_seal (
@@ -392,6 +415,7 @@ alter table sms_conversion alter column partner_id set statistics 0;
 alter table sms_conversion_reset alter column partner_id set statistics 0;
 alter table audit_pending alter column partner_id set statistics 0;
 alter table audit_event alter column partner_id set statistics 0;
+alter table approval_text alter column partner_id set statistics 0;
 alter table audit_seal alter column partner_id set statistics 0;
 alter table audit_chain alter column partner_id set statistics 0;
 alter table person_erasure alter column partner_id set statistics 0;

@@ -159,6 +159,7 @@ create table device_challenge (
     decision       text,   -- `approved` or `declined`; null without an answer
     answered_by    blob,   -- the key that signed
     fingerprint    blob,   -- of the accepted signature, to recognise a repeat
+    reason         text,   -- for a decline, in the client's words
     primary key (challenge_id, partner_id)
 ) strict;
 
@@ -311,6 +312,10 @@ create table audit_pending (
     key_id        blob,
     occurred_at   text    not null,
     country       text, -- for `sms resume`
+    decision      text, -- of a device: `approved` or `declined`
+    decline_reason text, -- `not_me`, `other` or `none`
+    text_digest   blob, -- SHA-256 of the text that the device signed
+    signature_digest blob, -- the signature's fingerprint
     primary key (partner_id, event_id)
 ) strict;
 
@@ -328,10 +333,28 @@ create table audit_event (
     key_id        blob,
     occurred_at   text    not null,
     country       text,
+    decision      text,
+    decline_reason text,
+    text_digest   blob,
+    signature_digest blob,
     primary key (partner_id, seal, event_id)
 ) strict;
 
 create index audit_event_of_person on audit_event (partner_id, person_id, event_id) where person_id is not null;
+
+-- The texts of approvals that devices signed, each with the audit event that has its digest. They can be erased and expire
+-- without a change to the chain.
+create table approval_text (
+    event_id       blob not null, -- UUIDv7 made at the answer
+    partner_id     text not null,
+    person_id      text not null,
+    string_to_sign text not null, -- of a decline: with its own first line
+    reason         text,          -- for a decline, in the client's words
+    answered_at    text not null,
+    primary key (event_id, partner_id)
+) strict;
+
+create index approval_text_of_person on approval_text (partner_id, person_id, event_id);
 
 -- One sealed batch: its hash covers the previous batch's hash and all its events, in the order of their ids.
 create table audit_seal (

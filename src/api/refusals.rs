@@ -127,6 +127,9 @@ pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
         R::ApprovalDiffers => ApiError::new(E::Conflict, "the approval differs from the one that the person was shown"),
         R::DeviceInvalid => invalid("device_id", UNKNOWN_DEVICE.to_owned()),
         R::NoKeyToSign => invalid("key_purpose", "the device has no key of this purpose".to_owned()),
+        R::RestrictedKeyRequired => {
+            invalid("key_purpose", "an approval must be signed by a restricted key of the device".to_owned())
+        }
         R::ActivationNotFound => {
             ApiError::new(E::NotFound, format!("activation challenge \"{}\" not found", path.shown("id")))
         }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{open_store, say};
 use crate::config::Config;
 use crate::domain::audit::AuditEvent;
+use crate::domain::challenges::DeclineReason;
 use crate::domain::person::PartnerId;
 use crate::service::{AuditCheckpoints, AuditExport, AuditVerification};
 use crate::store::{SealedEvent, Store, WAITING_COUNTED};
@@ -92,10 +93,18 @@ struct Line<'a> {
     object_id: Option<String>,
     key_id: Option<String>,
     country: Option<String>,
+    /// The answer of a device, with the hex of its digests; all `null` for other events.
+    decision: Option<&'static str>,
+    decline_reason: Option<&'static str>,
+    text_digest: Option<String>,
+    signature_digest: Option<String>,
+    /// The text of an approval, while it is kept.
+    text: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
-    fn new(partner: &'a PartnerId, seal: i64, event: &'a AuditEvent) -> Self {
+    fn new(partner: &'a PartnerId, seal: i64, event: &'a AuditEvent, text: Option<&'a str>) -> Self {
+        let answer = event.answer.as_ref();
         let known = event.subject.as_ref().and_then(|subject| subject.known.as_ref());
         Self {
             partner: partner.as_str(),
@@ -109,6 +118,11 @@ impl<'a> Line<'a> {
             object_id: event.object_id.map(|id| id.to_string()),
             key_id: event.key_id.map(|id| id.to_string()),
             country: event.country.map(|country| country.to_string()),
+            decision: answer.map(|answer| answer.decision.as_str()),
+            decline_reason: answer.and_then(|answer| answer.reason).map(DeclineReason::as_str),
+            text_digest: answer.map(|answer| hex::encode(answer.text_digest)),
+            signature_digest: answer.map(|answer| hex::encode(answer.signature_digest)),
+            text,
         }
     }
 }
@@ -146,9 +160,9 @@ async fn export_partner(store: &dyn Store, since: DateTime<Utc>, partner: &Partn
         if page.is_empty() {
             break;
         }
-        for SealedEvent { seal, id, event } in page {
+        for SealedEvent { seal, id, event, text } in page {
             let event = event.with_context(|| format!("{partner}: seal {seal}, event {id}"))?;
-            serde_json::to_writer(&mut output, &Line::new(partner, seal, &event))?;
+            serde_json::to_writer(&mut output, &Line::new(partner, seal, &event, text.as_deref()))?;
             output.write_all(b"\n")?;
         }
         output.flush().context("standard output is closed")?;

@@ -45,6 +45,7 @@ fn show(erased: Erased) -> anyhow::Result<()> {
         ("devices", erased.devices),
         ("keys", erased.keys),
         ("fraud assessments", erased.assessments),
+        ("approval texts", erased.approval_texts),
         ("stored outcomes", erased.outcomes),
         ("audit events", erased.events),
     ] {

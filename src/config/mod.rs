@@ -238,6 +238,7 @@ fn policy(s: &mut Source<'_>, mode: Mode) -> Policy {
     Policy {
         device_limit: s.value("LIMIT_DEVICES_PER_PERSON", "5", whole(1..=100)),
         open_device_challenges_limit: s.value("LIMIT_OPEN_DEVICE_CHALLENGES", "20", whole(1..=1000)),
+        approvals_require_restricted_keys: s.value("APPROVALS_REQUIRE_RESTRICTED_KEYS", "false", boolean),
         key_limit: s.value("LIMIT_KEYS_PER_DEVICE", "10", whole(1..=100)),
         failure_budget: failure_budget(s, mode),
         wrong_signatures_cap: s.value("LIMIT_WRONG_SIGNATURES", "3", whole(1..=10)),
@@ -278,10 +279,16 @@ fn failure_budget(s: &mut Source<'_>, mode: Mode) -> FailureBudget {
 }
 
 fn retention(s: &mut Source<'_>) -> Retention {
-    let days: u16 = s.value("FRAUD_ASSESSMENT_RETENTION_DAYS", "400", whole(0..=36_500));
+    let mut days = |name| {
+        let days: u16 = s.value(name, "400", whole(0..=36_500));
+        (days > 0).then(|| TimeDelta::days(days.into()))
+    };
+    let assessments = days("FRAUD_ASSESSMENT_RETENTION_DAYS");
+    let approval_texts = days("APPROVAL_TEXT_RETENTION_DAYS");
     Retention {
         challenges: delta(s.value("CHALLENGE_RETENTION_SECONDS", "86400", seconds(0..=31_536_000))),
-        assessments: (days > 0).then(|| TimeDelta::days(days.into())),
+        assessments,
+        approval_texts,
     }
 }
 

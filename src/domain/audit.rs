@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::person::{PartnerId, PersonId};
-use crate::domain::challenges::ChallengeKind;
+use crate::domain::challenges::{ChallengeKind, Decision, DeclineReason};
 use crate::domain::numbers::country::Country;
 
 /// A SHA-256 digest.
@@ -113,6 +113,26 @@ fn digest_of_person(person: &PersonId, salt: [u8; 16]) -> Hash {
     Sha256::new().chain_update(salt).chain_update(person.as_str()).finalize().into()
 }
 
+/// Evidence of the answer that a device signed. It names no person; the text itself is kept elsewhere, and not forever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AnswerEvidence {
+    /// What the person decided.
+    pub decision: Decision,
+    /// The reason; `None` for an approval.
+    pub reason: Option<DeclineReason>,
+    /// SHA-256 of the text that was signed: the digest that the signature is over. It reveals nothing about the text, which
+    /// has a random nonce.
+    pub text_digest: Hash,
+    /// The signature's fingerprint (docs/operations.md#audit-trail).
+    pub signature_digest: Hash,
+}
+
+/// The digest of a text that a device signed.
+#[must_use]
+pub fn digest_of_text(text: &str) -> Hash {
+    Sha256::digest(text).into()
+}
+
 /// One entry of the trail.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditEvent {
@@ -132,6 +152,8 @@ pub struct AuditEvent {
     pub key_id: Option<Uuid>,
     /// The country.
     pub country: Option<Country>,
+    /// The answer of a device that was accepted.
+    pub answer: Option<AnswerEvidence>,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -157,9 +179,15 @@ impl AuditEvent {
         fields.add(self.object_id.as_ref().map(|id| &id.as_bytes()[..]));
         fields.add(self.key_id.as_ref().map(|id| &id.as_bytes()[..]));
         fields.add(Some(&self.at.timestamp_micros().to_be_bytes()));
-        // Last, and only when present: events from before this field existed keep their digests.
-        if let Some(country) = &self.country {
-            fields.add(Some(country.as_str().as_bytes()));
+        // Last, and only as far as present: events from before these fields existed keep their digests.
+        if self.country.is_some() || self.answer.is_some() {
+            fields.add(self.country.as_ref().map(|country| country.as_str().as_bytes()));
+        }
+        if let Some(AnswerEvidence { decision, reason, text_digest, signature_digest }) = &self.answer {
+            fields.add(Some(decision.as_str().as_bytes()));
+            fields.add(reason.map(|reason| reason.as_str().as_bytes()));
+            fields.add(Some(text_digest));
+            fields.add(Some(signature_digest));
         }
         fields.0.finalize().into()
     }
@@ -203,7 +231,17 @@ mod tests {
             object_id: Some(Uuid::from_u128(8)),
             key_id: None,
             country: None,
+            answer: None,
             at: DateTime::from_timestamp(1_700_000_000, 123_456_000).unwrap(),
+        }
+    }
+
+    fn answer() -> AnswerEvidence {
+        AnswerEvidence {
+            decision: Decision::Declined,
+            reason: Some(DeclineReason::NotMe),
+            text_digest: [2; 32],
+            signature_digest: [3; 32],
         }
     }
 
@@ -223,9 +261,23 @@ mod tests {
             AuditEvent { object_id: None, key_id: event().object_id, ..event() },
             AuditEvent { country: Country::parse("DE"), ..event() },
             AuditEvent { at: event().at + chrono::TimeDelta::microseconds(1), ..event() },
+            AuditEvent { answer: Some(answer()), ..event() },
         ];
         for event in changed {
             assert_ne!(event.digest(&acme), original, "{event:?}");
+        }
+        let answered = AuditEvent { answer: Some(answer()), ..event() };
+        let changed = [
+            AnswerEvidence { decision: Decision::Approved, ..answer() },
+            AnswerEvidence { reason: Some(DeclineReason::Other), ..answer() },
+            AnswerEvidence { reason: None, ..answer() },
+            AnswerEvidence { text_digest: [9; 32], ..answer() },
+            AnswerEvidence { signature_digest: [9; 32], ..answer() },
+            AnswerEvidence { text_digest: [3; 32], signature_digest: [2; 32], ..answer() },
+        ];
+        for answer in changed {
+            let event = AuditEvent { answer: Some(answer), ..event() };
+            assert_ne!(event.digest(&acme), answered.digest(&acme), "{event:?}");
         }
         assert_ne!(event().digest(&PartnerId::parse("globex").unwrap()), original);
     }

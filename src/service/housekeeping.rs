@@ -28,6 +28,8 @@ pub struct Retention {
     pub challenges: TimeDelta,
     /// Fraud assessments; `None` keeps them forever.
     pub assessments: Option<TimeDelta>,
+    /// Texts of approvals that were answered; `None` keeps them forever.
+    pub approval_texts: Option<TimeDelta>,
 }
 
 /// The result of a turn of a background task that did not fail.
@@ -94,6 +96,7 @@ impl Policy {
             ExpiredRows::Secrets => Some(now),
             ExpiredRows::Conversion => Some(self.sms_conversion.judged(now, self.challenge_life).start - WINDOW_MAX),
             ExpiredRows::Assessments => self.retention.assessments.map(|kept_for| now - kept_for),
+            ExpiredRows::ApprovalTexts => self.retention.approval_texts.map(|kept_for| now - kept_for),
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct Policy {
     pub device_limit: u32,
     /// Maximum of open challenges per device.
     pub open_device_challenges_limit: u32,
+    /// Whether an approval must be signed by a restricted key.
+    pub approvals_require_restricted_keys: bool,
     /// Maximum of keys per device.
     pub key_limit: u32,
     /// Maximum of wrong answers per challenge.

@@ -102,6 +102,10 @@ pub enum Refusal {
     #[serde(skip)]
     #[error("the device has no key that may sign the challenge")]
     NoKeyToSign,
+    /// Approvals need a restricted key, and the request names another purpose or the device has none.
+    #[serde(skip)]
+    #[error("approvals need a restricted key")]
+    RestrictedKeyRequired,
     /// The device has as many open challenges as allowed.
     #[serde(skip)]
     #[error("the device has as many open challenges as allowed")]
@@ -188,7 +192,7 @@ outcomes! {
     Self::NoActivation => "no_activation_code",
     Self::DeliveryEventLimit => "delivery_event_limit",
     Self::MayNotAssert => "may_not_assert",
-    Self::NoKeyOfPurpose | Self::NoKeyToSign => "no_key_of_purpose",
+    Self::NoKeyOfPurpose | Self::NoKeyToSign | Self::RestrictedKeyRequired => "no_key_of_purpose",
     Self::ApprovalDiffers => "approval_differs",
     Self::OpenChallenges { .. } => "open_challenges",
     Self::KeyLimit => "key_limit",

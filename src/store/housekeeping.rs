@@ -40,11 +40,13 @@ pub enum ExpiredRows {
     Conversion,
     /// Fraud assessments.
     Assessments,
+    /// The texts of approvals that were answered.
+    ApprovalTexts,
 }
 
 impl ExpiredRows {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bindings,
         Self::Codes,
         Self::DeviceChallenges,
@@ -54,6 +56,7 @@ impl ExpiredRows {
         Self::Secrets,
         Self::Conversion,
         Self::Assessments,
+        Self::ApprovalTexts,
     ];
 
     /// The value of the metrics label `kind`.
@@ -69,20 +72,13 @@ impl ExpiredRows {
             Self::Secrets => "secrets",
             Self::Conversion => "conversion",
             Self::Assessments => "assessments",
+            Self::ApprovalTexts => "approval_texts",
         }
     }
 
     /// Whether its statement takes the upper bound for ids as $2.
     fn is_found_by_id(self) -> bool {
-        matches!(
-            self,
-            Self::Bindings
-                | Self::Codes
-                | Self::DeviceChallenges
-                | Self::ActivationCodes
-                | Self::Messages
-                | Self::Assessments
-        )
+        !matches!(self, Self::Outcomes | Self::Secrets | Self::Conversion)
     }
 
     #[expect(clippy::too_many_lines, reason = "a table: one statement for each kind")]
@@ -192,6 +188,16 @@ impl ExpiredRows {
                                                          order by assessment_id
                                                          limit 500)
                  returning assessment_id"
+            }
+            Self::ApprovalTexts => {
+                "delete from approval_text
+                  where (event_id, partner_id) in (select event_id, partner_id
+                                                     from approval_text
+                                                    where event_id < $2
+                                                      and answered_at < $1
+                                                    order by event_id
+                                                    limit 500)
+                 returning event_id"
             }
         }
     }

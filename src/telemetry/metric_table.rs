@@ -38,12 +38,13 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], about: &
 }
 
 /// Every metric, in the order of `docs/operations.md`.
-pub const METRICS: [Metric; 20] = [
+pub const METRICS: [Metric; 21] = [
     counter("http_requests_total", &["method", "route", "status"], "Answered requests"),
     histogram("http_request_duration_seconds", &["method", "route", "status"], "Time to answer"),
     counter("requests_shed_total", &["class", "reason"], "Requests refused by load shedding"),
     gauge("http_connections", &[], "Open connections to the API"),
     counter("signature_verifications_total", &["purpose", "outcome"], "Signature checks"),
+    counter("device_challenges_declined_total", &["reason"], "Device challenges that the person declined"),
     counter("sms_messages_total", &["provider", "outcome"], "SMS by provider and outcome"),
     gauge("sms_provider_open", &["provider"], "1 while the circuit breaker of an SMS provider is open"),
     histogram("sms_send_duration_seconds", &["provider"], "Duration of calls to an SMS provider"),

@@ -45,7 +45,7 @@ fn person(id: &str) -> PersonId {
     PersonId::parse(id).unwrap()
 }
 
-async fn erase(app: &TestApp, id: &str) -> Option<Erased> {
+pub(crate) async fn erase(app: &TestApp, id: &str) -> Option<Erased> {
     let erasure = PersonErasure { store: app.store(), clock: &SystemClock, entropy: &SystemEntropy };
     erasure.erase(&acme(), &person(id)).await.unwrap()
 }
@@ -95,6 +95,7 @@ async fn write_records(app: &TestApp, id: &str, number: u8) {
             object_id: None,
             key_id: None,
             country: None,
+            answer: None,
             at: "2022-03-18T14:50:04Z".parse().unwrap(),
         };
         add_pending(&app.database, &acme(), [event]).await;
@@ -184,7 +185,9 @@ async fn use_every_table(app: &TestApp, partner: &TestClient) {
     let payee = json!({"name": ADAS_NAME});
     let approval = json!({"action": "payment", "amount": {"value": "1.00", "currency": "EUR"}, "payee": payee});
     let new_challenge = json!({"device_id": devices[1], "approval": approval});
-    with_key("challenge", "/v1/mfa/challenges/devices", new_challenge).await.assert_status(201);
+    let asked = with_key("challenge", "/v1/mfa/challenges/devices", new_challenge).await.assert_status(201).json();
+    let signature = Phone::new(2).sign(asked["string_to_sign"].as_str().unwrap());
+    partner.sign(asked["id"].as_str().unwrap(), &signature).await.assert_status(204);
     let new_challenge = json!({"person_id": ADA, "device_data": DEVICE_DATA});
     with_key("sms", "/v1/mfa/challenges/sms", new_challenge).await.assert_status(201);
     let code = with_key("code", ACTIVATION_CODES, activation_wish(ADA)).await.assert_status(201).json();
@@ -278,6 +281,7 @@ async fn write_many_records(app: &TestApp, events: usize, assessments: usize) {
         object_id: None,
         key_id: None,
         country: None,
+        answer: None,
         at,
     });
     add_pending(&app.database, &acme(), events).await;
@@ -314,6 +318,7 @@ async fn an_interrupted_erasure_resumes_under_the_same_id(app: TestApp) {
         object_id: None,
         key_id: None,
         country: None,
+        answer: None,
         at: app.app.service.clock.now(),
     };
     let now = event.at;
@@ -518,6 +523,7 @@ async fn the_command_prints_counts_and_fails_the_second_time(app: TestApp) {
         "devices\t0",
         "keys\t0",
         "fraud assessments\t1",
+        "approval texts\t0",
         "stored outcomes\t1",
         "audit events\t2",
     ];

@@ -55,6 +55,6 @@ fn label(text: &str) -> Parsed<Label> {
     Label::parse(text).map_err(|error| error.to_string())
 }
 
-fn line_value(text: &str) -> Parsed<LineValue> {
+pub(super) fn line_value(text: &str) -> Parsed<LineValue> {
     LineValue::parse(text).map_err(|error| error.to_string())
 }

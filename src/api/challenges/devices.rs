@@ -11,14 +11,14 @@ use serde::Serialize;
 use crate::api::App;
 use crate::api::answer::answer;
 use crate::api::caller::Authenticated;
-use crate::api::challenges::approval::approval;
+use crate::api::challenges::approval::{approval, line_value};
 use crate::api::challenges::signatures::signature;
 use crate::api::devices::{device_data, key_purpose};
 use crate::api::fields::{Fields, one_of};
 use crate::api::idempotency::Once;
 use crate::api::path::PathIds;
 use crate::api::views::{ChallengeView, instant};
-use crate::domain::approvals::Approval;
+use crate::domain::approvals::{Approval, LineValue};
 use crate::domain::challenges::signing_text::TextToSign;
 use crate::domain::challenges::{ChallengeKind, Decision};
 use crate::domain::id::DeviceId;
@@ -118,10 +118,16 @@ fn device_answer(mut fields: Fields) -> Result<DeviceAnswer, Faults> {
     let signature = fields.required("signature", signature);
     let device_data = fields.optional_opaque("device_data", device_data);
     let approval = fields.optional_object("approval", approval);
-    let decision = fields.optional("decision", one_of(Decision::parse, "approved, declined"));
-    let answer = signature.map(|signature| DeviceAnswer {
+    let default = (!fields.has("decision")).then_some(Decision::Approved);
+    let decision = fields.optional("decision", one_of(Decision::parse, "approved, declined")).or(default);
+    let reason = fields.optional("reason", line_value);
+    if reason.is_some() && decision == Some(Decision::Approved) {
+        fields.fault("reason", "is for a decline only");
+    }
+    let answer = signature.zip(decision).map(|(signature, decision)| DeviceAnswer {
         signature,
-        decision: decision.unwrap_or_default(),
+        decision,
+        reason,
         approval,
         device_data,
     });
@@ -153,6 +159,8 @@ impl From<OpenDeviceChallenge> for DeviceChallengeView {
 struct DeviceVerificationView {
     id: String,
     decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<LineValue>,
     device_id: String,
     key_id: String,
     key_purpose: &'static str,
@@ -167,6 +175,7 @@ impl From<DeviceVerification> for DeviceVerificationView {
         Self {
             id: verification.id.to_string(),
             decision: verification.decision.as_str(),
+            reason: verification.reason,
             device_id: verification.device_id.to_string(),
             key_id: verification.key_id.to_string(),
             key_purpose: verification.key_purpose.as_str(),

@@ -77,6 +77,19 @@ impl LineValue {
             Ok(Self(text.to_owned()))
         }
     }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Says that there is a value and nothing about it: it may name a person.
+impl fmt::Debug for LineValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineValue").finish_non_exhaustive()
+    }
 }
 
 fn ends_a_line(c: char) -> bool {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::crypto::PublicKey;
-use crate::domain::approvals::Approval;
+use crate::domain::approvals::{Approval, LineValue};
 use crate::domain::challenges::signing_text::{TextFrame, TextToSign};
 use crate::domain::challenges::{ChallengeId, ChallengeLife, ChallengeRules, ChallengeState};
 use crate::domain::devices::key::KeyPurpose;
@@ -121,11 +121,53 @@ impl Decision {
     }
 }
 
-/// An answer that was accepted.
+/// The reason for a decline, as metrics and the audit trail tell it. The client's own text may name a person, and there may
+/// be many of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeclineReason {
+    /// The person did not start what the text says: a sign of fraud.
+    NotMe,
+    /// Another reason.
+    Other,
+    /// The client gave none.
+    None,
+}
+
+impl DeclineReason {
+    /// The reason that a client's text gives.
+    #[must_use]
+    pub fn of(text: Option<&LineValue>) -> Self {
+        match text.map(LineValue::as_str) {
+            Some("not_me") => Self::NotMe,
+            Some(_) => Self::Other,
+            None => Self::None,
+        }
+    }
+
+    /// `None` for anything but its three names.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::NotMe, Self::Other, Self::None].into_iter().find(|reason| reason.as_str() == name)
+    }
+
+    /// The name in metrics and in the audit trail.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotMe => "not_me",
+            Self::Other => "other",
+            Self::None => "none",
+        }
+    }
+}
+
+/// An answer that was accepted.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AcceptedAnswer {
     /// What the person decided.
     pub decision: Decision,
+    /// The reason for a decline, in the client's words.
+    pub reason: Option<LineValue>,
     /// The key that signed.
     pub key_id: KeyId,
     /// Of the signature, to recognise a repeat.
@@ -135,14 +177,18 @@ pub struct AcceptedAnswer {
 }
 
 /// A right signature that is about to take effect.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DeviceAcceptance {
     /// The challenge that it answers.
     pub id: ChallengeId,
     /// The device.
     pub device_id: DeviceId,
+    /// The device's person.
+    pub person_id: PersonId,
     /// The answer.
     pub answer: AcceptedAnswer,
+    /// The text that was signed, to be kept with the audit event; `None` for a challenge without an approval.
+    pub text_to_keep: Option<TextToSign>,
     /// The rules by which the challenge was judged.
     pub rules: ChallengeRules,
 }

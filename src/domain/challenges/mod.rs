@@ -20,8 +20,8 @@ pub use activation::{
 };
 pub use binding::{Acceptance, Binding, BindingCode, NewBinding, WrongSignature};
 pub use device::{
-    AcceptedAnswer, Decision, DeviceAcceptance, DeviceChallenge, NewDeviceChallenge, UnreadDeviceChallenge,
-    WrongDeviceSignature,
+    AcceptedAnswer, Decision, DeclineReason, DeviceAcceptance, DeviceChallenge, NewDeviceChallenge,
+    UnreadDeviceChallenge, WrongDeviceSignature,
 };
 pub use id::ChallengeId;
 pub use kind::ChallengeKind;

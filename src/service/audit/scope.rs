@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::domain::audit::{ACCEPTED, AuditAction, AuditEvent, AuditSubject};
+use crate::domain::audit::{ACCEPTED, AnswerEvidence, AuditAction, AuditEvent, AuditSubject};
 use crate::domain::clients::Caller;
 use crate::domain::fraud::FraudAssessment;
 use crate::domain::id::{KeyId, uuid_v7};
@@ -100,6 +100,17 @@ impl AuditScope<'_> {
         self.run.is_some()
     }
 
+    /// Sets the evidence of an accepted answer.
+    pub(in crate::service) fn with_answer(&mut self, answer: AnswerEvidence) {
+        self.event.answer = Some(answer);
+    }
+
+    /// Removes key and evidence of an answer that was overtaken.
+    pub(in crate::service) fn without_answer(&mut self) {
+        self.event.key_id = None;
+        self.event.answer = None;
+    }
+
     /// The fraud assessment, if one was made.
     pub(in crate::service) fn assessment(&mut self) -> &mut Option<FraudAssessment> {
         &mut self.fraud
@@ -162,6 +173,7 @@ pub(in crate::service) fn event(
         object_id: None,
         key_id: None,
         country: None,
+        answer: None,
         at,
     }
 }

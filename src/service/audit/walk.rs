@@ -2,7 +2,7 @@
 //!
 //! After a fault it continues from the stored hash, so that each fault is reported once, at its place.
 
-use crate::domain::audit::{GENESIS, Hash, seal};
+use crate::domain::audit::{GENESIS, Hash, digest_of_text, seal};
 use crate::domain::person::PartnerId;
 use crate::store::{AuditChain, AuditSeal, SealedEvent};
 
@@ -52,6 +52,7 @@ impl<'a> Walk<'a> {
         if event.seal != number {
             return self.stray(event.seal);
         }
+        let text = event.text.as_deref();
         match &event.event {
             Ok(event) => {
                 if event.subject.as_ref().is_some_and(|subject| !subject.is_genuine()) {
@@ -59,6 +60,10 @@ impl<'a> Walk<'a> {
                         "seal {number}, event {}: the person is not the one that was recorded",
                         event.id
                     ));
+                }
+                let digest = event.answer.map(|answer| answer.text_digest);
+                if text.is_some_and(|text| digest != Some(digest_of_text(text))) {
+                    self.fault(format!("seal {number}, event {}: the text is not the one that was signed", event.id));
                 }
                 self.digests.push(event.digest(self.partner));
             }

@@ -83,12 +83,17 @@ impl Service {
         if wish.device_data.is_some() || attempt.has_idempotency_key() {
             return Ok(None);
         }
+        let purposes = match wish.key_purpose {
+            Some(KeyPurpose::Unrestricted) if self.must_be_restricted(wish) => return Ok(None),
+            _ if self.must_be_restricted(wish) => (KeyPurpose::Restricted, None),
+            _ => wish.purposes(),
+        };
         let (id, life) = self.challenge_from(self.clock.now());
         let ending = (life.expires_at, wish.approval.as_ref());
         let challenge = UnreadDeviceChallenge {
             id,
             device_id: wish.device_id,
-            purposes: wish.purposes(),
+            purposes,
             text: TextFrame::of(id, self.entropy.bytes(), attempt.partner, wish.device_id, ending),
             approval: wish.approval.clone(),
             life,
@@ -118,7 +123,7 @@ impl Service {
                 self.store.device_prospects(attempt.partner, wish.device_id, now, rules.wrong_answers_cap).await?;
             let found = found.ok_or(Refusal::DeviceInvalid)?;
             self.about(attempt, &found.person_id);
-            let key_purpose = wish.choose_purpose(&found).ok_or(Refusal::NoKeyToSign)?;
+            let key_purpose = self.purpose_to_sign(wish, &found)?;
             if let Some(cooling) = rules.budget.pause(found.failures, now) {
                 return Err(self.cooling_off(cooling).into());
             }
@@ -143,6 +148,21 @@ impl Service {
             }
         }
         Ok(Settled::Overtaken)
+    }
+
+    /// The purpose of the keys that may sign, by the request, the keys of the device and the rule for approvals.
+    fn purpose_to_sign(&self, wish: &ChallengeDevice, found: &DeviceProspects) -> Result<KeyPurpose, Refusal> {
+        let chosen = wish.choose_purpose(found);
+        match chosen.or(wish.key_purpose) {
+            Some(KeyPurpose::Unrestricted) | None if self.must_be_restricted(wish) => {
+                Err(Refusal::RestrictedKeyRequired)
+            }
+            _ => chosen.ok_or(Refusal::NoKeyToSign),
+        }
+    }
+
+    fn must_be_restricted(&self, wish: &ChallengeDevice) -> bool {
+        self.policy.approvals_require_restricted_keys && wish.approval.is_some()
     }
 
     fn new_device_challenge(

@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use chrono::{DateTime, Utc};
 
 use crate::crypto::DerSignature;
-use crate::domain::approvals::Approval;
-use crate::domain::audit::AuditAction;
+use crate::domain::approvals::{Approval, LineValue};
+use crate::domain::audit::{AnswerEvidence, AuditAction, digest_of_text};
+use crate::domain::challenges::signing_text::TextToSign;
 use crate::domain::challenges::{
-    AcceptedAnswer, ChallengeId, ChallengeKind, Decision, DeviceAcceptance, DeviceChallenge, REPEAT_WINDOW,
-    WrongDeviceSignature,
+    AcceptedAnswer, ChallengeId, ChallengeKind, Decision, DeclineReason, DeviceAcceptance, DeviceChallenge,
+    REPEAT_WINDOW, WrongDeviceSignature,
 };
 use crate::domain::clients::Caller;
 use crate::domain::devices::device_data::DeviceData;
@@ -31,6 +32,8 @@ pub struct DeviceAnswer {
     pub signature: DerSignature,
     /// What the person decided.
     pub decision: Decision,
+    /// The reason for a decline.
+    pub reason: Option<LineValue>,
     /// What the partner is about to carry out, if it says so.
     pub approval: Option<Approval>,
     /// For the fraud check.
@@ -44,6 +47,8 @@ pub struct DeviceVerification {
     pub id: ChallengeId,
     /// What the person decided.
     pub decision: Decision,
+    /// The reason for a decline.
+    pub reason: Option<LineValue>,
     /// The device that signed.
     pub device_id: DeviceId,
     /// The key that signed.
@@ -121,10 +126,7 @@ impl Answering for Answered {
         if !answer.agrees_with(challenge) {
             return Err(Refusal::ApprovalDiffers.into());
         }
-        let text = match answer.decision {
-            Decision::Approved => challenge.text.clone(),
-            Decision::Declined => challenge.text.declining(),
-        };
+        let text = answer.text(challenge);
         let mut keys = challenge.keys.iter();
         Ok(keys.find(|(_, key)| key.verifies(text.as_str().as_bytes(), &answer.signature)).map(|(id, _)| *id))
     }
@@ -146,28 +148,41 @@ impl Answering for Answered {
         key_id: KeyId,
         attempt: &mut AuditScope<'_>,
     ) -> Result<Settled<DeviceVerification>, NotDone> {
-        attempt.with_key(key_id);
+        let text = answer.text(challenge);
         let accepted = AcceptedAnswer {
             decision: answer.decision,
+            reason: answer.reason.clone(),
             key_id,
             fingerprint: answer.signature.fingerprint(),
             at: service.clock.now(),
         };
+        let reason = answer.decline_reason();
+        attempt.with_key(key_id);
+        attempt.with_answer(AnswerEvidence {
+            decision: answer.decision,
+            reason,
+            text_digest: digest_of_text(text.as_str()),
+            signature_digest: accepted.fingerprint,
+        });
+        let verification = verification(challenge, &accepted);
         let acceptance = DeviceAcceptance {
             id: challenge.id,
             device_id: challenge.device_id,
+            person_id: challenge.person_id.clone(),
             answer: accepted,
+            text_to_keep: challenge.approval.is_some().then_some(text),
             rules: service.policy.challenge_rules(ChallengeKind::Device),
         };
-        let verification = verification(challenge, accepted);
         let record = attempt.done(&verification);
         Ok(match service.store.accept_device_answer(attempt.partner, &acceptance, &record).await? {
             Written::Done(()) => {
-                let (id, decision) = (challenge.id, answer.decision.as_str());
-                tracing::info!(target: "audit", { challenge.id = %id, key.id = %key_id, decision }, "device challenge answered");
+                report(challenge, &acceptance.answer, reason);
                 Settled::Done(verification)
             }
-            Written::Overtaken => Settled::Overtaken,
+            Written::Overtaken => {
+                attempt.without_answer();
+                Settled::Overtaken
+            }
         })
     }
 
@@ -204,7 +219,32 @@ impl Answering for Answered {
     }
 }
 
+/// Logs and counts an accepted answer. A person who did not start the action is a sign of fraud: a warning.
+fn report(challenge: &DeviceChallenge, answer: &AcceptedAnswer, reason: Option<DeclineReason>) {
+    let (id, device_id, key_id, decision) =
+        (challenge.id, challenge.device_id, answer.key_id, answer.decision.as_str());
+    tracing::info!(target: "audit", { challenge.id = %id, key.id = %key_id, decision }, "device challenge answered");
+    let Some(reason) = reason else { return };
+    metrics::counter!("device_challenges_declined_total", "reason" => reason.as_str()).increment(1);
+    if reason == DeclineReason::NotMe {
+        tracing::warn!(target: "audit", { challenge.id = %id, device.id = %device_id, reason = reason.as_str() }, "device challenge declined");
+    }
+}
+
 impl DeviceAnswer {
+    /// The text that this answer has to sign.
+    fn text(&self, challenge: &DeviceChallenge) -> TextToSign {
+        match self.decision {
+            Decision::Approved => challenge.text.clone(),
+            Decision::Declined => challenge.text.declining(),
+        }
+    }
+
+    /// `None` for an approval.
+    fn decline_reason(&self) -> Option<DeclineReason> {
+        (self.decision == Decision::Declined).then(|| DeclineReason::of(self.reason.as_ref()))
+    }
+
     /// Whether the partner is about to carry out what the person saw, as far as it says.
     fn agrees_with(&self, challenge: &DeviceChallenge) -> bool {
         self.approval.is_none() || self.approval == challenge.approval
@@ -212,7 +252,7 @@ impl DeviceAnswer {
 
     /// The verification of which this answer is the repeat: the same signature for the same decision, within a minute.
     fn repeats(&self, challenge: &DeviceChallenge, now: DateTime<Utc>) -> Option<DeviceVerification> {
-        let accepted = challenge.answer?;
+        let accepted = challenge.answer.as_ref()?;
         let is_repeat = self.agrees_with(challenge)
             && accepted.fingerprint == self.signature.fingerprint()
             && accepted.decision == self.decision
@@ -221,10 +261,11 @@ impl DeviceAnswer {
     }
 }
 
-fn verification(challenge: &DeviceChallenge, accepted: AcceptedAnswer) -> DeviceVerification {
+fn verification(challenge: &DeviceChallenge, accepted: &AcceptedAnswer) -> DeviceVerification {
     DeviceVerification {
         id: challenge.id,
         decision: accepted.decision,
+        reason: accepted.reason.clone(),
         device_id: challenge.device_id,
         key_id: accepted.key_id,
         key_purpose: challenge.key_purpose,

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use crate::domain::audit::{AuditEvent, AuditSubject, Hash};
+use crate::domain::audit::{AnswerEvidence, AuditEvent, AuditSubject, Hash};
+use crate::domain::challenges::{Decision, DeclineReason};
 use crate::domain::numbers::country::Country;
 use crate::domain::person::PartnerId;
 use crate::store::dialect::Dialect;
@@ -24,10 +25,29 @@ pub(in crate::store) struct InsertEvent<'a> {
 impl<DB: Dialect> Statement<DB> for InsertEvent<'_> {
     const SQL: &'static str = "insert into audit_pending
              ( partner_id, event_id, client_id, action, outcome, person_id, person_salt, person_digest
-             , object_id, key_id, occurred_at, country )
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+             , object_id, key_id, occurred_at, country, decision, decline_reason, text_digest, signature_digest )
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        let event = self.event;
+        bind_answer(self.bind_without_answer(query), event)
+    }
+}
+
+/// Binds the four columns of the answer of a device.
+pub(in crate::store) fn bind_answer<DB: Dialect>(query: Bound<DB>, event: &AuditEvent) -> Bound<DB> {
+    let answer = event.answer;
+    let reason = answer.and_then(|answer| answer.reason);
+    query
+        .bind(answer.map(|answer| answer.decision.as_str().to_owned()))
+        .bind(reason.map(|reason| reason.as_str().to_owned()))
+        .bind(answer.map(|answer| answer.text_digest.to_vec()))
+        .bind(answer.map(|answer| answer.signature_digest.to_vec()))
+}
+
+impl InsertEvent<'_> {
+    /// Binds $1 to $12: all but the answer of a device.
+    pub(in crate::store) fn bind_without_answer<DB: Dialect>(self, query: Bound<DB>) -> Bound<DB> {
         let event = self.event;
         let subject = SubjectColumns::of(event);
         query
@@ -78,6 +98,7 @@ pub(in crate::store) fn audit_event<DB: Dialect>(row: &DB::Row) -> Result<AuditE
         country: column::<DB, Option<String>>(row, "country")?
             .map(|code| Country::parse(&code).ok_or(StoreError::Corrupt { column: "country" }))
             .transpose()?,
+        answer: answer::<DB>(row)?,
         at: column::<DB, _>(row, "occurred_at")?,
     })
 }
@@ -98,6 +119,27 @@ fn subject<DB: Dialect>(row: &DB::Row) -> Result<Option<AuditSubject>> {
         None if known.is_none() => Ok(None),
         None => Err(StoreError::Corrupt { column: "person_digest" }),
     }
+}
+
+/// A decision is never without its digests, nor are they without it.
+fn answer<DB: Dialect>(row: &DB::Row) -> Result<Option<AnswerEvidence>> {
+    let decision = column::<DB, Option<String>>(row, "decision")?;
+    let reason = column::<DB, Option<String>>(row, "decline_reason")?;
+    let text = column::<DB, Option<Vec<u8>>>(row, "text_digest")?;
+    let signature = column::<DB, Option<Vec<u8>>>(row, "signature_digest")?;
+    let (decision, text, signature) = match (decision, text, signature) {
+        (Some(decision), Some(text), Some(signature)) => (decision, text, signature),
+        (None, None, None) if reason.is_none() => return Ok(None),
+        _ => return Err(StoreError::Corrupt { column: "decision" }),
+    };
+    Ok(Some(AnswerEvidence {
+        decision: Decision::parse(&decision).ok_or(StoreError::Corrupt { column: "decision" })?,
+        reason: reason
+            .map(|name| DeclineReason::parse(&name).ok_or(StoreError::Corrupt { column: "decline_reason" }))
+            .transpose()?,
+        text_digest: exactly(text, "text_digest")?,
+        signature_digest: exactly(signature, "signature_digest")?,
+    }))
 }
 
 /// Reads a hash.

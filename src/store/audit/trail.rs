@@ -57,6 +57,8 @@ pub struct SealedEvent {
     pub id: Uuid,
     /// The event; `Corrupt` when the row cannot be one.
     pub event: Result<AuditEvent>,
+    /// The text of an approval that was answered, while it is kept.
+    pub text: Option<String>,
 }
 
 /// The audit trail.
@@ -252,7 +254,12 @@ impl<DB: Dialect> AuditTrail for SqlStore<DB> {
     ) -> Result<Vec<SealedEvent>> {
         let query = sqlx::query(
             "select seal, event_id, client_id, action, outcome, person_id, person_salt, person_digest
-                  , object_id, key_id, occurred_at, country
+                  , object_id, key_id, occurred_at, country, decision, decline_reason, text_digest, signature_digest
+                  , case when decision is not null
+                         then (select kept.string_to_sign
+                                 from approval_text kept
+                                where kept.partner_id = $1
+                                  and kept.event_id = audit_event.event_id) end as approval_text
                from audit_event
               where partner_id = $1
                 and (seal, event_id) > ($2, $3)
@@ -273,6 +280,7 @@ impl<DB: Dialect> AuditTrail for SqlStore<DB> {
                     seal: column::<DB, _>(row, "seal")?,
                     id: column::<DB, _>(row, "event_id")?,
                     event: audit_event::<DB>(row),
+                    text: column::<DB, _>(row, "approval_text")?,
                 })
             })
             .collect()
@@ -333,15 +341,15 @@ fn move_pending<DB: Dialect>(partner: &PartnerId, seal: i64, batch: i64) -> Quer
     sqlx::query(
         "insert into audit_event
              ( partner_id, seal, event_id, client_id, action, outcome, person_id, person_salt, person_digest
-             , object_id, key_id, occurred_at, country )
+             , object_id, key_id, occurred_at, country, decision, decline_reason, text_digest, signature_digest )
          select partner_id, $2, event_id, client_id, action, outcome, person_id, person_salt, person_digest
-              , object_id, key_id, occurred_at, country
+              , object_id, key_id, occurred_at, country, decision, decline_reason, text_digest, signature_digest
            from audit_pending
           where partner_id = $1
           order by event_id
           limit $3
          returning event_id, client_id, action, outcome, person_id, person_salt, person_digest
-                 , object_id, key_id, occurred_at, country",
+                 , object_id, key_id, occurred_at, country, decision, decline_reason, text_digest, signature_digest",
     )
     .bind(partner.as_str().to_owned())
     .bind(seal)

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::domain::approvals::Approval;
+use crate::domain::approvals::{Approval, LineValue};
 use crate::domain::audit::AuditEvent;
 use crate::domain::challenges::signing_text::TextToSign;
 use crate::domain::challenges::{
@@ -240,6 +240,7 @@ impl<DB: Dialect> Statement<DB> for FindDeviceChallenge<'_> {
               , c.decision
               , c.answered_by
               , c.fingerprint
+              , c.reason
               , d.failures
               , d.last_failure_at
               , k.key_id
@@ -292,8 +293,12 @@ fn device_challenge<DB: Dialect>(id: ChallengeId, row: &DB::Row) -> Result<Devic
 fn accepted_answer<DB: Dialect>(closed_at: Option<DateTime<Utc>>, row: &DB::Row) -> Result<Option<AcceptedAnswer>> {
     let Some(decision) = column::<DB, Option<String>>(row, "decision")? else { return Ok(None) };
     let fingerprint = column::<DB, Vec<u8>>(row, "fingerprint")?;
+    let reason = column::<DB, Option<String>>(row, "reason")?;
     Ok(Some(AcceptedAnswer {
         decision: Decision::parse(&decision).ok_or(StoreError::Corrupt { column: "decision" })?,
+        reason: reason
+            .map(|text| LineValue::parse(&text).map_err(|_| StoreError::Corrupt { column: "reason" }))
+            .transpose()?,
         key_id: column::<DB, Uuid>(row, "answered_by")?.into(),
         fingerprint: fingerprint.try_into().map_err(|_| StoreError::Corrupt { column: "fingerprint" })?,
         at: closed_at.ok_or(StoreError::Corrupt { column: "closed_at" })?,

@@ -9,6 +9,8 @@ use crate::domain::challenges::signing_text::TextToSign;
 use crate::domain::challenges::{DeviceAcceptance, UnreadDeviceChallenge};
 use crate::domain::devices::key::KeyPurpose;
 use crate::domain::person::PartnerId;
+use crate::store::audit::events::bind_answer;
+use crate::store::challenges::device_outcomes::reason;
 use crate::store::challenges::one_statement::bind_record;
 use crate::store::dialect::Dialect;
 use crate::store::rows::column;
@@ -145,6 +147,7 @@ impl<DB: Dialect> Statement<DB> for AcceptDeviceAnswer<'_> {
                   , decision = $19
                   , answered_by = $20
                   , fingerprint = $21
+                  , reason = $27
               where challenge_id = $17
                 and partner_id = $1
                 and closed_at is null
@@ -177,9 +180,15 @@ impl<DB: Dialect> Statement<DB> for AcceptDeviceAnswer<'_> {
          ), event as (
              insert into audit_pending
                  ( partner_id, event_id, client_id, action, outcome, person_id, person_salt, person_digest
-                 , object_id, key_id, occurred_at, country )
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+                 , object_id, key_id, occurred_at, country, decision, decline_reason, text_digest, signature_digest )
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $28, $29, $30, $31
                from answered
+         ), text as (
+             insert into approval_text
+                 ( event_id, partner_id, person_id, string_to_sign, reason, answered_at )
+             select $2, $1, $32, $33, $27, $18
+               from answered
+              where $33 is not null
          ), kept as (
              update idempotent_request
                 set outcome = $15
@@ -193,9 +202,9 @@ impl<DB: Dialect> Statement<DB> for AcceptDeviceAnswer<'_> {
          select challenge_id from answered";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
-        let DeviceAcceptance { id, device_id, answer, rules } = *self.acceptance;
+        let DeviceAcceptance { id, device_id, person_id, answer, text_to_keep, rules } = self.acceptance;
         let (pausing_after, pausing_before) = rules.budget.pausing_between(answer.at);
-        bind_record(query, self.partner, self.record)
+        let query = bind_record(query, self.partner, self.record)
             .bind(id.uuid())
             .bind(answer.at)
             .bind(answer.decision.as_str().to_owned())
@@ -206,5 +215,9 @@ impl<DB: Dialect> Statement<DB> for AcceptDeviceAnswer<'_> {
             .bind(rules.budget.cap)
             .bind(pausing_after)
             .bind(pausing_before)
+            .bind(reason(answer));
+        bind_answer(query, &self.record.event)
+            .bind(person_id.as_str().to_owned())
+            .bind(text_to_keep.as_ref().map(|text| text.as_str().to_owned()))
     }
 }

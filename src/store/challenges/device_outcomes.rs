@@ -4,8 +4,10 @@
 //! challenge, device, key, as the deletion of a device takes them.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-use crate::domain::challenges::{ChallengeId, DeviceAcceptance, WrongDeviceSignature};
+use crate::domain::challenges::signing_text::TextToSign;
+use crate::domain::challenges::{AcceptedAnswer, ChallengeId, DeviceAcceptance, WrongDeviceSignature};
 use crate::domain::person::PartnerId;
 use crate::store::audit::record::commit_with_record;
 use crate::store::dialect::Dialect;
@@ -64,6 +66,9 @@ impl<DB: Dialect> DeviceOutcomes for SqlStore<DB> {
         let mut rest = Batch::new();
         rest.add(ForgiveDevice { partner, acceptance })?;
         rest.add(UseKey { partner, acceptance })?;
+        if let Some(text) = &acceptance.text_to_keep {
+            rest.add(KeepText { partner, acceptance, text, event: record.event.id })?;
+        }
         commit_with_record(transaction, rest, partner, record).await?;
         Ok(Written::Done(()))
     }
@@ -113,6 +118,7 @@ impl<DB: Dialect> Statement<DB> for AnswerDeviceChallenge<'_> {
               , decision = $4
               , answered_by = $5
               , fingerprint = $6
+              , reason = $12
           where challenge_id = $1
             and partner_id = $2
             and closed_at is null
@@ -127,7 +133,7 @@ impl<DB: Dialect> Statement<DB> for AnswerDeviceChallenge<'_> {
          returning challenge_id";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
-        let DeviceAcceptance { id, device_id, answer, rules } = *self.acceptance;
+        let DeviceAcceptance { id, device_id, answer, rules, .. } = self.acceptance;
         let (pausing_after, pausing_before) = rules.budget.pausing_between(answer.at);
         query
             .bind(id.uuid())
@@ -141,7 +147,13 @@ impl<DB: Dialect> Statement<DB> for AnswerDeviceChallenge<'_> {
             .bind(rules.budget.cap)
             .bind(pausing_after)
             .bind(pausing_before)
+            .bind(reason(answer))
     }
+}
+
+/// The client's words.
+pub(super) fn reason(answer: &AcceptedAnswer) -> Option<String> {
+    answer.reason.as_ref().map(ToString::to_string)
 }
 
 /// Resets the failures of a device, unless a pause has begun.
@@ -160,7 +172,7 @@ impl<DB: Dialect> Statement<DB> for ForgiveDevice<'_> {
             and (failures < $3 or last_failure_at <= $4 or last_failure_at >= $5)";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
-        let DeviceAcceptance { device_id, answer, rules, .. } = *self.acceptance;
+        let DeviceAcceptance { device_id, answer, rules, .. } = self.acceptance;
         let (pausing_after, pausing_before) = rules.budget.pausing_between(answer.at);
         query
             .bind(self.partner.as_str().to_owned())
@@ -184,8 +196,33 @@ impl<DB: Dialect> Statement<DB> for UseKey<'_> {
             and key_id = $3";
 
     fn bind(self, query: Bound<DB>) -> Bound<DB> {
-        let DeviceAcceptance { device_id, answer, .. } = *self.acceptance;
+        let DeviceAcceptance { device_id, answer, .. } = self.acceptance;
         query.bind(self.partner.as_str().to_owned()).bind(device_id.uuid()).bind(answer.key_id.uuid()).bind(answer.at)
+    }
+}
+
+/// Keeps the text that was signed, beside the audit event that has its digest.
+struct KeepText<'a> {
+    partner: &'a PartnerId,
+    acceptance: &'a DeviceAcceptance,
+    text: &'a TextToSign,
+    event: Uuid,
+}
+
+impl<DB: Dialect> Statement<DB> for KeepText<'_> {
+    const SQL: &'static str = "insert into approval_text
+             ( event_id, partner_id, person_id, string_to_sign, reason, answered_at )
+         values ($1, $2, $3, $4, $5, $6)";
+
+    fn bind(self, query: Bound<DB>) -> Bound<DB> {
+        let DeviceAcceptance { person_id, answer, .. } = self.acceptance;
+        query
+            .bind(self.event)
+            .bind(self.partner.as_str().to_owned())
+            .bind(person_id.as_str().to_owned())
+            .bind(self.text.as_str().to_owned())
+            .bind(reason(answer))
+            .bind(answer.at)
     }
 }
 

@@ -70,7 +70,7 @@ fn is_overtaken(error: &StoreError) -> bool {
 pub(super) fn bind_record<DB: Dialect>(query: Bound<DB>, partner: &PartnerId, record: &AuditRecord) -> Bound<DB> {
     let to_store = record.to_store.as_ref();
     InsertEvent { partner, event: &record.event }
-        .bind(query)
+        .bind_without_answer(query)
         .bind(to_store.map(|to_store| to_store.run.scope.to_vec()))
         .bind(to_store.map(|to_store| to_store.run.claim_id))
         .bind(to_store.and_then(|to_store| to_store.outcome.clone()))

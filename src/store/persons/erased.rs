@@ -13,6 +13,8 @@ pub struct Erased {
     pub keys: usize,
     /// Fraud assessments: under the pseudonym.
     pub assessments: usize,
+    /// Texts of approvals that were answered: deleted.
+    pub approval_texts: usize,
     /// Outcomes stored for idempotency keys: deleted.
     pub outcomes: usize,
     /// Audit events: without the person.
@@ -29,6 +31,7 @@ impl Erased {
             devices: self.devices + other.devices,
             keys: self.keys + other.keys,
             assessments: self.assessments + other.assessments,
+            approval_texts: self.approval_texts + other.approval_texts,
             outcomes: self.outcomes + other.outcomes,
             events: self.events + other.events,
         }

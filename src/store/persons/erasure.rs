@@ -79,13 +79,16 @@ impl<DB: Dialect> Erasure for SqlStore<DB> {
         let keys = erasing.keys().await?;
         let devices = erasing.devices().await?;
         let (assessments, outcomes) = (erasing.assessments().await?, erasing.outcomes().await?);
+        let approval_texts = erasing.approval_texts().await?;
         let (pending, sealed) = (erasing.pending_events().await?, erasing.sealed_events().await?);
-        let erased = Erased { numbers: found, persons, devices, keys, assessments, outcomes, events: pending + sealed };
+        let events = pending + sealed;
+        let erased = Erased { numbers: found, persons, devices, keys, assessments, approval_texts, outcomes, events };
         if is_first && erased == Erased::default() {
             transaction.rollback().await?;
             return Ok(None);
         }
-        let goes_on = [devices, assessments, outcomes, pending, sealed].iter().any(|found| *found >= ERASURE_BATCH);
+        let batches = [devices, assessments, approval_texts, outcomes, pending, sealed];
+        let goes_on = batches.iter().any(|found| *found >= ERASURE_BATCH);
         if !goes_on {
             erasing.end().await?;
         }
@@ -294,6 +297,22 @@ impl<DB: Dialect> Erasing<'_, DB> {
              returning assessment_id",
         );
         let query = query.bind(self.pseudonym.as_str().to_owned());
+        Ok(self.run(query).await?.len())
+    }
+
+    /// The texts name the person; their digests stay in the audit trail.
+    async fn approval_texts(&mut self) -> Result<usize> {
+        let query = self.statement(
+            "delete from approval_text
+              where partner_id = $1
+                and event_id in (select event_id
+                                   from approval_text
+                                  where partner_id = $1
+                                    and person_id = $2
+                                  order by event_id desc
+                                  limit 1000)
+             returning event_id",
+        );
         Ok(self.run(query).await?.len())
     }
 

@@ -90,6 +90,11 @@ fn exported(partner: &str, seal: i64, number: u32) -> Value {
         "object_id": event.object_id.map(|id| id.to_string()),
         "key_id": event.key_id.map(|id| id.to_string()),
         "country": event.country.map(|country| country.to_string()),
+        "decision": event.answer.map(|_| "declined"),
+        "decline_reason": event.answer.map(|_| "other"),
+        "text_digest": event.answer.map(|answer| hex::encode(answer.text_digest)),
+        "signature_digest": event.answer.map(|answer| hex::encode(answer.signature_digest)),
+        "text": null,
     })
 }
 

@@ -10,7 +10,8 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use device_management::domain::audit::{AuditEvent, AuditSubject};
+use device_management::domain::audit::{AnswerEvidence, AuditEvent, AuditSubject, digest_of_text};
+use device_management::domain::challenges::{Decision, DeclineReason};
 use device_management::domain::numbers::country::Country;
 use device_management::domain::person::{PartnerId, PersonId};
 use device_management::service::{AuditCheckpoints, AuditVerdict, AuditVerification};
@@ -105,7 +106,10 @@ fn event_id(number: u32) -> Uuid {
     Uuid::from_u128(0xa000 << 64 | u128::from(number))
 }
 
-/// Every third event has no person, every second a key, every fifth a country.
+/// The text that the answers of the events signed.
+const TEXT: &str = "the text of an approval";
+
+/// Every third event has no person, every second a key, every fifth a country, every seventh an answer.
 fn event(number: u32) -> AuditEvent {
     let person = PersonId::parse(&format!("person-{}", number % 3)).expect("a person's id");
     let salt = Uuid::from_u128(u128::from(number)).into_bytes();
@@ -118,6 +122,12 @@ fn event(number: u32) -> AuditEvent {
         object_id: Some(Uuid::from_u128(u128::from(number) + 1)),
         key_id: (!number.is_multiple_of(2)).then(|| Uuid::from_u128(u128::from(number) + 2)),
         country: number.is_multiple_of(5).then(|| Country::parse("DE").expect("a country")),
+        answer: number.is_multiple_of(7).then(|| AnswerEvidence {
+            decision: Decision::Declined,
+            reason: Some(DeclineReason::Other),
+            text_digest: digest_of_text(TEXT),
+            signature_digest: [2; 32],
+        }),
         at: now() + TimeDelta::seconds(number.into()),
     }
 }
@@ -146,6 +156,10 @@ pub(crate) async fn add_pending(
                 or_null(event.key_id.map(|id| write.uuid(id))),
                 write.instant(event.at),
                 or_null(event.country.map(|country| quoted(country.as_str()))),
+                or_null(event.answer.map(|answer| quoted(answer.decision.as_str()))),
+                or_null(event.answer.and_then(|answer| answer.reason).map(|reason| quoted(reason.as_str()))),
+                or_null(event.answer.map(|answer| write.bytes(&answer.text_digest))),
+                or_null(event.answer.map(|answer| write.bytes(&answer.signature_digest))),
             ]
             .join(", ")
         })

@@ -56,7 +56,7 @@ async fn a_change_of_any_column_is_detected(trail: Trail) {
     let event_7 = format!("acme: seal 2, event {}", event_id(7));
     let other_person = format!("{event_7}: the person is not the one that was recorded");
     let fewer = "acme: seal 2 covers 5 events, found 4";
-    let events: [(&str, &str, &[&str]); 14] = [
+    let events: [(&str, &str, &[&str]); 18] = [
         ("partner_id", "'globex'", &[fewer, "globex: the chain ends with seal 0, but there are rows of seal 2"]),
         ("seal", "3", &[fewer, "acme: seal 3 covers 5 events, found 6"]),
         ("seal", "9", &[fewer, "acme: the chain ends with seal 3, but there are rows of seal 9"]),
@@ -71,6 +71,10 @@ async fn a_change_of_any_column_is_detected(trail: Trail) {
         ("key_id", "null", &[does_not_fit]),
         ("occurred_at", &later, &[does_not_fit]),
         ("country", "'AT'", &[does_not_fit]),
+        ("decision", "'approved'", &[does_not_fit]),
+        ("decline_reason", "'not_me'", &[does_not_fit]),
+        ("text_digest", &digest, &[does_not_fit]),
+        ("signature_digest", &digest, &[does_not_fit]),
     ];
     let mut covered: Vec<&str> = Vec::new();
     for (column, value, faults) in events {

@@ -10,7 +10,6 @@ in_every_form![
     a_right_signature_is_accepted_once_and_marks_the_key_as_used,
     the_same_signature_within_a_minute_is_answered_again,
     a_preference_for_a_representation_is_answered_with_the_result,
-    declining_has_its_own_text,
     three_wrong_signatures_close_a_challenge_and_no_other,
     five_wrong_signatures_pause_the_device_and_no_other,
     a_malformed_answer_costs_no_attempt,
@@ -70,21 +69,6 @@ async fn a_preference_for_a_representation_is_answered_with_the_result(app: Test
         });
         assert_eq!(answer.json(), expected);
     }
-}
-
-async fn declining_has_its_own_text(app: TestApp) {
-    let acme = app.partner();
-    let phone = Phone::new(1);
-    let device = bound(&acme, "ada", &phone).await;
-    let challenge = acme.challenge(&device).await;
-    let declined = |signature: String| json!({"signature": signature, "decision": "declined"});
-    // Neither signature counts for the other decision.
-    let approving = declined(phone.sign(&challenge.text));
-    assert_wrong(&acme.put(&path(&challenge.id), approving).await);
-    assert_wrong(&acme.sign(&challenge.id, &phone.sign(&challenge.declining())).await);
-    let answer = answer_in_full(&acme, &challenge.id, declined(phone.sign(&challenge.declining()))).await;
-    assert_eq!(answer.assert_status(200).json()["decision"], "declined");
-    assert_not_open(&acme.sign(&challenge.id, &phone.sign(&challenge.text)).await, &challenge.id);
 }
 
 async fn three_wrong_signatures_close_a_challenge_and_no_other(app: TestApp) {

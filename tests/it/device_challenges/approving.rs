@@ -9,6 +9,7 @@ in_every_form![
     a_payment_is_shown_in_the_text_and_approved,
     a_batch_lists_each_payee_and_its_total,
     an_approval_prefers_a_restricted_key,
+    approvals_can_require_a_restricted_key,
     every_fault_of_an_approval_is_told_with_its_path,
     an_answer_about_another_approval_is_a_conflict_and_consumes_nothing,
     only_the_decision_that_was_signed_counts,
@@ -97,6 +98,31 @@ async fn an_approval_prefers_a_restricted_key(app: TestApp) {
     let text = with_both["string_to_sign"].as_str().unwrap();
     assert!(text.contains("\nkey: restricted\n"), "{text}");
     acme.sign(with_both["id"].as_str().unwrap(), &Phone::new(2).sign(text)).await.assert_status(204);
+}
+
+async fn approvals_can_require_a_restricted_key(app: TestApp) {
+    let acme = app.partner().through(app.replica(&[("APPROVALS_REQUIRE_RESTRICTED_KEYS", "true")]).await);
+    let phone = Phone::new(1);
+    let device = bound(&acme, "ada", &phone).await;
+    let wish = |purpose: Value| json!({"device_id": device, "approval": payment(), "key_purpose": purpose});
+    let refused = [("key_purpose", "an approval must be signed by a restricted key of the device")];
+    for purpose in [Value::Null, json!(""), json!("unrestricted"), json!("restricted")] {
+        let answer = acme.post(DEVICE_CHALLENGES, wish(purpose.clone())).await;
+        if purpose == "restricted" {
+            answer.assert_faults(&[("key_purpose", "the device has no key of this purpose")]);
+        } else {
+            answer.assert_faults(&refused);
+        }
+    }
+    // Log-ins are not affected.
+    acme.challenge(&device).await;
+    let mut key = phone.vouch_for(&Phone::new(2));
+    key["key_purpose"] = "restricted".into();
+    acme.post(&format!("/v1/mfa/devices/{device}/keys"), key).await.assert_status(201);
+    acme.post(DEVICE_CHALLENGES, wish(json!("unrestricted"))).await.assert_faults(&refused);
+    for purpose in [Value::Null, json!(""), json!("restricted")] {
+        acme.post(DEVICE_CHALLENGES, wish(purpose)).await.assert_status(201);
+    }
 }
 
 async fn every_fault_of_an_approval_is_told_with_its_path(app: TestApp) {

@@ -2,6 +2,8 @@
 
 mod answering;
 mod approving;
+mod declining;
+mod evidence;
 mod opening;
 mod texts;
 

@@ -42,7 +42,7 @@ pub(crate) use app::TestApp;
 pub(crate) use binary::{Process, Program, Service};
 pub(crate) use broken::Broken;
 pub(crate) use client::{
-    ACTIVATION_CODES, Answer, Bound, DEVICE_CHALLENGES, NUMBER, SMS_CHALLENGES, SmsChallenge, TestClient,
+    ACTIVATION_CODES, Answer, Bound, DEVICE_CHALLENGES, NUMBER, OpenChallenge, SMS_CHALLENGES, SmsChallenge, TestClient,
 };
 pub(crate) use database::{Engine, Schema, TestDatabase};
 pub(crate) use outbox::{Hold, Message, Network, Outbox};

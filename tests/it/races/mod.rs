@@ -4,6 +4,7 @@
 mod activation;
 mod answers;
 mod deletion;
+mod device_challenges;
 mod devices;
 mod erasure;
 mod keys;
@@ -15,7 +16,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::Barrier;
 
-use crate::harness::{Answer, Bound, Phone, SMS_CHALLENGES, TestApp, TestClient, books};
+use crate::harness::{
+    Answer, Bound, DEVICE_CHALLENGES, OpenChallenge, Phone, SMS_CHALLENGES, TestApp, TestClient, books,
+};
 
 /// The number of parallel requests.
 const CROWD: u32 = 200;
@@ -44,6 +47,11 @@ impl Request {
     fn sms_challenge(person: &str) -> Self {
         let body = serde_json::json!({"person_id": person});
         Self { method: "POST", path: SMS_CHALLENGES.to_owned(), body: Some(body) }
+    }
+
+    /// Answers a challenge of a bound device.
+    fn sign(challenge: &OpenChallenge, body: serde_json::Value) -> Self {
+        Self { method: "PUT", path: format!("{DEVICE_CHALLENGES}/{}", challenge.id), body: Some(body) }
     }
 
     /// Requests a device.

@@ -122,6 +122,10 @@ pub(crate) async fn walk(app: &TestApp, number: u32) {
     partner.type_code(&sms.id, &sms.wrong_code()).await.assert_status(403);
     partner.type_code(&sms.id, &sms.code).await.assert_status(204);
     partner.sms_challenge(&person).await;
+    let approval = json!({"device_id": asked.id, "approval": {"action": "card-limit"}});
+    let approval = partner.post("/v1/mfa/challenges/devices", approval).await.assert_status(201).json();
+    let signature = phone.sign(approval["string_to_sign"].as_str().unwrap());
+    partner.sign(approval["id"].as_str().unwrap(), &signature).await.assert_status(204);
     walk_with_a_letter(&partner, &person, &third).await;
     partner.ask_for_device(&person, &third).await;
     partner.delete(&device).await.assert_status(204);

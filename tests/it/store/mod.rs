@@ -227,6 +227,7 @@ fn record() -> AuditRecord {
         object_id: None,
         key_id: None,
         country: None,
+        answer: None,
         at: now(),
     })
 }

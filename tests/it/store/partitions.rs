@@ -30,7 +30,7 @@ async fn a_request_reads_no_partition_of_another_partner() {
     let database = TestDatabase::start(Engine::Postgres).await;
     sql::execute(database.url(), PARTITIONED).await;
     let before = looks(database.url(), OTHERS).await;
-    assert_eq!(before.len(), 20 * 7);
+    assert_eq!(before.len(), 21 * 7);
 
     let seon = Seon::that_says("DECLINE").await;
     let uri = seon.uri();
