@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_alphabet_has_32_lower_case_characters_without_look_alikes() {
+    fn the_alphabet_has_32_lower_case_characters_that_differ_clearly() {
         let distinct: HashSet<u8> = ALPHABET.iter().copied().collect();
         assert_eq!(distinct.len(), 32);
         assert!(ALPHABET.iter().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()));
