@@ -139,7 +139,7 @@ class Bench:
         service = self.service()
         for name, figures in rounds.items():
             at_most = int(self.options.seconds * MOST_A_SECOND)
-            for turn in range(self.options.rounds + 1):
+            for _turn in range(self.options.rounds + 1):
                 first = self._people(at_most)
                 self.ask("bind", [service], connections, self.options.seconds, first=first, at_most=at_most)
                 self.ask("answer", [service], connections, self.options.seconds)
