@@ -7,7 +7,7 @@ use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::harness::sql::{everything, texts};
-use crate::harness::{Network, Phone, SMS_CHALLENGES, TestApp, TestClient, on_both_databases};
+use crate::harness::{DEVICE_CHALLENGES, Network, Phone, SMS_CHALLENGES, TestApp, TestClient, on_both_databases};
 
 on_both_databases![
     the_observe_policy_records_every_verdict_and_refuses_no_request,
@@ -16,6 +16,8 @@ on_both_databases![
     an_enforced_decline_adds_no_key,
     an_enforced_decline_refuses_an_sms_challenge_before_the_sms,
     an_sms_challenge_is_assessed_with_its_payload,
+    an_enforced_decline_opens_no_device_challenge,
+    an_enforced_decline_closes_the_answered_device_challenge,
     approved_and_reviewed_devices_are_allowed,
     an_answer_is_assessed_only_with_a_payload_in_seons_format,
     only_a_right_signature_is_assessed,
@@ -125,6 +127,34 @@ async fn an_sms_challenge_is_assessed_with_its_payload(app: TestApp) {
     let asked = seon.questions().await;
     let asked = (&asked[0]["session"], &asked[0]["user_id"], &asked[0]["action_type"]);
     assert_eq!(asked, (&json!(PAYLOAD), &json!("ada"), &json!("sms_challenge")));
+}
+
+async fn an_enforced_decline_opens_no_device_challenge(app: TestApp) {
+    let seon = Seon::that_says("DECLINE").await;
+    let acme = seon.guarded(&app, &[ENFORCE]).await;
+    acme.verified_person("ada").await;
+    let device = acme.bind("ada", &Phone::new(1)).await.id;
+    let wish = json!({"device_id": device, "device_data": PAYLOAD});
+    acme.post(DEVICE_CHALLENGES, wish).await.assert_error(403, "unauthorized_action", DECLINED);
+    assert_eq!(recorded(&app).await, [format!("acme ada {device} device_challenge decline 97.5 seon-1 no")]);
+    assert_eq!(texts(app.database.url(), "select 'open' from device_challenge").await, [""; 0]);
+}
+
+async fn an_enforced_decline_closes_the_answered_device_challenge(app: TestApp) {
+    let seon = Seon::that_says("DECLINE").await;
+    let acme = seon.guarded(&app, &[ENFORCE]).await;
+    acme.verified_person("ada").await;
+    let phone = Phone::new(1);
+    let device = acme.bind("ada", &phone).await.id;
+    let challenge = acme.challenge(&device).await;
+    let path = format!("{DEVICE_CHALLENGES}/{}", challenge.id);
+    let signature = phone.sign(&challenge.text);
+    let answer = acme.put(&path, json!({"signature": signature, "device_data": PAYLOAD})).await;
+    answer.assert_error(403, "unauthorized_action", DECLINED);
+    // The challenge stays closed, also without the payload.
+    acme.sign(&challenge.id, &signature).await.assert_status(404);
+    acme.get(&path).await.assert_status(404);
+    assert_eq!(recorded(&app).await, [format!("acme ada {device} device_verification decline 97.5 seon-1 no")]);
 }
 
 async fn approved_and_reviewed_devices_are_allowed(app: TestApp) {

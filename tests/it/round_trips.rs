@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::harness::wire::Wire;
-use crate::harness::{Engine, NUMBER, Phone, TestApp};
+use crate::harness::{DEVICE_CHALLENGES, Engine, NUMBER, Phone, TestApp};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_request_stays_within_its_number_of_round_trips() {
@@ -36,6 +36,12 @@ async fn each_request_stays_within_its_number_of_round_trips() {
         check("PUT a wrong signature", 2);
         acme.answer(&asked.id, &phone.sign(&app.outbox().last().code())).await.assert_status(204);
         check("PUT a right signature", 2);
+        let opened = acme.challenge(&asked.id).await;
+        check("POST a device challenge", 1);
+        acme.get(&format!("{DEVICE_CHALLENGES}/{}", opened.id)).await.assert_status(200);
+        check("GET a device challenge", 1);
+        acme.sign(&opened.id, &phone.sign(&opened.text)).await.assert_status(204);
+        check("PUT a device challenge", 2);
         for path in ["", "/keys", &format!("/keys/{}", asked.key_id)] {
             acme.get(&format!("/v1/mfa/devices/{}{path}", asked.id)).await.assert_status(200);
             check("GET a device", 1);

@@ -5,6 +5,7 @@ mod approving;
 mod declining;
 mod evidence;
 mod opening;
+mod separation;
 mod texts;
 
 use axum::body::Body;

@@ -10,13 +10,15 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, NUMBER, Network, Phone, SMS_CHALLENGES, SmsChallenge, TestApp, TestClient, books, on_both_databases, sql,
+    Answer, DEVICE_CHALLENGES, NUMBER, Network, Phone, SMS_CHALLENGES, SmsChallenge, TestApp, TestClient, books,
+    on_both_databases, sql,
 };
 
 on_both_databases![
     a_repeated_request_gets_the_same_answer_and_has_no_second_effect,
     a_repeated_wrong_signature_counts_once,
     a_repeated_sms_challenge_and_its_answers_take_effect_once,
+    a_repeated_device_challenge_and_its_answers_take_effect_once,
     another_body_under_the_same_key_is_refused,
     a_repeated_request_gets_409_until_the_first_ends_and_then_its_answer,
     twenty_parallel_requests_on_two_replicas_send_one_sms,
@@ -117,6 +119,31 @@ async fn a_repeated_sms_challenge_and_its_answers_take_effect_once(app: TestApp)
     send(&acme, "twice", "PUT", &path, &json!({"tan": code})).await.assert_status(422);
     let kept = sql::texts(app.database.url(), "select outcome from idempotent_request").await;
     assert!(kept.iter().all(|outcome| !outcome.contains(&code)), "{kept:?}");
+}
+
+async fn a_repeated_device_challenge_and_its_answers_take_effect_once(app: TestApp) {
+    let (acme, phone) = (app.partner(), Phone::new(1));
+    acme.verified_person("ada").await;
+    let device = acme.bind("ada", &phone).await.id;
+    let wish = json!({"device_id": device, "approval": {"action": "card-limit"}});
+    let opened = twice(&acme, "POST", DEVICE_CHALLENGES, wish, 201).await.json();
+    assert_eq!(books::count(&app.database, "select count(*) from device_challenge").await, 1);
+    let path = format!("{DEVICE_CHALLENGES}/{}", opened["id"].as_str().unwrap());
+    let wrong = json!({"signature": phone.sign("wrong")});
+    let first = send(&acme, "wrong", "PUT", &path, &wrong).await;
+    first.assert_status(403);
+    for _ in 0..5 {
+        assert_replays(&first, &send(&acme, "wrong", "PUT", &path, &wrong).await);
+    }
+    assert_eq!(books::count(&app.database, "select failures from device").await, 1);
+    let right = json!({"signature": phone.sign(opened["string_to_sign"].as_str().unwrap())});
+    twice(&acme, "PUT", &path, right.clone(), 204).await;
+    // Another key: the repeat of the signature is recognised, and its outcome is stored under that key, too.
+    let repeated = send(&acme, "another", "PUT", &path, &right).await;
+    repeated.assert_status(204);
+    app.advance(TimeDelta::minutes(2));
+    assert_replays(&repeated, &send(&acme, "another", "PUT", &path, &right).await);
+    assert_eq!(acme.put(&path, right).await.status, 404);
 }
 
 async fn another_body_under_the_same_key_is_refused(app: TestApp) {
