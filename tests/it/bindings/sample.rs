@@ -68,7 +68,9 @@ async fn the_samples_placeholder_is_not_a_valid_challenge_type(Sandbox(app): San
     acme.verified_person(PERSON).await;
     let device_data = serde_json::from_str::<Value>(ASK).unwrap()["device_data"].as_str().unwrap().len();
     assert_eq!(device_data, 3394, "the sample is complete");
-    send(&acme, "POST", DEVICES, ASK).await.assert_faults(&[("challenge_type", "must be one of: sms")]);
+    send(&acme, "POST", DEVICES, ASK)
+        .await
+        .assert_faults(&[("challenge_type", "must be one of: sms, activation_code")]);
 }
 
 /// Sends a body byte for byte.
