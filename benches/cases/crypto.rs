@@ -47,7 +47,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "crypto/request_digest",
-            move || digests.of(BODY),
+            move || digests.of("", BODY),
             |digests| digests.len() == 1 && hex::encode(digests[0]).starts_with(EXPECTED_DIGEST),
         ),
     ]

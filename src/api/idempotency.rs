@@ -45,7 +45,7 @@ impl FromRequest<App> for Once {
                 let request_id = parts.extensions.get().map(RequestId::as_str).unwrap_or_default();
                 Some(RepeatableRequest {
                     scope: scope(&caller.partner, &caller.client_id, method, path, &key),
-                    digests: app.request_digests.of(&body),
+                    digests: app.request_digests.of(parts.uri.query().unwrap_or_default(), &body),
                     person: ids.person().ok(),
                     request_id: request_id.to_owned(),
                 })

@@ -31,7 +31,7 @@ impl Call {
         };
         let claim = Claim {
             run,
-            digests: app.app.request_digests.of(body.as_bytes()),
+            digests: app.app.request_digests.of("", body.as_bytes()),
             partner: acme,
             person: None,
             at: app.app.service.clock.now(),

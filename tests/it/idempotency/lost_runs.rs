@@ -29,7 +29,7 @@ async fn claim(app: &TestApp, key: &str, body: &Value) -> Claimed {
     };
     let claim = Claim {
         run,
-        digests: app.app.request_digests.of(body.to_string().as_bytes()),
+        digests: app.app.request_digests.of("", body.to_string().as_bytes()),
         partner: acme,
         person: None,
         at: app.app.service.clock.now(),

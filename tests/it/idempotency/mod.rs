@@ -9,9 +9,10 @@ use axum::http::Request;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
+use crate::activation_codes::activation_wish;
 use crate::harness::{
-    Answer, DEVICE_CHALLENGES, NUMBER, Network, Phone, SMS_CHALLENGES, SmsChallenge, TestApp, TestClient, books,
-    on_both_databases, sql,
+    ACTIVATION_CODES, Answer, DEVICE_CHALLENGES, NUMBER, Network, Phone, SMS_CHALLENGES, SmsChallenge, TestApp,
+    TestClient, books, on_both_databases, sql,
 };
 
 on_both_databases![
@@ -20,6 +21,7 @@ on_both_databases![
     a_repeated_sms_challenge_and_its_answers_take_effect_once,
     a_repeated_device_challenge_and_its_answers_take_effect_once,
     another_body_under_the_same_key_is_refused,
+    another_query_under_the_same_key_is_refused,
     a_repeated_request_gets_409_until_the_first_ends_and_then_its_answer,
     twenty_parallel_requests_on_two_replicas_send_one_sms,
     keys_are_scoped_to_client_method_and_path,
@@ -154,6 +156,16 @@ async fn another_body_under_the_same_key_is_refused(app: TestApp) {
     let detail = "this Idempotency-Key was used for another request; use a new key for each request";
     other.assert_error(422, "idempotency_key_reused", detail);
     assert_eq!(app.outbox().messages().len(), 1);
+}
+
+async fn another_query_under_the_same_key_is_refused(app: TestApp) {
+    let acme = app.partner();
+    let body = activation_wish("ada");
+    twice(&acme, "POST", ACTIVATION_CODES, body.clone(), 201).await;
+    for value in ["true", "null"] {
+        let path = format!("{ACTIVATION_CODES}?invalidate_existing_code={value}");
+        send(&acme, "twice", "POST", &path, &body).await.assert_status(422);
+    }
 }
 
 async fn a_repeated_request_gets_409_until_the_first_ends_and_then_its_answer(app: TestApp) {

@@ -6,8 +6,10 @@
 //! challenge.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use device_management::domain::challenges::signing_text::TextToSign;
 use device_management::domain::challenges::{
-    ChallengeId, ChallengeLife, ChallengeRules, ChallengeState, Judgement, Over, WrongSignature, judge,
+    AcceptedAnswer, ChallengeId, ChallengeLife, ChallengeRules, ChallengeState, Decision, DeviceAcceptance, Judgement,
+    NewDeviceChallenge, Over, WrongDeviceSignature, WrongSignature, judge,
 };
 use device_management::domain::failure_budget::{FailureBudget, FailureRun};
 use device_management::domain::id::NumberId;
@@ -24,6 +26,7 @@ in_every_form![
     statements_settle_a_binding_only_while_it_is_judged_open,
     statements_settle_a_number_code_only_while_it_is_judged_open,
     statements_settle_an_sms_challenge_only_while_it_is_judged_open,
+    statements_settle_a_device_challenge_only_while_it_is_judged_open,
 ];
 
 /// Number of challenges of each kind.
@@ -181,7 +184,88 @@ async fn statements_settle_an_sms_challenge_only_while_it_is_judged_open(it: Tes
     cases.assert_every_judgement_occurred();
 }
 
+async fn statements_settle_a_device_challenge_only_while_it_is_judged_open(it: TestStore) {
+    let mut cases = Cases::new();
+    for case in 0..CASES {
+        let (state, rules) = cases.next();
+        let judgement = judge(&state, now(), &rules);
+        cases.count(judgement);
+        let is_open = judgement == Judgement::Open;
+
+        let challenge = it.challenge_device_in(&state, 2 * case).await;
+        let (id, device_id) = (challenge.id, challenge.device_id);
+        let found = it.device_challenge(&acme(), id).await.unwrap().expect("the device is there");
+        assert_eq!(found.state, state);
+        let answer = AcceptedAnswer {
+            decision: Decision::Approved,
+            reason: None,
+            key_id: found.keys[0].0,
+            fingerprint: [7; 32],
+            at: now(),
+        };
+        let person_id = challenge.person_id.clone();
+        let right = DeviceAcceptance { id, device_id, person_id, answer, text_to_keep: None, rules };
+        let accepted = it.accept_device_answer(&acme(), &right, &record()).await.unwrap();
+        let expected = if is_open { DONE } else { OVERTAKEN };
+        assert_eq!(accepted, expected, "{judgement:?}: {state:?} under {rules:?}");
+
+        let challenge = it.challenge_device_in(&state, 2 * case + 1).await;
+        let wrong = WrongDeviceSignature { id: challenge.id, device_id: challenge.device_id, at: now(), rules };
+        let counted = it.count_wrong_device_signature(&acme(), &wrong, &record()).await.unwrap();
+        let expected = if is_open { Written::Done(state.wrong_answers + 1) } else { Written::Overtaken };
+        assert_eq!(counted, expected, "{judgement:?}: {state:?} under {rules:?}");
+    }
+    cases.assert_every_judgement_occurred();
+}
+
 impl TestStore {
+    /// A new person with a bound device whose challenge is in this state.
+    async fn challenge_device_in(&self, state: &ChallengeState, seed: u32) -> NewDeviceChallenge {
+        let person_id = person(&format!("person-{seed}"));
+        self.verified(&acme(), &person_id).await;
+        let attempt = binding(&person_id, seed);
+        self.bind(&acme(), &attempt).await;
+        let challenge = |turn| NewDeviceChallenge {
+            id: ChallengeId::mint(now(), fresh_id().as_bytes()[6..].try_into().expect("ten bytes")),
+            device_id: attempt.id.bound_device(),
+            person_id: person_id.clone(),
+            key_purpose: attempt.key_purpose,
+            text: TextToSign::from_stored("a text".to_owned()),
+            approval: None,
+            life: ChallengeLife { created_at: state.expires_at - LIFE, expires_at: state.expires_at },
+            turn,
+        };
+        let (opened, at) = (challenge(1), state.expires_at - LIFE);
+        assert_eq!(self.open_device_challenge(&acme(), &opened, &record()).await.unwrap(), DONE);
+        for _ in 0..state.wrong_answers {
+            self.count_on_device(&opened, at, ANY_NUMBER).await;
+        }
+        if let Some(closed_at) = state.closed_at {
+            self.close_device_challenge(&acme(), opened.id, closed_at, &record()).await.unwrap();
+        }
+        let forgiven = format!(
+            "update device set failures = 0, last_failure_at = null where partner_id = 'acme' and person_id = '{person_id}'"
+        );
+        assert_eq!(sql::execute(self.database.url(), &forgiven).await, 1);
+        // The failures of another challenge of the device.
+        if let Some(last) = state.failures.last {
+            let kept_open = ChallengeLife { created_at: at, expires_at: last + LIFE };
+            let other = NewDeviceChallenge { life: kept_open, ..challenge(2) };
+            assert_eq!(self.open_device_challenge(&acme(), &other, &record()).await.unwrap(), DONE);
+            for count in 0..state.failures.count {
+                let at = last - TimeDelta::seconds(state.failures.count - 1 - count);
+                self.count_on_device(&other, at, ANY_NUMBER).await;
+            }
+        }
+        opened
+    }
+
+    async fn count_on_device(&self, challenge: &NewDeviceChallenge, at: DateTime<Utc>, rules: ChallengeRules) {
+        let wrong = WrongDeviceSignature { id: challenge.id, device_id: challenge.device_id, at, rules };
+        let counted = self.count_wrong_device_signature(&acme(), &wrong, &record()).await.unwrap();
+        assert!(matches!(counted, Written::Done(_)), "{counted:?}");
+    }
+
     /// A new person with a binding in this state.
     async fn bind_in(&self, state: &ChallengeState, seed: u32) -> (PersonId, ChallengeId) {
         let person_id = person(&format!("person-{seed}"));
