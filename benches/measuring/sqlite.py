@@ -10,6 +10,9 @@ from . import people
 # The pause of a person after too many failures.
 HALF_AN_HOUR = datetime.timedelta(minutes=30)
 
+# The last parameters of an audit event: a country, and the four of an answer to a device challenge.
+NO_COUNTRY_AND_NO_EVIDENCE = [None] * 5
+
 
 def measure(bench, connections):
     """PUT the signature, in rounds: by the service, then by its statements alone."""
@@ -74,7 +77,7 @@ def limit(file, statements, first, most, seconds):
         database.execute(accept, named(partner, person, challenge, now, 3, 5, 5, *pause)).fetchall()
         database.execute(insert_device, named(partner, person, now, os.urandom(32)))
         database.execute(insert_key, named(partner, person, now))
-        database.execute(insert_event, named(*event, challenge, key, now, None))
+        database.execute(insert_event, named(*event, challenge, key, now, *NO_COUNTRY_AND_NO_EVIDENCE))
         database.execute("commit")
         accepted += 1
     took = time.monotonic() - started
