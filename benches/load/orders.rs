@@ -26,6 +26,8 @@ pub(crate) enum Order {
     Bind { terms: Terms, first: u64, at_most: usize },
     /// Answers the challenges of the last `Bind`.
     Answer { terms: Terms },
+    /// Whole bindings of the persons from `first` on: number, binding, signature. `code` is the service's fixed code.
+    Whole { terms: Terms, first: u64, at_most: usize, code: Option<String> },
     /// Opens challenges for the devices that the last `Answer` bound, in turn.
     Challenge { terms: Terms },
     /// Reads the challenges of the last `Challenge`, in turn.
@@ -46,7 +48,7 @@ pub(crate) enum Order {
 
 /// Carries out orders.
 pub(crate) struct Office {
-    gateway: Gateway,
+    gateway: Rc<Gateway>,
     /// The challenges of the last `Bind`.
     answers: Vec<Answer>,
     /// The devices that the last `Answer` bound.
@@ -57,7 +59,7 @@ pub(crate) struct Office {
 
 impl Office {
     pub(crate) fn new(gateway: Gateway) -> Self {
-        Self { gateway, answers: Vec::new(), devices: Rc::new([]), challenges: Rc::new([]) }
+        Self { gateway: Rc::new(gateway), answers: Vec::new(), devices: Rc::new([]), challenges: Rc::new([]) }
     }
 
     /// Carries out an order. Fails when an answer is wrong or missing.
@@ -65,6 +67,10 @@ impl Office {
         match order {
             Order::Bind { terms, first, at_most } => self.bind(&terms, first, at_most).await,
             Order::Answer { terms } => self.answer(&terms).await,
+            Order::Whole { terms, first, at_most, code } => {
+                let phones = phones(at_most)?;
+                callers::run(&terms, Rc::new(Whole { first, phones, code, gateway: self.gateway.clone() })).await
+            }
             Order::Challenge { terms } => {
                 let errand = Rc::new(Challenges::new(self.devices()?));
                 let report = callers::run(&terms, errand.clone()).await?;
@@ -86,8 +92,7 @@ impl Office {
     }
 
     async fn bind(&mut self, terms: &Terms, first: u64, at_most: usize) -> anyhow::Result<Value> {
-        let phones = (0..at_most).map(|_| Phone::new()).collect::<anyhow::Result<Vec<_>>>()?;
-        let bindings = Rc::new(Bindings { first, phones, ids: RefCell::default() });
+        let bindings = Rc::new(Bindings { first, phones: phones(at_most)?, ids: RefCell::default() });
         self.answers.clear();
         let report = callers::run(terms, bindings.clone()).await?;
         for (place, id) in bindings.ids.take() {
@@ -118,6 +123,10 @@ impl Office {
     }
 }
 
+fn phones(count: usize) -> anyhow::Result<Vec<Phone>> {
+    (0..count).map(|_| Phone::new()).collect()
+}
+
 /// `POST /v1/mfa/devices`
 struct Bindings {
     first: u64,
@@ -127,18 +136,7 @@ struct Bindings {
 
 impl Errand for Bindings {
     fn request(&self, place: usize) -> Option<Ask> {
-        let phone = self.phones.get(place)?;
-        let body = json!({
-            "person_id": people::person(self.first + place as u64),
-            "key_type": "ecdsa-p256",
-            "key": phone.key(),
-            "key_purpose": "unrestricted",
-            "name": "A phone like any other",
-            "sms_challenge": {"app_signature": "FA+9qCX9VSu"},
-            "language": "en",
-        });
-        let number = self.first + place as u64;
-        Some(Ask { number, method: Method::POST, path: "/v1/mfa/devices".to_owned(), body: body.to_string() })
+        Some(binding(self.first + place as u64, self.phones.get(place)?))
     }
 
     fn check(&self, place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
@@ -146,6 +144,60 @@ impl Errand for Bindings {
         let id = said.and_then(|said| said.id.parse().ok()).ok_or("202 with the id of a challenge")?;
         self.ids.borrow_mut().push((place, id));
         Ok(())
+    }
+}
+
+fn binding(number: u64, phone: &Phone) -> Ask {
+    let body = json!({
+        "person_id": people::person(number),
+        "key_type": "ecdsa-p256",
+        "key": phone.key(),
+        "key_purpose": "unrestricted",
+        "name": "A phone like any other",
+        "sms_challenge": {"app_signature": "FA+9qCX9VSu"},
+        "language": "en",
+    });
+    Ask { number, method: Method::POST, path: "/v1/mfa/devices".to_owned(), body: body.to_string() }
+}
+
+fn signature(number: u64, id: Uuid, signature: &str) -> Ask {
+    let path = format!("/v1/mfa/challenges/signatures/{}", id.simple());
+    Ask { number, method: Method::PUT, path, body: json!({ "signature": signature }).to_string() }
+}
+
+/// A number, a binding and its signature on the same connection, as a test suite sends them.
+struct Whole {
+    first: u64,
+    phones: Vec<Phone>,
+    code: Option<String>,
+    gateway: Rc<Gateway>,
+}
+
+impl Errand for Whole {
+    fn request(&self, place: usize) -> Option<Ask> {
+        let number = self.first + place as u64;
+        let path = format!("/v1/persons/{}/mobile_number", people::person(number));
+        let body = json!({ "number": people::mobile_number(number), "verified": true }).to_string();
+        (place < self.phones.len()).then_some(Ask { number, method: Method::POST, path, body })
+    }
+
+    fn check(&self, _place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {
+        let is_step = [StatusCode::CREATED, StatusCode::ACCEPTED].contains(&status);
+        if is_step { Ok(()) } else { is_no_content(status, body) }
+    }
+
+    fn follow_up(&self, place: usize, status: StatusCode, body: &[u8]) -> anyhow::Result<Option<Ask>> {
+        let (number, phone) = (self.first + place as u64, &self.phones[place]);
+        match status {
+            StatusCode::CREATED => Ok(Some(binding(number, phone))),
+            StatusCode::ACCEPTED => {
+                let id = said(true, body).and_then(|said| said.id.parse().ok()).context("no id of a challenge")?;
+                let sent = || self.gateway.code_for(&people::mobile_number(number));
+                let code = self.code.clone().or_else(sent).context("no SMS for a challenge")?;
+                Ok(Some(signature(number, id, &phone.sign(&code)?)))
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -163,10 +215,8 @@ struct Answers {
 
 impl Errand for Answers {
     fn request(&self, place: usize) -> Option<Ask> {
-        let Answer { device, signature } = self.answers.get(place)?;
-        let path = format!("/v1/mfa/challenges/signatures/{}", device.id.simple());
-        let body = json!({ "signature": signature }).to_string();
-        Some(Ask { number: device.number, method: Method::PUT, path, body })
+        let Answer { device, signature: signed } = self.answers.get(place)?;
+        Some(signature(device.number, device.id, signed))
     }
 
     fn check(&self, place: usize, status: StatusCode, body: &[u8]) -> Result<(), &'static str> {

@@ -11,6 +11,12 @@ from .rounds import OPERATIONS
 # The cost of a request that does no work: the reference for all others.
 NOTHING = "GET nothing: all layers and a token, no database"
 
+WHOLE = {
+    "production": "production settings",
+    "sandbox": "sandbox",
+    "memory": "sandbox with its file in memory",
+}
+
 COLUMNS = (
     "devices | connections | request | per second | rounds from to | p50 ms | p95 ms | p99 ms | pgbench | of it"
     " | service us | Postgres us | callers us"
@@ -55,6 +61,7 @@ def markdown(found):
         f" {check['ratio']:.2f}.",
         f"SQLite, {found['sqlite']['connections']} connections, PUT the signature: {sqlite['rate']:,.0f} per second,"
         f" its statements alone {sqlite['limit']:,.0f}: {sqlite['ratio']:.2f}.",
+        *(whole(name, found["whole"][kind]) for kind, name in WHOLE.items()),
         f"On disk with {largest['devices']:,} devices: {largest['disk_bytes'] / 2**20:,.0f} MiB,"
         f" {largest['disk_bytes'] / largest['devices']:,.0f} bytes a device.",
         f"Resident memory after {top['connections']} connections: {top['memory_mib']:.0f} MiB,"
@@ -62,6 +69,14 @@ def markdown(found):
         f"From start to ready: {found['boot_ms']:.0f} ms.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def whole(name, figures):
+    """A whole binding: POST a number, POST a binding, PUT the signature."""
+    return (
+        f"Whole binding on SQLite, one connection, {name}: {figures['rate']:,.0f} per second,"
+        f" p50 {figures['p50_ms']:.2f} ms, {figures['service_cpu_us']:.0f} us of the service: {figures['ratio']:.2f}."
+    )
 
 
 def comparison(found):

@@ -43,6 +43,7 @@ class Bench:
         connections = self._connections(32)
         found["many"] = self._many_challenges()
         found["sqlite"] = {"connections": connections} | medians(sqlite.measure(self, connections))
+        found["whole"] = medians(sqlite.whole(self))
         boots = [self._briefly() for _ in range(5 if not self.options.short else 1)]
         found["boot_ms"] = statistics.median(boots)
         return found

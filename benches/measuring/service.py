@@ -1,4 +1,4 @@
-"""The service: the release binary with production settings."""
+"""The service: the release binary with production settings, or as a sandbox."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from . import programs
 
 # As in production. Every SMS is checked against the limits, which are too high to be reached.
 SETTINGS = {
+    "SQLITE_SYNCHRONOUS": "full",
     "SANDBOX_OTP": "random",
     "SANDBOX_CLIENT": "false",
     "OTP_SECRET": "0" * 64,
@@ -27,15 +28,20 @@ SETTINGS = {
     "RUST_LOG": "info",
 }
 
+# The sandbox without configuration, except that it accepts the same tokens.
+SANDBOX = {"TOKEN_SECRET": SETTINGS["TOKEN_SECRET"]}
+SANDBOX_CODE = "212212"
+
 
 class Service:
     """One replica. `boot_ms` is the time from start to ready."""
 
-    def __init__(self, executable, folder, database_url, gateway, **settings):
+    def __init__(self, executable, folder, database_url, gateway, usual=None, **settings):
         self.address = f"127.0.0.1:{programs.free_port()}"
         addresses = {"HTTP_ADDR": self.address, "METRICS_ADDR": f"127.0.0.1:{programs.free_port()}"}
         here = {"DATABASE_URL": database_url, "SMS_WEBHOOK_URL": gateway}
-        self.environment = {"PATH": os.environ["PATH"], **SETTINGS, **addresses, **here, **settings}
+        usual = SETTINGS if usual is None else usual
+        self.environment = {"PATH": os.environ["PATH"], **usual, **addresses, **here, **settings}
         self.executable, self.folder = executable, folder
         with (folder / "service.log").open("a") as log:
             started = time.monotonic()

@@ -2,13 +2,19 @@
 
 import datetime
 import os
+import pathlib
 import sqlite3
+import tempfile
 import time
 
 from . import people
+from .service import SANDBOX, SANDBOX_CODE
 
 # The pause of a person after too many failures.
 HALF_AN_HOUR = datetime.timedelta(minutes=30)
+
+# A file system in memory.
+MEMORY = pathlib.Path("/dev/shm")
 
 # The last parameters of an audit event: a country, and the four of an answer to a device challenge.
 NO_COUNTRY_AND_NO_EVIDENCE = [None] * 5
@@ -33,6 +39,32 @@ def measure(bench, connections):
         figures["limit"] = limit(file, statements, by_statements, most, bench.options.seconds)
         rounds.append({"answer": figures | {"ratio": figures["rate"] / figures["limit"]}})
     return rounds
+
+
+def whole(bench):
+    """Whole bindings on one connection, as a test suite sends them: with the settings of production, as a sandbox, and
+    as a sandbox that stores nothing durably, since its file is in memory. In rounds, the three alternating."""
+    rounds = []
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=MEMORY if MEMORY.is_dir() else None) as memory:
+        for turn in range(bench.options.rounds):
+            on_disk = {name: bench.folder / f"{name}-{turn}.db" for name in ("production", "sandbox")}
+            files = on_disk | {"memory": pathlib.Path(memory) / f"{turn}.db"}
+            rounds.append({name: whole_on(bench, file, name == "production") for name, file in files.items()})
+    for figures in rounds:
+        for name in figures:
+            figures[name]["ratio"] = figures[name]["rate"] / figures["memory"]["rate"]
+    return rounds
+
+
+def whole_on(bench, file, is_production):
+    most = int(bench.options.seconds * 2_000)
+    usual = {} if is_production else {"usual": SANDBOX}
+    code = None if is_production else SANDBOX_CODE
+    service = bench.service(f"sqlite://{file}", **usual)
+    order = {"first": bench.fresh_people(most), "at_most": most, "code": code}
+    figures = bench.ask("whole", [service], 1, bench.options.seconds, **order)
+    service.stop()
+    return figures
 
 
 def numbers(file, first, count):

@@ -78,6 +78,9 @@ def single_figures(found):
     yield "signature check / AWS-LC alone", f"<= {OF_AWS_LC}", f"{check:.2f}", check <= OF_AWS_LC
     what = "PUT the signature / statements alone, SQLite"
     yield what, f">= {OF_RAW_SQLITE}", f"{sqlite:.2f}", sqlite >= OF_RAW_SQLITE
+    whole = found["whole"]["sandbox"]["ratio"]
+    what = "whole binding, sandbox / sandbox with its file in memory, SQLite"
+    yield what, f"no slower (>= {NO_SLOWER})", f"{whole:.2f}", whole >= NO_SLOWER
     what = f"resident memory, {top['connections']} connections"
     yield what, f"<= {MEMORY_MIB} MiB", f"{memory:.0f} MiB", memory <= MEMORY_MIB
     yield "start to ready", f"<= {BOOT_MS} ms", f"{boot:.0f} ms", boot <= BOOT_MS

@@ -2,6 +2,8 @@
 
 mod audit;
 mod person;
+mod phone;
+mod sms;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,19 +20,18 @@ use tokio::net::TcpListener;
 
 use audit::AuditCommand;
 use person::PersonCommand;
+use phone::Phone;
+use sms::SmsCommand;
 
 use crate::app::{Surroundings, assemble};
 use crate::clock::SystemClock;
 use crate::config::{Config, Environment, Mode, Origin};
 use crate::domain::clients::{Permission, Permissions};
-use crate::domain::numbers::country::Country;
 use crate::domain::person::PartnerId;
-use crate::domain::sms::conversion::Destination;
-use crate::domain::sms::enforcement::Enforcement;
 use crate::entropy::SystemEntropy;
 use crate::server::{self, Listeners, StopSignals};
-use crate::service::{ClientRegistry, ConversionBook, ConversionEntry, NewSecret};
-use crate::store::{self, DatabaseUrl, Pooler, Store};
+use crate::service::{ClientRegistry, NewSecret};
+use crate::store::{self, DatabaseUrl, Pooler, Store, Synchronous};
 use crate::telemetry;
 
 /// Binds phones to persons and later verifies which device signed.
@@ -46,6 +47,14 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    #[command(flatten)]
+    Configured(Configured),
+    Phone(Phone),
+}
+
+// The commands that read the configuration. (A doc comment here would replace that of the program in the help.)
+#[derive(Subcommand, Debug)]
+enum Configured {
     /// Serve the API (the default)
     Serve,
     /// Apply pending database migrations
@@ -101,21 +110,6 @@ enum ClientCommand {
 }
 
 #[derive(Subcommand, Debug)]
-enum SmsCommand {
-    /// Show how many recently sent codes were used, and where sending is stopped because too few were
-    Status,
-    /// Reset the conversion count, so that sending resumes
-    Resume {
-        /// The partner
-        #[arg(long)]
-        partner: String,
-        /// The country of the numbers, as an ISO 3166 code like DE
-        #[arg(long)]
-        country: String,
-    },
-}
-
-#[derive(Subcommand, Debug)]
 enum ConfigCommand {
     /// Check whether the service would start with this configuration
     Check,
@@ -125,6 +119,11 @@ enum ConfigCommand {
 
 /// Runs the command. The exit code is 2 for an invalid configuration, 1 for any other failure.
 pub async fn run(cli: Cli) -> ExitCode {
+    let command = match cli.command {
+        Some(Command::Phone(phone)) => return exit_code(phone::run(phone)),
+        Some(Command::Configured(command)) => command,
+        None => Configured::Serve,
+    };
     let config = match Config::load(&environment(), cli.config.as_deref()) {
         Ok(config) => config,
         Err(problems) => {
@@ -135,17 +134,21 @@ pub async fn run(cli: Cli) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let done = match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => return serve(config).await,
-        Command::Migrate => migrate(&config).await,
-        Command::Client(command) => client(&config, command).await,
-        Command::Audit(command) => audit::run(&config, command).await,
-        Command::Person(command) => person::run(&config, command).await,
-        Command::Sms(command) => sms(&config, command).await,
-        Command::Config(ConfigCommand::Check) => check_config(&config),
-        Command::Config(ConfigCommand::Print) => print_config(&config),
-        Command::Healthcheck => healthcheck(&config).await,
+    let done = match command {
+        Configured::Serve => return serve(config).await,
+        Configured::Migrate => migrate(&config).await,
+        Configured::Client(command) => client(&config, command).await,
+        Configured::Audit(command) => audit::run(&config, command).await,
+        Configured::Person(command) => person::run(&config, command).await,
+        Configured::Sms(command) => sms::run(&config, command).await,
+        Configured::Config(ConfigCommand::Check) => check_config(&config),
+        Configured::Config(ConfigCommand::Print) => print_config(&config),
+        Configured::Healthcheck => healthcheck(&config).await,
     };
+    exit_code(done)
+}
+
+fn exit_code(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -217,6 +220,11 @@ fn warn_about_mode(config: &Config, http_addr: SocketAddr) {
         return;
     }
     tracing::warn!("SANDBOX: codes and secrets are public; never use this mode in production");
+    if matches!(config.database.url, DatabaseUrl::Sqlite(_))
+        && config.database.sqlite_synchronous == Synchronous::Normal
+    {
+        tracing::info!("SQLite does not wait for the disk at a commit: a power failure can lose the last changes");
+    }
     if config.sandbox_client {
         tracing::warn!(
             "get a token: curl -u sandbox:sandbox -d grant_type=client_credentials http://{http_addr}/oauth2/token"
@@ -304,47 +312,6 @@ async fn list_clients(clients: &ClientRegistry<'_>) -> anyhow::Result<()> {
             .join("\t"))?;
         }
         page = clients.page(Some(&last)).await?;
-    }
-    Ok(())
-}
-
-async fn sms(config: &Config, command: SmsCommand) -> anyhow::Result<()> {
-    let store = store::connect(&config.database).await.context("the database could not be opened")?;
-    store.ready().await?;
-    let book = ConversionBook { store: &*store, clock: &SystemClock, entropy: &SystemEntropy, policy: &config.policy };
-    let done = match command {
-        SmsCommand::Status => list_conversion(&book).await,
-        SmsCommand::Resume { partner, country } => {
-            let partner = PartnerId::parse(&partner).ok_or_else(|| anyhow!("{partner} is not a valid partner name"))?;
-            let country = Country::parse(&country)
-                .ok_or_else(|| anyhow!("{country} is not a country code: --country takes an ISO 3166 code like DE"))?;
-            let destination = Destination { partner, country };
-            book.resume(&destination).await?;
-            let Destination { partner, country } = destination;
-            say(format!("conversion of {partner} in {country} is reset; sending resumes within seconds"))
-        }
-    };
-    store.close().await;
-    done
-}
-
-async fn list_conversion(book: &ConversionBook<'_>) -> anyhow::Result<()> {
-    say("partner\tcountry\tsent\tused\tpercent\tstate")?;
-    for ConversionEntry { sum, stopped } in book.entries().await? {
-        say([
-            sum.destination.partner.to_string(),
-            sum.destination.country.to_string(),
-            sum.tally.sent.to_string(),
-            sum.tally.used.to_string(),
-            sum.tally.percent().map(|percent| percent.to_string()).unwrap_or_default(),
-            match (stopped, book.policy.sms_enforcement) {
-                (false, _) | (true, Enforcement::Off) => "sending",
-                (true, Enforcement::DryRun) => "would stop",
-                (true, Enforcement::Enforce) => "stopped",
-            }
-            .to_owned(),
-        ]
-        .join("\t"))?;
     }
     Ok(())
 }

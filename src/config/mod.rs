@@ -31,7 +31,7 @@ use crate::domain::sms::language::Language;
 use crate::domain::sms::limits::{PartnerRate, SmsLimits};
 use crate::server::Shutdown;
 use crate::service::{ActivationNotice, Policy, Retention};
-use crate::store::{DatabaseSettings, DatabaseUrl, Pooler, Transport};
+use crate::store::{DatabaseSettings, DatabaseUrl, Pooler, Synchronous, Transport};
 
 /// Which settings are allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -211,6 +211,7 @@ fn database(s: &mut Source<'_>, mode: Mode) -> DatabaseSettings {
     });
     DatabaseSettings {
         pooler,
+        sqlite_synchronous: sqlite_synchronous(s, mode),
         url_file: s.file_of(NAME),
         max_connections: s.value("DATABASE_MAX_CONNECTIONS", "10", whole(1..=1000)),
         acquire_timeout: s.value("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "2", seconds(1..=60)),
@@ -218,6 +219,21 @@ fn database(s: &mut Source<'_>, mode: Mode) -> DatabaseSettings {
         migrate_lock_timeout: s.value("MIGRATE_LOCK_TIMEOUT_SECONDS", "60", seconds(1..=3600)),
         ..DatabaseSettings::new(url)
     }
+}
+
+/// The sandbox does not wait for the disk at each commit, so that test suites run faster.
+fn sqlite_synchronous(s: &mut Source<'_>, mode: Mode) -> Synchronous {
+    const NAME: &str = "SQLITE_SYNCHRONOUS";
+    let default = if mode == Mode::Sandbox { "normal" } else { "full" };
+    let synchronous = s.value(NAME, default, |text| match text {
+        "full" => Ok(Synchronous::Full),
+        "normal" => Ok(Synchronous::Normal),
+        _ => Err("must be full or normal"),
+    });
+    if synchronous == Synchronous::Normal && mode == Mode::Production {
+        s.problem(NAME, "must be full in production: a power failure would lose answered requests");
+    }
+    synchronous
 }
 
 fn request_limits(s: &mut Source<'_>) -> RequestLimits {

@@ -10,6 +10,7 @@ mod otp;
 mod public_key;
 mod request_digest;
 mod signature;
+mod software_key;
 
 #[cfg(test)]
 mod tests;
@@ -19,3 +20,4 @@ pub use otp::{Otp, OtpSecret, OtpSecrets};
 pub use public_key::{InvalidPublicKey, PublicKey};
 pub use request_digest::RequestDigests;
 pub use signature::{DerSignature, InvalidSignature};
+pub use software_key::SoftwareKey;

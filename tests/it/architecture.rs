@@ -24,7 +24,22 @@ const PARTS: [(&str, &[&str]); 18] = [
     ("config", &["api", "auth", "crypto", "domain", "fraud", "outbound", "server", "service", "sms", "store"]),
     ("app", &["api", "auth", "clock", "config", "crypto", "entropy", "fraud", "outbound", "service", "sms", "store"]),
     ("telemetry", &["config"]),
-    ("cli", &["app", "clock", "config", "domain", "entropy", "outbound", "server", "service", "store", "telemetry"]),
+    (
+        "cli",
+        &[
+            "app",
+            "clock",
+            "config",
+            "crypto",
+            "domain",
+            "entropy",
+            "outbound",
+            "server",
+            "service",
+            "store",
+            "telemetry",
+        ],
+    ),
     ("main", &[]),
 ];
 

@@ -5,6 +5,7 @@ mod otp;
 mod public_key;
 mod seed;
 mod signature;
+mod software_key;
 mod wycheproof;
 
 use p256::ecdsa::SigningKey;

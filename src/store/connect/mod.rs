@@ -6,6 +6,8 @@ pub(in crate::store) mod database_url;
 pub(in crate::store) mod open;
 pub(in crate::store) mod preconditions;
 pub(in crate::store) mod session;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +44,25 @@ pub enum Pooler {
     Transaction,
 }
 
+/// When SQLite waits for the disk (`pragma synchronous`, with a write-ahead log).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Synchronous {
+    /// At every commit: a committed write survives a power failure.
+    Full,
+    /// Only at a checkpoint: a power failure can lose the last commits, but does not corrupt the file. A crash of the
+    /// process loses nothing.
+    Normal,
+}
+
+impl From<Synchronous> for SqliteSynchronous {
+    fn from(synchronous: Synchronous) -> Self {
+        match synchronous {
+            Synchronous::Full => Self::Full,
+            Synchronous::Normal => Self::Normal,
+        }
+    }
+}
+
 /// Settings of the database.
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
@@ -51,6 +72,8 @@ pub struct DatabaseSettings {
     pub url_file: Option<PathBuf>,
     /// The pooler in front of Postgres.
     pub pooler: Pooler,
+    /// When SQLite waits for the disk.
+    pub sqlite_synchronous: Synchronous,
     /// Maximum number of connections per process.
     pub max_connections: u32,
     /// How long a request waits for a connection of the pool.
@@ -70,6 +93,7 @@ impl DatabaseSettings {
             url,
             url_file: None,
             pooler: Pooler::None,
+            sqlite_synchronous: Synchronous::Full,
             max_connections: 10,
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
@@ -102,13 +126,16 @@ pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
             let pool = Arc::new(Pool::new(connector, settings.max_connections, settings.pooler, settings));
             Arc::new(SqlStore::<Postgres>::new(pool.clone(), pool, write_form))
         }
-        DatabaseUrl::Sqlite(file) => {
-            preconditions::check_sqlite(file, BUSY_TIMEOUT).await?;
-            let pool = |max| Pool::<Sqlite>::new(Connector::new(SqliteFile(file.clone())), max, Pooler::None, settings);
-            let (reader, writer) = (Arc::new(pool(settings.max_connections)), Arc::new(pool(1)));
-            Arc::new(SqlStore::new(reader, writer, WriteForm::Transaction))
-        }
+        DatabaseUrl::Sqlite(file) => Arc::new(sqlite_store(file, settings).await?),
     })
+}
+
+async fn sqlite_store(file: &Path, settings: &DatabaseSettings) -> Result<SqlStore<Sqlite>> {
+    preconditions::check_sqlite(file, BUSY_TIMEOUT).await?;
+    let options = sqlite_options(file).synchronous(settings.sqlite_synchronous.into());
+    let pool = |max| Pool::new(Connector::new(SqliteFile(options.clone())), max, Pooler::None, settings);
+    let (reader, writer) = (Arc::new(pool(settings.max_connections)), Arc::new(pool(1)));
+    Ok(SqlStore::new(reader, writer, WriteForm::Transaction))
 }
 
 #[async_trait::async_trait]
@@ -187,13 +214,13 @@ fn refuses_parameters(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["08P01", "0A000"].contains(&&*code))
 }
 
-/// The options for connections to an existing SQLite file.
+/// The options for connections to an existing SQLite file. A committed write survives a power failure.
 pub(in crate::store) fn sqlite_options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full) // a committed write survives a power failure
+        .synchronous(Synchronous::Full.into())
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging()

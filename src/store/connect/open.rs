@@ -2,14 +2,15 @@
 //! may be moved.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, Postgres, Sqlite, SqliteConnection};
 use tokio::task::spawn_blocking;
 
-use crate::store::connect::{service_options, sqlite_options};
+use crate::store::connect::service_options;
 use crate::store::error::is_login_refused;
 use crate::store::pool::Open;
 use crate::store::{DatabaseSettings, DatabaseUrl};
@@ -105,16 +106,16 @@ impl Open<Postgres> for PostgresServer {
 }
 
 /// Opens connections to an existing SQLite file. A file that was moved is not recreated: the new one would be empty.
-pub(in crate::store) struct SqliteFile(pub(in crate::store) PathBuf);
+pub(in crate::store) struct SqliteFile(pub(in crate::store) SqliteConnectOptions);
 
 #[async_trait::async_trait]
 impl Open<Sqlite> for SqliteFile {
     async fn open(&self) -> sqlx::Result<SqliteConnection> {
-        sqlite_options(&self.0).connect().await
+        self.0.connect().await
     }
 
     fn file(&self) -> Option<(u64, u64)> {
-        identity(&self.0)
+        identity(self.0.get_filename())
     }
 }
 

@@ -79,7 +79,7 @@ fn version_and_help_are_printed() {
     let (code, output) = run(&Program::new(), &["--version"]);
     assert_eq!((code, output.concat()), (0, concat!("device-management ", env!("CARGO_PKG_VERSION")).to_owned()));
     let help = run(&Program::new(), &["--help"]).1.join("\n");
-    for command in ["serve", "migrate", "client", "audit", "person", "config", "healthcheck", "--config"] {
+    for command in ["serve", "migrate", "client", "audit", "person", "config", "healthcheck", "phone", "--config"] {
         assert!(help.contains(command), "{help}");
     }
 }

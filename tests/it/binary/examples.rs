@@ -65,11 +65,14 @@ async fn approve_sh_logs_in_approves_a_payment_and_declines_another(database: Te
 }
 
 async fn the_steps_of_the_readme_can_run_twice(database: TestDatabase) {
-    let service = sandbox_on(&database).serve();
+    let program = sandbox_on(&database);
+    let service = program.serve();
     let steps = readme_steps().replace("http://127.0.0.1:8080", &service.base_url());
+    assert!(steps.contains(" cargo run -q -- phone "), "the software phone");
+    let steps = steps.replace("cargo run -q --", env!("CARGO_BIN_EXE_device-management"));
     for _ in 0..2 {
         let mut shell = Command::new("sh");
-        shell.args(["-eu", "-c", &steps]).env("no_proxy", "*");
+        shell.args(["-eu", "-c", &steps]).current_dir(program.folder()).env("no_proxy", "*");
         let process = Process::start(&mut shell);
         assert_eq!(exit_code(&process), 0, "{}", process.logs().join("\n"));
         // The steps that keep an answer in a variable also print it to the standard error.

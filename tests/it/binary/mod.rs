@@ -11,6 +11,7 @@ mod killed;
 mod log_reader;
 mod outage;
 mod overload;
+mod phone;
 mod production;
 mod readiness;
 mod replicas;

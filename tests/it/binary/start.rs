@@ -25,6 +25,7 @@ async fn the_default_configuration_runs_on_loopback_and_logs_how_to_get_a_token(
     assert!(program.folder().join("device-management.db").is_file(), "SQLite in the working folder");
     assert!(service.base_url().starts_with("http://127.0.0.1:"));
     assert!(service.logs().iter().any(|line| line.contains("SANDBOX: codes and secrets are public")));
+    assert!(service.logs().iter().any(|line| line.contains("SQLite does not wait for the disk at a commit")));
 
     let (_, command) = logs.split_once("get a token: ").unwrap();
     assert!(command.starts_with("curl ") && command.contains(&service.base_url()), "{command}");

@@ -139,7 +139,8 @@ fn a_number_has_ascii_digits_only() {
 #[test]
 fn keywords_are_case_sensitive() {
     for (name, value) in settings() {
-        let is_word = ["true", "false"].contains(&&*value) || ["MODE", "SMS_LIMITS", "SEON_POLICY"].contains(&name);
+        let is_word = ["true", "false"].contains(&&*value)
+            || ["MODE", "SMS_LIMITS", "SEON_POLICY", "SQLITE_SYNCHRONOUS"].contains(&name);
         if is_word {
             for wrong in
                 [value.to_uppercase(), format!("{value}."), "yes".to_owned(), "1".to_owned(), "ｔｒｕｅ".to_owned()]

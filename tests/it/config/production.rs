@@ -2,6 +2,7 @@
 
 use device_management::config::{CodeSettings, Mode};
 use device_management::sms::ProviderSettings;
+use device_management::store::Synchronous;
 
 use super::{load, problems};
 
@@ -114,6 +115,16 @@ fn one_secret_for_two_purposes_is_refused() {
 fn a_database_must_be_named() {
     assert_refused(&[("DATABASE_URL", "")], &["DATABASE_URL is required in production"]);
     load(&production_but(&[("DATABASE_URL", "sqlite://device-management.db")])).unwrap();
+}
+
+#[test]
+fn sqlite_waits_for_the_disk_at_every_commit_in_production_and_not_in_the_sandbox() {
+    let sqlite = ("DATABASE_URL", "sqlite://device-management.db");
+    assert_eq!(load(&production_but(&[sqlite])).unwrap().database.sqlite_synchronous, Synchronous::Full);
+    assert_refused(&[("SQLITE_SYNCHRONOUS", "normal")], &["SQLITE_SYNCHRONOUS must be full in production"]);
+    assert_eq!(load(&[]).unwrap().database.sqlite_synchronous, Synchronous::Normal);
+    let durable = load(&[("SQLITE_SYNCHRONOUS", "full")]).unwrap();
+    assert_eq!(durable.database.sqlite_synchronous, Synchronous::Full);
 }
 
 #[test]
