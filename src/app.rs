@@ -8,18 +8,21 @@ use tokio_util::task::TaskTracker;
 use crate::api::{Admission, App, Parts, Readiness};
 use crate::auth::{AccessTokens, BearerTokens, ExternalIssuer};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{CodeSettings, Config, SmsSettings, TokenSettings};
+use crate::config::{CodeSettings, Config, Mode, SmsSettings, TokenSettings};
 use crate::crypto::{OtpSecret, OtpSecrets, RequestDigests};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::fraud::FraudCheck;
 use crate::fraud::checker::FraudChecker;
 use crate::fraud::disabled::Disabled;
+use crate::fraud::sandbox::SandboxCheck;
 use crate::fraud::seon::{InvalidApiKey, Seon};
 use crate::outbound;
+use crate::sandbox::Sandbox;
 use crate::service::{Conversion, OneTimeCodes, SandboxClient, Service};
-use crate::sms::SmsSender;
 use crate::sms::gateway::InvalidToken;
+use crate::sms::magic_numbers::SeparatedProviders;
 use crate::sms::providers::{NoProvider, Providers, ProvidersSettings};
+use crate::sms::{ProviderSettings, SmsSender};
 use crate::store::Store;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -66,13 +69,16 @@ impl Surroundings {
 /// When an adapter refuses its settings.
 pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, AssemblyError> {
     let Surroundings { store, clock, entropy, sms } = surroundings;
+    let sandbox = (config.mode == Mode::Sandbox).then(|| Arc::new(Sandbox::new(clock.clone())));
+    let clock = sandbox.as_ref().map_or(clock, |sandbox| sandbox.clock.clone() as Arc<dyn Clock>);
     let http = outbound::client()?;
     let sms = match sms {
         Some(sms) => sms,
-        None => Arc::new(sms_providers(&config.sms, &http)?),
+        None => sms_sender(&config.sms, &http)?,
     };
     let fraud: Arc<dyn FraudCheck> = match &config.fraud.seon {
         Some(settings) => Arc::new(Seon::new(settings.clone(), http.clone())?),
+        None if sandbox.is_some() => Arc::new(SandboxCheck { deadline: config.fraud.deadline }),
         None => Arc::new(Disabled),
     };
     let tokens = BearerTokens {
@@ -89,6 +95,7 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
         codes: one_time_codes(&config.codes),
         sms_template: config.sms.template.clone(),
         sandbox_client: config.sandbox_client.then(SandboxClient::new),
+        sandbox,
         policy: config.policy.clone(),
         conversion: Conversion::default(),
     };
@@ -119,6 +126,13 @@ fn one_time_codes(settings: &CodeSettings) -> OneTimeCodes {
             OneTimeCodes::Derived(OtpSecrets::new(*version, secret(current), previous.as_ref().map(secret)))
         }
     }
+}
+
+/// With the console provider, which only the sandbox accepts, the magic numbers have separate circuits.
+fn sms_sender(settings: &SmsSettings, http: &reqwest::Client) -> Result<Arc<dyn SmsSender>, AssemblyError> {
+    let has_console = settings.providers.iter().any(|provider| matches!(provider, ProviderSettings::Console));
+    let providers = || sms_providers(settings, http);
+    Ok(if has_console { Arc::new(SeparatedProviders::new(providers)?) } else { Arc::new(providers()?) })
 }
 
 fn sms_providers(settings: &SmsSettings, http: &reqwest::Client) -> Result<Providers, AssemblyError> {

@@ -57,6 +57,26 @@ pub fn token_duties() -> Vec<Duty<BearerTokens>> {
     ]
 }
 
+/// Runs every background task of the service once, one after the other. While another run of a task holds its lease, waits
+/// for it.
+///
+/// # Errors
+/// When a task fails, or its lease is held for longer than a second. The tasks before it have run.
+pub async fn run_once(service: &Arc<Service>) -> Result<(), RunError> {
+    for duty in duties() {
+        let mut tries = 0..LEASE_TRIES;
+        while duty.turn(service.clone()).await.map_err(RunError::Failure)? == Turn::HeldElsewhere {
+            tries.next().ok_or(RunError::Held)?;
+            tokio::time::sleep(LEASE_PAUSE).await;
+        }
+    }
+    Ok(())
+}
+
+/// How often [`run_once`] tries to get a lease, and the pause between.
+const LEASE_TRIES: u32 = 50;
+const LEASE_PAUSE: Duration = Duration::from_millis(20);
+
 /// How often the identity provider's keys are checked for staleness; they are fetched only if stale.
 const KEYS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -214,12 +234,16 @@ impl<S: Send + Sync + 'static> Run<S> {
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
-enum RunError {
+pub enum RunError {
+    /// The error of the task.
     #[error(transparent)]
     Failure(Box<dyn Error + Send + Sync>),
     /// The panic hook has logged the panic itself.
     #[error("the task panicked")]
     Panic(#[source] JoinError),
+    /// The lease of the task was not released.
+    #[error("another run of the task holds its lease")]
+    Held,
 }
 
 #[cfg(test)]

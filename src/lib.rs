@@ -14,6 +14,7 @@ pub mod clock;
 pub mod entropy;
 pub mod fraud;
 pub mod outbound;
+pub mod sandbox;
 pub mod sms;
 pub mod store;
 

@@ -3,6 +3,8 @@
 //! `null` means absent, unknown fields are ignored, and leading or trailing white space is a fault. No fault quotes the
 //! value.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value};
 
 use crate::domain::invalid::{Faults, Invalid};
@@ -72,6 +74,22 @@ impl Fields {
             Value::Bool(value) => Some(value),
             other => self.mistyped(name, "a boolean", &other),
         }
+    }
+
+    /// A required whole number within `bounds`.
+    pub(crate) fn required_whole(&mut self, name: &'static str, bounds: RangeInclusive<i64>) -> Option<i64> {
+        let value = match self.take(name) {
+            None => Err("is required".to_owned()),
+            // 1.0 is a whole number too (JSON Schema 2020-12, core, section 4.2.1).
+            Some(Value::Number(number)) => {
+                let whole = number.as_i64().or_else(|| number.to_string().strip_suffix(".0")?.parse().ok());
+                let (min, max) = (bounds.start(), bounds.end());
+                let value = whole.filter(|value| bounds.contains(value));
+                value.ok_or_else(|| format!("must be a whole number from {min} to {max}"))
+            }
+            Some(other) => return self.mistyped(name, "a number", &other),
+        };
+        self.keep(name, value)
     }
 
     /// A required object; `read` gets its fields.

@@ -6,12 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::App;
 use super::error::ApiError;
+use super::sandbox::clock::ClockView;
 use crate::service::{Failure, Service};
 
 /// The timeout of the database check.
@@ -48,16 +50,26 @@ impl Readiness {
     }
 }
 
+/// A ready service.
+#[derive(Serialize)]
+pub(super) struct ReadyView {
+    status: &'static str,
+    /// In the sandbox only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<ClockView>,
+}
+
 /// Liveness: the process answers.
 pub(super) async fn alive() -> impl IntoResponse {
     Json(json!({"status": "ok"}))
 }
 
 /// Readiness: the database answers, its migrations are applied, and no stop signal was received.
-pub(super) async fn ready(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn ready(State(app): State<App>) -> Result<Json<ReadyView>, ApiError> {
     if app.is_draining() {
         return Err(ApiError::unavailable(RETRY_AFTER_SECONDS));
     }
     app.readiness.of(&app.service).await?;
-    Ok(Json(json!({"status": "ready"})))
+    let clock = app.service.sandbox.as_ref().map(|sandbox| ClockView::from(&*sandbox.clock));
+    Ok(Json(ReadyView { status: "ready", clock }))
 }

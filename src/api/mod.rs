@@ -23,6 +23,7 @@ mod paging;
 mod path;
 mod refusals;
 mod request_log;
+mod sandbox;
 mod unread_body;
 mod views;
 
@@ -126,9 +127,11 @@ pub fn router(app: App) -> Router {
         .route("/v1/persons/{person_id}/mobile_number/confirm", post(numbers::confirm));
     // The token is checked first: it may wait for the identity provider, and must not hold an admission permit
     // meanwhile.
+    let sandbox = app.service.sandbox.as_ref().map_or_else(Router::new, sandbox::routes);
     let api = devices
         .merge(numbers)
         .merge(challenges::routes())
+        .merge(sandbox)
         .route_layer(from_fn_with_state(app.clone(), admission::around))
         .route_layer(from_fn_with_state(app.clone(), caller::around));
     let tokens =

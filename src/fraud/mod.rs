@@ -1,12 +1,13 @@
 //! Fraud checks of devices by an external provider.
 //!
-//! The port is [`FraudCheck`], with the adapters [`seon`] and [`disabled`]. [`policy`] turns a result, or a failure,
+//! The port is [`FraudCheck`], with the adapters [`seon`], [`sandbox`] and [`disabled`]. [`policy`] turns a result, or a failure,
 //! into a decision; [`checker`] joins the two and is what use cases call. The device's payload is opaque: it is passed
 //! on unchanged and never logged.
 
 pub mod checker;
 pub mod disabled;
 pub mod policy;
+pub mod sandbox;
 pub mod seon;
 
 use std::fmt;

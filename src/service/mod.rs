@@ -44,6 +44,7 @@ use crate::domain::sms::language::Language;
 use crate::domain::sms::limits::SmsLimits;
 use crate::entropy::Entropy;
 use crate::fraud::checker::FraudChecker;
+use crate::sandbox::Sandbox;
 use crate::sms::{SmsSender, SmsTemplate};
 use crate::store::Store;
 
@@ -100,6 +101,8 @@ pub struct Service {
     pub sms_template: SmsTemplate,
     /// The client with public credentials, in the sandbox only.
     pub sandbox_client: Option<SandboxClient>,
+    /// The tools of the sandbox; `None` in production.
+    pub sandbox: Option<Arc<Sandbox>>,
     /// The operator's rules.
     pub policy: Policy,
     /// Counts of sent and used codes.

@@ -11,6 +11,7 @@ pub mod error;
 pub mod gateway;
 pub mod gsm7;
 pub mod ios_domain;
+pub mod magic_numbers;
 pub mod providers;
 pub mod sender_name;
 pub mod text;

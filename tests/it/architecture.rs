@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// The top-level modules of `src`, and the others that each may import.
-const PARTS: [(&str, &[&str]); 18] = [
+const PARTS: [(&str, &[&str]); 19] = [
     ("clock", &[]),
     ("entropy", &[]),
     ("outbound", &[]),
@@ -15,14 +15,21 @@ const PARTS: [(&str, &[&str]); 18] = [
     ("store", &["crypto", "domain"]),
     ("sms", &["crypto", "domain", "outbound"]),
     ("fraud", &["domain", "outbound"]),
+    ("sandbox", &["clock", "domain", "sms"]),
     ("auth", &["clock", "domain", "outbound"]),
-    ("service", &["clock", "crypto", "domain", "entropy", "fraud", "sms", "store"]),
-    ("api", &["auth", "crypto", "domain", "service", "store"]),
+    ("service", &["clock", "crypto", "domain", "entropy", "fraud", "sandbox", "sms", "store"]),
     ("background", &["auth", "entropy", "service"]),
+    ("api", &["auth", "background", "clock", "crypto", "domain", "sandbox", "service", "store"]),
     ("server", &["api", "background"]),
     // The top of the layering: these assemble the others.
     ("config", &["api", "auth", "crypto", "domain", "fraud", "outbound", "server", "service", "sms", "store"]),
-    ("app", &["api", "auth", "clock", "config", "crypto", "entropy", "fraud", "outbound", "service", "sms", "store"]),
+    (
+        "app",
+        &[
+            "api", "auth", "clock", "config", "crypto", "entropy", "fraud", "outbound", "sandbox", "service", "sms",
+            "store",
+        ],
+    ),
     ("telemetry", &["config"]),
     (
         "cli",

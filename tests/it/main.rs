@@ -53,6 +53,7 @@ mod pooler;
 mod pure_parts;
 mod races;
 mod round_trips;
+mod sandbox;
 mod slow_upstreams;
 mod sms;
 mod sms_challenges;

@@ -6,8 +6,10 @@
 use std::error::Error;
 
 use crate::domain::challenges::Binding;
+use crate::domain::person::PartnerId;
 use crate::service::Service;
-use crate::sms::{Sms, SmsError};
+use crate::service::sms::delivery::Message;
+use crate::sms::Sms;
 
 /// Whether the person is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +34,7 @@ impl ActivationNotice {
 
 impl Service {
     /// Tells the person of a device that was just bound.
-    pub(super) async fn notify_of_binding(&self, binding: &Binding) {
+    pub(super) async fn notify_of_binding(&self, partner: &PartnerId, binding: &Binding) {
         let Some(number) = binding.number.as_ref().filter(|_| self.policy.activation_notice == ActivationNotice::Sms)
         else {
             return;
@@ -40,14 +42,13 @@ impl Service {
         if self.policy.sms_countries.admit(number).is_err() {
             return;
         }
-        let text = self.sms_template.activation_notice(self.policy.language);
-        let message = Sms { to: number.clone(), text, reference: binding.id.uuid() };
-        match self.sms.send(&message).await {
-            Ok(_) | Err(SmsError::Uncertain(_)) => {}
-            Err(error) => {
-                let error = &error as &dyn Error;
-                tracing::warn!(error, device.id = %binding.id, "activation notice not sent");
-            }
+        let language = self.policy.language;
+        let text = self.sms_template.activation_notice(language);
+        let sms = Sms { to: number.clone(), text, reference: binding.id.uuid() };
+        let message = Message { sms, partner, person: &binding.person_id, language, code: None };
+        if let Err(error) = self.hand_over(message).await {
+            let error = &error as &dyn Error;
+            tracing::warn!(error, device.id = %binding.id, "activation notice not sent");
         }
     }
 }

@@ -195,6 +195,10 @@ impl Sending for Requested {
         (self.challenge.id, self.challenge.life)
     }
 
+    fn person(&self) -> &PersonId {
+        &self.request.person_id
+    }
+
     fn wording(&self) -> Wording<'_> {
         Wording {
             purpose: CodePurpose::NewPhone,
@@ -332,7 +336,7 @@ impl Answering for Answered<'_> {
             Accepted::Bound => {
                 tracing::info!(target: "audit", { device.id = %binding.id, key.id = %binding.key_id }, "device bound");
                 if !was_sent {
-                    service.notify_of_binding(binding).await;
+                    service.notify_of_binding(attempt.partner, binding).await;
                 }
                 Ok(Settled::Done(()))
             }

@@ -81,6 +81,10 @@ impl Sending for Requested<'_> {
         service.challenge_from(service.clock.now())
     }
 
+    fn person(&self) -> &PersonId {
+        self.person
+    }
+
     fn wording(&self) -> Wording<'_> {
         Wording { purpose: CodePurpose::Number, language: self.language, app_signature: None }
     }

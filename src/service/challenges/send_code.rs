@@ -7,14 +7,16 @@ use serde::Serialize;
 use crate::domain::challenges::{ChallengeId, ChallengeLife};
 use crate::domain::failure_budget::FailureRun;
 use crate::domain::numbers::MobileNumber;
+use crate::domain::person::{PartnerId, PersonId};
 use crate::domain::sms::app_signature::AppSignature;
 use crate::domain::sms::language::Language;
 use crate::domain::sms::limits::{SmsSpend, SmsUse};
 use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::challenges::answer::TRIES;
 use crate::service::fraud_check::ToAssess;
+use crate::service::sms::delivery::Message;
 use crate::service::{Failure, NotDone, Refusal, Service};
-use crate::sms::{CodePurpose, Sms, SmsError};
+use crate::sms::{CodePurpose, Sms};
 use crate::store::{AuditRecord, Written};
 
 /// The part of the flow of sending a code that differs by kind.
@@ -38,6 +40,9 @@ pub(in crate::service) trait Sending {
 
     /// Id and lifetime of the new challenge. The id is minted at the start of the lifetime.
     fn begin(&self, service: &Service) -> (ChallengeId, ChallengeLife);
+
+    /// The recipient.
+    fn person(&self) -> &PersonId;
 
     /// Purpose, language and app hash of the message.
     fn wording(&self) -> Wording<'_>;
@@ -129,7 +134,7 @@ impl Service {
             }
             let (id, life) = kind.begin(self);
             let code = NewCode { id, otp_version: self.codes.current_version(), life, number };
-            let message = self.message(&code, &kind.wording())?;
+            let message = self.message(&code, attempt.partner, kind)?;
             let sent = kind.sent(&cleared);
             let (spend, record) = (spend.as_ref(), attempt.done(&sent));
             if kind.open(self, &code, spend, &record, attempt).await? == Written::Overtaken {
@@ -171,19 +176,17 @@ impl Service {
         Ok((number, cleared, spend))
     }
 
-    fn message(&self, code: &NewCode, wording: &Wording<'_>) -> Result<Sms, Failure> {
+    fn message<'a, K: Sending>(
+        &self,
+        code: &NewCode,
+        partner: &'a PartnerId,
+        kind: &'a K,
+    ) -> Result<Message<'a>, Failure> {
         let otp = self.codes.code(code.otp_version, code.id)?;
-        let language = wording.language.unwrap_or(self.policy.language);
-        let text = self.sms_template.text(wording.purpose, language, &otp, wording.app_signature);
-        Ok(Sms { to: code.number.clone(), text, reference: code.id.uuid() })
-    }
-
-    /// Sends the message. An uncertain result counts as sent: the code may arrive, and if it does not, the person can
-    /// request another.
-    async fn hand_over(&self, message: Sms) -> Result<(), SmsError> {
-        match self.sms.send(&message).await {
-            Ok(_) | Err(SmsError::Uncertain(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let Wording { purpose, language, app_signature } = kind.wording();
+        let language = language.unwrap_or(self.policy.language);
+        let text = self.sms_template.text(purpose, language, &otp, app_signature);
+        let sms = Sms { to: code.number.clone(), text, reference: code.id.uuid() };
+        Ok(Message { sms, partner, person: kind.person(), language, code: Some((purpose, otp)) })
     }
 }

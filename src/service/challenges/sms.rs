@@ -117,6 +117,10 @@ impl Sending for Requested {
         (self.challenge.id, self.challenge.life)
     }
 
+    fn person(&self) -> &PersonId {
+        &self.request.person_id
+    }
+
     fn wording(&self) -> Wording<'_> {
         Wording {
             purpose: CodePurpose::LogIn,

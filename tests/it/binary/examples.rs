@@ -1,4 +1,4 @@
-//! The scripts in `examples/` and the shell steps of README.md, run against the executable.
+//! The scripts in `examples/` and the shell steps of README.md and docs/sandbox.md, run against the executable.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +12,7 @@ on_both_databases![
     sign_sh_binds_a_device_adds_a_key_and_deletes_it,
     approve_sh_logs_in_approves_a_payment_and_declines_another,
     the_steps_of_the_readme_can_run_twice,
+    the_steps_of_the_sandbox_page_can_be_pasted,
 ];
 
 fn example(name: &str, service: &Service) -> Command {
@@ -67,32 +68,55 @@ async fn approve_sh_logs_in_approves_a_payment_and_declines_another(database: Te
 async fn the_steps_of_the_readme_can_run_twice(database: TestDatabase) {
     let program = sandbox_on(&database);
     let service = program.serve();
-    let steps = readme_steps().replace("http://127.0.0.1:8080", &service.base_url());
+    let readme = include_str!("../../../README.md");
+    let steps = steps(readme, "\n## Bind a device with curl\n", "\n## Example scripts\n");
     assert!(steps.contains(" cargo run -q -- phone "), "the software phone");
-    let steps = steps.replace("cargo run -q --", env!("CARGO_BIN_EXE_device-management"));
     for _ in 0..2 {
-        let mut shell = Command::new("sh");
-        shell.args(["-eu", "-c", &steps]).current_dir(program.folder()).env("no_proxy", "*");
-        let process = Process::start(&mut shell);
-        assert_eq!(exit_code(&process), 0, "{}", process.logs().join("\n"));
+        let process = paste(&steps, &program, &service);
         // The steps that keep an answer in a variable also print it to the standard error.
         let (output, copies) = (process.output(), process.logs());
-        let statuses = |lines: &[String]| -> Vec<String> {
-            let status = |line: &String| Some(line.rsplit_once('[')?.1.strip_suffix(']')?.to_owned());
-            lines.iter().filter(|line| line.ends_with(']')).filter_map(status).filter(|it| it.len() == 3).collect()
-        };
-        assert_eq!(statuses(&output), ["201", "204", "200", "204", "204", "204", "200", "204", "200"], "{output:#?}");
-        assert_eq!(statuses(&copies), ["202", "202", "201", "201"], "{copies:#?}");
+        let expected = ["201", "204", "200", "204", "204", "204", "200", "204", "200"];
+        assert_eq!(bracketed_statuses(&output), expected, "{output:#?}");
+        assert_eq!(bracketed_statuses(&copies), ["202", "202", "201", "201"], "{copies:#?}");
         assert!(output.iter().any(|line| line == "payee: Example Shop"), "{output:#?}");
     }
 }
 
-/// The shell blocks of README.md from binding to the approved payment.
-fn readme_steps() -> String {
-    let readme = include_str!("../../../README.md");
-    let (_, rest) = readme.split_once("\n## Bind a device with curl\n").expect("the first section");
-    let (sections, _) = rest.split_once("\n## Example scripts\n").expect("the section after the last one");
+async fn the_steps_of_the_sandbox_page_can_be_pasted(database: TestDatabase) {
+    let program = sandbox_on(&database);
+    let service = program.serve();
+    let page = include_str!("../../../docs/sandbox.md");
+    let steps = steps(page, "\nThe examples on this page", "\n## Diagnoses\n");
+    let output = paste(&steps, &program, &service).output();
+    let expected = ["201", "201", "200", "200", "200", "200", "201", "502", "403"];
+    assert_eq!(bracketed_statuses(&output), expected, "{output:#?}");
+    assert!(output.iter().any(|line| line.contains("\"advanced_seconds\":301")), "{output:#?}");
+    service.wait_for_log("sandbox clock advanced", PATIENCE);
+}
+
+/// The shell blocks of a page between two texts.
+fn steps(page: &str, from: &str, to: &str) -> String {
+    let (_, rest) = page.split_once(from).expect("the first section");
+    let (sections, _) = rest.split_once(to).expect("the section after the last one");
     sections.split("\n```sh\n").skip(1).filter_map(|block| block.split("\n```").next()).collect::<Vec<_>>().join("\n")
+}
+
+/// Runs the steps of a page in one shell, with the executable in place of `cargo run`.
+#[track_caller]
+fn paste(steps: &str, program: &Program, service: &Service) -> Process {
+    let steps = steps.replace("http://127.0.0.1:8080", &service.base_url());
+    let steps = steps.replace("cargo run -q --", env!("CARGO_BIN_EXE_device-management"));
+    let mut shell = Command::new("sh");
+    shell.args(["-eu", "-c", &steps]).current_dir(program.folder()).env("no_proxy", "*");
+    let process = Process::start(&mut shell);
+    assert_eq!(exit_code(&process), 0, "{}", process.logs().join("\n"));
+    process
+}
+
+/// The statuses that the steps of a page print in brackets.
+fn bracketed_statuses(lines: &[String]) -> Vec<String> {
+    let status = |line: &String| Some(line.rsplit_once('[')?.1.strip_suffix(']')?.to_owned());
+    lines.iter().filter(|line| line.ends_with(']')).filter_map(status).filter(|it| it.len() == 3).collect()
 }
 
 #[test]

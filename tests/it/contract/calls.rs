@@ -17,6 +17,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Whether the operation takes an idempotency key.
+    pub(crate) fn takes_idempotency_keys(&self) -> bool {
+        matches!(self.method, "POST" | "PUT") && self.path.starts_with("/v1/")
+    }
+
     pub(crate) async fn send(&self, client: &TestClient) -> Answer {
         client.send(self.method, &self.path, self.body.clone()).await
     }
@@ -150,6 +155,9 @@ impl Scene {
             ),
             call("listKeys", "GET", format!("/v1/mfa/devices/{device}/keys"), None),
             call("getKey", "GET", format!("/v1/mfa/devices/{device}/keys/{key}"), None),
+            call("listSandboxMessages", "GET", "/sandbox/messages".into(), None),
+            call("getSandboxClock", "GET", "/sandbox/clock".into(), None),
+            with("advanceSandboxClock", "POST", "/sandbox/clock".into(), json!({"advance_seconds": 1})),
         ];
         let mut secured: Vec<&str> = CONTRACT
             .operations()
@@ -164,10 +172,11 @@ impl Scene {
         calls
     }
 
-    /// All that the partner of the scene can read.
+    /// All that the partner of the scene can read, without the messages and the time of the sandbox.
     pub(crate) async fn state(&self, client: &TestClient) -> Vec<Value> {
         let mut state = Vec::new();
-        for call in self.calls().iter().filter(|call| call.method == "GET") {
+        let calls = self.calls();
+        for call in calls.iter().filter(|call| call.method == "GET" && !call.path.starts_with("/sandbox/")) {
             state.push(call.send(client).await.assert_status(200).json());
         }
         let everything = client.get("/v1/mfa/devices?filter[include_deleted]=true&page[size]=1000").await;

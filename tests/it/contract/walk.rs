@@ -18,11 +18,15 @@ use crate::harness::{
     ACTIVATION_CODES, Answer, Broken, Engine, NUMBER, Network, Phone, SMS_CHALLENGES, Start, TestApp, TestClient,
     on_both_databases,
 };
+use crate::sandbox::PRODUCTION;
 
 on_both_databases![every_documented_status_of_every_operation_is_seen];
 
 /// Documented answers that no in-process test can cause, each with the reason.
-const UNSEEN: [(&str, u16, &str); 0] = [];
+const UNSEEN: [(&str, u16, &str); 2] = [
+    ("getSandboxClock", 503, "it needs no database: only load shedding answers 503"),
+    ("listSandboxMessages", 503, "it needs no database: only load shedding answers 503"),
+];
 
 const LIMIT: usize = 4096;
 
@@ -66,6 +70,7 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
     walk.see_a_cool_down(&acme).await;
     walk.see_tokens(app).await;
     walk.see_operator_routes(app).await;
+    walk.see_sandbox_tools(&scene, &acme, app.replica(&PRODUCTION).await).await;
     app.store().close().await;
     walk.see_an_outage(&scene, app).await;
 
@@ -136,7 +141,7 @@ impl Walk {
 
     async fn see_idempotency_keys(&mut self, scene: &Scene, app: &TestApp) {
         let acme = app.partner();
-        let repeatable = scene.calls().into_iter().filter(|call| matches!(call.method, "POST" | "PUT"));
+        let repeatable = scene.calls().into_iter().filter(Call::takes_idempotency_keys);
         for call in repeatable {
             let request = |body: &'static str| {
                 let request = Request::builder().method(call.method).uri(&call.path).header("idempotency-key", "busy");
@@ -362,9 +367,19 @@ impl Walk {
         self.see(&app.stranger(), "GET", "/docs/nothing.css", None, 404).await;
     }
 
+    /// In the sandbox, and in production.
+    async fn see_sandbox_tools(&mut self, scene: &Scene, acme: &TestClient, production: Router) {
+        for call in scene.calls().iter().filter(|call| call.path.starts_with("/sandbox/")) {
+            self.see_call(acme, call, 200).await;
+            self.see_call(&acme.through(production.clone()), call, 404).await;
+        }
+        self.see(acme, "GET", "/sandbox/messages?filter[to]=110", None, 400).await;
+    }
+
     async fn see_an_outage(&mut self, scene: &Scene, app: &TestApp) {
         for call in scene.calls() {
-            self.see_call(&app.partner(), &call, 503).await;
+            let needs_database = !["listSandboxMessages", "getSandboxClock"].contains(&call.operation);
+            self.see_call(&app.partner(), &call, if needs_database { 503 } else { 200 }).await;
         }
         let json = json!({"grant_type": "client_credentials", "client_id": "a", "client_secret": "b"});
         self.see(&app.stranger(), "POST", "/oauth/token", Some(json), 503).await;

@@ -42,6 +42,8 @@ async fn an_unknown_method_is_405_with_the_allowed_methods() {
         ("/openapi.yaml", "GET HEAD"),
         ("/docs", "GET HEAD"),
         ("/docs/swagger-ui.css", "GET HEAD"),
+        ("/sandbox/messages", "GET HEAD"),
+        ("/sandbox/clock", "GET HEAD POST"),
     ] {
         for method in ["PATCH", "OPTIONS", "TRACE", "BREW"] {
             let answer = app.stranger().send(method, path, None).await;

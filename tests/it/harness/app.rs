@@ -135,7 +135,7 @@ impl TestApp {
     pub(crate) fn client(&self, partner: &str, permissions: Permissions) -> TestClient {
         let partner = PartnerId::parse(partner).expect("the test's partner id is valid");
         let caller = Caller { client_id: format!("client-of-{partner}"), partner, permissions };
-        let token = self.app.tokens.own.issue(&caller, self.clock.now()).token;
+        let token = self.app.tokens.own.issue(&caller, self.app.service.clock.now()).token;
         self.with_token(Some(token.expose_secret()))
     }
 

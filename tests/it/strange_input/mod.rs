@@ -86,7 +86,7 @@ async fn arbitrary_paths_and_queries_are_answered_below_500(fuzzed: Fuzzed) {
         prop_oneof!["[!-~]{1,40}", "(%[0-9A-Fa-f]{2}){1,20}", "\\PC{1,20}".prop_map(|text| encoded(&text)), uuids(),];
     let queries = prop_oneof![
         "[!-~]{0,80}",
-        "((filter|page)(\\[|%5[Bb])(person_id|include_deleted|number|size)(\\]|%5[Dd])=[!-%'-~]{0,20}&?){1,4}",
+        "((filter|page)(\\[|%5[Bb])(person_id|include_deleted|number|size|to)(\\]|%5[Dd])=[!-%'-~]{0,20}&?){1,4}",
         "page\\[(number|size)\\]=-?[0-9]{1,25}",
     ];
     let templates = select(vec![
@@ -103,6 +103,7 @@ async fn arbitrary_paths_and_queries_are_answered_below_500(fuzzed: Fuzzed) {
         ("POST", "/v1/persons/{}/mobile_number/authorize"),
         ("POST", "/v1/persons/{}/mobile_number/confirm"),
         ("GET", "/v1/mfa/devices"),
+        ("GET", "/sandbox/messages"),
         ("GET", "/docs/{}"),
         ("GET", "/{}"),
     ]);

@@ -53,6 +53,10 @@ impl Fuzzed {
             if call.operation == "verifySmsChallenge" {
                 call.body = Some(json!({"code": "1"}));
             }
+            // A valid advance would expire the challenges of the scene.
+            if call.operation == "advanceSandboxClock" {
+                call.body = Some(json!({"advance_seconds": "1"}));
+            }
             // A well-formed event would be recorded.
             if call.operation == "createDeliveryEvent" {
                 call.body = Some(json!({"type": "DISPATCHED", "timestamp": "never"}));
