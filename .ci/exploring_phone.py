@@ -25,7 +25,7 @@ scalars = itertools.count(2**200)
 made: dict[str, EllipticCurvePrivateKey] = {}  # by public key
 devices: dict[str, EllipticCurvePrivateKey] = {}  # by id, which is also that of the binding's challenge
 bound: list[str] = []  # ids of devices, the latest last
-challenges: dict[str, tuple[str, str]] = {}  # device and text, by id
+challenges: dict[str, dict] = {}  # as opened, with the device, by id
 
 
 def new_key() -> str:
@@ -84,10 +84,13 @@ def before_call(context, case, kwargs):
                 body["device_id"] = bound[-1] if bound else bind()
         case "PUT /v1/mfa/challenges/devices/{id}" if is_sample(body, "signature", SAMPLE_SIGNATURE):
             if identifier in challenges:
-                device, text = challenges[identifier]
+                challenge = challenges[identifier]
+                text = challenge["string_to_sign"]
                 if body.get("decision") == "declined":
                     text = DECLINE + text.partition("\n")[2]
-                body["signature"] = sign(device, text)
+                body["signature"] = sign(challenge["device_id"], text)
+                if body.pop("approval", None) is not None and "approval" in challenge:
+                    body["approval"] = challenge["approval"]
 
 
 @schemathesis.hook
@@ -102,4 +105,4 @@ def after_call(context, case, response):
             bound[:] = [device for device in bound if device != identifier]
         case "POST /v1/mfa/challenges/devices", 201 if case.body["device_id"] in devices:
             opened = response.json()
-            challenges[opened["id"]] = case.body["device_id"], opened["string_to_sign"]
+            challenges[opened["id"]] = {**opened, "device_id": case.body["device_id"]}

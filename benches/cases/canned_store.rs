@@ -1,14 +1,15 @@
 //! A stub of the store, to measure a request without the database and its driver.
 //!
-//! It stores nothing. Its answers depend only on their type: every person has a verified number, every challenge is
-//! open, every device exists unless a case says otherwise, and every write succeeds. It panics when no answer has the
+//! It stores nothing. Its answers depend only on their type: every person has a verified number and no activation code,
+//! every challenge is open, every device exists unless a case says otherwise, and every write succeeds. It panics when no answer has the
 //! requested type.
 
 use std::any::{Any, type_name};
 
 use chrono::TimeDelta;
 use device_management::crypto::PublicKey;
-use device_management::domain::challenges::{Binding, ChallengeLife, ChallengeState};
+use device_management::domain::challenges::signing_text::TextToSign;
+use device_management::domain::challenges::{Binding, ChallengeLife, ChallengeState, DeviceChallenge, NewActivation};
 use device_management::domain::devices::key::{DeviceKey, KeyPurpose};
 use device_management::domain::devices::{Device, DeviceName, DeviceWithKeys};
 use device_management::domain::failure_budget::FailureRun;
@@ -17,8 +18,8 @@ use device_management::domain::numbers::MobileNumber;
 use device_management::domain::person::PersonId;
 use device_management::domain::sms::limits::SmsUse;
 use device_management::store::{
-    Accepted, AddedKey, BindingProspects, Call, DeleteOutcome, DevicePage, Intercept, NumberChallenge, NumberProspects,
-    NumberRecord, PoolUse, Result, SentCode, Store, Written,
+    Accepted, AddedKey, BindingProspects, Call, DeleteOutcome, DevicePage, DeviceProspects, Intercept, NumberChallenge,
+    NumberProspects, NumberRecord, PoolUse, Result, SentCode, SmsChallenge, SmsProspects, Store, Written,
 };
 
 use super::world::{self, CHALLENGE, KEY, NUMBER, NUMBER_ID, OTP_VERSION, PERSON, Phone, TOKEN};
@@ -29,6 +30,7 @@ pub(super) struct CannedStore {
     found: Option<Device>,
     key: DeviceKey,
     number: NumberRecord,
+    text: TextToSign,
 }
 
 impl CannedStore {
@@ -54,6 +56,7 @@ impl CannedStore {
                 number: MobileNumber::parse(NUMBER).expect("a good number"),
                 verified: true,
             },
+            text: world::text_to_sign(None),
         }
     }
 
@@ -97,6 +100,41 @@ impl CannedStore {
         }
     }
 
+    fn device_prospects(&self) -> DeviceProspects {
+        DeviceProspects {
+            person_id: self.device.person_id.clone(),
+            purposes: vec![self.key.purpose],
+            failures: FailureRun::default(),
+            open: 0,
+            last_turn: 0,
+        }
+    }
+
+    fn device_challenge(&self) -> DeviceChallenge {
+        DeviceChallenge {
+            id: CHALLENGE.into(),
+            device_id: self.device.id,
+            person_id: self.device.person_id.clone(),
+            key_purpose: self.key.purpose,
+            text: self.text.clone(),
+            approval: None,
+            created_at: world::now(),
+            state: open_state(),
+            answer: None,
+            keys: vec![(self.key.id, self.key.public_key.clone())],
+        }
+    }
+
+    fn sms_prospects(&self) -> SmsProspects {
+        let number = self.number.number.clone();
+        SmsProspects { number, failures: FailureRun::default(), sms: SmsUse::default() }
+    }
+
+    fn sms_challenge(&self) -> SmsChallenge {
+        let code = SentCode { id: TOKEN.into(), otp_version: OTP_VERSION, state: open_state() };
+        SmsChallenge { person_id: self.device.person_id.clone(), number: self.number.number.clone(), code }
+    }
+
     fn number_prospects(&self) -> NumberProspects {
         NumberProspects { record: self.number.clone(), failures: FailureRun::default(), sms: SmsUse::default() }
     }
@@ -137,6 +175,12 @@ impl Intercept for CannedStore {
             .is(|| Some(self.number.clone()))
             .is(|| Some(self.number_prospects()))
             .is(|| Some(self.number_challenge()))
+            .is(|| Some(self.device_prospects()))
+            .is(|| Some(self.text.clone()))
+            .is(|| Some(self.device_challenge()))
+            .is(|| Some(self.sms_prospects()))
+            .is(|| Some(self.sms_challenge()))
+            .is(|| None::<NewActivation>)
             .is(FailureRun::default)
             .is(|| Claimed::Yes);
         Ok(answer.unwrap_or_else(|| unasked(type_name::<T>())))

@@ -3,6 +3,7 @@
 //! `benches/pure.rs` measures their time, `benches/instructions.rs` counts their instructions, and the integration
 //! tests run each once. Every case checks its result, so that a wrong result cannot count as fast.
 
+mod approvals;
 mod canned_store;
 pub(crate) mod crypto;
 mod edge;
@@ -52,6 +53,7 @@ impl Case {
 /// All cases, in a fixed order.
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = crypto::cases();
+    cases.extend(approvals::cases());
     cases.extend(requests::cases());
     cases
 }

@@ -4,9 +4,10 @@
 use std::rc::Rc;
 
 use axum::http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Case;
+use super::approvals::APPROVAL;
 use super::canned_store::CannedStore;
 use super::edge::{Answer, Edge, Sent};
 use super::world::{self, CHALLENGE, KEY, NUMBER, PERSON, Phone, TOKEN};
@@ -25,6 +26,8 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(of_devices(&edge, &code));
     cases.extend(of_keys(&edge));
     cases.extend(of_numbers(&edge, &number_code));
+    cases.extend(of_device_challenges(&edge));
+    cases.extend(of_other_challenges(&edge, &number_code));
     cases.extend(of_tokens(&edge));
     cases
 }
@@ -100,6 +103,46 @@ fn of_numbers(edge: &Rc<Edge>, code: &str) -> Vec<Case> {
         case(edge, "request/authorize_number", authorize, is_number(201)),
         case(edge, "request/confirm_number", confirm, is_number(201)),
         case(edge, "request/delete_number", delete, is_number(200)),
+    ]
+}
+
+fn of_device_challenges(edge: &Rc<Edge>) -> Vec<Case> {
+    let phone = Phone::bound();
+    let (challenges, text) = ("/v1/mfa/challenges/devices", world::text_to_sign(None));
+    let challenge = format!("{challenges}/{CHALLENGE}");
+    let log_in = || edge.post(challenges, &json!({"device_id": CHALLENGE.to_string()}));
+    let approval: Value = serde_json::from_str(APPROVAL).expect("JSON");
+    let to_approve = edge.post(challenges, &json!({"device_id": CHALLENGE.to_string(), "approval": approval}));
+    let sign = |text: &str| edge.put(&challenge, &json!({"signature": phone.sign(text)}));
+    let declined = json!({
+        "signature": phone.sign(text.declining().as_str()), "decision": "declined", "reason": "not_me",
+    });
+    let is_open = |answer: &Answer| answer.says(201, "/type", "device");
+    vec![
+        case(edge, "request/open_device_challenge", log_in(), is_open),
+        case(edge, "request/open_device_challenge_once", log_in().with("idempotency-key", "one-of-a-kind"), is_open),
+        case(edge, "request/open_approval", to_approve, |answer| answer.says(201, "/approval/action", "payment")),
+        case(edge, "request/device_challenge", edge.get(&challenge), |answer| answer.says(200, "/type", "device")),
+        case(edge, "request/approve", sign(text.as_str()), |answer| answer.is_empty(204)),
+        case(edge, "request/decline", edge.put(&challenge, &declined), |answer| answer.is_empty(204)),
+        case(edge, "request/approve_wrong", sign("another text"), |answer| {
+            answer.says(403, "/errors/0/code", "invalid_tan")
+        }),
+    ]
+}
+
+/// SMS challenges and activation codes.
+fn of_other_challenges(edge: &Rc<Edge>, code: &str) -> Vec<Case> {
+    let open = edge.post("/v1/mfa/challenges/sms", &json!({"person_id": PERSON, "language": "en"}));
+    let answer = edge.put(&format!("/v1/mfa/challenges/sms/{TOKEN}"), &json!({"code": code}));
+    let activation = json!({
+        "person_id": PERSON, "origin": "WEB", "purpose": "DEVICE_BINDING", "delivery_method": "SNAILMAIL",
+    });
+    let activation = edge.post("/v1/mfa/challenges/activation", &activation);
+    vec![
+        case(edge, "request/open_sms_challenge", open, |answer| answer.says(201, "/type", "sms")),
+        case(edge, "request/answer_sms_challenge", answer, |answer| answer.is_empty(204)),
+        case(edge, "request/create_activation_code", activation, |answer| answer.says(201, "/person_id", PERSON)),
     ]
 }
 

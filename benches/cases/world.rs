@@ -3,14 +3,17 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use device_management::api::App;
 use device_management::app::{Surroundings, assemble};
 use device_management::clock::Clock;
 use device_management::config::Config;
+use device_management::domain::approvals::Approval;
+use device_management::domain::challenges::signing_text::{SigningText, TextToSign};
 use device_management::domain::clients::{Caller, Permissions};
+use device_management::domain::devices::key::KeyPurpose;
 use device_management::domain::id::uuid_v7;
-use device_management::domain::person::PartnerId;
+use device_management::domain::person::{PartnerId, PersonId};
 use device_management::entropy::Entropy;
 use device_management::sms::{HandedOver, Sms, SmsError, SmsSender};
 use p256::ecdsa::signature::Signer;
@@ -69,6 +72,21 @@ impl Phone {
         let signature: Signature = self.0.sign(message.as_bytes());
         hex::encode(signature.to_der())
     }
+}
+
+/// The text to sign of the open device challenge.
+pub(super) fn text_to_sign(approval: Option<&Approval>) -> TextToSign {
+    let text = SigningText {
+        challenge: CHALLENGE.into(),
+        nonce: [SAME_BYTE; 16],
+        partner: &PartnerId::parse("acme").expect("a good name"),
+        person: &PersonId::parse(PERSON).expect("a good person id"),
+        device: CHALLENGE.into(),
+        key: KeyPurpose::Unrestricted,
+        expires_at: now() + TimeDelta::minutes(5),
+        approval,
+    };
+    text.compose()
 }
 
 /// The service in sandbox mode, but with derived codes, the stub of the store, and constant time and randomness.

@@ -1,5 +1,6 @@
 //! Runs the fraud check and turns its result into a fraud assessment.
 
+use tracing::field::display;
 use uuid::Uuid;
 
 use crate::domain::devices::device_data::DeviceData;
@@ -15,7 +16,7 @@ use crate::service::audit::scope::AuditScope;
 pub(super) struct ToAssess<'a> {
     pub(super) action: FraudAction,
     pub(super) person: &'a PersonId,
-    /// The device or pending device.
+    /// The device or pending device, or the SMS challenge.
     pub(super) object: Uuid,
     pub(super) device_data: &'a DeviceData,
 }
@@ -42,8 +43,12 @@ impl Service {
         let judgement = self.fraud.judge(&query).await?;
         let state = judgement.state();
         let allowed = judgement.decision == Decision::Allow;
+        let (device, challenge) = match action {
+            FraudAction::SmsChallenge => (None, Some(display(object))),
+            _ => (Some(display(object)), None),
+        };
         let action = action.as_str();
-        tracing::info!(target: "audit", { fraud.action = action, fraud.state = state, device.id = %object, allowed }, "device assessed");
+        tracing::info!(target: "audit", { fraud.action = action, fraud.state = state, device.id = device, challenge.id = challenge, allowed }, "device assessed");
         let assessment = judgement.outcome.ok();
         Some(FraudAssessment {
             id,

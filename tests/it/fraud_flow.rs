@@ -6,8 +6,11 @@ use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::harness::log::Log;
 use crate::harness::sql::{everything, texts};
-use crate::harness::{DEVICE_CHALLENGES, Network, Phone, SMS_CHALLENGES, TestApp, TestClient, on_both_databases};
+use crate::harness::{
+    DEVICE_CHALLENGES, Engine, Network, Phone, SMS_CHALLENGES, TestApp, TestClient, on_both_databases,
+};
 
 on_both_databases![
     the_observe_policy_records_every_verdict_and_refuses_no_request,
@@ -127,6 +130,29 @@ async fn an_sms_challenge_is_assessed_with_its_payload(app: TestApp) {
     let asked = seon.questions().await;
     let asked = (&asked[0]["session"], &asked[0]["user_id"], &asked[0]["action_type"]);
     assert_eq!(asked, (&json!(PAYLOAD), &json!("ada"), &json!("sms_challenge")));
+}
+
+#[tokio::test]
+async fn the_log_names_the_assessed_challenge_or_device() {
+    let app = TestApp::with(Engine::Sqlite, &[]).await;
+    let seon = Seon::that_says("APPROVE").await;
+    let acme = seon.guarded(&app, &[]).await;
+    acme.verified_person("ada").await;
+    let device = acme.bind("ada", &Phone::new(1)).await.id;
+    let log = Log::text();
+    let wish = json!({"person_id": "ada", "device_data": PAYLOAD});
+    let opened = acme.post(SMS_CHALLENGES, wish).await.assert_status(201).json();
+    let wish = json!({"device_id": device, "device_data": PAYLOAD});
+    acme.post(DEVICE_CHALLENGES, wish).await.assert_status(201);
+    let contents = log.contents();
+    let lines: Vec<&str> = contents.lines().filter(|line| line.contains("device assessed")).collect();
+    let challenge = opened["id"].as_str().unwrap();
+    let expected = [("sms_challenge", "challenge.id", challenge), ("device_challenge", "device.id", &*device)];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, (action, name, id)) in lines.iter().zip(expected) {
+        let fields = format!("fraud.action=\"{action}\" fraud.state=\"approve\" {name}={id} allowed=true");
+        assert!(line.ends_with(&fields), "{line}");
+    }
 }
 
 async fn an_enforced_decline_opens_no_device_challenge(app: TestApp) {
@@ -373,10 +399,8 @@ async fn bind(app: &TestApp, client: &TestClient, device_data: &str) -> String {
 async fn recorded(app: &TestApp) -> Vec<String> {
     // Ids are bytes on SQLite and UUIDs on Postgres; both become plain hexadecimal.
     let (url, id) = match app.database.engine() {
-        crate::harness::Engine::Sqlite => (app.database.url(), "lower(hex(object_id))"),
-        crate::harness::Engine::Postgres | crate::harness::Engine::Distributed => {
-            (app.database.url(), "replace(cast(object_id as text), '-', '')")
-        }
+        Engine::Sqlite => (app.database.url(), "lower(hex(object_id))"),
+        Engine::Postgres | Engine::Distributed => (app.database.url(), "replace(cast(object_id as text), '-', '')"),
     };
     let query = format!(
         "select partner_id || ' ' || person_id || ' ' || {id} || ' ' || action || ' ' || state

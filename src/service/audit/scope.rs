@@ -53,7 +53,7 @@ impl Service {
 
     /// Sets the person of the attempt's audit event.
     pub(in crate::service) fn about(&self, attempt: &mut AuditScope<'_>, person: &PersonId) {
-        attempt.event.subject = Some(AuditSubject::new(person.clone(), self.entropy.bytes()));
+        attempt.about(person, self.entropy.bytes());
     }
 
     /// Ends an attempt. The only place that records a refusal that changed nothing.
@@ -85,6 +85,11 @@ impl Service {
 }
 
 impl AuditScope<'_> {
+    /// Sets the person of the audit event, and the salt of their digest.
+    pub(in crate::service) fn about(&mut self, person: &PersonId, salt: [u8; 16]) {
+        self.event.subject = Some(AuditSubject::new(person.clone(), salt));
+    }
+
     /// Sets the device, challenge or number of the audit event, if there is one.
     pub(in crate::service) fn on(&mut self, object: impl Into<Option<Uuid>>) {
         self.event.object_id = object.into();

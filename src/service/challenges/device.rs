@@ -11,6 +11,7 @@ use crate::domain::devices::device_data::DeviceData;
 use crate::domain::devices::key::KeyPurpose;
 use crate::domain::id::DeviceId;
 use crate::domain::idempotency::Run;
+use crate::domain::person::PartnerId;
 use crate::fraud::FraudAction;
 use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::challenges::answer::TRIES;
@@ -56,9 +57,11 @@ impl Service {
     ) -> Result<OpenDeviceChallenge, NotDone> {
         let mut attempt = self.audit_scope(caller, AuditAction::ChallengeAsked(ChallengeKind::Device), run);
         attempt.on(wish.device_id.uuid());
-        let opened = match self.open_unread(&wish, &mut attempt).await {
+        let (id, life) = self.challenge_from(self.clock.now());
+        let start = Start { id, life, nonce: self.entropy.bytes(), person_salt: self.entropy.bytes() };
+        let opened = match self.open_unread(&wish, &start, &mut attempt).await {
             Ok(Some(opened)) => Ok(Settled::Done(opened)),
-            Ok(None) => self.open_device_challenge(&wish, &mut attempt).await,
+            Ok(None) => self.open_device_challenge(&wish, &start, &mut attempt).await,
             Err(error) => Err(error),
         };
         self.end(&attempt, opened).await
@@ -78,6 +81,7 @@ impl Service {
     async fn open_unread(
         &self,
         wish: &ChallengeDevice,
+        start: &Start,
         attempt: &mut AuditScope<'_>,
     ) -> Result<Option<OpenDeviceChallenge>, NotDone> {
         if wish.device_data.is_some() || attempt.has_idempotency_key() {
@@ -88,16 +92,16 @@ impl Service {
             _ if self.must_be_restricted(wish) => (KeyPurpose::Restricted, None),
             _ => wish.purposes(),
         };
-        let (id, life) = self.challenge_from(self.clock.now());
+        let Start { id, life, nonce, person_salt } = *start;
         let ending = (life.expires_at, wish.approval.as_ref());
         let challenge = UnreadDeviceChallenge {
             id,
             device_id: wish.device_id,
             purposes,
-            text: TextFrame::of(id, self.entropy.bytes(), attempt.partner, wish.device_id, ending),
+            text: TextFrame::of(id, nonce, attempt.partner, wish.device_id, ending),
             approval: wish.approval.clone(),
             life,
-            person_salt: self.entropy.bytes(),
+            person_salt,
             rules: self.policy.challenge_rules(ChallengeKind::Device),
             open_limit: self.policy.open_device_challenges_limit.into(),
         };
@@ -114,6 +118,7 @@ impl Service {
     async fn open_device_challenge(
         &self,
         wish: &ChallengeDevice,
+        start: &Start,
         attempt: &mut AuditScope<'_>,
     ) -> Result<Settled<OpenDeviceChallenge>, NotDone> {
         let rules = self.policy.challenge_rules(ChallengeKind::Device);
@@ -122,7 +127,7 @@ impl Service {
             let found =
                 self.store.device_prospects(attempt.partner, wish.device_id, now, rules.wrong_answers_cap).await?;
             let found = found.ok_or(Refusal::DeviceInvalid)?;
-            self.about(attempt, &found.person_id);
+            attempt.about(&found.person_id, start.person_salt);
             let key_purpose = self.purpose_to_sign(wish, &found)?;
             if let Some(cooling) = rules.budget.pause(found.failures, now) {
                 return Err(self.cooling_off(cooling).into());
@@ -133,7 +138,7 @@ impl Service {
             if !self.passes(wish.to_assess(&found), attempt).await {
                 return Err(Refusal::Declined.into());
             }
-            let challenge = self.new_device_challenge(wish, key_purpose, found, attempt);
+            let challenge = start.challenge(wish, key_purpose, found, attempt.partner);
             attempt.on(challenge.id.uuid());
             let opened = OpenDeviceChallenge {
                 id: challenge.id,
@@ -164,36 +169,44 @@ impl Service {
     fn must_be_restricted(&self, wish: &ChallengeDevice) -> bool {
         self.policy.approvals_require_restricted_keys && wish.approval.is_some()
     }
+}
 
-    fn new_device_challenge(
+/// The parts of a challenge that belong to its request, the same in every attempt to open it.
+struct Start {
+    id: ChallengeId,
+    life: ChallengeLife,
+    nonce: [u8; 16],
+    /// For the audit event.
+    person_salt: [u8; 16],
+}
+
+impl Start {
+    fn challenge(
         &self,
         wish: &ChallengeDevice,
         key_purpose: KeyPurpose,
         found: DeviceProspects,
-        attempt: &AuditScope<'_>,
+        partner: &PartnerId,
     ) -> NewDeviceChallenge {
-        let (id, life) = self.challenge_from(self.clock.now());
         let text = SigningText {
-            challenge: id,
-            nonce: self.entropy.bytes(),
-            partner: attempt.partner,
+            challenge: self.id,
+            nonce: self.nonce,
+            partner,
             person: &found.person_id,
             device: wish.device_id,
             key: key_purpose,
-            expires_at: life.expires_at,
+            expires_at: self.life.expires_at,
             approval: wish.approval.as_ref(),
         };
-        let text = text.compose();
-        let turn = found.last_turn + 1;
         NewDeviceChallenge {
-            id,
+            id: self.id,
             device_id: wish.device_id,
+            text: text.compose(),
             person_id: found.person_id,
             key_purpose,
-            text,
             approval: wish.approval.clone(),
-            life,
-            turn,
+            life: self.life,
+            turn: found.last_turn + 1,
         }
     }
 }

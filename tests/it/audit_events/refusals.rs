@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::naming::OPERATOR_REFUSED;
 use super::{DEVICES, PAYLOAD, new_events, request_body};
-use crate::activation_codes::{activation_wish, delivery_event};
+use crate::activation_codes::{activation_code, activation_wish, binding_by_letter, delivery_event};
 use crate::harness::faulty_server::{Behaviour, FaultyServer};
 use crate::harness::{
     ACTIVATION_CODES, DEVICE_CHALLENGES, NUMBER, Network, Phone, SMS_CHALLENGES, TestApp, on_both_databases, sql,
@@ -64,19 +64,22 @@ const NOT_THERE: [&str; 8] = [
     "number.confirmed not_found",
     "number.deleted not_found",
 ];
-const NO_ROOM: [&str; 6] = [
+const NO_ROOM: [&str; 8] = [
     "binding.answered device_limit",
     "binding.answered key_taken",
     "binding.asked device_limit",
+    "binding.asked device_limit",
+    "binding.asked key_taken",
     "key.added key_limit",
     "key.added key_taken",
     "key.added no_key_of_purpose",
 ];
-const DEVICE_CHALLENGE_REFUSED: [&str; 7] = [
+const DEVICE_CHALLENGE_REFUSED: [&str; 8] = [
     "device_challenge.answered accepted",
     "device_challenge.answered approval_differs",
     "device_challenge.answered not_open",
     "device_challenge.answered wrong",
+    "device_challenge.asked no_key_of_purpose",
     "device_challenge.asked no_key_of_purpose",
     "device_challenge.asked not_found",
     "device_challenge.asked open_challenges",
@@ -111,24 +114,57 @@ const SENDING_STOPPED: [&str; 3] =
     ["binding.asked sending_stopped", "number.code_asked sending_stopped", "sms_challenge.asked sending_stopped"];
 const TOO_MANY_MESSAGES: [&str; 3] =
     ["binding.asked sms_limit", "number.code_asked sms_limit", "sms_challenge.asked sms_limit"];
-const COOLING_OFF: [&str; 7] = [
+const COOLING_OFF: [&str; 10] = [
     "binding.answered cooling_off",
     "binding.asked cooling_off",
+    "binding.asked cooling_off",
+    "device_challenge.answered cooling_off",
+    "device_challenge.asked cooling_off",
     "key.added cooling_off",
     "number.code_asked cooling_off",
     "number.confirmed cooling_off",
     "sms_challenge.answered cooling_off",
     "sms_challenge.asked cooling_off",
 ];
-const DECLINED: [&str; 4] =
-    ["binding.answered declined", "binding.asked declined", "key.added declined", "sms_challenge.asked declined"];
+const DECLINED: [&str; 7] = [
+    "binding.answered declined",
+    "binding.asked declined",
+    "binding.asked declined",
+    "device_challenge.answered declined",
+    "device_challenge.asked declined",
+    "key.added declined",
+    "sms_challenge.asked declined",
+];
 
 /// Outcomes that are never recorded: malformed requests, and repetitions of another request.
 const UNRECORDED: [&str; 3] = ["malformed", "still_running", "idempotency_key_reused"];
 
-#[test]
-fn every_refusal_is_provoked() {
-    let provoked: BTreeSet<&str> = [
+/// The refusals of challenges in docs/errors.md, except those in `UNRECORDED`.
+const OF_CHALLENGES: [(&str, &[&str]); 9] = [
+    ("device_challenge.asked", &["not_found", "no_key_of_purpose", "cooling_off", "open_challenges", "declined"]),
+    ("device_challenge.answered", &["not_open", "cooling_off", "approval_differs", "wrong", "declined"]),
+    (
+        "sms_challenge.asked",
+        &[
+            "no_verified_number",
+            "country_not_served",
+            "cooling_off",
+            "sending_stopped",
+            "sms_limit",
+            "declined",
+            "sms_not_taken",
+        ],
+    ),
+    ("sms_challenge.answered", &["not_open", "cooling_off", "wrong"]),
+    ("activation_code.asked", &["exists"]),
+    ("activation_code.deleted", &["not_found"]),
+    ("activation_code.delivery_reported", &["not_found", "delivery_event_limit"]),
+    ("binding.asked", &["no_activation_code", "device_limit", "key_taken", "cooling_off", "declined"]),
+    ("binding.answered", &["not_open", "cooling_off", "wrong", "declined", "device_limit", "key_taken"]),
+];
+
+fn provoked() -> BTreeSet<&'static str> {
+    let provoked = [
         &NUMBER_REFUSED[..],
         &BINDING_REFUSED,
         &NOT_THERE,
@@ -142,14 +178,27 @@ fn every_refusal_is_provoked() {
         &COOLING_OFF,
         &DECLINED,
         &OPERATOR_REFUSED,
-    ]
-    .concat()
-    .into_iter()
-    .collect();
+    ];
+    provoked.concat().into_iter().collect()
+}
+
+#[test]
+fn every_refusal_is_provoked() {
+    let provoked = provoked();
     // `revoked` is the outcome when the operator revokes a revoked client, which is not a `Refusal`.
     for word in Refusal::OUTCOMES.iter().chain(&["revoked"]).filter(|word| !UNRECORDED.contains(word)) {
         let is_provoked = provoked.iter().any(|event| event.ends_with(&format!(" {word}")));
         assert!(is_provoked, "no test provokes {word:?}");
+    }
+}
+
+#[test]
+fn every_refusal_of_each_kind_of_challenge_is_provoked() {
+    let provoked = provoked();
+    for (action, words) in OF_CHALLENGES {
+        for word in words {
+            assert!(provoked.contains(&*format!("{action} {word}")), "no test provokes {action} {word}");
+        }
     }
 }
 
@@ -224,11 +273,14 @@ async fn an_exceeded_limit_or_a_taken_key_writes_one_event(app: TestApp) {
     let keys = format!("{DEVICES}/{device}/keys");
     let adas = acme.ask_for_device("ada", &Phone::new(2)).await.id;
     let adas_answer = Phone::new(2).sign(&app.outbox().last().code());
+    activation_code(&acme, "ada").await;
     new_events(&app).await;
 
     full.answer(&adas, &adas_answer).await.assert_status(409);
     acme.answer(&bobs, &bobs_answer).await.assert_status(409);
     full.post(DEVICES, request_body("ada", 3)).await.assert_status(409);
+    full.post(DEVICES, binding_by_letter("ada", &Phone::new(3))).await.assert_status(409);
+    acme.post(DEVICES, binding_by_letter("ada", &phone)).await.assert_status(409);
     full.post(&keys, phone.vouch_for(&Phone::new(3))).await.assert_status(409);
     acme.post(&keys, phone.vouch_for(&phone)).await.assert_status(409);
     let mut restricted = phone.vouch_for(&Phone::new(3));
@@ -243,10 +295,13 @@ async fn a_refused_device_challenge_writes_one_event(app: TestApp) {
     let device = acme.bind("ada", &phone).await.id;
     let challenge = acme.challenge(&device).await;
     let full = acme.through(app.replica(&[("LIMIT_OPEN_DEVICE_CHALLENGES", "1")]).await);
+    let strict = acme.through(app.replica(&[("APPROVALS_REQUIRE_RESTRICTED_KEYS", "true")]).await);
     new_events(&app).await;
     full.post(DEVICE_CHALLENGES, json!({"device_id": device})).await.assert_status(429);
     let restricted = json!({"device_id": device, "key_purpose": "restricted"});
     acme.post(DEVICE_CHALLENGES, restricted).await.assert_status(400);
+    let approval = json!({"device_id": device, "approval": {"action": "card-limit"}});
+    strict.post(DEVICE_CHALLENGES, approval).await.assert_status(400);
     acme.post(DEVICE_CHALLENGES, json!({"device_id": uuid::Uuid::nil().to_string()})).await.assert_status(400);
     let differing = json!({"signature": phone.sign(&challenge.text), "approval": {"action": "other"}});
     acme.put(&format!("{DEVICE_CHALLENGES}/{}", challenge.id), differing).await.assert_status(409);
@@ -336,7 +391,10 @@ async fn an_exceeded_sms_limit_writes_one_event(app: TestApp) {
 async fn a_request_during_the_cool_down_writes_one_event(app: TestApp) {
     let (acme, phone) = (app.partner(), Phone::new(1));
     acme.verified_person("ada").await;
-    let keys = format!("{DEVICES}/{}/keys", acme.bind("ada", &phone).await.id);
+    let device = acme.bind("ada", &phone).await.id;
+    let keys = format!("{DEVICES}/{device}/keys");
+    let (first, second) = (acme.challenge(&device).await, acme.challenge(&device).await);
+    activation_code(&acme, "ada").await;
     let asked = acme.ask_for_device("ada", &Phone::new(2)).await.id;
     let sms = acme.sms_challenge("ada").await;
     new_events(&app).await;
@@ -344,7 +402,15 @@ async fn a_request_during_the_cool_down_writes_one_event(app: TestApp) {
         acme.post(&keys, Phone::new(4).vouch_for(&Phone::new(5))).await.assert_status(403);
     }
     assert_eq!(new_events(&app).await, ["key.added wrong"; 5]);
+    // Its wrong signatures pause the device.
+    for challenge in [&first, &first, &first, &second, &second] {
+        acme.sign(&challenge.id, &phone.sign("wrong")).await.assert_status(403);
+    }
+    assert_eq!(new_events(&app).await, ["device_challenge.answered wrong"; 5]);
 
+    acme.sign(&second.id, &phone.sign(&second.text)).await.assert_status(429);
+    acme.post(DEVICE_CHALLENGES, json!({"device_id": device})).await.assert_status(429);
+    acme.post(DEVICES, binding_by_letter("ada", &Phone::new(3))).await.assert_status(429);
     acme.post(&keys, phone.vouch_for(&Phone::new(5))).await.assert_status(429);
     acme.post(DEVICES, request_body("ada", 3)).await.assert_status(429);
     acme.answer(&asked, &phone.sign("wrong")).await.assert_status(429);
@@ -372,6 +438,9 @@ async fn a_declined_device_writes_one_event(app: TestApp) {
     let device = acme.bind("ada", &phone).await.id;
     let asked = acme.ask_for_device("ada", &Phone::new(2)).await.id;
     let answer = json!({"signature": Phone::new(2).sign(&app.outbox().last().code())});
+    let opened = acme.challenge(&device).await;
+    let approving = json!({"signature": phone.sign(&opened.text)});
+    activation_code(&acme, "ada").await;
     new_events(&app).await;
 
     guarded.post(DEVICES, with_payload(request_body("ada", 3))).await.assert_status(403);
@@ -380,5 +449,8 @@ async fn a_declined_device_writes_one_event(app: TestApp) {
     let keys = format!("{DEVICES}/{device}/keys");
     guarded.post(&keys, with_payload(phone.vouch_for(&Phone::new(3)))).await.assert_status(403);
     guarded.post(SMS_CHALLENGES, with_payload(json!({"person_id": "ada"}))).await.assert_status(403);
+    guarded.post(DEVICES, with_payload(binding_by_letter("ada", &Phone::new(3)))).await.assert_status(403);
+    guarded.post(DEVICE_CHALLENGES, with_payload(json!({"device_id": device}))).await.assert_status(403);
+    guarded.put(&format!("{DEVICE_CHALLENGES}/{}", opened.id), with_payload(approving)).await.assert_status(403);
     assert_eq!(new_events(&app).await, DECLINED);
 }

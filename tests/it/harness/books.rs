@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use super::{Engine, TestDatabase};
 
 /// Inconsistencies: the message, and a query that counts the inconsistent rows.
-const FAULTS: [(&str, &str); 6] = [
+const FAULTS: [(&str, &str); 8] = [
     (
         "a person's count of devices is not the number of their live devices",
         "select count(*) from person p
@@ -46,6 +46,11 @@ const FAULTS: [(&str, &str); 6] = [
         "select count(*) from device
           where (deleted_at is null) <> (live_keys > 0)
              or state <> case when deleted_at is null then 'live' else 'deleted' end",
+    ),
+    ("a challenge has more than three wrong answers", "select count(*) from device_challenge where wrong_answers > 3"),
+    (
+        "an activation code was not ended by its last failure",
+        "select count(*) from activation_code where failures > 5 or (failures = 5 and used_at is not null)",
     ),
 ];
 

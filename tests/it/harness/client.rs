@@ -33,6 +33,7 @@ pub(crate) struct TestClient {
 }
 
 /// An open challenge of a bound device.
+#[derive(Clone)]
 pub(crate) struct OpenChallenge {
     pub(crate) id: String,
     pub(crate) text: String,

@@ -106,6 +106,11 @@ impl PostgresServer {
         file.lines().next().and_then(|line| line.parse().ok()).expect("the first line is the process id")
     }
 
+    /// Removes the lock file of a killed server.
+    pub(super) fn unlock(&self) {
+        fs::remove_file(self.folder.join("data/postmaster.pid")).expect("a killed server leaves its lock file");
+    }
+
     /// Stops the server in mode `immediate`, as in a crash. Its data stays.
     pub(crate) fn stop(&mut self) -> Result<(), String> {
         self.order("stop")

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::thread;
 
 use super::PostgresServer;
 
@@ -18,19 +19,40 @@ impl PostgresServer {
     pub(crate) fn freeze(&self) -> Frozen {
         let first = self.pid();
         assert!(signal("STOP", &[first]), "cannot signal process {first}");
-        let children = fs::read_to_string(format!("/proc/{first}/task/{first}/children"))
-            .expect("/proc lists the children (Linux)");
-        let children = children.split_whitespace().map(|pid| pid.parse().expect("a process id"));
-        let frozen = Frozen { processes: children.chain([first]).collect() };
+        let frozen = Frozen { processes: self.children().into_iter().chain([first]).collect() };
         // A process that has just ended cannot be signalled.
         signal("STOP", &frozen.processes);
         frozen
     }
 
-    /// Kills all its processes with SIGKILL; none can react to the end of another.
+    /// Stops the process that writes commits to disk for which no client waits. They are written no earlier than the next
+    /// commit for which one waits.
+    pub(crate) fn freeze_wal_writer(&self) -> Frozen {
+        let is_wal_writer = |pid: &u32| {
+            let name = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            name.contains("walwriter")
+        };
+        let frozen = Frozen { processes: self.children().into_iter().filter(is_wal_writer).collect() };
+        assert!(frozen.processes.len() == 1 && signal("STOP", &frozen.processes), "the server has a WAL writer");
+        frozen
+    }
+
+    fn children(&self) -> Vec<u32> {
+        let first = self.pid();
+        let children = fs::read_to_string(format!("/proc/{first}/task/{first}/children"))
+            .expect("/proc lists the children (Linux)");
+        children.split_whitespace().map(|pid| pid.parse().expect("a process id")).collect()
+    }
+
+    /// Kills all its processes with SIGKILL; none can react to the end of another. Returns when they are dead, and removes
+    /// the lock file: Postgres takes a dead process that was not waited for to be running.
     pub(crate) fn kill(&self) {
         let frozen = self.freeze();
         signal("KILL", &frozen.processes);
+        while frozen.processes.iter().any(|pid| is_alive(*pid)) {
+            thread::yield_now();
+        }
+        self.unlock();
     }
 }
 
@@ -38,6 +60,12 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         signal("CONT", &self.processes);
     }
+}
+
+/// Whether a process exists and is not a zombie (proc(5)).
+fn is_alive(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 
 /// Whether all processes could be signalled. The standard library cannot send these signals; a shell can.

@@ -1,10 +1,13 @@
 //! Model tests: SQLite, Postgres and both forms of its hot writes run the same random operations and must return the
 //! same answers and leave the same rows; concurrent operations must leave a state that some serial order could leave.
 //!
+//! Answers about device challenges and activation codes are also compared with their rules (`rules`).
+//!
 //! `CASES` sets their number, `SEED` selects others. A failure prints the shortest sequence that reproduces it.
 
 mod operation;
 mod pairs;
+mod rules;
 mod tables;
 mod world;
 
@@ -16,7 +19,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-use self::operation::{Operation, sequences};
+use self::operation::{Call, Operation, calls, challenge_calls, sequences};
 use self::tables::Readers;
 use self::world::{Outcome, World};
 use crate::harness::{Engine, books, number_from_environment};
@@ -44,15 +47,26 @@ pub(super) fn check_property<S: Strategy>(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_engines_and_write_forms_agree_on_answers_and_rows() {
-    if !Engine::Postgres.is_there_for("model::all_engines_and_write_forms_agree_on_answers_and_rows").await {
+    let test = "model::all_engines_and_write_forms_agree_on_answers_and_rows";
+    compare_sequences_of(calls(), REQUIRED_COVERAGE, test).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_engines_and_write_forms_agree_on_device_challenges_and_activation_codes() {
+    let test = "model::all_engines_and_write_forms_agree_on_device_challenges_and_activation_codes";
+    compare_sequences_of(challenge_calls(), REQUIRED_COVERAGE_OF_CHALLENGES, test).await;
+}
+
+async fn compare_sequences_of(calls: impl Strategy<Value = Call>, required: &[(&str, u16)], test: &str) {
+    if !Engine::Postgres.is_there_for(test).await {
         return;
     }
     let coverage = RefCell::new(Coverage::new());
-    check_property(&sequences(OPERATIONS / 2..=OPERATIONS), CASES, async |operations: Vec<Operation>| {
+    check_property(&sequences(calls, OPERATIONS / 2..=OPERATIONS), CASES, async |operations: Vec<Operation>| {
         compare(&operations, &coverage).await
     });
     let coverage = coverage.into_inner();
-    for path in REQUIRED_COVERAGE {
+    for path in required {
         assert!(coverage.contains_key(path), "no sequence reached {path:?}: {coverage:#?}");
     }
 }
@@ -84,6 +98,27 @@ const REQUIRED_COVERAGE: &[(&str, u16)] = &[
     ("add key", 403),
     ("delete device", 204),
     ("list devices", 200),
+    ("open challenge", 201),
+    ("approve", 204),
+    ("create activation code", 201),
+    ("request device by code", 202),
+];
+
+const REQUIRED_COVERAGE_OF_CHALLENGES: &[(&str, u16)] = &[
+    ("open challenge", 201),
+    ("open challenge", 400),
+    ("open challenge", 429),
+    ("approve", 204),
+    ("approve", 400),
+    ("approve", 403),
+    ("approve", 404),
+    ("decline", 204),
+    ("decline", 403),
+    ("decline", 404),
+    ("create activation code", 201),
+    ("create activation code", 409),
+    ("request device by code", 202),
+    ("request device by code", 400),
 ];
 
 async fn compare(operations: &[Operation], coverage: &RefCell<Coverage>) -> Result<(), TestCaseError> {

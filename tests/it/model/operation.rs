@@ -65,6 +65,28 @@ pub(super) enum Call {
     ListDevices {
         person: usize,
     },
+    /// For the person's bound device.
+    OpenChallenge {
+        person: usize,
+        approval: bool,
+    },
+    /// Answers the newest or the oldest open challenge of the person's devices.
+    Sign {
+        person: usize,
+        newest: bool,
+        declined: bool,
+        reply: Reply,
+    },
+    CreateActivationCode {
+        person: usize,
+        /// Sets `invalidate_existing_code`.
+        replace: bool,
+    },
+    /// With the person's activation code in place of an SMS.
+    RequestDeviceByCode {
+        person: usize,
+        phone: u32,
+    },
 }
 
 impl Call {
@@ -80,6 +102,11 @@ impl Call {
             Self::AddKey { .. } => "add key",
             Self::DeleteDevice { .. } => "delete device",
             Self::ListDevices { .. } => "list devices",
+            Self::OpenChallenge { .. } => "open challenge",
+            Self::Sign { declined: false, .. } => "approve",
+            Self::Sign { declined: true, .. } => "decline",
+            Self::CreateActivationCode { .. } => "create activation code",
+            Self::RequestDeviceByCode { .. } => "request device by code",
         }
     }
 }
@@ -117,19 +144,54 @@ pub(super) fn calls() -> impl Strategy<Value = Call> {
         4 => (person.clone(), 0..PHONES, replies())
                 .prop_map(|(person, phone, reply)| Call::AddKey { person, phone, reply }),
         1 => person.clone().prop_map(|person| Call::DeleteDevice { person }),
-        2 => person.prop_map(|person| Call::ListDevices { person }),
+        2 => person.clone().prop_map(|person| Call::ListDevices { person }),
+        6 => (person.clone(), any::<bool>()).prop_map(|(person, approval)| Call::OpenChallenge { person, approval }),
+        8 => (person.clone(), any::<bool>(), prop::bool::weighted(0.3), replies())
+                .prop_map(|(person, newest, declined, reply)| Call::Sign { person, newest, declined, reply }),
+        2 => (person.clone(), any::<bool>())
+                .prop_map(|(person, replace)| Call::CreateActivationCode { person, replace }),
+        3 => (person, 0..PHONES).prop_map(|(person, phone)| Call::RequestDeviceByCode { person, phone }),
     ]
 }
 
-/// A sequence that begins with three persons, two of whom share a number.
-pub(super) fn sequences(length: RangeInclusive<usize>) -> impl Strategy<Value = Vec<Operation>> {
-    vec(operations(), length).prop_map(|operations| {
-        let number_of = |(person, number)| Operation::Request(Call::AssertNumber { person, number }, None);
-        [(0, 0), (1, 0), (2, 1)].map(number_of).into_iter().chain(operations).collect()
+/// Mostly about challenges of bound devices, and activation codes that bind more devices.
+pub(super) fn challenge_calls() -> impl Strategy<Value = Call> {
+    // Most calls are about one person, so that a device reaches its limits.
+    let person = prop_oneof![4 => Just(0), 1 => 1..PERSONS.len()];
+    let signatures = prop_oneof![
+        2 => Just(Reply::Right), 4 => Just(Reply::Wrong), 1 => Just(Reply::Repeated), 1 => Just(Reply::Malformed),
+    ];
+    prop_oneof![
+        12 => (person.clone(), any::<bool>()).prop_map(|(person, approval)| Call::OpenChallenge { person, approval }),
+        24 => (person.clone(), any::<bool>(), prop::bool::weighted(0.3), signatures)
+                .prop_map(|(person, newest, declined, reply)| Call::Sign { person, newest, declined, reply }),
+        2 => (person.clone(), 0..PHONES)
+                .prop_map(|(person, phone)| Call::AddKey { person, phone, reply: Reply::Right }),
+        1 => person.clone().prop_map(|person| Call::DeleteDevice { person }),
+        3 => (person.clone(), any::<bool>())
+                .prop_map(|(person, replace)| Call::CreateActivationCode { person, replace }),
+        4 => (person.clone(), 0..PHONES).prop_map(|(person, phone)| Call::RequestDeviceByCode { person, phone }),
+        6 => (person, replies()).prop_map(|(person, reply)| Call::Answer { person, reply }),
+    ]
+}
+
+/// A sequence that begins with three persons, two of whom share a number and two of whom have a device.
+pub(super) fn sequences(
+    calls: impl Strategy<Value = Call>,
+    length: RangeInclusive<usize>,
+) -> impl Strategy<Value = Vec<Operation>> {
+    vec(operations(calls), length).prop_map(|operations| {
+        let number_of = |(person, number)| Call::AssertNumber { person, number };
+        let bind =
+            |(person, phone)| [Call::RequestDevice { person, phone }, Call::Answer { person, reply: Reply::Right }];
+        let numbers = [(0, 0), (1, 0), (2, 1)].map(number_of);
+        let devices = [(0, 0), (2, 2)].map(bind).into_iter().flatten();
+        let beginning = numbers.into_iter().chain(devices).map(|call| Operation::Request(call, None));
+        beginning.chain(operations).collect()
     })
 }
 
-fn operations() -> impl Strategy<Value = Operation> {
+fn operations(calls: impl Strategy<Value = Call>) -> impl Strategy<Value = Operation> {
     let key = prop_oneof![7 => Just(None), 1 => (0..6_u8).prop_map(Some)];
     let seconds = prop_oneof![
         10 => 1_i64..40,
@@ -146,7 +208,7 @@ fn operations() -> impl Strategy<Value = Operation> {
         1 => Just(Network::LosesItsAnswer),
     ];
     prop_oneof![
-        40 => (calls(), key).prop_map(|(call, key)| Operation::Request(call, key)),
+        40 => (calls, key).prop_map(|(call, key)| Operation::Request(call, key)),
         1 => (0..PERSONS.len()).prop_map(|person| Operation::Erase { person }),
         1 => Just(Operation::Housekeeping),
         1 => Just(Operation::SealAuditTrail),

@@ -1,4 +1,5 @@
-//! Pairs of concurrent requests, on each engine: only messages that were handed to a provider count against the limits.
+//! Pairs of concurrent requests, on each engine: only messages that were handed to a provider count against the limits,
+//! each change has one audit event, and no limit of challenges is exceeded.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::check_property;
 use super::operation::{Call, Operation, calls, sequences};
 use super::world::{SETTINGS, World};
 use crate::harness::{Engine, Network, books};
+use crate::outages::trail;
 
 /// Sequences in a default run, setup operations per sequence, and pairs after them.
 const CASES: u32 = 8;
@@ -30,26 +32,31 @@ const INTERVAL: Duration = Duration::from_secs(1);
 type Scenario = (Vec<Operation>, Vec<(Call, Call)>);
 
 fn scenarios() -> impl Strategy<Value = Scenario> {
-    (sequences(OPERATIONS..=OPERATIONS), vec((calls(), calls()), PAIRS)).prop_map(|(mut operations, pairs)| {
-        // These delete rows of sent messages, or prevent sending.
+    (sequences(calls(), OPERATIONS..=OPERATIONS), vec((calls(), calls()), PAIRS)).prop_map(|(mut operations, pairs)| {
+        // The others delete rows of sent messages, prevent sending, or move events that the tables are compared with.
         operations.retain(|operation| match operation {
-            Operation::Erase { .. } | Operation::Housekeeping | Operation::Network(_) => false,
+            Operation::Erase { .. } | Operation::Housekeeping | Operation::SealAuditTrail | Operation::Network(_) => {
+                false
+            }
             Operation::Wait(seconds) => (0..3600).contains(seconds),
-            Operation::Request(..) | Operation::SealAuditTrail => true,
+            Operation::Request(..) => true,
         });
         (operations, pairs)
     })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn concurrent_requests_count_only_sent_messages_on_postgres() {
-    if Engine::Postgres.is_there_for("model::pairs::concurrent_requests_count_only_sent_messages_on_postgres").await {
+async fn concurrent_requests_keep_counts_events_and_limits_on_postgres() {
+    if Engine::Postgres
+        .is_there_for("model::pairs::concurrent_requests_keep_counts_events_and_limits_on_postgres")
+        .await
+    {
         check_property(&scenarios(), CASES, async |scenario: Scenario| perform(Engine::Postgres, scenario).await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn concurrent_requests_count_only_sent_messages_on_sqlite() {
+async fn concurrent_requests_keep_counts_events_and_limits_on_sqlite() {
     check_property(&scenarios(), CASES, async |scenario: Scenario| perform(Engine::Sqlite, scenario).await);
 }
 
@@ -83,6 +90,8 @@ async fn perform(engine: Engine, (operations, pairs): Scenario) -> Result<(), Te
         prop_assert_eq!(books::count(&world.app.database, ARRIVAL_TIME).await, arrival, "{:?} and {:?}", one, another);
         prop_assert_eq!(books::count(&world.app.database, NUMBERS_WITHOUT_PERSON).await, 0);
         books::assert_balanced(&world.app.database).await;
+        trail::assert_complete(&world.app.database).await;
+        world.assert_limits().await;
     }
     Ok(())
 }

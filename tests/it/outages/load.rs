@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::results::{Bound, Results};
 use super::{PATIENCE, SLACK, STORE_DEADLINE};
-use crate::harness::{Answer, NUMBER, Phone, TestApp, TestClient};
+use crate::harness::{Answer, DEVICE_CHALLENGES, NUMBER, Phone, TestApp, TestClient};
 
 /// Concurrent clients.
 const WORKERS: u32 = 4;
@@ -109,8 +109,8 @@ impl Outcome {
 }
 
 impl Worker {
-    /// A new person binds a device after one wrong answer and reads it; in every second round the device is then
-    /// deleted.
+    /// A new person binds a device after one wrong answer, reads it and logs in with it; in every second round the device
+    /// is then deleted.
     async fn round(&self, round: u32) {
         let person = format!("person-{}-{round}", self.number);
         let number = json!({"number": NUMBER, "verified": true});
@@ -122,6 +122,7 @@ impl Worker {
         self.until_answered("GET", &device, None, &[200], &[]).await;
         let devices = self.until_answered("GET", &list, None, &[200], &[]).await.answer.json();
         assert_eq!((devices.as_array().map(Vec::len), devices[0]["id"].as_str()), (Some(1), Some(&*id)));
+        self.log_in(&id, &Phone::new(self.number * 1_000_000 + round)).await;
         if round % 2 == 1 {
             let deletion = self.until_answered("DELETE", &device, None, &[204], &[404]).await;
             if deletion.status() == 204 {
@@ -161,6 +162,26 @@ impl Worker {
                 self.report.send_modify(|results| results.bound.push(bound));
                 return id;
             }
+        }
+    }
+
+    /// Opens challenges of the device until one is answered, after one wrong signature.
+    async fn log_in(&self, device: &str, phone: &Phone) {
+        loop {
+            let body = json!({"device_id": device});
+            let opened = self.until_answered("POST", DEVICE_CHALLENGES, Some(body), &[201], &[]).await.answer.json();
+            let text = |name: &str| opened[name].as_str().expect("a text").to_owned();
+            let path = format!("{DEVICE_CHALLENGES}/{}", text("id"));
+            let wrong = self.send("PUT", &path, Some(json!({"signature": phone.sign("wrong")}))).await;
+            assert!(matches!(wrong.status.as_u16(), 403 | 404 | 503), "a wrong signature got {}", wrong.status);
+            // A crash may lose a challenge that was opened and not answered. `assert_kept` checks that it is lost.
+            let right = json!({"signature": phone.sign(&text("string_to_sign"))});
+            let right = self.until_answered("PUT", &path, Some(right), &[204, 404], &[]).await;
+            if right.status() == 204 {
+                self.report.send_modify(|results| results.answered.push(text("id")));
+                return;
+            }
+            self.report.send_modify(|results| results.lost.push(text("id")));
         }
     }
 

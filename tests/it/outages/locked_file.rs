@@ -7,7 +7,8 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{LEASE, PATIENCE, SETTINGS, SLACK, STORE_DEADLINE, trail};
-use crate::harness::{Engine, Phone, TestApp, books};
+use crate::activation_codes::activation_wish;
+use crate::harness::{ACTIVATION_CODES, DEVICE_CHALLENGES, Engine, Phone, TestApp, books};
 use crate::idempotency::send;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,18 +20,32 @@ async fn writers_get_503_and_readers_are_served() {
     let asked = format!("/v1/mfa/challenges/signatures/{}", acme.ask_for_device("ada", &Phone::new(2)).await.id);
     let signature = json!({"signature": Phone::new(2).sign(&app.outbox().last().code())});
 
+    let bob = Phone::new(3);
+    acme.verified_person("bob").await;
+    let body = json!({"device_id": acme.bind("bob", &bob).await.id});
+    let challenge = acme.challenge(body["device_id"].as_str().unwrap()).await;
+    let approval = bob.sign(&challenge.text);
+    let sent = app.outbox().messages().len();
+
     let mut other = SqliteConnection::connect(app.database.url()).await.unwrap();
     let lock = other.begin_with("begin immediate").await.unwrap();
     let started = Instant::now();
-    let (deletion, answer, list) =
-        tokio::join!(acme.delete(&device), send(&acme, "key", "PUT", &asked, &signature), acme.get("/v1/mfa/devices"));
+    let (deletion, answer, opening, approving, code, list) = tokio::join!(
+        acme.delete(&device),
+        send(&acme, "key", "PUT", &asked, &signature),
+        acme.post(DEVICE_CHALLENGES, body.clone()),
+        acme.sign(&challenge.id, &approval),
+        acme.post(ACTIVATION_CODES, activation_wish("bob")),
+        acme.get("/v1/mfa/devices"),
+    );
     assert!(started.elapsed() < STORE_DEADLINE + SLACK, "the answers took {:?}", started.elapsed());
     list.assert_status(200);
-    for refused in [deletion, answer] {
+    for refused in [deletion, answer, opening, approving, code] {
         assert!(refused.assert_status(503).headers.contains_key("retry-after"));
     }
     acme.get(&device).await.assert_status(200);
-    assert_eq!(app.outbox().messages().len(), 2);
+    acme.get(&format!("{DEVICE_CHALLENGES}/{}", challenge.id)).await.assert_status(200);
+    assert_eq!(app.outbox().messages().len(), sent);
     lock.rollback().await.unwrap();
 
     // The deletion that waited for the lock has no effect. The claim on the idempotency key may have been written,
@@ -49,6 +64,9 @@ async fn writers_get_503_and_readers_are_served() {
         answer = send(&acme, "key", "PUT", &asked, &signature).await;
     }
     answer.assert_status(204);
+    acme.sign(&challenge.id, &approval).await.assert_status(204);
+    acme.post(DEVICE_CHALLENGES, body).await.assert_status(201);
+    acme.post(ACTIVATION_CODES, activation_wish("bob")).await.assert_status(201);
     books::assert_balanced(&app.database).await;
     trail::assert_complete(&app.database).await;
     trail::assert_verifies(&app).await;

@@ -1,6 +1,7 @@
 //! Outages of the database, under load and at every step of every use case: each answer is right or a 503 within the
 //! deadline, no acknowledged write is lost, and the service recovers without a restart.
 
+mod crash;
 mod failover;
 mod faults;
 mod load;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::LEASE;
 use super::faults::at_every_step;
 use super::run::Run;
-use crate::harness::{Answer, NUMBER};
+use crate::activation_codes::{activation_code, activation_wish, ask_by_letter};
+use crate::harness::{ACTIVATION_CODES, Answer, DEVICE_CHALLENGES, NUMBER, SMS_CHALLENGES};
 use crate::idempotency::send;
 
 at_every_step! {
@@ -19,6 +20,13 @@ at_every_step! {
         a_code_is_sent_once,
         a_number_is_confirmed_once,
         a_wrong_code_counts_once,
+        an_sms_challenge_is_requested_once,
+        an_sms_challenge_is_answered_once,
+        a_device_challenge_is_opened_once,
+        a_device_challenge_is_approved_once,
+        a_wrong_signature_for_a_device_challenge_counts_once,
+        an_activation_code_is_created_once,
+        an_activation_code_binds_a_device_once,
         every_repeat_of_a_refusal_writes_an_audit_event,
     ],
     reads: [],
@@ -144,6 +152,69 @@ async fn a_wrong_code_counts_once(run: &Run<'_>) {
     run.repeat("POST", &path, json!({"number": NUMBER, "token": wrong}), 403).await;
     assert_eq!((run.count("failures").await, run.audited("wrong").await), (1, 1));
     run.acme.post(&path, json!({"number": NUMBER, "token": token})).await.assert_status(201);
+}
+
+async fn an_sms_challenge_is_requested_once(run: &Run<'_>) {
+    run.acme.verified_person(&run.person).await;
+    let stored = run.repeat("POST", SMS_CHALLENGES, json!({"person_id": run.person}), 201).await;
+    // The number and the challenge.
+    assert_eq!(run.audited("accepted").await, 2);
+    let id = stored.answer.json()["id"].as_str().unwrap().to_owned();
+    if stored.assert_sent() {
+        run.acme.type_code(&id, &run.app.outbox().last().code()).await.assert_status(204);
+    }
+}
+
+async fn an_sms_challenge_is_answered_once(run: &Run<'_>) {
+    run.acme.verified_person(&run.person).await;
+    let challenge = run.acme.sms_challenge(&run.person).await;
+    let path = format!("{SMS_CHALLENGES}/{}", challenge.id);
+    run.repeat("PUT", &path, json!({"code": challenge.code}), 204).await;
+    run.acme.get(&path).await.assert_status(404);
+    // The number, the challenge and its answer.
+    assert_eq!(run.audited("accepted").await, 3);
+}
+
+async fn a_device_challenge_is_opened_once(run: &Run<'_>) {
+    let body = json!({"device_id": run.device().await.id});
+    let opened = run.repeat("POST", DEVICE_CHALLENGES, body, 201).await.answer.json();
+    assert_eq!(run.rows("device_challenge where").await, 1);
+    let signature = run.phone().sign(opened["string_to_sign"].as_str().unwrap());
+    run.acme.sign(opened["id"].as_str().unwrap(), &signature).await.assert_status(204);
+}
+
+async fn a_device_challenge_is_approved_once(run: &Run<'_>) {
+    let challenge = run.device_challenge().await;
+    let path = format!("{DEVICE_CHALLENGES}/{}", challenge.id);
+    run.repeat("PUT", &path, json!({"signature": run.phone().sign(&challenge.text)}), 204).await;
+    assert_eq!(run.rows("device_challenge where decision = 'approved' and").await, 1);
+    assert_eq!(run.rows("approval_text where").await, 1);
+}
+
+async fn a_wrong_signature_for_a_device_challenge_counts_once(run: &Run<'_>) {
+    let challenge = run.device_challenge().await;
+    let path = format!("{DEVICE_CHALLENGES}/{}", challenge.id);
+    run.repeat("PUT", &path, json!({"signature": run.phone().sign("wrong")}), 403).await;
+    assert_eq!(run.rows("device where failures = 1 and").await, 1);
+    assert_eq!(run.rows("device_challenge where wrong_answers = 1 and").await, 1);
+    assert_eq!(run.audited("wrong").await, 1);
+    run.acme.sign(&challenge.id, &run.phone().sign(&challenge.text)).await.assert_status(204);
+}
+
+async fn an_activation_code_is_created_once(run: &Run<'_>) {
+    let created = run.repeat("POST", ACTIVATION_CODES, activation_wish(&run.person), 201).await.answer.json();
+    assert_eq!(run.rows("activation_code where").await, 1);
+    let path = format!("{ACTIVATION_CODES}/{}", created["id"].as_str().unwrap());
+    assert_eq!(run.acme.get(&path).await.json(), created);
+}
+
+async fn an_activation_code_binds_a_device_once(run: &Run<'_>) {
+    let letter = activation_code(&run.acme, &run.person).await;
+    let id = ask_by_letter(&run.acme, &run.person, &run.phone()).await;
+    let path = format!("/v1/mfa/challenges/signatures/{id}");
+    run.repeat("PUT", &path, json!({"signature": run.phone().sign(&letter.code)}), 204).await;
+    assert_eq!(run.acme.get(&letter.path()).await.json()["usage_count"], json!(1));
+    assert_eq!(run.count("bound_devices").await, 1);
 }
 
 /// A refusal that changed nothing is not stored: each repeat runs again and leaves an event.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::trail;
 use crate::harness::TestDatabase;
 use crate::harness::books;
 use crate::harness::sql::texts;
@@ -13,6 +14,10 @@ pub(super) struct Results {
     pub(super) bound: Vec<Bound>,
     /// Devices whose deletion got 204.
     pub(super) deleted: Vec<String>,
+    /// Device challenges whose right answer got 204.
+    pub(super) answered: Vec<String>,
+    /// Device challenges that were opened and not found later.
+    pub(super) lost: Vec<String>,
     /// Completed rounds.
     pub(super) rounds: usize,
     /// Answers with 503.
@@ -51,6 +56,20 @@ impl Results {
         for id in &self.deleted {
             assert!(tombstones.contains(id), "the deletion of device {id} was acknowledged and is lost");
         }
+        let events = |action: &str| {
+            let events = "select object_id::text from audit_pending where outcome = 'accepted' and action = ";
+            format!("{events}'device_challenge.{action}'")
+        };
+        let (opened, answered) = (texts(url, &events("asked")).await, texts(url, &events("answered")).await);
+        for id in &self.answered {
+            let answers = answered.iter().filter(|answered| *answered == id).count();
+            assert_eq!(answers, 1, "the answer of device challenge {id} was acknowledged once");
+        }
+        let there = texts(url, "select challenge_id::text from device_challenge").await;
+        for id in &self.lost {
+            assert!(!there.contains(id) && !opened.contains(id), "device challenge {id} was not found and is there");
+        }
         books::assert_balanced(database).await;
+        trail::assert_complete(database).await;
     }
 }

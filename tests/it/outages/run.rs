@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::faults::Fault;
 use crate::harness::fault::Moment;
 use crate::harness::sql::texts;
-use crate::harness::{Answer, Bound, NUMBER, Phone, TestApp, TestClient};
+use crate::harness::{Answer, Bound, DEVICE_CHALLENGES, NUMBER, OpenChallenge, Phone, TestApp, TestClient};
 
 pub(super) struct Run<'a> {
     pub(super) app: &'a TestApp,
@@ -85,6 +85,15 @@ impl Run<'_> {
         (asked, self.app.outbox().last().code())
     }
 
+    /// The person's device and a challenge of it, about an approval.
+    pub(super) async fn device_challenge(&self) -> OpenChallenge {
+        let device = self.device().await;
+        let body = json!({"device_id": device.id, "approval": {"action": "card-limit"}});
+        let opened = self.acme.post(DEVICE_CHALLENGES, body).await.assert_status(201).json();
+        let text = |name: &str| opened[name].as_str().expect("a text").to_owned();
+        OpenChallenge { id: text("id"), text: text("string_to_sign") }
+    }
+
     /// The person's number, not verified yet, and the code that was sent to it.
     pub(super) async fn token(&self) -> String {
         self.acme.post(&self.number_path(""), json!({"number": NUMBER})).await.assert_status(201);
@@ -95,15 +104,20 @@ impl Run<'_> {
     /// An integer column of the person's row.
     pub(super) async fn count(&self, column: &str) -> i64 {
         let query = format!("select cast({column} as text) from person where person_id = '{}'", self.person);
-        texts(self.app.database.url(), &query).await[0].parse().unwrap()
+        self.number(&query).await
+    }
+
+    /// The number of rows that a `from` clause with conditions selects, those of the person only.
+    pub(super) async fn rows(&self, from: &str) -> i64 {
+        self.number(&format!("select cast(count(*) as text) from {from} person_id = '{}'", self.person)).await
+    }
+
+    async fn number(&self, query: &str) -> i64 {
+        texts(self.app.database.url(), query).await[0].parse().unwrap()
     }
 
     /// The number of the person's unsealed audit events with this outcome.
     pub(super) async fn audited(&self, outcome: &str) -> i64 {
-        let query = format!(
-            "select cast(count(*) as text) from audit_pending where person_id = '{}' and outcome = '{outcome}'",
-            self.person
-        );
-        texts(self.app.database.url(), &query).await[0].parse().unwrap()
+        self.rows(&format!("audit_pending where outcome = '{outcome}' and")).await
     }
 }

@@ -7,7 +7,7 @@ use crate::audit::verdicts;
 use crate::harness::{TestApp, TestDatabase, books};
 
 /// Inconsistencies, each with the query that counts it. Valid while no event is sealed.
-const FAULTS: [(&str, &str); 6] = [
+const FAULTS: [(&str, &str); 10] = [
     (
         "a bound device does not have exactly one event",
         "select count(*) from device d
@@ -53,6 +53,46 @@ const FAULTS: [(&str, &str); 6] = [
                    from audit_pending a
                   where a.person_id = p.person_id and a.outcome = 'accepted'
                     and a.action in ('number.created', 'number.asserted', 'number.deleted'))",
+    ),
+    (
+        "the events of a device challenge are not its opening, its wrong answers and its answer",
+        "select count(*)
+           from device_challenge c
+           left join (select object_id
+                           , sum(case when action = 'device_challenge.asked' and outcome = 'accepted' then 1 else 0 end) as opened
+                           , sum(case when action = 'device_challenge.answered' and outcome = 'wrong' then 1 else 0 end) as wrong
+                           , sum(case when action = 'device_challenge.answered' and outcome = 'accepted' then 1 else 0 end) as answered
+                        from audit_pending
+                       group by object_id) e on e.object_id = c.challenge_id
+          where coalesce(e.opened, 0) <> 1
+             or coalesce(e.wrong, 0) <> c.wrong_answers
+             or coalesce(e.answered, 0) <> case when c.decision is null then 0 else 1 end",
+    ),
+    (
+        "an event opened a device challenge that is missing, although no device of the person was deleted",
+        "select count(*) from audit_pending a
+          where a.action = 'device_challenge.asked' and a.outcome = 'accepted'
+            and not exists (select 1 from device_challenge c where c.challenge_id = a.object_id)
+            and not exists (select 1 from device d where d.person_id = a.person_id and d.deleted_at is not null)",
+    ),
+    (
+        "the text of an approval was not kept with its answer, or was kept without one",
+        "select count(*) from (select event_id from approval_text
+                                union
+                               select a.event_id
+                                 from audit_pending a
+                                 join device_challenge c on c.challenge_id = a.object_id
+                                where a.action = 'device_challenge.answered' and a.outcome = 'accepted'
+                                  and c.approval is not null) t
+          where not exists (select 1 from approval_text k where k.event_id = t.event_id)
+             or not exists (select 1 from audit_pending a where a.event_id = t.event_id)",
+    ),
+    (
+        "an activation code does not have exactly one event, or was used without a device",
+        "select count(*) from activation_code c
+          where (select count(*) from audit_pending a
+                  where a.object_id = c.code_id and a.action = 'activation_code.asked' and a.outcome = 'accepted') <> 1
+             or (c.used_at is not null and not exists (select 1 from device d where d.person_id = c.person_id))",
     ),
 ];
 

@@ -1,11 +1,11 @@
 //! The use cases without an `Idempotency-Key`, with one fault at each of their steps.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::faults::at_every_step;
 use super::run::Run;
-use crate::harness::sql::texts;
-use crate::harness::{NUMBER, SMS_CHALLENGES};
+use crate::activation_codes::{activation_code, activation_wish, ask_by_letter, binding_by_letter, delivery_event};
+use crate::harness::{ACTIVATION_CODES, DEVICE_CHALLENGES, NUMBER, SMS_CHALLENGES};
 
 at_every_step! {
     changes: [
@@ -23,9 +23,19 @@ at_every_step! {
         an_sms_challenge_is_requested,
         an_sms_challenge_is_answered,
         a_wrong_code_of_an_sms_challenge_is_counted,
+        a_device_challenge_is_opened,
+        a_device_challenge_is_approved,
+        a_device_challenge_is_declined,
+        a_wrong_signature_for_a_device_challenge_is_counted,
+        an_activation_code_is_created,
+        an_activation_code_is_deleted,
+        a_delivery_is_reported,
+        a_device_is_asked_for_with_an_activation_code,
+        an_activation_code_binds_a_device,
+        a_wrong_signature_over_an_activation_code_is_counted,
         a_refusal_is_audited,
     ],
-    reads: [devices_are_listed],
+    reads: [devices_are_listed, a_device_challenge_is_shown, activation_codes_are_listed],
 }
 
 async fn a_device_is_asked_for(run: &Run<'_>) {
@@ -151,10 +161,8 @@ async fn an_sms_challenge_is_answered(run: &Run<'_>) {
     // A code works once; `docs/errors.md` says to use an idempotency key.
     run.send(("PUT", &path, Some(json!({"code": challenge.code}))), 204, &[404]).await;
     run.acme.get(&path).await.assert_status(404);
-    let answered = "select cast(count(*) as text) from audit_pending where action = 'sms_challenge.answered'
-                       and outcome = 'accepted' and person_id = ";
-    let answered = texts(run.app.database.url(), &format!("{answered}'{}'", run.person)).await;
-    assert_eq!(answered, ["1"]);
+    let answered = "audit_pending where action = 'sms_challenge.answered' and outcome = 'accepted' and";
+    assert_eq!(run.rows(answered).await, 1);
 }
 
 async fn a_wrong_code_of_an_sms_challenge_is_counted(run: &Run<'_>) {
@@ -166,6 +174,109 @@ async fn a_wrong_code_of_an_sms_challenge_is_counted(run: &Run<'_>) {
     assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
     assert_eq!(run.audited("wrong").await, counted);
     run.acme.type_code(&challenge.id, &challenge.code).await.assert_status(204);
+}
+
+async fn a_device_challenge_is_opened(run: &Run<'_>) {
+    let body = json!({"device_id": run.device().await.id});
+    let outcome = run.send(("POST", DEVICE_CHALLENGES, Some(body)), 201, &[]).await;
+    let open = run.rows("device_challenge where").await;
+    assert!((1..=outcome.effects_max).contains(&open), "{open} open");
+    let opened = outcome.answer.json();
+    let signature = run.phone().sign(opened["string_to_sign"].as_str().unwrap());
+    run.acme.sign(opened["id"].as_str().unwrap(), &signature).await.assert_status(204);
+}
+
+async fn a_device_challenge_is_approved(run: &Run<'_>) {
+    let challenge = run.device_challenge().await;
+    let body = json!({"signature": run.phone().sign(&challenge.text)});
+    is_answered_once(run, &challenge.id, body, "approved").await;
+}
+
+async fn a_device_challenge_is_declined(run: &Run<'_>) {
+    let challenge = run.device_challenge().await;
+    let signature = run.phone().sign(&challenge.declining());
+    let body = json!({"signature": signature, "decision": "declined", "reason": "not_me"});
+    is_answered_once(run, &challenge.id, body, "declined").await;
+}
+
+/// The same signature within a minute is answered like the first.
+async fn is_answered_once(run: &Run<'_>, challenge: &str, body: Value, decision: &str) {
+    let path = format!("{DEVICE_CHALLENGES}/{challenge}");
+    run.send(("PUT", &path, Some(body)), 204, &[]).await;
+    run.acme.get(&path).await.assert_status(404);
+    assert_eq!(run.rows(&format!("device_challenge where decision = '{decision}' and")).await, 1);
+    assert_eq!(run.rows("approval_text where").await, 1);
+}
+
+async fn a_wrong_signature_for_a_device_challenge_is_counted(run: &Run<'_>) {
+    let challenge = run.device_challenge().await;
+    let path = format!("{DEVICE_CHALLENGES}/{}", challenge.id);
+    let outcome = run.send(("PUT", &path, Some(json!({"signature": run.phone().sign("wrong")}))), 403, &[]).await;
+    let counted = run.audited("wrong").await;
+    assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
+    assert_eq!(run.rows(&format!("device where failures = {counted} and")).await, 1);
+    assert_eq!(run.rows(&format!("device_challenge where wrong_answers = {counted} and")).await, 1);
+    run.acme.sign(&challenge.id, &run.phone().sign(&challenge.text)).await.assert_status(204);
+}
+
+async fn a_device_challenge_is_shown(run: &Run<'_>) {
+    let challenge = run.device_challenge().await;
+    let path = format!("{DEVICE_CHALLENGES}/{}", challenge.id);
+    let shown = run.send(("GET", &path, None), 200, &[]).await.answer.json();
+    assert_eq!(shown["string_to_sign"], json!(challenge.text));
+}
+
+async fn an_activation_code_is_created(run: &Run<'_>) {
+    run.send(("POST", ACTIVATION_CODES, Some(activation_wish(&run.person))), 201, &[409]).await;
+    assert_eq!(run.rows("activation_code where").await, 1);
+    run.acme.post("/v1/mfa/devices", binding_by_letter(&run.person, &run.phone())).await.assert_status(202);
+}
+
+async fn an_activation_code_is_deleted(run: &Run<'_>) {
+    let letter = activation_code(&run.acme, &run.person).await;
+    run.send(("DELETE", &letter.path(), None), 200, &[]).await;
+    assert_eq!(run.acme.get(&letter.path()).await.json().get("code"), None);
+}
+
+async fn a_delivery_is_reported(run: &Run<'_>) {
+    let path = format!("{}/delivery_events", activation_code(&run.acme, &run.person).await.path());
+    let outcome = run.send(("POST", &path, Some(delivery_event())), 201, &[]).await;
+    let events = run.acme.get(&path).await.json().as_array().map_or(0, Vec::len);
+    assert!((1..=outcome.effects_max).contains(&i64::try_from(events).unwrap()), "{events} events");
+}
+
+async fn activation_codes_are_listed(run: &Run<'_>) {
+    let letter = activation_code(&run.acme, &run.person).await;
+    let path = format!("{ACTIVATION_CODES}?filter[person_id]={}", run.person);
+    let codes = run.send(("GET", &path, None), 200, &[]).await.answer.json();
+    assert_eq!((codes.as_array().map(Vec::len), &codes[0]["code"]), (Some(1), &json!(letter.code)));
+}
+
+async fn a_device_is_asked_for_with_an_activation_code(run: &Run<'_>) {
+    let letter = activation_code(&run.acme, &run.person).await;
+    let body = binding_by_letter(&run.person, &run.phone());
+    let asked = run.send(("POST", "/v1/mfa/devices", Some(body)), 202, &[]).await.answer.json();
+    run.acme.answer(asked["id"].as_str().unwrap(), &run.phone().sign(&letter.code)).await.assert_status(204);
+}
+
+async fn an_activation_code_binds_a_device(run: &Run<'_>) {
+    let letter = activation_code(&run.acme, &run.person).await;
+    let id = ask_by_letter(&run.acme, &run.person, &run.phone()).await;
+    let path = format!("/v1/mfa/challenges/signatures/{id}");
+    run.send(("PUT", &path, Some(json!({"signature": run.phone().sign(&letter.code)}))), 204, &[]).await;
+    assert_eq!(run.acme.get(&letter.path()).await.json()["usage_count"], json!(1));
+    assert_eq!(run.count("bound_devices").await, 1);
+}
+
+async fn a_wrong_signature_over_an_activation_code_is_counted(run: &Run<'_>) {
+    let letter = activation_code(&run.acme, &run.person).await;
+    let id = ask_by_letter(&run.acme, &run.person, &run.phone()).await;
+    let path = format!("/v1/mfa/challenges/signatures/{id}");
+    let outcome = run.send(("PUT", &path, Some(json!({"signature": run.phone().sign("wrong")}))), 403, &[]).await;
+    let counted = run.audited("wrong").await;
+    assert!((1..=outcome.effects_max).contains(&counted), "{counted} counted");
+    assert_eq!(run.rows(&format!("activation_code where failures = {counted} and")).await, 1);
+    run.acme.answer(&id, &run.phone().sign(&letter.code)).await.assert_status(204);
 }
 
 async fn a_refusal_is_audited(run: &Run<'_>) {

@@ -8,12 +8,14 @@ use device_management::store::Erased;
 use serde_json::json;
 
 use super::{Crowd, Request, count};
+use crate::activation_codes::{activation_code, activation_wish, ask_by_letter, binding_by_letter, delivery_event};
 use crate::audit::verdicts;
 use crate::harness::faulty_server::{Behaviour, FaultyServer};
-use crate::harness::{NUMBER, Phone, TestApp, books, on_both_databases, sql};
+use crate::harness::{ACTIVATION_CODES, Bound, NUMBER, Phone, TestApp, books, on_both_databases, sql};
 
 on_both_databases![
     a_person_is_erased_before_or_after_each_request,
+    a_binding_with_an_activation_code_during_the_erasure_takes_effect_before_it_or_not_at_all,
     a_number_created_during_the_erasure_has_a_row_for_failures,
     records_of_a_request_during_the_erasure_are_removed_by_the_next_erasure,
 ];
@@ -71,6 +73,46 @@ async fn a_person_is_erased_before_or_after_each_request(app: TestApp) {
     }
     let left = "select count(*) from device where person_id like 'person-%'";
     assert_eq!(books::count(&crowd.app.database, left).await, 0);
+    let verdicts = verdicts(crowd.app.store(), &AuditCheckpoints::default()).await;
+    assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
+}
+
+async fn a_binding_with_an_activation_code_during_the_erasure_takes_effect_before_it_or_not_at_all(app: TestApp) {
+    const PERSONS: u32 = 12;
+    let crowd = Crowd::new(app).await;
+    let partner = crowd.partner();
+    let mut requests = Vec::new();
+    for number in 0..PERSONS {
+        let person = format!("person-{number}");
+        let [phone, late] = [0, 1].map(|seed| Phone::new(2 * number + seed));
+        let letter = activation_code(partner, &person).await;
+        let asked = Bound { id: ask_by_letter(partner, &person, &phone).await, key_id: String::new() };
+        let post = |path: &str, body| Request { method: "POST", path: path.to_owned(), body: Some(body) };
+        requests.push(Request::answer(&asked, &phone.sign(&letter.code)));
+        requests.push(post("/v1/mfa/devices", binding_by_letter(&person, &late)));
+        requests.push(post(&format!("{}/delivery_events", letter.path()), delivery_event()));
+        requests.push(post(ACTIVATION_CODES, activation_wish(&person)));
+    }
+    let erasures = async {
+        for number in 0..PERSONS {
+            assert!(erase(&crowd, number).await.is_some(), "person-{number} exists");
+        }
+    };
+    let (statuses, ()) = tokio::join!(crowd.send(requests), erasures);
+    for outcome in statuses.chunks(4) {
+        assert!(matches!(outcome, [204 | 404, 202 | 400 | 409, 201 | 404, 201 | 409]), "{outcome:?}");
+    }
+    let live = "select count(*) from device where deleted_at is null";
+    assert_eq!(books::count(&crowd.app.database, live).await, 0, "no device was bound after the erasure");
+    let lonely = "select count(*) from delivery_event e
+                   where not exists (select 1 from activation_code c where c.code_id = e.code_id)";
+    assert_eq!(books::count(&crowd.app.database, lonely).await, 0, "each delivery event has its code");
+
+    // Rows that were written after the erasures can be erased as well.
+    for number in 0..PERSONS {
+        erase(&crowd, number).await;
+    }
+    assert!(!sql::every_value(&crowd.app.database).await.contains("person-"), "no table names an erased person");
     let verdicts = verdicts(crowd.app.store(), &AuditCheckpoints::default()).await;
     assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
 }

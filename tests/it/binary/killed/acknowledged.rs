@@ -13,6 +13,8 @@ pub(super) struct Acknowledged {
     pub(super) asks: usize,
     pub(super) challenges: Vec<Challenge>,
     pub(super) devices: Vec<Device>,
+    pub(super) signed: Vec<Signed>,
+    pub(super) letters: Vec<Letter>,
 }
 
 /// A challenge whose id was in an answer.
@@ -30,6 +32,21 @@ pub(super) struct Device {
     pub(super) wrong: Wrong,
     /// Whether its deletion was acknowledged.
     pub(super) deleted: bool,
+}
+
+/// A challenge of a bound device whose id was in an answer.
+pub(super) struct Signed {
+    pub(super) id: String,
+    pub(super) wrong: Wrong,
+    /// The decision that got 204; `None` if wrong signatures closed the challenge first.
+    pub(super) decision: Option<&'static str>,
+}
+
+/// An activation code whose id was in an answer.
+pub(super) struct Letter {
+    pub(super) id: String,
+    /// Whether it bound a device.
+    pub(super) is_used: bool,
 }
 
 /// Wrong signatures.
@@ -64,13 +81,17 @@ pub(super) struct Count {
 }
 
 /// The kinds of requests, with and without an idempotency key.
-const KINDS: [(&str, &[bool]); 7] = [
+const KINDS: [(&str, &[bool]); 11] = [
     ("number", &[false, true]),
     ("device", &[false, true]),
     ("wrong answer", &[false, true]),
     ("right answer", &[false, true]),
     ("wrong key", &[false, true]),
     ("key", &[false, true]),
+    ("activation code", &[false, true]),
+    ("device challenge", &[false, true]),
+    ("wrong signature", &[false, true]),
+    ("signature", &[false, true]),
     ("deletion", &[false]),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::acknowledged::{Acknowledged, Wrong};
+use super::acknowledged::{Acknowledged, Signed, Wrong};
 use super::sms_gateway::Sms;
 use crate::binary::run;
 use crate::harness::sql::{execute, texts};
@@ -56,6 +56,8 @@ pub(super) async fn assert_right(database: &TestDatabase, accounts: &[Acknowledg
     let tables = Tables(database);
     assert_devices(&tables, accounts).await;
     assert_failures(&tables, accounts).await;
+    assert_signed(&tables, accounts).await;
+    assert_letters(&tables, accounts).await;
     assert_messages(accounts, messages);
 }
 
@@ -167,6 +169,69 @@ async fn assert_failures(tables: &Tables<'_>, accounts: &[Acknowledged]) {
     for line in tables.lines(&columns, "person where binding_id is not null").await {
         let written = of_challenges.get(&line[0]).map_or("0", String::as_str);
         assert_eq!(line[1], written, "wrong signatures of challenge {}", line[0]);
+    }
+}
+
+/// Each decision that got 204 has exactly one event, and no other challenge of a device has one. The wrong signatures
+/// are those that got 403, except those with a lost answer; a device's failures are those since the last right one.
+async fn assert_signed(tables: &Tables<'_>, accounts: &[Acknowledged]) {
+    let events = "audit_pending where action = 'device_challenge.answered'";
+    let mut outcomes = BTreeMap::<(String, String), i64>::new();
+    for event in tables.lines(&[&tables.hex("object_id"), "outcome"], events).await {
+        let [object, outcome] = &event[..] else { panic!("{event:?}") };
+        *outcomes.entry((object.clone(), outcome.clone())).or_default() += 1;
+    }
+    let decisions = tables.lines(&[&tables.hex("challenge_id"), "coalesce(decision, '-')"], "device_challenge").await;
+    let decisions: BTreeMap<String, String> =
+        decisions.into_iter().map(|line| (line[0].clone(), line[1].clone())).collect();
+    for account in accounts {
+        for Signed { id, wrong, decision } in &account.signed {
+            let counted = |outcome: &str| outcomes.get(&(plain(id), outcome.to_owned())).copied().unwrap_or_default();
+            assert_eq!(counted("accepted"), i64::from(decision.is_some()), "{id}: {decision:?} acknowledged");
+            let in_order = (wrong.answered..=wrong.most()).contains(&counted("wrong"));
+            assert!(
+                in_order,
+                "{id}: {} failures answered, {} unknown, {} there",
+                wrong.answered,
+                wrong.unknown,
+                counted("wrong")
+            );
+            // The challenges of a deleted device are deleted.
+            if let Some(stored) = decisions.get(&plain(id)) {
+                assert_eq!(stored, decision.unwrap_or("-"), "the decision of {id}");
+            }
+        }
+    }
+
+    let of_devices = "audit_pending a join device_challenge c on c.challenge_id = a.object_id
+                       where a.action = 'device_challenge.answered' order by a.occurred_at, a.event_id";
+    let mut in_a_row = BTreeMap::<String, i64>::new();
+    for event in tables.lines(&[&tables.hex("c.device_id"), "a.outcome"], of_devices).await {
+        let failures = in_a_row.entry(event[0].clone()).or_default();
+        match event[1].as_str() {
+            "wrong" => *failures += 1,
+            "accepted" => *failures = 0,
+            _ => {}
+        }
+    }
+    for line in tables.lines(&[&tables.hex("device_id"), "failures"], "device where deleted_at is null").await {
+        let there: i64 = line[1].parse().expect("a number");
+        assert_eq!(there, in_a_row.get(&line[0]).copied().unwrap_or_default(), "failures of device {}", line[0]);
+    }
+}
+
+/// Each acknowledged activation code is there, and used if it bound a device. Others are not used.
+async fn assert_letters(tables: &Tables<'_>, accounts: &[Acknowledged]) {
+    let is_used = "case when used_at is null then 'new' else 'used' end";
+    let rows = tables.lines(&[&tables.hex("code_id"), is_used], "activation_code").await;
+    let (used, new): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row[1] == "used");
+    let ids = |rows: Vec<Vec<String>>| rows.into_iter().map(|mut row| row.swap_remove(0)).collect::<BTreeSet<_>>();
+    let (used, new) = (ids(used), ids(new));
+    let letters: Vec<_> = accounts.iter().flat_map(|account| &account.letters).collect();
+    let acknowledged: BTreeSet<_> = letters.iter().filter(|letter| letter.is_used).map(|it| plain(&it.id)).collect();
+    assert_eq!(used, acknowledged, "used activation codes");
+    for letter in letters.iter().filter(|letter| !letter.is_used) {
+        assert!(new.contains(&plain(&letter.id)), "activation code {} is lost", letter.id);
     }
 }
 

@@ -51,8 +51,9 @@ impl SmsGateway {
     /// Configures a program to send its messages to this gateway.
     pub(super) fn used_by(&self, program: Program) -> Program {
         let webhook = program.with("SMS_PROVIDERS", "webhook").with("SMS_WEBHOOK_URL", &self.url);
+        let webhook = webhook.with("SMS_WEBHOOK_TOKEN", "a-token-for-the-gateway").with("ACTIVATION_NOTICE", "none");
         // More failures than any person has here.
-        webhook.with("SMS_WEBHOOK_TOKEN", "a-token-for-the-gateway").with("LIMIT_FAILURES_PER_PERSON", "100")
+        webhook.with("LIMIT_FAILURES_PER_PERSON", "100")
     }
 
     /// Counts requests, answers and messages, so that kills can be placed among them.

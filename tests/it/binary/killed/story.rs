@@ -1,13 +1,14 @@
-//! The requests of a caller for one person: a number, one or two devices with wrong and right answers, more keys,
-//! deletions.
+//! The requests of a caller for one person: a number, one or two devices with wrong and right answers, bound by SMS or
+//! by activation code, more keys, challenges of the devices, deletions.
 
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use super::acknowledged::{Acknowledged, Challenge, Device, Wrong};
+use super::acknowledged::{Acknowledged, Challenge, Device, Letter, Signed, Wrong};
 use super::caller::Caller;
 use super::processes::Request;
-use crate::harness::Phone;
+use crate::activation_codes::{activation_wish, binding_by_letter};
+use crate::harness::{ACTIVATION_CODES, DEVICE_CHALLENGES, OpenChallenge, Phone};
 
 /// The number of wrong signatures that close a challenge.
 const WRONG_MAX: i64 = 3;
@@ -30,6 +31,8 @@ impl Caller {
             asks: 0,
             challenges: Vec::new(),
             devices: Vec::new(),
+            signed: Vec::new(),
+            letters: Vec::new(),
         };
         let path = format!("/v1/persons/{}/mobile_number", account.person);
         let number = json!({"number": account.number, "verified": true});
@@ -40,6 +43,9 @@ impl Caller {
             self.bind(&mut account, &phone).await;
             for _ in 0..self.random.random_range(0..=2) {
                 self.add_key(&mut account, &phone).await;
+            }
+            for _ in 0..self.random.random_range(0..=3) {
+                self.sign(&mut account, &phone).await;
             }
             if self.random.random_ratio(1, 3) {
                 self.delete_device(&mut account).await;
@@ -63,13 +69,18 @@ impl Caller {
     /// Requests devices until one is bound.
     async fn bind(&mut self, account: &mut Acknowledged, phone: &Phone) {
         loop {
-            let body = json!({"person_id": account.person, "key_type": "ecdsa-p256", "key": phone.key()});
+            let letter = if self.random.random_bool(0.5) { self.letter(account).await } else { None };
+            let body = match &letter {
+                Some(_) => binding_by_letter(&account.person, phone),
+                None => json!({"person_id": account.person, "key_type": "ecdsa-p256", "key": phone.key()}),
+            };
             let request = self.request(account, "device", "POST", "/v1/mfa/devices".to_owned(), body);
             let asked = self.until_answered(&request, &[202], &[]).await;
             account.asks += if account.uses_keys { 1 } else { 1 + asked.cut };
             let id = asked.answer.json()["id"].as_str().expect("an id").to_owned();
             account.challenges.push(Challenge { id: id.clone(), wrong: Wrong::default() });
-            let code = self.gateway.code(&id);
+            let by_letter = letter.is_some();
+            let code = letter.or_else(|| self.gateway.code(&id));
             assert!(
                 code.is_some() || asked.is_replayed(),
                 "no SMS for challenge {id}, although its answer was not lost"
@@ -81,9 +92,60 @@ impl Caller {
             if let Answered::Bound = self.answer(account, phone, &code, may_be_superseded).await {
                 let device = Device { id, keys: vec![phone.key()], wrong: Wrong::default(), deleted: false };
                 account.devices.push(device);
+                if by_letter {
+                    account.letters.last_mut().expect("it was made for this device").is_used = true;
+                }
                 return;
             }
         }
+    }
+
+    /// Creates an activation code. `None` if it may be superseded: a killed process may have created another one.
+    async fn letter(&mut self, account: &mut Acknowledged) -> Option<String> {
+        let mut body = activation_wish(&account.person);
+        body["invalidate_existing_code"] = json!(true);
+        let request = self.request(account, "activation code", "POST", ACTIVATION_CODES.to_owned(), body);
+        let created = self.until_answered(&request, &[201], &[]).await;
+        let code = created.answer.json();
+        let id = code["id"].as_str().expect("an id").to_owned();
+        account.letters.push(Letter { id, is_used: false });
+        let is_newest = account.uses_keys || created.cut == 0;
+        is_newest.then(|| code["code"].as_str().expect("a new code").to_owned())
+    }
+
+    /// Opens a challenge of the newest device and answers it, first with wrong signatures.
+    async fn sign(&mut self, account: &mut Acknowledged, phone: &Phone) {
+        let mut body = json!({"device_id": account.devices.last().expect("there is one").id});
+        if self.random.random_bool(0.5) {
+            body["approval"] = json!({"action": "card-limit"});
+        }
+        let request = self.request(account, "device challenge", "POST", DEVICE_CHALLENGES.to_owned(), body);
+        let opened = self.until_answered(&request, &[201], &[]).await.answer.json();
+        let text = |name: &str| opened[name].as_str().expect("a text").to_owned();
+        let challenge = OpenChallenge { id: text("id"), text: text("string_to_sign") };
+        let path = format!("{DEVICE_CHALLENGES}/{}", challenge.id);
+        let mut wrong = Wrong::default();
+        for guess in 0..self.random.random_range(0..=WRONG_MAX) {
+            let body = json!({"signature": phone.sign(&format!("wrong {guess}"))});
+            let request = self.request(account, "wrong signature", "PUT", path.clone(), body);
+            assert!(self.fail(&request, &mut wrong).await, "{path}: 404 with {} wrong signatures", wrong.most());
+        }
+
+        let declined = self.random.random_ratio(1, 3);
+        let (decision, signed) =
+            if declined { ("declined", challenge.declining()) } else { ("approved", challenge.text.clone()) };
+        let body = json!({"signature": phone.sign(&signed), "decision": decision});
+        let mut right: Vec<u16> = Vec::new();
+        if wrong.answered < WRONG_MAX {
+            right.push(204);
+        }
+        if wrong.most() >= WRONG_MAX {
+            right.push(404);
+        }
+        let request = self.request(account, "signature", "PUT", path, body);
+        let status = self.until_answered(&request, &right, &[]).await.status();
+        let decision = (status == 204).then_some(decision);
+        account.signed.push(Signed { id: challenge.id, wrong, decision });
     }
 
     /// Answers the newest challenge, first with wrong signatures.
