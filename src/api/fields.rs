@@ -3,10 +3,12 @@
 //! `null` means absent, unknown fields are ignored, and leading or trailing white space is a fault. No fault quotes the
 //! value.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+use crate::crypto::Form;
 use crate::domain::invalid::{Faults, Invalid};
 
 /// The fields of one object of a body.
@@ -224,6 +226,14 @@ fn is_white_space(c: char) -> bool {
 /// The error message for a length out of bounds.
 pub(crate) fn out_of_bounds(length: usize, max: usize) -> String {
     format!("length ({length}) out of bounds (min: 1, max: {max})")
+}
+
+/// The error message for a key or signature, with the form that the text looks like. Neither has a part of the text.
+pub(crate) fn with_form(fault: &impl Display, form: Option<Form>) -> String {
+    match form {
+        Some(form) => format!("{fault}; this looks like {form}"),
+        None => fault.to_string(),
+    }
 }
 
 /// Checks for 1 to `max` characters.

@@ -75,6 +75,16 @@ impl PublicKey {
         &self.0
     }
 
+    /// The key as DER of a `SubjectPublicKeyInfo` (RFC 5480 section 2).
+    #[must_use]
+    pub fn to_spki(&self) -> Vec<u8> {
+        const HEADER: [u8; 26] = [
+            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+            0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+        ];
+        [&HEADER[..], &self.0].concat()
+    }
+
     /// Whether `signature` is a signature by this key over the SHA-256 digest of `message`.
     ///
     /// The digest is computed here: callers pass the message itself (docs/api-design.md#cryptography).

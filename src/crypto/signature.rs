@@ -65,6 +65,19 @@ impl DerSignature {
         self.der.as_bytes()
     }
 
+    /// The signature with r and s exchanged, and with the bytes of both reversed: what an encoder may have made of the
+    /// intended one. `None` where a number would be out of range.
+    pub(super) fn misencoded(&self) -> [Option<Self>; 2] {
+        let (r, s) = self.scalars.split_bytes();
+        let (mut reversed_r, mut reversed_s) = (r, s);
+        reversed_r.reverse();
+        reversed_s.reverse();
+        [(s, r), (reversed_r, reversed_s)].map(|(r, s)| {
+            let scalars = Signature::from_scalars(r, s).ok()?;
+            Some(Self { der: scalars.to_der(), scalars })
+        })
+    }
+
     /// SHA-256 over `r || min(s, n-s)`, 32 bytes each: the same for a signature and its high-s counterpart.
     ///
     /// Used to recognise the repetition of an accepted signature without storing it

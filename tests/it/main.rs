@@ -22,6 +22,7 @@ mod database;
 mod device_challenges;
 mod device_lists;
 mod devices;
+mod diagnoses;
 mod documents;
 mod erasure;
 mod errors;

@@ -9,11 +9,11 @@ use axum::{Json, Router};
 use crate::api::App;
 use crate::api::answer::answer;
 use crate::api::caller::Authenticated;
-use crate::api::fields::{Fields, Parsed};
+use crate::api::fields::{Fields, Parsed, with_form};
 use crate::api::idempotency::Once;
 use crate::api::path::PathIds;
 use crate::api::views::ChallengeView;
-use crate::crypto::DerSignature;
+use crate::crypto::{DerSignature, Form, InvalidSignature};
 use crate::domain::challenges::ChallengeKind;
 use crate::domain::invalid::Faults;
 use crate::service::BindingAnswer;
@@ -53,5 +53,8 @@ fn binding_answer(mut fields: Fields) -> Result<BindingAnswer, Faults> {
 }
 
 pub(in crate::api) fn signature(text: &str) -> Parsed<DerSignature> {
-    DerSignature::from_hex(text).map_err(|error| error.to_string())
+    DerSignature::from_hex(text).map_err(|error| {
+        let is_too_long = matches!(error, InvalidSignature::Length { .. });
+        with_form(&error, if is_too_long { None } else { Form::of_signature(text) })
+    })
 }

@@ -13,11 +13,11 @@ use crate::api::answer::answer;
 use crate::api::caller::Authenticated;
 use crate::api::devices::listing::DeviceListing;
 use crate::api::error::ApiError;
-use crate::api::fields::{Fields, Parsed, one_of, out_of_bounds, within_bounds};
+use crate::api::fields::{Fields, Parsed, one_of, out_of_bounds, with_form, within_bounds};
 use crate::api::idempotency::Once;
 use crate::api::path::PathIds;
 use crate::api::views::{BindingView, DeviceView};
-use crate::crypto::PublicKey;
+use crate::crypto::{Form, PublicKey};
 use crate::domain::sms::app_signature::AppSignature;
 
 use crate::domain::devices::device_data::{DEVICE_DATA_MAX, DeviceData};
@@ -132,7 +132,7 @@ pub(in crate::api) fn key_type(text: &str) -> Parsed<()> {
 }
 
 pub(in crate::api) fn public_key(text: &str) -> Parsed<PublicKey> {
-    PublicKey::from_hex(text).map_err(|error| error.to_string())
+    PublicKey::from_hex(text).map_err(|error| with_form(&error, Form::of_key(text)))
 }
 
 pub(in crate::api) fn key_purpose(text: &str) -> Parsed<KeyPurpose> {

@@ -30,7 +30,7 @@ async fn each_rule_of_each_field_is_enforced(app: TestApp) {
         let body = with(request_body("ada", &Phone::new(1)), path(field, value.clone()));
         let answer = acme.post(DEVICES, body).await;
         assert_eq!(answer.status, 400, "{field}: {value}");
-        answer.assert_faults(&[(field, message)]);
+        answer.assert_fault_or_form(field, message);
     }
     assert_eq!(app.outbox().messages().len(), 0);
 }

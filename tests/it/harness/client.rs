@@ -203,6 +203,20 @@ impl Answer {
         self
     }
 
+    /// Asserts a 400 with exactly one fault. For a key or signature the form that it looks like may follow
+    /// (`diagnoses` has the whole messages).
+    #[track_caller]
+    pub(crate) fn assert_fault_or_form(&self, field: &str, message: &str) -> &Self {
+        self.assert_status(400);
+        let errors = self.json()["errors"].clone();
+        assert_eq!(errors.as_array().map(Vec::len), Some(1), "{errors}");
+        assert_eq!(errors[0]["source"]["field"], field);
+        let found = errors[0]["source"]["message"].as_str().expect("a message");
+        let fault = found.split_once("; this looks like ").map_or(found, |(fault, _)| fault);
+        assert_eq!(fault, message);
+        self
+    }
+
     /// Asserts a 400 with exactly these faults (field, message) in this order.
     #[track_caller]
     pub(crate) fn assert_faults(&self, expected: &[(&str, &str)]) -> &Self {
