@@ -21,6 +21,7 @@ use self::log_writer::Kind;
 pub use self::log_writer::LogWriter;
 pub use self::metric_table::{METRICS, Metric, MetricKind};
 use crate::config::LogFormat;
+use crate::domain::challenges::DeclineReason;
 
 /// Prefixes of the targets of libraries that handle secrets: `sqlx` also covers `sqlx_postgres`.
 const CAPPED_AT_INFO: [&str; 9] =
@@ -93,4 +94,7 @@ fn describe() {
         metrics::counter!("log_lines_dropped_total", "kind" => kind.as_str()).absolute(0);
     }
     metrics::counter!("audit_events_sealed_total").absolute(0);
+    for reason in DeclineReason::ALL {
+        metrics::counter!("device_challenges_declined_total", "reason" => reason.as_str()).absolute(0);
+    }
 }

@@ -134,6 +134,9 @@ pub enum DeclineReason {
 }
 
 impl DeclineReason {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::NotMe, Self::Other, Self::None];
+
     /// The reason that a client's text gives.
     #[must_use]
     pub fn of(text: Option<&LineValue>) -> Self {
@@ -147,7 +150,7 @@ impl DeclineReason {
     /// `None` for anything but its three names.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::NotMe, Self::Other, Self::None].into_iter().find(|reason| reason.as_str() == name)
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
     }
 
     /// The name in metrics and in the audit trail.
