@@ -142,8 +142,10 @@ def test_no_secret_is_in_an_object(render, values):
 
 
 def settings_of_the_service():
-    """Names of settings in config.example.toml, which a test of the service compares with its own: public and secret."""
-    found = re.findall(r"^# ([A-Z][A-Z0-9_]+)( \(secret\))?: ", (ROOT / "config.example.toml").read_text(), re.MULTILINE)
+    """Public and secret settings in config.example.toml, which a test of the service compares with its own."""
+    found = re.findall(
+        r"^# ([A-Z][A-Z0-9_]+)( \(secret\))?: ", (ROOT / "config.example.toml").read_text(), re.MULTILINE
+    )
     return {name for name, secret in found if not secret}, {name for name, secret in found if secret}
 
 
@@ -154,7 +156,7 @@ def test_the_schema_knows_exactly_the_settings_of_the_service():
     sandbox = {name for name in public if name.startswith("SANDBOX_")}
     assert by_image == {"MODE", "HTTP_ADDR", "METRICS_ADDR", "LOG_FORMAT"}
     by_chart = set(SCHEMA["properties"]["settings"]["properties"])
-    assert by_chart == public - by_image - sandbox - {"MIGRATE_ON_START"}
+    assert by_chart == public - by_image - sandbox - {"MIGRATE_ON_START", "SQLITE_SYNCHRONOUS"}
     assert set(SCHEMA["properties"]["secrets"]["properties"]["keys"]["properties"]) == secret
 
 
@@ -209,8 +211,10 @@ def test_the_services_select_the_pods_of_the_deployment(render):
     deployment = release.one("Deployment")["spec"]
     labels = deployment["template"]["metadata"]["labels"]
     selectors = [service["spec"]["selector"] for service in release.all("Service")]
-    selectors += [deployment["selector"]["matchLabels"], release.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"]]
-    selectors += [c["labelSelector"]["matchLabels"] for c in deployment["template"]["spec"]["topologySpreadConstraints"]]
+    selectors += [deployment["selector"]["matchLabels"]]
+    selectors += [release.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"]]
+    spread = deployment["template"]["spec"]["topologySpreadConstraints"]
+    selectors += [constraint["labelSelector"]["matchLabels"] for constraint in spread]
     selectors += [release.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"]]
     for selector in selectors:
         assert selector.items() <= labels.items()
@@ -234,9 +238,7 @@ def test_the_network_policy_allows_what_the_service_needs_and_no_more(render):
 
 
 def test_by_default_only_public_addresses_are_reached_over_https(render):
-    (https,) = [
-        rule for rule in render().one("NetworkPolicy")["spec"]["egress"] if rule["ports"][0]["port"] == 443
-    ]
+    (https,) = [rule for rule in render().one("NetworkPolicy")["spec"]["egress"] if rule["ports"][0]["port"] == 443]
     blocks = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in https["to"]}
     assert "169.254.0.0/16" in blocks["0.0.0.0/0"], "the metadata service of a cloud"
     assert "fc00::/7" in blocks["::/0"]
@@ -296,9 +298,10 @@ def test_the_grace_period_is_longer_than_the_shutdown(render):
 
 
 def test_numbers_are_written_without_an_exponent(render):
-    assert render(settings={"REQUEST_BODY_LIMIT_BYTES": 16777216}).one("ConfigMap")["data"][
-        "REQUEST_BODY_LIMIT_BYTES"
-    ] == "16777216"
+    assert (
+        render(settings={"REQUEST_BODY_LIMIT_BYTES": 16777216}).one("ConfigMap")["data"]["REQUEST_BODY_LIMIT_BYTES"]
+        == "16777216"
+    )
 
 
 def test_autoscaling_takes_the_number_of_replicas_over(render):
@@ -310,7 +313,8 @@ def test_autoscaling_takes_the_number_of_replicas_over(render):
 
 
 def test_an_image_by_digest_has_no_tag(render):
-    (container,) = render(**VALUE_SETS["an image by digest"]).one("Deployment")["spec"]["template"]["spec"]["containers"]
+    template = render(**VALUE_SETS["an image by digest"]).one("Deployment")["spec"]["template"]
+    (container,) = template["spec"]["containers"]
     assert container["image"] == "registry.example/dm@sha256:" + 64 * "a"
 
 
