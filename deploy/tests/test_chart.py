@@ -99,7 +99,7 @@ def test_kubernetes_accepts_every_object(render, values, tmp_path):
 
 def test_a_misspelt_field_is_found(tmp_path):
     """The validation above can fail."""
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"nam": "a"}]}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"image_": "a"}]}}
     file = tmp_path / "pod.yaml"
     file.write_text(yaml.safe_dump(pod))
     command = [sys.executable, "-m", "kubernetes_validate", "--strict", "--quiet", file]
