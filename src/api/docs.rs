@@ -6,17 +6,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use utoipa_swagger_ui::{Config, serve};
 
+use super::page::answer;
+
 const DOCUMENT: &str = include_str!("../../openapi.yaml");
 const PAGE: &str = include_str!("docs.html");
-
-/// Swagger UI uses `data:` images for its icons; everything else comes from this service.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The files that `docs.html` uses.
 const FILES: [&str; 6] = [
@@ -51,19 +47,12 @@ fn config() -> Config<'static> {
         .default_models_expand_depth(0)
 }
 
-fn answer(content_type: &str, body: impl IntoResponse) -> Response {
-    let headers = [
-        (CONTENT_TYPE, content_type.to_owned()),
-        (CONTENT_SECURITY_POLICY, POLICY.to_owned()),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-    ];
-    (headers, body).into_response()
-}
-
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
     use axum::http::{Request, StatusCode};
+    use axum::response::Response;
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
 

@@ -19,6 +19,7 @@ mod health;
 mod host;
 mod idempotency;
 mod numbers;
+mod page;
 mod paging;
 mod path;
 mod refusals;
@@ -127,7 +128,9 @@ pub fn router(app: App) -> Router {
         .route("/v1/persons/{person_id}/mobile_number/confirm", post(numbers::confirm));
     // The token is checked first: it may wait for the identity provider, and must not hold an admission permit
     // meanwhile.
-    let sandbox = app.service.sandbox.as_ref().map_or_else(Router::new, sandbox::routes);
+    let sandbox = app.service.sandbox.as_ref();
+    let sandbox_pages = sandbox.map_or_else(Router::new, sandbox::pages);
+    let sandbox = sandbox.map_or_else(Router::new, sandbox::routes);
     let api = devices
         .merge(numbers)
         .merge(challenges::routes())
@@ -136,8 +139,11 @@ pub fn router(app: App) -> Router {
         .route_layer(from_fn_with_state(app.clone(), caller::around));
     let tokens =
         Router::new().route("/oauth2/token", post(clients::issue)).route("/oauth/token", post(clients::issue_older));
-    let operations =
-        Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready)).merge(docs::routes());
+    let operations = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .merge(docs::routes())
+        .merge(sandbox_pages);
 
     Router::new()
         .merge(api)

@@ -3,6 +3,7 @@
 
 pub(in crate::api) mod clock;
 mod messages;
+mod phone;
 
 use std::sync::Arc;
 
@@ -18,4 +19,9 @@ pub(in crate::api) fn routes(sandbox: &Arc<Sandbox>) -> Router<App> {
         .route("/sandbox/messages", get(messages::list))
         .route("/sandbox/clock", get(clock::show).post(clock::advance))
         .layer(Extension(sandbox.clone()))
+}
+
+/// The routes that need no token: a page for people. Its requests to the API have one.
+pub(in crate::api) fn pages(_: &Arc<Sandbox>) -> Router<App> {
+    phone::routes()
 }

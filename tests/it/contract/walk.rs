@@ -369,6 +369,10 @@ impl Walk {
 
     /// In the sandbox, and in production.
     async fn see_sandbox_tools(&mut self, scene: &Scene, acme: &TestClient, production: Router) {
+        for path in ["/sandbox/phone", "/sandbox/phone/main.js", "/sandbox/phone/base.css", "/sandbox/phone/icon.svg"] {
+            self.see(acme, "GET", path, None, 200).await;
+            self.see(&acme.through(production.clone()), "GET", path, None, 404).await;
+        }
         for call in scene.calls().iter().filter(|call| call.path.starts_with("/sandbox/")) {
             self.see_call(acme, call, 200).await;
             self.see_call(&acme.through(production.clone()), call, 404).await;

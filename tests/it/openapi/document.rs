@@ -71,7 +71,9 @@ fn secured_operations_document_401_403_500_and_503() {
             "createTokenFromJson",
             "createToken",
             "getOpenApiDocument",
-            "getReadiness"
+            "getReadiness",
+            "getPhonePage",
+            "getPhonePageFile"
         ]
     );
 }
