@@ -1,9 +1,9 @@
 //! Every relative link leads to a file, and its fragment to a heading of that file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 
-use super::{Document, documents, root};
+use super::{Document, documents, root, texts};
 
 /// The fragments that lead to a heading, by document.
 pub(super) struct Headings(HashMap<PathBuf, Vec<String>>);
@@ -28,6 +28,21 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
     assert!(broken.is_empty(), "these links lead nowhere:\n{}", broken.join("\n"));
     let seen = documents.iter().flat_map(Document::prose).flat_map(|(_, line)| relative(line)).count();
     assert!(seen > 100, "only {seen} links found");
+}
+
+#[test]
+fn the_readmes_of_the_examples_link_to_every_file() {
+    let mut examples = texts();
+    examples.retain(|text| text.path.starts_with("examples"));
+    let (readmes, files): (Vec<_>, Vec<_>) = examples.iter().partition(|text| text.path.ends_with("README.md"));
+    let links_of = |readme: &Document| -> Vec<PathBuf> {
+        readme.prose().flat_map(|(_, line)| relative(line)).map(|link| beside(&readme.path, link)).collect()
+    };
+    let linked: BTreeSet<PathBuf> = readmes.iter().flat_map(|readme| links_of(readme)).collect();
+    let missing: Vec<&Path> =
+        files.iter().map(|file| file.path.as_path()).filter(|path| !linked.contains(*path)).collect();
+    assert!(missing.is_empty(), "no README.md below examples/ links to {missing:?}");
+    assert!(files.len() > 10, "only {} examples found", files.len());
 }
 
 /// The links of a document that lead nowhere, each with its place.
