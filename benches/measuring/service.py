@@ -50,8 +50,8 @@ class Service:
         self.boot_ms = (time.monotonic() - started) * 1000
 
     def token(self, partner):
-        """A bearer token of a new client of the partner."""
-        command = [self.executable, "client", "create", "--partner", partner]
+        """A bearer token of a new client of the partner, which may assert that a number is verified."""
+        command = [self.executable, "client", "create", "--partner", partner, "--permission", "numbers:assert"]
         output = programs.run(command, env=self.environment, cwd=self.folder)
         client, secret = (line.partition("=")[2] for line in output.splitlines())
         request = urllib.request.Request(
