@@ -163,11 +163,10 @@ pub(super) fn challenge_calls() -> impl Strategy<Value = Call> {
     ];
     prop_oneof![
         12 => (person.clone(), any::<bool>()).prop_map(|(person, approval)| Call::OpenChallenge { person, approval }),
-        24 => (person.clone(), any::<bool>(), prop::bool::weighted(0.3), signatures)
+        36 => (person.clone(), any::<bool>(), prop::bool::weighted(0.3), signatures)
                 .prop_map(|(person, newest, declined, reply)| Call::Sign { person, newest, declined, reply }),
         2 => (person.clone(), 0..PHONES)
                 .prop_map(|(person, phone)| Call::AddKey { person, phone, reply: Reply::Right }),
-        1 => person.clone().prop_map(|person| Call::DeleteDevice { person }),
         3 => (person.clone(), any::<bool>())
                 .prop_map(|(person, replace)| Call::CreateActivationCode { person, replace }),
         4 => (person.clone(), 0..PHONES).prop_map(|(person, phone)| Call::RequestDeviceByCode { person, phone }),
