@@ -4,6 +4,7 @@
 //! The body of a 5xx answer has no internal details.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -94,6 +95,14 @@ impl ApiError {
     /// Adds the cause, for the log only.
     pub(crate) fn caused_by(mut self, cause: impl Error + Send + Sync + 'static) -> Self {
         self.0.cause = Some(Arc::new(cause));
+        self
+    }
+
+    /// Adds an explanation to the detail.
+    pub(crate) fn explained(mut self, explanation: &impl Display) -> Self {
+        for detail in &mut self.0.details {
+            detail.text = format!("{}: {explanation}", detail.text);
+        }
         self
     }
 

@@ -158,6 +158,7 @@ pub(super) fn refused(refusal: Refusal, path: &PathIds) -> ApiError {
         // forbids it.
         R::WrongSignature => ApiError::new(E::InvalidTan, "the signature is wrong"),
         R::WrongCode => ApiError::new(E::InvalidTan, "the code is wrong or expired"),
+        R::Diagnosed(wrong, diagnosis) => refused(*wrong, path).explained(&diagnosis),
         R::Declined => ApiError::new(E::UnauthorizedAction, "the device was declined"),
         R::SmsNotTaken(error) => {
             let detail = "the SMS could not be sent and the request had no effect; please retry";

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::crypto::Diagnosis;
 use crate::domain::challenges::ChallengeKind;
 use crate::domain::failure_budget::CoolingOff;
 use crate::domain::invalid::Faults;
@@ -25,6 +26,10 @@ pub enum Refusal {
     /// The typed code is not the one that was sent, or no code is open.
     #[error("the code is wrong")]
     WrongCode,
+    /// A wrong signature or code, with the mistake. In the sandbox only; the outcome is stored without the mistake.
+    #[serde(skip)]
+    #[error("{0}: {1}")]
+    Diagnosed(Box<Refusal>, Diagnosis),
     /// The fraud check declined the device.
     #[error("the fraud check declined the device")]
     Declined,
@@ -179,7 +184,7 @@ macro_rules! outcomes {
 }
 
 outcomes! {
-    Self::WrongSignature | Self::WrongCode => "wrong",
+    Self::WrongSignature | Self::WrongCode | Self::Diagnosed(..) => "wrong",
     Self::Declined => "declined",
     Self::DeviceLimit => "device_limit",
     Self::KeyTaken => "key_taken",

@@ -226,10 +226,10 @@ async fn only_a_right_signature_is_assessed(app: TestApp) {
     let asked = acme.ask_for_device("ada", &Phone::new(2)).await.id;
     let wrong = json!({"signature": Phone::new(2).sign("wrong"), "device_data": PAYLOAD});
     let answer = acme.put(&format!("/v1/mfa/challenges/signatures/{asked}"), wrong).await;
-    answer.assert_error(403, "invalid_tan", "the signature is wrong");
+    answer.assert_wrong("the signature is wrong");
     let mut wrong = key_request();
     wrong["device_signature"]["signature"] = json!(Phone::new(1).sign("wrong"));
-    acme.post(&keys(&device), wrong).await.assert_error(403, "invalid_tan", "the signature is wrong");
+    acme.post(&keys(&device), wrong).await.assert_wrong("the signature is wrong");
     // A request that is refused for another reason is not assessed either.
     let mut unknown = device_request(PAYLOAD);
     unknown["person_id"] = json!("unknown");

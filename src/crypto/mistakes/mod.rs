@@ -71,7 +71,7 @@ impl fmt::Display for Diagnosis {
     }
 }
 
-/// The mistake behind a wrong signature. The first text is the right one; `None` when the signature verifies for no
+/// The mistake behind a wrong signature. The right texts come first; `None` when the signature verifies for no
 /// combination that is tried.
 ///
 /// A right key is tried with every text, change and digest, another key with every text.
@@ -111,11 +111,11 @@ fn with_other_integers(signature: &DerSignature, texts: &[SuspectText], right: &
     const LITTLE_ENDIAN: Aspect =
         Aspect { says: "with little-endian r and s", remedy: "encode r and s big-endian, as DER demands" };
     let key = Verifier::new(&right.key)?;
-    let SuspectText { name, text } = texts.first()?;
-    let signed = hashed_once(text);
     let [swapped, reversed] = signature.misencoded();
     [(SWAPPED, swapped), (LITTLE_ENDIAN, reversed)].into_iter().find_map(|(mistake, intended)| {
-        key.verifies(&signed, &intended?).then(|| Diagnosis::verifying(&[*name, mistake]))
+        let intended = intended?;
+        let signed = |text: &&SuspectText| key.verifies(&hashed_once(&text.text), &intended);
+        texts.iter().find(signed).map(|text| Diagnosis::verifying(&[text.name, mistake]))
     })
 }
 

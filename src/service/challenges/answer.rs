@@ -4,11 +4,13 @@
 //! An answer takes effect only if the write still finds the challenge open. The database serializes these writes, so
 //! parallel guesses are limited like sequential ones.
 
+use crate::crypto::Diagnosis;
 use crate::domain::audit::ACCEPTED;
 use crate::domain::challenges::{ChallengeKind, ChallengeState, Judgement, judge};
 use crate::domain::failure_budget::CoolingOff;
 use crate::domain::invalid::Faults;
 use crate::service::audit::scope::{AuditScope, Settled};
+use crate::service::challenges::diagnosis::Investigation;
 use crate::service::fraud_check::ToAssess;
 use crate::service::{NotDone, Refusal, Service};
 
@@ -81,6 +83,14 @@ pub(in crate::service) trait Answering {
         attempt: &AuditScope<'_>,
     ) -> Result<Settled<Self::Done>, NotDone>;
 
+    /// The mistake in a wrong answer. In the sandbox only, after the refusal is committed.
+    async fn diagnose(
+        &self,
+        investigation: Investigation<'_>,
+        challenge: &Self::Challenge,
+        answer: &Self::Answer,
+    ) -> Option<Diagnosis>;
+
     /// Refuses a right answer and closes the challenge, so that the same answer cannot succeed later.
     async fn close(
         &self,
@@ -137,14 +147,14 @@ impl Service {
             if let Some(cooling) = pause {
                 return Err(self.cooling_off(cooling).into());
             }
-            let settled = match kind.verify(self, &challenge, answer)? {
-                Some(proof) => {
-                    if !self.passes(kind.to_assess(&challenge, answer), attempt).await {
-                        return kind.close(self, &challenge, Refusal::Declined, attempt).await;
-                    }
-                    kind.accept(self, &challenge, answer, proof, attempt).await?
+            let settled = if let Some(proof) = kind.verify(self, &challenge, answer)? {
+                if !self.passes(kind.to_assess(&challenge, answer), attempt).await {
+                    return kind.close(self, &challenge, Refusal::Declined, attempt).await;
                 }
-                None => kind.count_wrong(self, &challenge, attempt).await?,
+                kind.accept(self, &challenge, answer, proof, attempt).await?
+            } else {
+                let counted = kind.count_wrong(self, &challenge, attempt).await?;
+                self.with_diagnosis(kind, &challenge, answer, attempt.partner, counted).await
             };
             if !matches!(settled, Settled::Overtaken) {
                 return Ok(settled);

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::crypto::{DerSignature, PublicKey};
+use crate::crypto::{DerSignature, Diagnosis, PublicKey};
 use crate::domain::audit::AuditAction;
 use crate::domain::challenges::{
     Acceptance, Binding, BindingCode, ChallengeId, ChallengeKind, ChallengeLife, NewBinding, WrongSignature,
@@ -22,6 +22,7 @@ use crate::domain::sms::limits::SmsSpend;
 use crate::fraud::FraudAction;
 use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::challenges::answer::{Answering, Standing};
+use crate::service::challenges::diagnosis::Investigation;
 use crate::service::challenges::send_code::{NewCode, Prospects, Sending, Wording};
 use crate::service::fraud_check::ToAssess;
 use crate::service::{NotDone, Refusal, Service};
@@ -362,6 +363,15 @@ impl Answering for Answered<'_> {
             }
             Written::Overtaken => Settled::Overtaken,
         })
+    }
+
+    async fn diagnose(
+        &self,
+        investigation: Investigation<'_>,
+        binding: &Binding,
+        answer: &BindingAnswer,
+    ) -> Option<Diagnosis> {
+        investigation.of_binding(binding, &answer.signature).await
     }
 
     async fn close(

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use chrono::{DateTime, Utc};
 
-use crate::crypto::DerSignature;
+use crate::crypto::{DerSignature, Diagnosis};
 use crate::domain::approvals::{Approval, LineValue};
 use crate::domain::audit::{AnswerEvidence, AuditAction, digest_of_text};
 use crate::domain::challenges::signing_text::TextToSign;
@@ -22,6 +22,7 @@ use crate::domain::person::PersonId;
 use crate::fraud::FraudAction;
 use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::challenges::answer::{Answering, Standing};
+use crate::service::challenges::diagnosis::Investigation;
 use crate::service::fraud_check::ToAssess;
 use crate::service::{NotDone, Refusal, Service};
 use crate::store::Written;
@@ -206,6 +207,15 @@ impl Answering for Answered {
         })
     }
 
+    async fn diagnose(
+        &self,
+        investigation: Investigation<'_>,
+        challenge: &DeviceChallenge,
+        answer: &DeviceAnswer,
+    ) -> Option<Diagnosis> {
+        investigation.of_device_challenge(challenge, answer).await
+    }
+
     async fn close(
         &self,
         service: &Service,
@@ -233,7 +243,7 @@ fn report(challenge: &DeviceChallenge, answer: &AcceptedAnswer, reason: Option<D
 
 impl DeviceAnswer {
     /// The text that this answer has to sign.
-    fn text(&self, challenge: &DeviceChallenge) -> TextToSign {
+    pub(super) fn text(&self, challenge: &DeviceChallenge) -> TextToSign {
         match self.decision {
             Decision::Approved => challenge.text.clone(),
             Decision::Declined => challenge.text.declining(),

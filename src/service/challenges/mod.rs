@@ -8,6 +8,7 @@ mod binding;
 mod binding_by_code;
 mod device;
 mod device_answer;
+pub(in crate::service) mod diagnosis;
 mod number;
 mod one_time_codes;
 mod send_code;

@@ -1,6 +1,6 @@
 //! Confirmation of a mobile number: the service sends a code by SMS; the code as answer verifies the number.
 
-use crate::crypto::Otp;
+use crate::crypto::{Diagnosis, Otp};
 use crate::domain::audit::AuditAction;
 use crate::domain::challenges::{ChallengeId, ChallengeKind, ChallengeLife};
 use crate::domain::clients::Caller;
@@ -12,6 +12,7 @@ use crate::domain::sms::language::Language;
 use crate::domain::sms::limits::{SmsSpend, SmsUse};
 use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::challenges::answer::{Answering, Standing};
+use crate::service::challenges::diagnosis::Investigation;
 use crate::service::challenges::send_code::{NewCode, Prospects, Sending, Wording};
 use crate::service::{NotDone, Refusal, Service};
 use crate::sms::CodePurpose;
@@ -203,6 +204,15 @@ impl Answering for Answered<'_> {
             }
             Written::Overtaken => Settled::Overtaken,
         })
+    }
+
+    async fn diagnose(
+        &self,
+        investigation: Investigation<'_>,
+        _challenge: &Self::Challenge,
+        typed: &Otp,
+    ) -> Option<Diagnosis> {
+        investigation.of_typed_code(self.person, CodePurpose::Number, typed)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::crypto::Otp;
+use crate::crypto::{Diagnosis, Otp};
 use crate::domain::audit::AuditAction;
 use crate::domain::challenges::{ChallengeId, ChallengeKind, ChallengeLife};
 use crate::domain::clients::Caller;
@@ -17,6 +17,7 @@ use crate::domain::sms::limits::SmsSpend;
 use crate::fraud::FraudAction;
 use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::challenges::answer::{Answering, Standing};
+use crate::service::challenges::diagnosis::Investigation;
 use crate::service::challenges::send_code::{NewCode, Prospects, Sending, Wording};
 use crate::service::fraud_check::ToAssess;
 use crate::service::{NotDone, Refusal, Service};
@@ -238,5 +239,14 @@ impl Answering for Answered {
             }
             Written::Overtaken => Settled::Overtaken,
         })
+    }
+
+    async fn diagnose(
+        &self,
+        investigation: Investigation<'_>,
+        challenge: &SmsChallenge,
+        typed: &Otp,
+    ) -> Option<Diagnosis> {
+        investigation.of_typed_code(&challenge.person_id, CodePurpose::LogIn, typed)
     }
 }

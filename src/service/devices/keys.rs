@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::crypto::{DerSignature, PublicKey};
+use crate::crypto::{DerSignature, Diagnosis, PublicKey};
 use crate::domain::audit::AuditAction;
 use crate::domain::clients::Caller;
 use crate::domain::devices::DeviceWithKeys;
@@ -14,6 +14,7 @@ use crate::domain::invalid::Faults;
 use crate::fraud::FraudAction;
 use crate::service::audit::scope::{AuditScope, Settled};
 use crate::service::challenges::answer::{Answering, Standing};
+use crate::service::challenges::diagnosis::Investigation;
 use crate::service::fraud_check::ToAssess;
 use crate::service::{NotDone, Refusal, Service};
 use crate::store::{AddedKey, NewKey, Written};
@@ -162,6 +163,15 @@ impl Answering for SignedKey {
             }
             Written::Overtaken => Settled::Overtaken,
         })
+    }
+
+    async fn diagnose(
+        &self,
+        investigation: Investigation<'_>,
+        found: &DeviceWithKeys,
+        request: &AddKey,
+    ) -> Option<Diagnosis> {
+        investigation.of_new_key(found, request).await
     }
 }
 

@@ -37,7 +37,7 @@ fn assert_not_open(answer: &Answer, id: &str) {
 
 #[track_caller]
 fn assert_wrong(answer: &Answer) {
-    answer.assert_error(403, "invalid_tan", "the signature is wrong");
+    answer.assert_wrong("the signature is wrong");
 }
 
 /// The device's key as the API shows it.

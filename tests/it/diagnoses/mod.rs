@@ -2,6 +2,8 @@
 //! of the service, so every documented mistake is made here through HTTP.
 
 mod forms;
+mod production;
+mod signatures;
 
 use std::fs;
 use std::path::Path;

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use device_management::api::{self, App};
 use device_management::app::{Surroundings, assemble};
 use device_management::clock::Clock;
-use device_management::config::Config;
+use device_management::config::{Config, Mode};
 use device_management::domain::clients::{Caller, Permissions};
 use device_management::domain::person::PartnerId;
 use device_management::sms::SmsSender;
@@ -67,15 +67,31 @@ impl TestApp {
         self.another_on(|store| store, settings).await
     }
 
+    /// Another replica in the mode of production, with the usual settings otherwise.
+    pub(crate) async fn production(&self, settings: &[(&str, &str)]) -> Router {
+        api::router(self.another_in(Some(Mode::Production), |store| store, settings).await)
+    }
+
     /// Another replica, whose store is replaced by the result of `store`.
     pub(super) async fn another_on(
         &self,
         store: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
         settings: &[(&str, &str)],
     ) -> App {
+        self.another_in(None, store, settings).await
+    }
+
+    /// The same in this mode; with `None` in that of the settings.
+    pub(super) async fn another_in(
+        &self,
+        mode: Option<Mode>,
+        store: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+        settings: &[(&str, &str)],
+    ) -> App {
         let entropy = RepeatableEntropy::of_replica(self.replicas.fetch_add(1, Ordering::Relaxed));
         let parts = (self.clock.clone() as _, entropy, Some(self.outbox.clone() as _));
         let (config, surroundings) = Self::gather(self.database.url(), settings, parts).await;
+        let config = Config { mode: mode.unwrap_or(config.mode), ..config };
         let surroundings = Surroundings { store: store(surroundings.store), ..surroundings };
         assemble(&config, surroundings).expect("the parts fit together")
     }

@@ -203,6 +203,17 @@ impl Answer {
         self
     }
 
+    /// Asserts a 403 `invalid_tan` with this detail. In the sandbox a diagnosis may follow (`diagnoses` has them).
+    #[track_caller]
+    pub(crate) fn assert_wrong(&self, detail: &str) -> &Self {
+        self.assert_status(403);
+        let errors = self.json()["errors"].clone();
+        assert_eq!((errors.as_array().map(Vec::len), errors[0]["code"].as_str()), (Some(1), Some("invalid_tan")));
+        let found = errors[0]["detail"].as_str().expect("a detail");
+        assert_eq!(found.split_once(": it ").map_or(found, |(refusal, _)| refusal), detail);
+        self
+    }
+
     /// Asserts a 400 with exactly one fault. For a key or signature the form that it looks like may follow
     /// (`diagnoses` has the whole messages).
     #[track_caller]

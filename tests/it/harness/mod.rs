@@ -13,6 +13,7 @@ mod broken_store;
 pub(crate) mod broken_wire;
 mod client;
 pub(crate) mod contract;
+mod counted_store;
 mod database;
 pub(crate) mod fault;
 pub(crate) mod faulty_server;

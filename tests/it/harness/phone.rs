@@ -1,5 +1,6 @@
 //! A phone with a real P-256 key that signs codes and other keys.
 
+use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::signature::{RandomizedSigner, Signer};
 use p256::ecdsa::{Signature, SigningKey};
 use rand::SeedableRng;
@@ -29,6 +30,21 @@ impl Phone {
     pub(crate) fn sign_bytes(&self, message: &[u8]) -> String {
         let signature: Signature = self.0.sign(message);
         hex::encode(signature.to_der())
+    }
+
+    /// A signature over a number instead of a digest: the bytes as they are, cut to 32 or smaller.
+    pub(crate) fn sign_number(&self, bytes: &[u8]) -> String {
+        let taken = &bytes[..bytes.len().min(32)];
+        let mut number = [0; 32];
+        number[32 - taken.len()..].copy_from_slice(taken);
+        let signature: Signature = self.0.sign_prehash(&number).expect("32 bytes are a digest");
+        hex::encode(signature.to_der())
+    }
+
+    /// A signature whose encoder confused r and s.
+    pub(crate) fn sign_with_exchanged_integers(&self, text: &str) -> String {
+        let (r, s) = scalars(&self.sign(text)).split_scalars();
+        hex::encode(Signature::from_scalars(s, r).expect("both are in range").to_der())
     }
 
     /// A signature with a nonce from `seed`, for several valid signatures over one text.

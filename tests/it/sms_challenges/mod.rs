@@ -17,5 +17,5 @@ fn assert_not_open(answer: &Answer, id: &str) {
 
 #[track_caller]
 fn assert_wrong(answer: &Answer) {
-    answer.assert_error(403, "invalid_tan", "the code is wrong or expired");
+    answer.assert_wrong("the code is wrong or expired");
 }
