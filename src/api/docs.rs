@@ -1,7 +1,8 @@
 //! `GET /openapi.yaml` and `GET /docs`: the OpenAPI document, and Swagger UI for it.
 //!
 //! Swagger UI is embedded in the binary. Its content security policy allows no requests to other hosts. Only the files
-//! that the page uses are served.
+//! that the page uses are served. In the sandbox the page also loads `sandbox.js`, which authorises it as the sandbox
+//! client; in production that file does not exist.
 
 use std::sync::Arc;
 
@@ -12,9 +13,10 @@ use utoipa_swagger_ui::{Config, serve};
 use super::page::answer;
 
 const DOCUMENT: &str = include_str!("../../openapi.yaml");
-const PAGE: &str = include_str!("docs.html");
+const PAGE: &str = include_str!("docs/page.html");
+const SANDBOX_SCRIPT: &str = include_str!("docs/sandbox.js");
 
-/// The files that `docs.html` uses.
+/// The files that `docs/page.html` uses.
 const FILES: [&str; 6] = [
     "favicon-32x32.png",
     "index.css",
@@ -24,11 +26,16 @@ const FILES: [&str; 6] = [
     "swagger-ui.css",
 ];
 
-/// The routes of the document, the page and the page's files.
-pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let routes = Router::new()
-        .route("/openapi.yaml", get(|| async { answer("application/yaml", DOCUMENT) }))
-        .route("/docs", get(|| async { answer("text/html; charset=utf-8", PAGE) }));
+/// The routes of the document, the page and the page's files. `sandbox` is whether there is a sandbox client.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>(sandbox: bool) -> Router<S> {
+    let mut routes = Router::new().route("/openapi.yaml", get(|| async { answer("application/yaml", DOCUMENT) }));
+    let mut page = PAGE.to_owned();
+    if sandbox {
+        let script = r#"<script src="docs/sandbox.js" type="module"></script>"#;
+        page = page.replace("  </head>", &format!("    {script}\n  </head>"));
+        routes = routes.route("/docs/sandbox.js", get(|| async { answer("text/javascript", SANDBOX_SCRIPT) }));
+    }
+    routes = routes.route("/docs", get(async move || answer("text/html; charset=utf-8", page)));
     let config = Arc::new(config());
     FILES.into_iter().fold(routes, |routes, name| {
         let file = serve(name, Arc::clone(&config))
@@ -51,7 +58,7 @@ fn config() -> Config<'static> {
 mod tests {
     use axum::body::Body;
     use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-    use axum::http::{Request, StatusCode};
+    use axum::http::{HeaderValue, Request, StatusCode};
     use axum::response::Response;
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
@@ -63,6 +70,21 @@ mod tests {
         let answer = fetch("/openapi.yaml").await;
         assert_eq!(answer.headers()[CONTENT_TYPE], "application/yaml");
         assert_eq!(text(answer).await, DOCUMENT);
+    }
+
+    #[tokio::test]
+    async fn the_sandbox_script_exists_in_the_sandbox_only() {
+        let page = text(fetch("/docs").await).await;
+        assert_eq!(page, PAGE);
+        assert_eq!(fetch("/docs/sandbox.js").await.status(), StatusCode::NOT_FOUND);
+
+        let page = text(fetch_from(routes(true), "/docs").await).await;
+        assert!(page.contains("    <script src=\"docs/sandbox.js\" type=\"module\"></script>\n  </head>"), "{page}");
+        let script = fetch_from(routes(true), "/docs/sandbox.js").await;
+        assert_eq!(
+            (script.status(), &script.headers()[CONTENT_TYPE]),
+            (StatusCode::OK, &HeaderValue::from_static("text/javascript"))
+        );
     }
 
     #[tokio::test]
@@ -117,9 +139,14 @@ mod tests {
         }
     }
 
+    /// The answer in production.
     async fn fetch(path: &str) -> Response {
+        fetch_from(routes(false), path).await
+    }
+
+    async fn fetch_from(routes: Router, path: &str) -> Response {
         let request = Request::get(path).body(Body::empty()).expect("a request");
-        routes().oneshot(request).await.expect("a router always answers")
+        routes.oneshot(request).await.expect("a router always answers")
     }
 
     async fn text(answer: Response) -> String {

@@ -142,7 +142,7 @@ pub fn router(app: App) -> Router {
     let operations = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .merge(docs::routes())
+        .merge(docs::routes(app.service.sandbox_client.is_some()))
         .merge(sandbox_pages);
 
     Router::new()

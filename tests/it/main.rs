@@ -15,6 +15,7 @@ mod audit;
 mod audit_events;
 mod binary;
 mod bindings;
+mod browser;
 mod clocks;
 mod config;
 mod contract;

@@ -161,7 +161,7 @@ async fn removed_or_swapped_batches_are_detected(trail: Trail) {
              update {table} set seal = 2 where seal = 99;"
         )
     };
-    let swapped = faults_after(&trail, &(swap("audit_event") + &swap("audit_seal"))).await;
+    let swapped = faults_after(&trail, &[swap("audit_event"), swap("audit_seal")].concat()).await;
     for (seal, fault) in
         [(1, "has the wrong previous hash"), (2, "does not match its events"), (3, "has the wrong previous hash")]
     {

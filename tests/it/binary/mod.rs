@@ -34,7 +34,7 @@ pub(crate) fn sandbox_on(database: &TestDatabase) -> Program {
 }
 
 /// Production with this database and all required settings.
-fn production_on(database: &TestDatabase) -> Program {
+pub(crate) fn production_on(database: &TestDatabase) -> Program {
     sandbox_on(database)
         .with("MODE", "production")
         .with("OTP_SECRET", "9b1f0c6de24f4be0a43cb8c1c0a1f2d3")

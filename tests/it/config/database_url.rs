@@ -19,7 +19,7 @@ fn file(url: &str) -> String {
 }
 
 fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |encoded, byte| encoded + &format!("%{byte:02X}"))
+    text.bytes().fold(String::new(), |encoded, byte| encoded + format!("%{byte:02X}").as_str())
 }
 
 #[test]

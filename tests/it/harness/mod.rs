@@ -11,6 +11,7 @@ pub(crate) mod books;
 mod broken;
 mod broken_store;
 pub(crate) mod broken_wire;
+mod browser;
 mod client;
 pub(crate) mod contract;
 mod counted_store;
@@ -42,6 +43,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) use app::TestApp;
 pub(crate) use binary::{Process, Program, Service};
 pub(crate) use broken::Broken;
+pub(crate) use browser::Browser;
 pub(crate) use client::{
     ACTIVATION_CODES, Answer, Bound, DEVICE_CHALLENGES, NUMBER, OpenChallenge, SMS_CHALLENGES, SmsChallenge, TestClient,
 };
@@ -95,6 +97,23 @@ macro_rules! on_engine {
     };
 }
 pub(crate) use on_engine;
+
+/// Makes a test `chromium::name` out of each `async fn name()` in this module; it runs where Chromium is installed.
+macro_rules! in_chromium {
+    [$($name:ident),+ $(,)?] => {
+        mod chromium {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    if $crate::harness::Browser::is_there_for(concat!(module_path!(), "::", stringify!($name))) {
+                        super::$name().await;
+                    }
+                }
+            )+
+        }
+    };
+}
+pub(crate) use in_chromium;
 
 /// A port of loopback that was free a moment ago. Another process may take it before the caller listens on it.
 pub(crate) fn free_port() -> u16 {

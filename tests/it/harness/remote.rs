@@ -20,7 +20,7 @@ impl Service {
 
     /// A caller with this token.
     pub(crate) fn with_token(&self, token: Option<&str>) -> TestClient {
-        let router = forward_to(self.base_url());
+        let router = self.forwarder();
         TestClient { router, outbox: Arc::new(Outbox::default()), token: token.map(str::to_owned) }
     }
 
@@ -30,6 +30,11 @@ impl Service {
         let answer = self.stranger().post("/oauth/token", body).await;
         answer.assert_status(200);
         self.with_token(answer.json()["access_token"].as_str())
+    }
+
+    /// A router that forwards requests to the executable.
+    pub(crate) fn forwarder(&self) -> Router {
+        forward_to(self.base_url())
     }
 
     /// The answer of the metrics listener.

@@ -65,15 +65,15 @@ fn secured_operations_document_401_403_500_and_503() {
     assert_eq!(
         open,
         [
+            "createToken",
+            "createTokenFromJson",
+            "getHealth",
+            "getReadiness",
+            "getOpenApiDocument",
             "getDocs",
             "getDocsFile",
-            "getHealth",
-            "createTokenFromJson",
-            "createToken",
-            "getOpenApiDocument",
-            "getReadiness",
             "getPhonePage",
-            "getPhonePageFile"
+            "getPhonePageFile",
         ]
     );
 }

@@ -1,0 +1,4 @@
+//! The pages of the service in headless Chromium: that they work, write nothing to the console and load nothing from
+//! other hosts.
+
+mod docs;
