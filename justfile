@@ -37,6 +37,11 @@ fuzz TARGET SECONDS="60":
     mkdir -p target/corpus/{{ TARGET }}
     cargo +nightly fuzz run --dev {{ TARGET }} target/corpus/{{ TARGET }} fuzz/corpus/{{ TARGET }} -- -max_total_time={{ SECONDS }}
 
+# Take the pictures of the phone page in docs/images (needs Chromium, pngquant and the port 8080)
+screenshots:
+    cargo test --locked --test it -- --ignored screenshots
+    pngquant --force --strip --ext .png docs/images/phone-page*.png
+
 # Build the documentation of the library and open it
 docs:
     cargo doc --locked --no-deps --open

@@ -38,7 +38,7 @@ async fn until_authorised(browser: &Browser) {
 async fn the_page_lists_the_operations() {
     let service = Program::new().serve();
     let browser = Browser::open(&service, "/docs").await;
-    browser.find(NUMBER).await;
+    browser.until_displayed(NUMBER).await;
     let listed: usize = browser.run("return document.querySelectorAll('.opblock').length", &[]).await;
     let document: Value = serde_saphyr::from_str(include_str!("../../../openapi.yaml")).unwrap();
     let methods = ["get", "post", "put", "delete"];
@@ -49,9 +49,7 @@ async fn the_page_lists_the_operations() {
 }
 
 async fn a_call_can_be_tried_in_the_sandbox_without_the_dialog() {
-    // The calls send several messages to the same person within a second.
-    let program = Program::new().with("LIMIT_SMS_PER_NUMBER", "1000/1h").with("LIMIT_SMS_PER_PERSON", "1000/1h");
-    let service = program.serve();
+    let service = Program::new().serve();
     let browser = Browser::open(&service, "/docs").await;
     until_authorised(&browser).await;
     // The examples of the document belong together: the number's code is the fixed one of the sandbox.
@@ -62,11 +60,12 @@ async fn a_call_can_be_tried_in_the_sandbox_without_the_dialog() {
         ("Devices-createDevice", "202"),
         ("SMS_challenges-createSmsChallenge", "201"),
         ("Activation_codes-createActivationCode", "201"),
-        ("Activation_codes-listActivationCodes", "200"),
         ("Tokens-createToken", "200"),
     ] {
-        let shown = try_out(&browser, &format!("#operations-{operation}")).await;
-        assert_eq!(shown, status, "{operation}");
+        let place = format!("#operations-{operation}");
+        assert_eq!(try_out(&browser, &place).await, status, "{operation}");
+        // An open operation makes the page slow.
+        browser.click(&format!("{place} .opblock-summary-control")).await;
     }
     browser.quit().await;
 }
@@ -89,6 +88,7 @@ async fn a_new_token_replaces_an_expired_one() {
     let () = browser.run("ui.preauthorizeApiKey('bearerAuth', 'expired')", &[]).await;
     assert_eq!(try_out(&browser, NUMBER).await, "401");
     browser.until("ui.authSelectors.authorized().getIn(['bearerAuth', 'value']) !== 'expired'").await;
+    browser.click(&format!("{NUMBER} .btn-clear")).await; // the first answer
     assert_eq!(execute(&browser, NUMBER).await, "201");
     browser.quit_after_refusals(&[401]).await;
 }
@@ -97,7 +97,7 @@ async fn no_token_is_filled_in_in_production() {
     let database = TestDatabase::start(Engine::Sqlite).await;
     let service = production_on(&database).serve();
     let browser = Browser::open(&service, "/docs").await;
-    browser.find(".opblock .authorization__btn .unlocked").await;
+    browser.until_displayed(".opblock .authorization__btn .unlocked").await;
     assert_eq!(try_out(&browser, NUMBER).await, "401");
     browser.quit_after_refusals(&[401]).await;
 }

@@ -2,3 +2,4 @@
 //! other hosts.
 
 mod docs;
+mod phone;

@@ -7,13 +7,11 @@ use std::env;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::extensions::query::ElementPollerWithTimeout;
 use thirtyfour::prelude::*;
 use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel, TimeoutConfiguration};
 
@@ -74,8 +72,7 @@ impl Browser {
     /// The same for a service behind another origin, for instance a proxy.
     pub(crate) async fn open_at(origin: String, path: &str) -> Self {
         let programs = Programs::start();
-        let poller = ElementPollerWithTimeout::new(PATIENCE, Duration::from_millis(20));
-        let driver = WebDriver::builder(programs.url(), capabilities()).poller(Arc::new(poller)).await;
+        let driver = WebDriver::new(programs.url(), capabilities()).await;
         let driver = driver.unwrap_or_else(|error| panic!("Chromium does not start: {error}"));
         let timeouts = TimeoutConfiguration::new(Some(2 * PATIENCE), Some(PATIENCE), None);
         driver.update_timeouts(timeouts).await.expect("ChromeDriver has timeouts");
@@ -87,6 +84,11 @@ impl Browser {
     /// Loads another page of the service.
     pub(crate) async fn goto(&self, path: &str) {
         self.driver.goto(format!("{}{path}", self.origin)).await.expect("the page loads");
+    }
+
+    /// Loads the page again.
+    pub(crate) async fn reload(&self) {
+        self.driver.refresh().await.expect("the page loads again");
     }
 
     /// Runs a script in the page: its return value.
@@ -121,22 +123,86 @@ impl Browser {
         }
     }
 
-    /// The displayed element of a CSS selector, once there is one.
-    pub(crate) async fn find(&self, selector: &str) -> WebElement {
-        let found = self.driver.query(By::Css(selector)).and_displayed().first().await;
-        found.unwrap_or_else(|error| panic!("{selector}: {error}"))
+    /// Waits until the element of a CSS selector contains this text.
+    pub(crate) async fn until_text(&self, selector: &str, text: &str) {
+        let (selector, text) = (json!(selector), json!(text));
+        self.until(&format!("document.querySelector({selector}).innerText.includes({text})")).await;
     }
 
-    /// Clicks the element of a CSS selector as a user does: once it is visible, enabled and not covered.
+    /// Waits until the element of a CSS selector is displayed.
+    pub(crate) async fn until_displayed(&self, selector: &str) {
+        self.until(&format!("document.querySelector({}).checkVisibility()", json!(selector))).await;
+    }
+
+    /// Clicks the element of a CSS selector as a user does: once it is displayed, enabled and not covered.
     pub(crate) async fn click(&self, selector: &str) {
-        let clicked = self.driver.query(By::Css(selector)).and_clickable().first().await;
-        let clicked = clicked.unwrap_or_else(|error| panic!("{selector}: {error}"));
-        clicked.click().await.unwrap_or_else(|error| panic!("{selector}: {error}"));
+        self.until_displayed(selector).await;
+        self.until_clicked(selector).await;
+    }
+
+    /// Chooses an option of the menu of a CSS selector.
+    pub(crate) async fn choose(&self, menu: &str, option: &str) {
+        self.until_displayed(menu).await;
+        self.until_clicked(&format!("{menu} option[value={}]", json!(option))).await;
+    }
+
+    /// Clicks until a click succeeds: the page may be moving, or drawing the element again.
+    async fn until_clicked(&self, selector: &str) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let clicked = async { self.driver.find(By::Css(selector)).await?.click().await }.await;
+            match clicked {
+                Ok(()) => return,
+                Err(error) => assert!(Instant::now() < end, "{selector}: {error}"),
+            }
+        }
+    }
+
+    /// Replaces the text of a field.
+    pub(crate) async fn fill(&self, selector: &str, text: &str) {
+        self.until_displayed(selector).await;
+        let field = self.driver.find(By::Css(selector)).await.unwrap_or_else(|error| panic!("{selector}: {error}"));
+        field.clear().await.unwrap_or_else(|error| panic!("{selector}: {error}"));
+        field.send_keys(text).await.unwrap_or_else(|error| panic!("{selector}: {error}"));
+    }
+
+    /// Presses keys at the focused element.
+    pub(crate) async fn press(&self, keys: impl Into<thirtyfour::TypingData>) {
+        let focused = self.driver.active_element().await.expect("a page has a focused element");
+        focused.send_keys(keys).await.expect("the focused element takes keys");
     }
 
     /// The displayed text of the element of a CSS selector.
     pub(crate) async fn text(&self, selector: &str) -> String {
-        self.find(selector).await.text().await.expect("a found element has a text")
+        self.until_displayed(selector).await;
+        self.run("return document.querySelector(arguments[0]).innerText", &[json!(selector)]).await
+    }
+
+    /// Sends a command of the Chrome DevTools Protocol, for what WebDriver has no command.
+    pub(crate) async fn devtools(&self, method: &str, parameters: Value) {
+        self.driver.cdp().send_raw(method, parameters).await.unwrap_or_else(|error| panic!("{method}: {error}"));
+    }
+
+    /// Shows the page in the dark or the light colour scheme.
+    pub(crate) async fn prefer(&self, scheme: &str) {
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Gives the page a viewport of this size.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// Waits until no transition and no animation runs.
+    pub(crate) async fn until_still(&self) {
+        self.until("document.getAnimations().every((animation) => animation.playState !== 'running')").await;
+    }
+
+    /// A picture of the viewport, as PNG.
+    pub(crate) async fn screenshot(&self) -> Vec<u8> {
+        self.driver.screenshot_as_png().await.expect("a page can be pictured")
     }
 
     /// Asserts that the page wrote nothing to the console and made no request outside the service's origin, and quits.

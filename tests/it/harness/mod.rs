@@ -6,6 +6,7 @@
 
 mod administrator;
 mod app;
+mod axe;
 mod binary;
 pub(crate) mod books;
 mod broken;
