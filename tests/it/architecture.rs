@@ -30,7 +30,7 @@ const PARTS: [(&str, &[&str]); 19] = [
             "store",
         ],
     ),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "domain"]),
     (
         "cli",
         &[

@@ -146,7 +146,8 @@ async fn a_disconnected_client_costs_no_database_connection() {
         assert_eq!(backends(app.database.url()).await, before, "{operation} cost a connection");
     }
     // The other operations do not use the database.
-    let idle = ["getHealth", "getOpenApiDocument", "getDocs", "getDocsFile", "listSandboxMessages", "getSandboxClock"];
+    let pages = ["getOpenApiDocument", "getDocs", "getDocsFile", "getPhonePage", "getPhonePageFile"];
+    let idle = [&pages[..], &["getHealth", "listSandboxMessages", "getSandboxClock"]].concat();
     assert_eq!(held_up.len() + idle.len(), CONTRACT.operations().len(), "{held_up:?}");
 }
 
