@@ -78,8 +78,8 @@ async fn every_documented_status_of_every_operation_is_seen(bank: Bank) {
         .operations()
         .iter()
         .flat_map(|operation| operation.statuses().into_iter().map(|status| (operation.id.clone(), status)));
-    let unseen: Vec<(String, u16)> = documented.filter(|promise| !walk.seen.contains(promise)).collect();
-    let expected: Vec<(String, u16)> = UNSEEN.iter().map(|(id, status, _)| ((*id).to_owned(), *status)).collect();
+    let unseen: BTreeSet<(String, u16)> = documented.filter(|promise| !walk.seen.contains(promise)).collect();
+    let expected = UNSEEN.iter().map(|(id, status, _)| ((*id).to_owned(), *status)).collect();
     assert_eq!(unseen, expected, "documented statuses that did not occur");
 }
 
