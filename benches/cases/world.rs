@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use device_management::api::App;
 use device_management::app::{Surroundings, assemble};
 use device_management::clock::Clock;
-use device_management::config::Config;
+use device_management::config::{Config, Mode};
 use device_management::domain::approvals::Approval;
 use device_management::domain::challenges::signing_text::{SigningText, TextToSign};
 use device_management::domain::clients::{Caller, Permissions};
@@ -89,9 +89,12 @@ pub(super) fn text_to_sign(approval: Option<&Approval>) -> TextToSign {
     text.compose()
 }
 
-/// The service in sandbox mode, but with derived codes, the stub of the store, and constant time and randomness.
+/// The service with the secrets of the sandbox and without its tools, which diagnose wrong signatures; with derived codes,
+/// the stub of the store, and constant time and randomness.
 pub(super) fn app(store: CannedStore) -> App {
-    let config = Config::load(&[("SANDBOX_OTP", "random")].into_iter().collect(), None).expect("the settings are good");
+    let mut config =
+        Config::load(&[("SANDBOX_OTP", "random")].into_iter().collect(), None).expect("the settings are good");
+    config.mode = Mode::Production;
     let (clock, entropy) = (Arc::new(Standstill), Arc::new(Standstill));
     let surroundings = Surroundings { store: Arc::new(store), clock, entropy, sms: Some(Arc::new(Standstill)) };
     assemble(&config, surroundings).expect("the parts fit together")
