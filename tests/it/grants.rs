@@ -182,6 +182,7 @@ async fn every_command_works_under_its_documented_role() {
 
     let mut known = BTreeSet::new();
     commands(&Cli::command(), "", &mut known);
+    known.retain(|command| !command.starts_with("phone ")); // the software phone uses no database
     let tried = uses.iter().map(|(_, command, _)| (*command).to_owned()).chain(["serve".to_owned()]).collect();
     assert_eq!(known, tried, "every command of the command line is tested");
 }
