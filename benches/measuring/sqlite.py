@@ -57,14 +57,20 @@ def whole(bench):
 
 
 def whole_on(bench, file, is_production):
-    most = int(bench.options.seconds * 2_000)
+    most = min(int(bench.options.seconds * 2_000), 9_995)
     usual = {} if is_production else {"usual": SANDBOX}
     code = None if is_production else SANDBOX_CODE
     service = bench.service(f"sqlite://{file}", **usual)
-    order = {"first": bench.fresh_people(most), "at_most": most, "code": code}
+    order = {"first": ordinary_numbers(bench, most), "at_most": most, "code": code}
     figures = bench.ask("whole", [service], 1, bench.options.seconds, **order)
     service.stop()
     return figures
+
+
+def ordinary_numbers(bench, count):
+    """The first of this many unused numbers, at most 9,995, that do not end in 0001 to 0005, to which the sandbox's messages fail."""
+    first = bench.fresh_people(count + 10_000)
+    return first + (6 - first) % 10_000
 
 
 def numbers(file, first, count):
