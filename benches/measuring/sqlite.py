@@ -68,7 +68,7 @@ def whole_on(bench, file, is_production):
 
 
 def ordinary_numbers(bench, count):
-    """The first of this many unused numbers, at most 9,995, that do not end in 0001 to 0005, to which the sandbox's messages fail."""
+    """The first of this many unused numbers, at most 9,995. None ends in 0001 to 0005, where the sandbox's SMS fail."""
     first = bench.fresh_people(count + 10_000)
     return first + (6 - first) % 10_000
 
