@@ -1,6 +1,6 @@
 //! The settings of SQLite's connections.
 
-use sqlx::{AssertSqlSafe, Sqlite};
+use sqlx::Sqlite;
 
 use super::{DatabaseSettings, DatabaseUrl, Synchronous, sqlite_store};
 use crate::store::rows::column;
@@ -14,8 +14,10 @@ async fn readers_and_the_writer_of_sqlite_are_as_durable_as_configured() {
     for (synchronous, level, pages) in [(Synchronous::Full, 2, 1000), (Synchronous::Normal, 1, 10_000)] {
         let settings = DatabaseSettings { sqlite_synchronous: synchronous, ..DatabaseSettings::new(url.clone()) };
         let store = sqlite_store(&file, &settings).await.unwrap();
-        for (pragma, expected) in [("synchronous", level), ("wal_autocheckpoint", pages)] {
-            let query = || sqlx::query(AssertSqlSafe(format!("pragma {pragma}")));
+        let pragmas =
+            [("pragma synchronous", "synchronous", level), ("pragma wal_autocheckpoint", "wal_autocheckpoint", pages)];
+        for (statement, pragma, expected) in pragmas {
+            let query = || sqlx::query(statement);
             for row in [store.row(query()).await.unwrap(), store.write(query()).await.unwrap()] {
                 let found: i64 = column::<Sqlite, _>(&row.unwrap(), pragma).unwrap();
                 assert_eq!(found, expected, "{synchronous:?}, {pragma}");
