@@ -73,7 +73,7 @@ count! {
     request_device_challenge = "request/device_challenge": 1_780_455 + 10 %;
     request_approve = "request/approve": 17_901_333 + 2 %;
     request_decline = "request/decline": 18_389_692 + 2 %;
-    request_approve_wrong = "request/approve_wrong": 18_000_000 + 2 %;
+    request_approve_wrong = "request/approve_wrong": 17_478_396 + 2 %;
     request_open_sms_challenge = "request/open_sms_challenge": 2_646_089 + 10 %;
     request_answer_sms_challenge = "request/answer_sms_challenge": 2_338_990 + 10 %;
     request_create_activation_code = "request/create_activation_code": 2_552_240 + 10 %;

@@ -1,13 +1,1 @@
-grant select on _sqlx_migrations to device_management, device_management_auditor;
-grant select, insert, update on client, person, device, device_key to device_management;
-grant select, insert, update, delete on client_secret, mobile_number, challenge, device_challenge, idempotent_request to device_management;
-grant select, insert, update, delete on activation_code to device_management;
-grant select, insert on delivery_event to device_management;
-grant select, insert, delete on fraud_assessment to device_management;
-grant select, insert, update, delete on sms_sent to device_management;
-grant select, insert, update, delete on sms_conversion, device_count to device_management;
-grant select, insert, update on sms_partner_rate, sms_conversion_reset, housekeeping_lease to device_management;
-grant select, insert, delete on audit_pending, approval_text to device_management;
-grant select, insert on audit_event, audit_seal to device_management;
-grant select, insert, update on audit_chain to device_management;
-grant select on audit_pending, audit_event, audit_seal, audit_chain, approval_text to device_management_auditor;
+../../../../docker/grants.sql
