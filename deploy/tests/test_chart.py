@@ -46,6 +46,7 @@ VALUE_SETS = {
                 "SMS_WEBHOOK_TOKEN": None,
                 "TWILIO_AUTH_TOKEN": "twilio",
                 "SEON_API_KEY": "seon",
+                "OTP_SECRET_PREVIOUS": None,
             }
         },
     },
@@ -183,6 +184,7 @@ def test_every_secret_file_is_mounted_where_its_variable_says(render, values):
             }
             named = {v["value"] for v in container.get("env", []) if v["name"].endswith("_FILE")}
             assert named <= files, name
+            assert not any(file.endswith(("/", "/None")) for file in files | named), "a key that is null is left out"
 
 
 def test_ports_and_paths_are_those_of_the_service(render):
@@ -233,6 +235,10 @@ def test_the_network_policy_allows_what_the_service_needs_and_no_more(render):
     assert all(rule["to"] for rule in api["egress"])
 
     migration = release.one("NetworkPolicy", "-migration")["spec"]
+    assert migration["egress"] == api["egress"][:2]
+    bypass = {"networkPolicy": {"database": {"port": 6432}, "migrationDatabase": {"port": 5432}}}
+    policies = [render(**bypass).one("NetworkPolicy", suffix)["spec"]["egress"] for suffix in ("", "-migration")]
+    assert [policy[1]["ports"][0]["port"] for policy in policies] == [6432, 5432], "migrations bypass the pooler"
     assert "ingress" not in migration, "nothing connects to the Job"
     assert [sorted({port["port"] for port in rule["ports"]}) for rule in migration["egress"]] == [[53], [6432]]
 

@@ -50,8 +50,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- /* The files of the secrets, as NAME_FILE. */ -}}
 {{- define "device-management.secretFiles" -}}
 {{- range $name, $key := .Values.secrets.keys }}
+{{- if $key }}
 - name: {{ $name }}_FILE
   value: /run/secrets/device-management/{{ $key }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
