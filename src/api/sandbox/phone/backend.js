@@ -68,9 +68,11 @@ export class Backend {
     async fetchToken() {
         this.token = null;
         const { client } = this.session;
+        // Both parts are form-encoded first (RFC 6749 section 2.3.1).
+        const credentials = [client.id, client.secret].map(encodeURIComponent).join(':');
         const answer = await call('oauth2/token', {
             method: 'POST',
-            headers: { Authorization: `Basic ${btoa(`${client.id}:${client.secret}`)}` },
+            headers: { Authorization: `Basic ${btoa(credentials)}` },
             body: new URLSearchParams({ grant_type: 'client_credentials' }),
         });
         answer.explanation = explain('token', answer);

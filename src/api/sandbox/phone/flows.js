@@ -93,8 +93,9 @@ export class Flows {
             phone,
         });
         if (answer.ok) Object.assign(phone, { state: 'bound', sms: null });
-        // The challenge is over, or the refusal closed it.
-        if ([404, 409].includes(answer.status) || isCode(answer, 'unauthorized_action')) {
+        // The challenge is over, or the refusal closed it. After a `conflict` it is still open.
+        const isOver = answer.status === 404 || (answer.status === 409 && !isCode(answer, 'conflict'));
+        if (isOver || isCode(answer, 'unauthorized_action')) {
             Object.assign(phone, { state: 'keyed', device: null, sms: null });
         }
         return { ...result(answer, chosen), achieved: answer.ok && 'bind' };

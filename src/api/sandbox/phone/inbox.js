@@ -14,12 +14,12 @@ export class Inbox {
         this.shown(this.messages);
     }
 
-    /** Asks until no phone waits any more. */
+    /** Asks until no phone waits any more, or no token is to be had: the next step begins again. */
     async poll() {
         clearTimeout(this.timer);
         if (!this.waiting()) return;
         await this.read('sms');
-        if (this.waiting()) this.timer = setTimeout(() => this.poll(), PAUSE_MS);
+        if (this.waiting() && this.backend.token) this.timer = setTimeout(() => this.poll(), PAUSE_MS);
     }
 
     /** Asks once. An answer is logged under `step` if it has a new message or is a refusal, else only if `always`. */

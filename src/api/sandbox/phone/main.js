@@ -1,7 +1,7 @@
 // The page: it loads the person's phones, wires the forms, and keeps what changes.
 
 import { Backend, base } from './backend.js';
-import { advanceClock, now, readClock } from './clock.js';
+import { advanceClock, hasPassed, now, readClock } from './clock.js';
 import { tokenCommand } from './curl.js';
 import { askApproval, editSettings } from './dialogs.js';
 import { announce, copyButton, h } from './dom.js';
@@ -22,7 +22,8 @@ const backend = new Backend(session, (step) => addEntry(log, step));
 let views = [];
 const flows = new Flows(backend, session, () => views.map(({ phone }) => phone));
 const inbox = new Inbox(backend, session, {
-    waiting: () => views.some(({ phone }) => phone.state === 'pending' && !phone.sms),
+    waiting: () =>
+        views.some(({ phone }) => phone.state === 'pending' && !phone.sms && !hasPassed(phone.expires)),
     arrived: (message) => {
         const view = views.find(({ phone }) => phone.state === 'pending' && phone.device === message.challenge_id);
         if (!view || NOT_DELIVERED.includes(message.status)) return;
@@ -149,14 +150,19 @@ byId('clear-log').addEventListener('click', () => clearLog(log));
 byId('read-inbox').addEventListener('click', () => inbox.read('inbox', true));
 
 drawTokenCommand();
+const unavailable = (text) => Object.assign(byId('unavailable'), { textContent: text, hidden: false });
 if (keys.available()) {
-    await showPerson();
+    try {
+        await showPerson();
+    } catch (fault) {
+        unavailable(`The browser does not let this page store keys (IndexedDB): ${fault.message}. Allow it, then reload.`);
+    }
     drawClock(await readClock(backend));
     setInterval(tick, 10_000);
 } else {
-    byId('unavailable').textContent =
+    unavailable(
         'This browser offers WebCrypto only on HTTPS and on localhost. ' +
-        'Open the page as http://127.0.0.1 or http://localhost, or put a proxy with TLS in front of the service.';
-    byId('unavailable').hidden = false;
+            'Open the page as http://127.0.0.1 or http://localhost, or put a proxy with TLS in front of the service.',
+    );
 }
 document.documentElement.dataset.ready = '';
