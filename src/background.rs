@@ -58,7 +58,7 @@ pub fn token_duties() -> Vec<Duty<BearerTokens>> {
 }
 
 /// Runs every background task of the service once, one after the other. While another run of a task holds its lease, waits
-/// for it.
+/// for it; a lease that ended by an advance of the clock is taken over.
 ///
 /// # Errors
 /// When a task fails, or its lease is held for longer than a second. The tasks before it have run.

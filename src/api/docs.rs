@@ -1,8 +1,8 @@
 //! `GET /openapi.yaml` and `GET /docs`: the OpenAPI document, and Swagger UI for it.
 //!
 //! Swagger UI is embedded in the binary. Its content security policy allows no requests to other hosts. Only the files
-//! that the page uses are served. In the sandbox the page also loads `sandbox.js`, which authorises it as the sandbox
-//! client; in production that file does not exist.
+//! that the page uses are served. With a sandbox client the page also loads `sandbox.js`, which authorises it as
+//! that client; without one, as in production, that file does not exist.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ const FILES: [&str; 6] = [
     "swagger-ui.css",
 ];
 
-/// The routes of the document, the page and the page's files. `sandbox` is whether there is a sandbox client.
-pub(crate) fn routes<S: Clone + Send + Sync + 'static>(sandbox: bool) -> Router<S> {
+/// The routes of the document, the page and the page's files. `sandbox_client` is whether there is one.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>(sandbox_client: bool) -> Router<S> {
     let mut routes = Router::new().route("/openapi.yaml", get(|| async { answer("application/yaml", DOCUMENT) }));
     let mut page = PAGE.to_owned();
-    if sandbox {
+    if sandbox_client {
         let script = r#"<script src="docs/sandbox.js" type="module"></script>"#;
         page = page.replace("  </head>", &format!("    {script}\n  </head>"));
         routes = routes.route("/docs/sandbox.js", get(|| async { answer("text/javascript", SANDBOX_SCRIPT) }));

@@ -176,6 +176,9 @@ impl KeyFile<'_> {
         if let Some(place) = keys.iter().position(|(known, _)| known == name) {
             return Ok(keys.swap_remove(place).1);
         }
+        if keys.is_empty() {
+            bail!("{} has no key: make one with `device-management phone new`", self.0.display());
+        }
         let names: Vec<String> = keys.into_iter().map(|(name, _)| name).collect();
         bail!("{} has no key with the name {name}; it has: {}", self.0.display(), names.join(", "))
     }

@@ -1,4 +1,5 @@
-//! Keyed digests of the queries and bodies of requests, to distinguish a retry from another request without storing the body.
+//! Keyed digests of the queries and bodies of requests, to distinguish a retry from another request
+//! without storing them.
 //!
 //! The digest is an HMAC because a body may contain a six-digit code: an attacker who reads an unkeyed digest in the
 //! database could try all codes against it.

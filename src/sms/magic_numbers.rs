@@ -16,7 +16,7 @@ use crate::domain::numbers::MobileNumber;
 pub enum MagicNumber {
     /// The provider refuses the number.
     Rejected,
-    /// The provider is rate-limiting, without a `Retry-After`, which would pause it for all numbers.
+    /// The provider is rate-limiting, without a `Retry-After`, which would pause it for this ending.
     Throttled,
     /// The provider does not answer, and the message is not sent.
     Hangs,

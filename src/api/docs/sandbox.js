@@ -1,4 +1,4 @@
-// Loaded by /docs in sandbox mode only: authorises Swagger UI as the sandbox client, so that "Try it out" and "Execute"
+// Loaded by /docs if there is a sandbox client: authorises Swagger UI as the sandbox client, so that "Try it out" and "Execute"
 // work without the dialog.
 
 async function authorise() {

@@ -171,6 +171,7 @@ proptest! {
 
     #[test]
     fn a_form_has_no_part_of_the_input(bytes in prop::collection::vec(any::<u8>(), 64)) {
+        prop_assume!(bytes[0] != 0x30); // may be a DER signature that is cut off
         let text = hex::encode(&bytes);
         let shown = Form::of_signature(&text).expect("64 bytes have a form").to_string();
         let again = Form::of_signature(&hex::encode([7; 64])).expect("64 bytes have a form").to_string();
