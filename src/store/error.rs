@@ -6,6 +6,7 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use super::connect::tls::remedy;
 use super::result_codes::{Fault, of_postgres, of_sqlite};
 
 /// A failure of the store.
@@ -13,7 +14,7 @@ use super::result_codes::{Fault, of_postgres, of_sqlite};
 pub enum StoreError {
     /// The database is unreachable, overloaded, shutting down, refuses the login or is not writable. The request may be
     /// retried.
-    #[error("the database is unavailable")]
+    #[error("the database is unavailable{}", remedy(.0))]
     Unavailable(#[source] sqlx::Error),
     /// A row holds a value that the domain types do not allow.
     #[error("the database holds an impossible {column}")]
@@ -106,7 +107,9 @@ pub(super) fn is_key_taken(error: &StoreError) -> bool {
 pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
     use sqlx::Error;
     match error {
-        Error::Io(_)
+        // Of a connection that cannot be opened, such as a certificate file that is being replaced.
+        Error::Configuration(_)
+        | Error::Io(_)
         | Error::Tls(_)
         | Error::Protocol(_)
         | Error::PoolTimedOut

@@ -22,8 +22,8 @@ use crate::store::partitions::walk_with_repetitions;
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 const GRANTS: &str = include_str!("../../docker/grants.sql");
 
-const OWNER: &str = "device_management_owner";
-const SERVICE: &str = "device_management";
+pub(crate) const OWNER: &str = "device_management_owner";
+pub(crate) const SERVICE: &str = "device_management";
 const AUDITOR: &str = "device_management_auditor";
 
 /// The password of every role, a placeholder in the document.
@@ -33,6 +33,16 @@ const PASSWORD: &str = "a-password";
 fn block(name: &str) -> &'static str {
     let (_, after) = OPERATIONS.split_once(&format!("<!-- {name} -->\n```sql\n")).expect("the document has the block");
     after.split_once("\n```").expect("the block ends").0
+}
+
+/// The documented statements that make the roles and the database, with this password literal for each role.
+pub(crate) fn roles(password: &str) -> String {
+    block("roles").replace("'...'", password)
+}
+
+/// The documented grants.
+pub(crate) fn grants() -> &'static str {
+    block("grants")
 }
 
 /// A server with the documented roles and grants.
@@ -52,11 +62,11 @@ impl Granted {
 
     async fn from_the_document() -> Self {
         let server = Self(PostgresServer::start(&[]).unwrap());
-        for statement in block("roles").replace("'...'", &format!("'{PASSWORD}'")).lines() {
+        for statement in roles(&format!("'{PASSWORD}'")).lines() {
             sql::execute(&server.0.url("postgres"), statement).await;
         }
         assert_eq!(run(&server.program(OWNER), &["migrate"]).0, 0);
-        sql::execute(&server.url_of(OWNER), block("grants")).await;
+        sql::execute(&server.url_of(OWNER), grants()).await;
         server
     }
 }
@@ -76,7 +86,7 @@ async fn may(url: &str, statement: &str) -> bool {
 
 #[test]
 fn the_documented_grants_equal_the_file_of_the_compose_setup() {
-    assert_eq!(block("grants"), GRANTS.trim_end());
+    assert_eq!(grants(), GRANTS.trim_end());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -42,6 +42,13 @@ const PARAMETERS: Fault = "has unsupported parameters: host, port, user, passwor
                            sslcert and sslkey are supported, each once";
 const HOST: Fault =
     "must name one host: a name, an address (IPv6 as [::1]), or a socket's folder (%2Fvar%2Frun%2Fpostgresql)";
+const HOSTS: Fault = "must name one host, not a list, and no target_session_attrs: use an address that leads to the primary \
+                      (a proxy, a virtual address, or a DNS name that follows it)";
+const CHANNEL_BINDING: Fault = "must not ask for channel_binding: the driver does not support it. sslmode=verify-full, or a \
+                                client certificate (sslcert and sslkey), protects the login";
+const CERTIFICATE: Fault = "must have sslcert and sslkey together, or neither";
+const TLS_ON_A_SOCKET: Fault = "must have no sslmode with a socket, other than disable, allow or prefer: Postgres has no TLS \
+                                there";
 const SQLITE: Fault = "must be sqlite://file or sqlite:///absolute/file, where only ?mode=rwc may follow; ? # and % in the \
                        file's name are written %3F %23 and %25";
 
@@ -108,6 +115,12 @@ fn postgres(rest: &str) -> Parsed<DatabaseUrl> {
     }
     let parameters = parameters(query)?;
     let parameter = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    if address.contains(',') || parameter("host").is_some_and(|host| host.contains(',')) {
+        return Err(HOSTS);
+    }
+    if parameter("sslcert").is_some() != parameter("sslkey").is_some() {
+        return Err(CERTIFICATE);
+    }
 
     let (host, port) = if let Some(bracketed) = address.strip_prefix('[') {
         let (host, port) = bracketed.split_once(']').ok_or(HOST)?;
@@ -132,6 +145,7 @@ fn postgres(rest: &str) -> Parsed<DatabaseUrl> {
 
     let is_loopback = named == "localhost" || named.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     let transport = match parameter("sslmode") {
+        Some("require" | "verify-ca" | "verify-full") if is_socket => return Err(TLS_ON_A_SOCKET),
         _ if is_socket || is_loopback => Transport::Local,
         Some("verify-full") => Transport::Verified,
         Some("require" | "verify-ca") => Transport::Encrypted,
@@ -159,6 +173,11 @@ fn parameters(query: &str) -> Parsed<Vec<(String, String)>> {
         let (key, value) = pair.split_once('=').ok_or(PARAMETERS)?;
         // Unlike in forms, a plus sign is literal.
         let (key, value) = (decoded(key)?, decoded(value)?);
+        match &*key {
+            "channel_binding" => return Err(CHANNEL_BINDING),
+            "target_session_attrs" => return Err(HOSTS),
+            _ => {}
+        }
         if !KNOWN.contains(&&*key) || value.is_empty() || found.iter().any(|(known, _)| *known == key) {
             return Err(PARAMETERS);
         }

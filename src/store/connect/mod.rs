@@ -8,6 +8,7 @@ pub(in crate::store) mod preconditions;
 pub(in crate::store) mod session;
 #[cfg(test)]
 mod tests;
+pub(in crate::store) mod tls;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -194,6 +195,7 @@ pub(in crate::store) fn service_options(url: &SecretString, settings: &DatabaseS
 /// # Errors
 /// When the database is unreachable, or [`StoreError::SessionNotKept`], or [`StoreError::Unfit`].
 pub(in crate::store) async fn reach_postgres(url: &SecretString, settings: &DatabaseSettings) -> Result<PgConnection> {
+    preconditions::fit(tls::file_problems(url))?;
     let connection = timeout(settings.acquire_timeout, service_options(url, settings)?.connect()).await;
     let mut connection = match connection.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
         Err(error) if settings.pooler == Pooler::None && refuses_parameters(&error) => {

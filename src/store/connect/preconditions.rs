@@ -149,6 +149,6 @@ fn cannot_be_used(file: &Path, error: &sqlx::Error) -> String {
     )
 }
 
-fn fit(problems: Vec<String>) -> Result<()> {
+pub(super) fn fit(problems: Vec<String>) -> Result<()> {
     if problems.is_empty() { Ok(()) } else { Err(StoreError::Unfit(problems)) }
 }

@@ -80,6 +80,28 @@ fn unknown_parameters_are_refused() {
     }
 }
 
+/// Parameters and forms of libpq that the driver does not have, and that would weaken the connection if ignored.
+#[test]
+fn the_refusal_of_a_libpq_feature_names_the_alternative() {
+    for (rest, words) in [
+        ("db.example/devices?sslmode=verify-full&channel_binding=require", "client certificate"),
+        ("a:5432,b:5432/devices", "an address that leads to the primary"),
+        ("a.example,b.example/devices?sslmode=verify-full", "an address that leads to the primary"),
+        ("/devices?host=a,b&sslmode=verify-full", "an address that leads to the primary"),
+        ("db.example/devices?target_session_attrs=read-write", "an address that leads to the primary"),
+        ("db.example/devices?sslmode=verify-full&sslcert=c.pem", "sslcert and sslkey together"),
+        ("db.example/devices?sslmode=verify-full&sslkey=c.pem", "sslcert and sslkey together"),
+        ("%2Frun%2Fpg/devices?sslmode=verify-full", "Postgres has no TLS"),
+        ("localhost/devices?host=/run/pg&sslmode=require", "Postgres has no TLS"),
+    ] {
+        let fault = DatabaseUrl::parse(&format!("postgres://app:a-secret@{rest}")).unwrap_err();
+        assert!(fault.contains(words), "{rest}: {fault}");
+    }
+    for mode in ["disable", "allow", "prefer"] {
+        DatabaseUrl::parse(&format!("postgres://app@%2Frun%2Fpg/devices?sslmode={mode}")).unwrap();
+    }
+}
+
 #[test]
 fn an_invalid_host_or_port_is_refused() {
     for address in

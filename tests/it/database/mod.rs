@@ -7,6 +7,7 @@ mod refusals;
 mod sessions;
 mod sqlite_file;
 mod stale_plans;
+mod tls;
 
 use serde_json::json;
 

@@ -13,6 +13,7 @@ mod broken;
 mod broken_store;
 pub(crate) mod broken_wire;
 mod browser;
+pub(crate) mod certificates;
 mod client;
 pub(crate) mod contract;
 mod counted_store;
@@ -139,7 +140,7 @@ pub(crate) fn number_from_environment<T: FromStr>(name: &str, usual: T) -> T {
 }
 
 /// Reports on the real stderr, past the capture of test output, that `test` did not run because a program is missing.
-fn report_not_run(test: &str, remedy: &str) {
+pub(crate) fn report_not_run(test: &str, remedy: &str) {
     static NOT_RUN: AtomicUsize = AtomicUsize::new(0);
     let test = test.trim_start_matches("it::");
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{test} cannot run, and CI=true: {remedy}");

@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -57,11 +57,29 @@ pub(crate) struct PostgresServer {
 impl PostgresServer {
     /// Starts a fresh server with `settings` added to the usual ones. Blocks for about a second.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_with(settings, &[])
+    }
+
+    /// Starts a fresh server with these files in its data folder, and with `settings` added to the usual ones.
+    pub(crate) fn start_with(settings: &[(&str, &str)], files: &[(&str, &str)]) -> Result<Self, String> {
         let bin = installed().ok_or("no Postgres is installed")?;
         let mut server = Self::prepare(&bin).map_err(|error| format!("cannot prepare a Postgres server: {error}"))?;
         server.order("initialise")?;
+        for (name, text) in files {
+            server.put(name, text);
+        }
         server.configure(SETTINGS.iter().chain(settings))?;
         server.listen()
+    }
+
+    /// Writes a file into the data folder that only the server can read. The server reads it when it restarts.
+    pub(crate) fn put(&self, name: &str, text: &str) {
+        let file = self.folder.join("data").join(name);
+        let owner = fs::metadata(&self.folder).expect("the folder exists");
+        fs::write(&file, text).expect("the folder is writable");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+        // Only root can change the owner, and only a server of root has another one.
+        chown(&file, Some(owner.uid()), Some(owner.gid())).expect("the file is ours, or we are root");
     }
 
     /// Starts a streaming replica of this server on another port. Blocks for about a second.
