@@ -5,6 +5,9 @@
 # No BuildKit extensions, so that any builder can read it. The dependencies are an ordinary layer, which registries and
 # CI caches can store; a cache mount would stay on one machine.
 
+# BuildKit's SBOM then also has the crates of Cargo.lock, which cannot be read from the binary.
+ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
+
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 
