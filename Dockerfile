@@ -18,10 +18,11 @@ RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked
 
-# The build embeds the migrations and the API document. cargo compares modification times, and the sources can be older
+# The build embeds the migrations, the grants and the API document. cargo compares modification times, and the sources can be older
 # than the placeholders compiled above: `touch` updates them.
 COPY openapi.yaml ./
 COPY migrations migrations
+COPY docker/grants.sql docker/grants.sql
 COPY src src
 RUN touch src/lib.rs src/main.rs \
     && cargo build --release --locked \

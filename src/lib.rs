@@ -12,6 +12,7 @@ pub mod service;
 
 pub mod clock;
 pub mod entropy;
+pub mod finding;
 pub mod fraud;
 pub mod outbound;
 pub mod sandbox;

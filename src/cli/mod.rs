@@ -1,6 +1,7 @@
 //! The command line; the default command is `serve`. Data goes to standard output, logs and errors to standard error.
 
 mod audit;
+mod doctor;
 mod person;
 mod phone;
 mod sms;
@@ -19,13 +20,14 @@ use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use audit::AuditCommand;
+use doctor::Format;
 use person::PersonCommand;
 use phone::Phone;
 use sms::SmsCommand;
 
 use crate::app::{Surroundings, assemble};
 use crate::clock::SystemClock;
-use crate::config::{Config, Environment, Mode, Origin};
+use crate::config::{Config, Environment, Mode, Origin, Problem};
 use crate::domain::clients::{Permission, Permissions};
 use crate::domain::person::PartnerId;
 use crate::entropy::SystemEntropy;
@@ -49,6 +51,12 @@ pub struct Cli {
 enum Command {
     #[command(flatten)]
     Configured(Configured),
+    /// Check the installation and say what to do; changes nothing
+    Doctor {
+        /// The form of the report
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
     Phone(Phone),
 }
 
@@ -121,6 +129,7 @@ enum ConfigCommand {
 pub async fn run(cli: Cli) -> ExitCode {
     let command = match cli.command {
         Some(Command::Phone(phone)) => return exit_code(phone::run(phone)),
+        Some(Command::Doctor { format }) => return doctor::run(&environment(), cli.config.as_deref(), format).await,
         Some(Command::Configured(command)) => command,
         None => Configured::Serve,
     };
@@ -213,13 +222,12 @@ async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListene
 }
 
 fn warn_about_mode(config: &Config, http_addr: SocketAddr) {
+    for Problem { message, .. } in config.advice() {
+        tracing::warn!("{message}");
+    }
     if config.mode == Mode::Production {
-        if matches!(config.database.url, DatabaseUrl::Sqlite(_)) {
-            tracing::warn!("SQLite supports a single process on one machine; use Postgres to run several");
-        }
         return;
     }
-    tracing::warn!("SANDBOX: codes and secrets are public; never use this mode in production");
     if matches!(config.database.url, DatabaseUrl::Sqlite(_))
         && config.database.sqlite_synchronous == Synchronous::Normal
     {
@@ -229,9 +237,6 @@ fn warn_about_mode(config: &Config, http_addr: SocketAddr) {
         tracing::warn!(
             "get a token: curl -u sandbox:sandbox -d grant_type=client_credentials http://{http_addr}/oauth2/token"
         );
-    }
-    if !http_addr.ip().is_loopback() {
-        tracing::warn!("SANDBOX reachable from other machines; set HTTP_ADDR to a loopback address");
     }
 }
 

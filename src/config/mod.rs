@@ -13,7 +13,7 @@ mod source;
 mod text;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -92,14 +92,51 @@ pub struct Config {
     pub shown: Vec<Shown>,
     /// Problems that do not prevent the start.
     pub warnings: Vec<Problem>,
+    /// The secrets that were read from a file, with that file.
+    pub secret_files: Vec<(&'static str, PathBuf)>,
 }
 
 impl Config {
+    /// Whether a setting has a value: not its default, or a secret that is set.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.shown.iter().any(|shown| shown.name == name && shown.origin != Origin::Default)
+    }
+
+    /// What an operator should know about valid settings.
+    #[must_use]
+    pub fn advice(&self) -> Vec<Problem> {
+        let advice =
+            |setting: &str, message: &str| Problem { setting: setting.to_owned(), message: message.to_owned() };
+        let mut all = Vec::new();
+        let is_sqlite = matches!(self.database.url, DatabaseUrl::Sqlite(_));
+        if self.mode == Mode::Sandbox {
+            all.push(advice("MODE", "SANDBOX: codes and secrets are public; never use this mode in production"));
+            if !self.http_addr.ip().is_loopback() {
+                all.push(advice(
+                    "HTTP_ADDR",
+                    "SANDBOX reachable from other machines; set HTTP_ADDR to a loopback address",
+                ));
+            }
+        } else if is_sqlite {
+            let message = "SQLite supports a single process on one machine; use Postgres to run several";
+            all.push(advice("DATABASE_URL", message));
+        }
+        all
+    }
+
     /// Reads and checks the environment and the TOML file: `file`, or else the one that `CONFIG_FILE` names.
     ///
     /// # Errors
     /// All problems, each naming its setting.
     pub fn load(environment: &Environment, file: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        let (config, problems) = Self::read(environment, file);
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
+    }
+
+    /// The same, with the default in place of each invalid setting. Only for `doctor`, which checks what it can.
+    #[must_use]
+    pub fn read(environment: &Environment, file: Option<&Path>) -> (Self, Vec<Problem>) {
         let mut source = Source::new(environment, file);
         let s = &mut source;
         let mode = s.value("MODE", "sandbox", |text| match text {
@@ -142,14 +179,15 @@ impl Config {
             policy: policy(s, mode),
             shown: Vec::new(),
             warnings: Vec::new(),
+            secret_files: Vec::new(),
         };
         if mode == Mode::Production {
             s.check_that_secrets_differ();
         }
         check_deadlines(s, &config);
         check_pooler(s, &config);
-        let Read { shown, problems, warnings } = source.finish();
-        if problems.is_empty() { Ok(Self { shown, warnings, ..config }) } else { Err(problems) }
+        let Read { shown, problems, warnings, secret_files } = source.finish();
+        (Self { shown, warnings, secret_files, ..config }, problems)
     }
 }
 

@@ -276,7 +276,8 @@ impl<'a> Source<'a> {
         for (key, message) in problems {
             self.problem(&key, message);
         }
-        Read { shown: self.shown, problems: self.problems, warnings: self.warnings }
+        let secret_files = self.secrets.into_iter().filter_map(|secret| Some((secret.name, secret.file?))).collect();
+        Read { shown: self.shown, problems: self.problems, warnings: self.warnings, secret_files }
     }
 
     /// The environment takes precedence over the file. Empty counts as not set, because container tools write it so.
@@ -314,6 +315,7 @@ pub(super) struct Read {
     pub(super) shown: Vec<Shown>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
+    pub(super) secret_files: Vec<(&'static str, PathBuf)>,
 }
 
 /// Reports only the line number: the parser's message quotes the line, which may contain a secret.

@@ -6,13 +6,14 @@ use std::fs;
 use std::path::Path;
 
 /// The top-level modules of `src`, and the others that each may import.
-const PARTS: [(&str, &[&str]); 19] = [
+const PARTS: [(&str, &[&str]); 20] = [
     ("clock", &[]),
     ("entropy", &[]),
+    ("finding", &[]),
     ("outbound", &[]),
     ("crypto", &[]),
     ("domain", &["crypto"]),
-    ("store", &["crypto", "domain"]),
+    ("store", &["crypto", "domain", "finding"]),
     ("sms", &["crypto", "domain", "outbound"]),
     ("fraud", &["domain", "outbound"]),
     ("sandbox", &["clock", "domain", "sms"]),
@@ -40,6 +41,7 @@ const PARTS: [(&str, &[&str]); 19] = [
             "crypto",
             "domain",
             "entropy",
+            "finding",
             "outbound",
             "server",
             "service",

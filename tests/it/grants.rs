@@ -167,7 +167,7 @@ async fn every_command_works_under_its_documented_role() {
     let (code, client) = run(&server.program(SERVICE), &["client", "create", "--partner", "acme"]);
     assert_eq!(code, 0);
     let client = client[0].strip_prefix("client_id=").unwrap();
-    let uses: [(&str, &str, &[&str]); 13] = [
+    let uses: [(&str, &str, &[&str]); 14] = [
         (SERVICE, "client create", &["--partner", "globex"]),
         (SERVICE, "client list", &[]),
         (SERVICE, "client rotate", &[client]),
@@ -181,6 +181,7 @@ async fn every_command_works_under_its_documented_role() {
         (SERVICE, "config check", &[]),
         (SERVICE, "config print", &[]),
         (SERVICE, "healthcheck", &[]),
+        (SERVICE, "doctor", &[]),
     ];
     for (role, command, arguments) in uses {
         let words: Vec<&str> = command.split(' ').chain(arguments.iter().copied()).collect();

@@ -24,6 +24,7 @@ mod device_challenges;
 mod device_lists;
 mod devices;
 mod diagnoses;
+mod doctor;
 mod documents;
 mod erasure;
 mod errors;

@@ -215,7 +215,7 @@ pub(in crate::store) async fn reach_postgres(url: &SecretString, settings: &Data
 }
 
 /// Checks the source of each setting, not its value: the role or the database may have the same value by chance.
-async fn check_session(connection: &mut PgConnection) -> Result<()> {
+pub(in crate::store) async fn check_session(connection: &mut PgConnection) -> Result<()> {
     let query = sqlx::raw_sql("select name from pg_settings where source = 'client'");
     let rows = query.fetch_all(connection).await?;
     let kept = rows.iter().map(|row| column::<Postgres, String>(row, "name")).collect::<Result<Vec<_>>>()?;
@@ -225,7 +225,7 @@ async fn check_session(connection: &mut PgConnection) -> Result<()> {
 
 /// Whether a connection was rejected for its start-up options: poolers do not support them, and report a protocol
 /// violation (PgBouncer) or an unsupported feature.
-fn refuses_parameters(error: &sqlx::Error) -> bool {
+pub(in crate::store) fn refuses_parameters(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| ["08P01", "0A000"].contains(&&*code))
 }

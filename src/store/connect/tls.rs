@@ -12,7 +12,7 @@ use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The problems with the files of `sslrootcert`, `sslcert` and `sslkey`, each with its remedy. Blocks for a read of each.
-pub(super) fn file_problems(url: &SecretString) -> Vec<String> {
+pub(in crate::store) fn file_problems(url: &SecretString) -> Vec<String> {
     let query = url.expose_secret().split_once('?').map_or("", |(_, query)| query);
     form_urlencoded::parse(query.as_bytes()).filter_map(|(name, value)| file_problem(&name, value)).collect()
 }

@@ -63,17 +63,50 @@ async fn pending<'a, C: Migrate>(connection: &mut C, migrations: &'a Migrator) -
         return Err(MigrateError::Dirty(version).into());
     }
     let applied = connection.list_applied_migrations(APPLIED).await?;
-    for row in &applied {
-        match migrations.iter().find(|migration| migration.version == row.version) {
-            None => return Err(StoreError::OtherSchema(MigrateError::VersionMissing(row.version))),
-            Some(known) if known.checksum != row.checksum => {
-                return Err(StoreError::OtherSchema(MigrateError::VersionMismatch(row.version)));
-            }
-            Some(_) => {}
-        }
+    let state = SchemaState::of(migrations, applied.iter().map(|row| (row.version, &*row.checksum)));
+    if let Some(version) = state.unknown.first() {
+        return Err(StoreError::OtherSchema(MigrateError::VersionMissing(*version)));
     }
-    let is_applied = |migration: &Migration| applied.iter().any(|row| row.version == migration.version);
-    Ok(migrations.iter().filter(|migration| !is_applied(migration)).collect())
+    if let Some(version) = state.edited.first() {
+        return Err(StoreError::OtherSchema(MigrateError::VersionMismatch(*version)));
+    }
+    Ok(state.pending)
+}
+
+/// The applied migrations of a database, compared with those of this build.
+pub(super) struct SchemaState<'a> {
+    /// Of this build, not applied.
+    pub(super) pending: Vec<&'a Migration>,
+    /// Applied, but not of this build.
+    pub(super) unknown: Vec<i64>,
+    /// Applied with another text.
+    pub(super) edited: Vec<i64>,
+}
+
+impl<'a> SchemaState<'a> {
+    fn of<'r>(migrations: &'a Migrator, applied: impl Iterator<Item = (i64, &'r [u8])>) -> Self {
+        let mut state = Self { pending: migrations.iter().collect(), unknown: Vec::new(), edited: Vec::new() };
+        for (version, checksum) in applied {
+            match migrations.iter().find(|migration| migration.version == version) {
+                None => state.unknown.push(version),
+                Some(known) if *known.checksum != *checksum => state.edited.push(version),
+                Some(_) => {}
+            }
+            state.pending.retain(|migration| migration.version != version);
+        }
+        state
+    }
+}
+
+/// Compares the applied migrations, by version and checksum, with those of this build for the database.
+pub(super) fn schema_state<'r>(
+    url: &DatabaseUrl,
+    applied: impl Iterator<Item = (i64, &'r [u8])>,
+) -> SchemaState<'static> {
+    match url {
+        DatabaseUrl::Postgres(..) => SchemaState::of(&POSTGRES, applied),
+        DatabaseUrl::Sqlite(_) => SchemaState::of(&SQLITE, applied),
+    }
 }
 
 /// A wait for a lock that another session holds.
