@@ -19,7 +19,8 @@ struct Rotation {
 
 impl Rotation {
     async fn start() -> Self {
-        let server = PostgresServer::start(&[]).unwrap();
+        let logins = "host all all 127.0.0.1/32 scram-sha-256\n";
+        let server = PostgresServer::start_with(&[], &[("pg_hba.conf", logins)]).unwrap();
         let admin = server.url("postgres");
         sql::execute(&admin, "create role service login password 'first-word'").await;
         sql::execute(&admin, "create database devices owner service").await;

@@ -5,6 +5,7 @@ mod login;
 mod preconditions;
 mod refusals;
 mod sessions;
+mod sockets;
 mod sqlite_file;
 mod stale_plans;
 mod tls;

@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 use crate::binary::{PATIENCE, fail, production_on, run};
 use crate::grants::{OWNER, SERVICE, grants, roles};
 use crate::harness::certificates::{Authority, Certificate};
+use crate::harness::pgbouncer::PgBouncer;
 use crate::harness::{NUMBER, PostgresServer, Program, TestApp, TestDatabase, report_not_run, sql};
 use crate::store::indexes::walk;
 
@@ -106,13 +107,13 @@ fn told(url: &str) -> String {
 
 /// Whether the command reached the database: it has no tables.
 #[track_caller]
-fn assert_reached(url: &str) {
+pub(super) fn assert_reached(url: &str) {
     let told = told(url);
     assert!(told.contains("migrations are missing"), "{told}");
 }
 
 #[track_caller]
-fn assert_told(url: &str, words: &[&str]) {
+pub(super) fn assert_told(url: &str, words: &[&str]) {
     let told = told(url);
     for words in words {
         assert!(told.contains(words), "expected {words:?} in: {told}");
@@ -230,6 +231,35 @@ async fn a_wrong_client_certificate_is_refused_with_the_cause() {
     assert_told(&url(&pair), &both);
     let nowhere = secured.url("127.0.0.1", "by_scram", "sslmode=verify-full&sslrootcert=nowhere.pem");
     assert_told(&nowhere, &["sslrootcert nowhere.pem cannot be read", "the authorities that sign the server's"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_of_a_pooler_use_tls() {
+    const NAME: &str = "database::tls::both_sides_of_a_pooler_use_tls";
+    if !PgBouncer::is_there_for(NAME) {
+        return;
+    }
+    let Some(secured) = Secured::for_test(NAME) else { return };
+    let direct = secured.server.url("postgres");
+    assert_eq!(run(&Program::new().with("DATABASE_URL", &direct), &["migrate"]).0, 0);
+    let pooler = PgBouncer::with_tls_to(&direct, &secured.authority);
+    let url = format!("{}?{}", pooler.url(), secured.verified());
+    let settings = [("DATABASE_URL", &*url), ("DATABASE_POOLER", "transaction"), ("MIGRATE_ON_START", "false")];
+    let app = TestApp::at(&direct, &settings).await;
+    walk(&app, 1).await;
+    let plain = "select count(*)::text from pg_stat_ssl join pg_stat_activity using (pid)
+                  where backend_type = 'client backend' and not ssl";
+    assert_eq!(sql::texts(&direct, plain).await, ["0"]);
+    app.store().close().await;
+
+    let told = |url: &str| {
+        let program = Program::new().with("DATABASE_POOLER", "transaction").with("MIGRATE_ON_START", "false");
+        fail(&program.with("DATABASE_URL", url), &["client", "list"]).1
+    };
+    let refused = told(&url.replace("127.0.0.1", "localhost"));
+    assert!(refused.contains("must be among the subject alternative names"), "{refused}");
+    let refused = told(&format!("{}?sslmode=disable", pooler.url()));
+    assert!(refused.contains("SSL required"), "{refused}");
 }
 
 /// The roles of `docs/operations.md` without passwords: each logs in with its certificate.

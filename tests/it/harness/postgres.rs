@@ -118,6 +118,17 @@ impl PostgresServer {
         format!("postgres://postgres:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
+    /// The folder of its socket, if `unix_socket_directories` is `.`.
+    pub(crate) fn socket_folder(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Restarts a primary as a standby that follows no server, as Patroni demotes a primary without its lease.
+    pub(crate) fn demote(&mut self) -> Result<(), String> {
+        self.put("standby.signal", "");
+        self.restart()
+    }
+
     /// Process id of the running server, which a test can kill to simulate a crash.
     pub(crate) fn pid(&self) -> u32 {
         let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("the server runs");

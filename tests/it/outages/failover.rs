@@ -8,7 +8,7 @@ use tokio::task::block_in_place;
 use super::postgres_unreachable::report;
 use super::{load_on, server};
 use crate::harness::virtual_address::VirtualAddress;
-use crate::harness::{PostgresServer, can_start_servers_for};
+use crate::harness::{PostgresServer, can_start_servers_for, number_from_environment};
 
 /// Enough rounds for the new primary to serve every worker.
 const SERVED_AGAIN: usize = 10;
@@ -61,6 +61,32 @@ async fn connections_to_a_frozen_primary_are_abandoned() {
     let recovery = load.rounds(SERVED_AGAIN).await;
     report("primary frozen, standby promoted", load.end().await, recovery);
     drop(frozen);
+}
+
+/// Patroni demotes a primary that cannot renew its lease, and promotes another server when the lease has ended: 30 to 40
+/// seconds with its default times (`ttl` 30, `loop_wait` 10). `FAILOVER_SECONDS=40` makes this test wait as long. The old
+/// primary stays reachable, read-only, and the service has connections to it when the address moves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_patroni_demotes_is_left() {
+    if !can_start_servers_for("outages::failover::a_primary_that_patroni_demotes_is_left") {
+        return;
+    }
+    let without_primary = Duration::from_secs(number_from_environment("FAILOVER_SECONDS", 2));
+    let (mut primary, mut standby) = pair().await;
+    let address = VirtualAddress::of(&primary.url("postgres")).await;
+    let load = load_on(address.url()).await;
+    block_in_place(|| primary.demote()).unwrap();
+    let demoted = Instant::now();
+    load.refusals(8).await;
+    // A read-only server still serves reads.
+    load.readiness().await;
+    while demoted.elapsed() < without_primary {
+        load.refusals(1).await;
+    }
+    block_in_place(|| standby.promote()).unwrap();
+    address.move_to(&standby.url("postgres"));
+    let recovery = load.rounds(SERVED_AGAIN).await;
+    report("primary demoted, standby promoted", load.end().await, recovery);
 }
 
 /// `statement_timeout` does not end a commit that waits for a standby. Reads succeed when they get one of the few
