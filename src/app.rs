@@ -24,6 +24,7 @@ use crate::sms::magic_numbers::SeparatedProviders;
 use crate::sms::providers::{NoProvider, Providers, ProvidersSettings};
 use crate::sms::{ProviderSettings, SmsSender};
 use crate::store::Store;
+use crate::traces::Traces;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Why the application could not be assembled.
@@ -72,6 +73,7 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
     let sandbox = (config.mode == Mode::Sandbox).then(|| Arc::new(Sandbox::new(clock.clone())));
     let clock = sandbox.as_ref().map_or(clock, |sandbox| sandbox.clock.clone() as Arc<dyn Clock>);
     let http = outbound::client()?;
+    let traces = config.traces.clone().map_or_else(Traces::default, |settings| Traces::start(settings, http.clone()));
     let sms = match sms {
         Some(sms) => sms,
         None => sms_sender(&config.sms, &http)?,
@@ -106,6 +108,7 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
         limits: config.limits,
         admission: Admission::new(&config.limits),
         running: TaskTracker::new(),
+        traces,
         readiness: Readiness::default(),
         draining: AtomicBool::new(false),
     };

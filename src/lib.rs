@@ -18,6 +18,7 @@ pub mod outbound;
 pub mod sandbox;
 pub mod sms;
 pub mod store;
+pub mod traces;
 
 pub mod api;
 pub mod auth;

@@ -234,6 +234,11 @@ def test_the_network_policy_allows_what_the_service_needs_and_no_more(render):
     assert out == [[53], [6432], [8443]]
     assert all(rule["to"] for rule in api["egress"])
 
+    traced = {"settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}}
+    assert render(**traced).one("NetworkPolicy")["spec"]["egress"][3:] == [
+        {"ports": [{"protocol": "TCP", "port": 4318}]}
+    ], "the collector is reached only if it is set"
+
     migration = release.one("NetworkPolicy", "-migration")["spec"]
     assert migration["egress"] == api["egress"][:2]
     bypass = {"networkPolicy": {"database": {"port": 6432}, "migrationDatabase": {"port": 5432}}}

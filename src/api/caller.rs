@@ -13,6 +13,7 @@ use tracing::{Span, record_all};
 use super::App;
 use super::error::ApiError;
 use crate::domain::clients::Caller;
+use crate::traces;
 
 /// Middleware of every API route: refuses a request without a valid token.
 pub(super) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -46,6 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
 pub(super) fn name_caller(caller: &Caller) {
     // In one call: the JSON layer serialises the span's fields again for each call.
     record_all!(Span::current(), partner = caller.partner.as_str(), client = caller.client_id.as_str());
+    traces::name_caller(caller.partner.as_str(), &caller.client_id);
 }
 
 /// RFC 6750 section 2.1; the scheme is case-insensitive (RFC 9110 section 11.1). Two headers are refused: a proxy may

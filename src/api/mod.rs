@@ -45,6 +45,7 @@ use self::refusals::ErrorCode;
 use crate::auth::BearerTokens;
 use crate::crypto::RequestDigests;
 use crate::service::Service;
+use crate::traces::Traces;
 
 /// The shared state of all requests. A clone is another handle to the same state: each layer of each request takes one.
 #[derive(Clone)]
@@ -64,6 +65,8 @@ pub struct Parts {
     pub admission: Admission,
     /// Running requests, including those whose clients have disconnected.
     pub running: TaskTracker,
+    /// The tracer.
+    pub traces: Traces,
     /// The cached result of the readiness check.
     pub readiness: Readiness,
     /// Set after the stop signal.

@@ -19,6 +19,7 @@ use super::App;
 use super::error::ApiError;
 use super::unread_body::UnreadBody;
 use crate::domain::id::uuid_v7;
+use crate::traces::RequestTrace;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -56,7 +57,10 @@ pub(super) async fn around(State(app): State<App>, mut request: Request, next: N
             work.await;
         }
     };
-    app.running.spawn(work.instrument(span));
+    match &receipt.trace {
+        Some(trace) => app.running.spawn(trace.around(work.instrument(span))),
+        None => app.running.spawn(work.instrument(span)),
+    };
     // No answer means that the task panicked; the panic hook has logged it.
     answered.await.unwrap_or_else(|_| receipt.answered(ApiError::panicked().into_response()))
 }
@@ -69,6 +73,7 @@ struct Received {
     method: &'static str,
     route: Option<MatchedPath>,
     span: Span,
+    trace: Option<RequestTrace>,
 }
 
 impl Received {
@@ -78,13 +83,15 @@ impl Received {
         request.extensions_mut().insert(id.clone());
         let method = method_name(request.method());
         let route = request.extensions().get::<MatchedPath>().cloned();
+        let trace = app.traces.request(method, route.as_ref().map(MatchedPath::as_str), id.as_str(), request.headers());
         let span = tracing::info_span!(
             "request",
             request.id = %id.as_str(), method, route = route_name(route.as_ref()),
+            trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.id())),
             partner = tracing::field::Empty, client = tracing::field::Empty
         );
         span.in_scope(|| tracing::trace!("received"));
-        Self { started, id, method, route, span }
+        Self { started, id, method, route, span, trace }
     }
 
     /// Completes the answer: writes an error's body, the log line and the metrics.
@@ -99,6 +106,9 @@ impl Received {
         let elapsed = self.started.elapsed();
         let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         self.span.in_scope(|| log(status, duration_us, error.as_ref()));
+        if let Some(trace) = &self.trace {
+            trace.answered(status, error.as_ref().map(ApiError::code));
+        }
         let route = route_name(self.route.as_ref()).to_owned();
         let labels = [("method", self.method.to_owned()), ("route", route), ("status", status.to_string())];
         metrics::counter!("http_requests_total", &labels).increment(1);

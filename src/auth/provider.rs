@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::key_set::KeySet;
 use crate::outbound::{BodyError, read_up_to};
+use crate::traces::{self, Peer};
 
 /// The largest accepted answer, in bytes.
 const ANSWER_LIMIT: usize = 256 * 1024;
@@ -92,7 +93,7 @@ impl Provider {
 
     async fn get(&self, url: &str) -> Result<(Vec<u8>, TimeDelta), KeysError> {
         let unreachable = |error: reqwest::Error| KeysError::Unreachable(error.without_url());
-        let response = self.http.get(url).send().await.map_err(unreachable)?;
+        let response = traces::send(self.http.get(url), Peer::IdentityProvider).await.map_err(unreachable)?;
         if !response.status().is_success() {
             return Err(KeysError::Refused(response.status().as_u16()));
         }

@@ -11,6 +11,7 @@ mod sms;
 mod sms_rules;
 mod source;
 mod text;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ use crate::domain::sms::limits::{PartnerRate, SmsLimits};
 use crate::server::Shutdown;
 use crate::service::{ActivationNotice, Policy, Retention};
 use crate::store::{DatabaseSettings, DatabaseUrl, Pooler, Synchronous, Transport};
+use crate::traces::TraceSettings;
 
 /// Which settings are allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +70,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The log filter, in the syntax of `RUST_LOG`.
     pub log_filter: String,
+    /// Where traces are sent; `None` if they are off.
+    pub traces: Option<TraceSettings>,
     /// Limits on requests.
     pub limits: RequestLimits,
     /// The maximum number of open connections.
@@ -164,6 +168,7 @@ impl Config {
                 _ => Err("must be text or json"),
             }),
             log_filter: s.value("RUST_LOG", "info", log_filter),
+            traces: traces::settings(s, mode),
             limits: request_limits(s),
             connections_max: s.value("CONNECTIONS_MAX", "4096", whole(1..=1_000_000)),
             shutdown: Shutdown {

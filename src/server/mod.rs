@@ -9,7 +9,7 @@ mod connections;
 mod tests;
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
@@ -28,6 +28,9 @@ const METRICS_CONNECTIONS_MAX: usize = 16;
 
 /// How often histograms are drained if the metrics are not scraped.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// The longest time that the exit waits for the last spans to be exported.
+const TRACES_FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The sockets of a process.
 pub struct Listeners {
@@ -76,7 +79,9 @@ pub async fn serve(
         background.finish().await;
         app.service.store.close().await;
     });
+    let started = Instant::now();
     let in_time = drained.await.is_ok();
+    app.traces.finish(shutdown.deadline.saturating_sub(started.elapsed()).min(TRACES_FLUSH_TIMEOUT)).await;
     metrics_server.abort();
     upkeep.abort();
     tracing::info!(in_time, "stopped");

@@ -18,6 +18,7 @@ use sha2::Sha256;
 use crate::outbound::HttpUrl;
 use crate::sms::answer::{no_answer, refused};
 use crate::sms::{HandedOver, Sms, SmsError, SmsSender};
+use crate::traces::{self, Peer};
 
 /// `sha256=` and the HMAC-SHA256 of the raw body in lower-case hex (RFC 2104, FIPS 180-4).
 const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
@@ -111,7 +112,7 @@ impl SmsSender for Gateway {
         let (name, value) = self.auth_header(&body);
         let request = self.client.post(self.url.as_url().clone());
         let request = request.header(CONTENT_TYPE, "application/json").header(name, value).body(body);
-        let response = request.send().await.map_err(no_answer)?;
+        let response = traces::send(request, Peer::Gateway).await.map_err(no_answer)?;
         if response.status().is_success() {
             return Ok(HandedOver { provider: Self::NAME, provider_message_id: None });
         }

@@ -14,6 +14,7 @@ use super::error::Fault;
 use super::twilio_errors::{Blame, blame};
 use super::{HandedOver, Sms, SmsError, SmsSender};
 use crate::outbound::{BodyError, HttpUrl, read_up_to};
+use crate::traces::{self, Peer};
 
 /// The largest accepted response; a message resource has about one thousand bytes.
 const ANSWER_MAX: usize = 64 * 1024;
@@ -97,7 +98,7 @@ impl SmsSender for Twilio {
         let request = self.client.post(self.messages.clone());
         let request =
             request.basic_auth(&self.account_sid, Some(self.auth_token.expose_secret())).form(&self.form(sms));
-        let response = request.send().await.map_err(no_answer)?;
+        let response = traces::send(request, Peer::Twilio).await.map_err(no_answer)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = read_up_to(ANSWER_MAX, response).await;
         if status.is_success() {

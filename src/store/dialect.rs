@@ -58,6 +58,9 @@ pub(super) trait Dialect:
     /// Whether one call of the driver takes one statement or several.
     const CALL: Call;
 
+    /// The name of the engine in traces, as the semantic conventions spell it.
+    const SYSTEM: &'static str;
+
     /// Begins a write transaction.
     const BEGIN_WRITE: &'static str;
 

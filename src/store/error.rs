@@ -2,6 +2,8 @@
 //!
 //! Error texts carry the database's message, never the bound values.
 
+use std::borrow::Cow;
+
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -103,6 +105,15 @@ pub(super) fn is_key_taken(error: &StoreError) -> bool {
     })
 }
 
+/// The kind of an error for traces: the database's code, or a word. Messages may quote values.
+pub(super) fn kind(error: &sqlx::Error) -> Cow<'static, str> {
+    match error {
+        sqlx::Error::Database(refusal) => refusal.code().map_or("database".into(), |code| code.into_owned().into()),
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) => "connection".into(),
+        _ => "other".into(),
+    }
+}
+
 /// Whether the error is a database that is unavailable, rather than a statement that is wrong.
 pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
     use sqlx::Error;
@@ -162,7 +173,6 @@ pub(super) fn is_busy(refusal: &dyn DatabaseError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
     use std::error::Error;
 
     use sqlx::error::ErrorKind;

@@ -11,6 +11,8 @@ use crate::store::statement::Call;
 impl Dialect for Postgres {
     const CALL: Call = Call::Statement;
 
+    const SYSTEM: &'static str = "postgresql";
+
     const BEGIN_WRITE: &'static str = "begin";
 
     // For a partner that the planner's statistics do not contain it would sort all rows to find the first ones.

@@ -17,6 +17,8 @@ pub(super) const PROVE_WRITABLE: &str = "begin immediate; pragma user_version = 
 impl Dialect for Sqlite {
     const CALL: Call = Call::Text;
 
+    const SYSTEM: &'static str = "sqlite";
+
     const BEGIN_WRITE: &'static str = "begin immediate";
 
     // SQLite always uses a suitable index.

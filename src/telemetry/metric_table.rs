@@ -38,7 +38,7 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], about: &
 }
 
 /// Every metric, in the order of `docs/operations.md`.
-pub const METRICS: [Metric; 21] = [
+pub const METRICS: [Metric; 22] = [
     counter("http_requests_total", &["method", "route", "status"], "Answered requests"),
     histogram("http_request_duration_seconds", &["method", "route", "status"], "Time to answer"),
     counter("requests_shed_total", &["class", "reason"], "Requests refused by load shedding"),
@@ -63,5 +63,6 @@ pub const METRICS: [Metric; 21] = [
     gauge("database_connections", &["state"], "Connections in this process's connection pool"),
     counter("background_runs_total", &["task", "outcome"], "Runs of background tasks"),
     counter("panics_total", &[], "Panics; any value above zero is a bug"),
+    counter("trace_spans_total", &["outcome"], "Spans that were exported, or not"),
     counter("log_lines_dropped_total", &["kind"], "Log lines dropped because the log reader was too slow"),
 ];

@@ -22,6 +22,7 @@ pub use self::log_writer::LogWriter;
 pub use self::metric_table::{METRICS, Metric, MetricKind};
 use crate::config::LogFormat;
 use crate::domain::challenges::DeclineReason;
+use crate::traces::OUTCOMES;
 
 /// Prefixes of the targets of libraries that handle secrets: `sqlx` also covers `sqlx_postgres`.
 const CAPPED_AT_INFO: [&str; 9] =
@@ -92,6 +93,9 @@ fn describe() {
     metrics::counter!("panics_total").absolute(0);
     for kind in Kind::ALL {
         metrics::counter!("log_lines_dropped_total", "kind" => kind.as_str()).absolute(0);
+    }
+    for outcome in OUTCOMES {
+        metrics::counter!("trace_spans_total", "outcome" => outcome).absolute(0);
     }
     metrics::counter!("audit_events_sealed_total").absolute(0);
     for reason in DeclineReason::ALL {

@@ -6,32 +6,36 @@ use std::fs;
 use std::path::Path;
 
 /// The top-level modules of `src`, and the others that each may import.
-const PARTS: [(&str, &[&str]); 20] = [
+const PARTS: [(&str, &[&str]); 21] = [
     ("clock", &[]),
     ("entropy", &[]),
     ("finding", &[]),
     ("outbound", &[]),
+    ("traces", &["outbound"]),
     ("crypto", &[]),
     ("domain", &["crypto"]),
-    ("store", &["crypto", "domain", "finding"]),
-    ("sms", &["crypto", "domain", "outbound"]),
-    ("fraud", &["domain", "outbound"]),
+    ("store", &["crypto", "domain", "finding", "traces"]),
+    ("sms", &["crypto", "domain", "outbound", "traces"]),
+    ("fraud", &["domain", "outbound", "traces"]),
     ("sandbox", &["clock", "domain", "sms"]),
-    ("auth", &["clock", "domain", "outbound"]),
+    ("auth", &["clock", "domain", "outbound", "traces"]),
     ("service", &["clock", "crypto", "domain", "entropy", "fraud", "sandbox", "sms", "store"]),
     ("background", &["auth", "entropy", "service"]),
-    ("api", &["auth", "background", "clock", "crypto", "domain", "sandbox", "service", "store"]),
+    ("api", &["auth", "background", "clock", "crypto", "domain", "sandbox", "service", "store", "traces"]),
     ("server", &["api", "background"]),
     // The top of the layering: these assemble the others.
-    ("config", &["api", "auth", "crypto", "domain", "fraud", "outbound", "server", "service", "sms", "store"]),
+    (
+        "config",
+        &["api", "auth", "crypto", "domain", "fraud", "outbound", "server", "service", "sms", "store", "traces"],
+    ),
     (
         "app",
         &[
             "api", "auth", "clock", "config", "crypto", "entropy", "fraud", "outbound", "sandbox", "service", "sms",
-            "store",
+            "store", "traces",
         ],
     ),
-    ("telemetry", &["config", "domain"]),
+    ("telemetry", &["config", "domain", "traces"]),
     (
         "cli",
         &[
@@ -53,16 +57,20 @@ const PARTS: [(&str, &[&str]); 20] = [
 ];
 
 /// Crates that only some modules may import. Other modules use those modules instead.
-const RESTRICTED_CRATES: [(&str, &[&str]); 17] = [
+const RESTRICTED_CRATES: [(&str, &[&str]); 21] = [
     ("axum", &["api", "server"]),
     ("hyper_util", &["server"]),
     ("http_body_util", &["api"]),
     ("tower", &["api"]),
     ("sqlx", &["store"]),
     ("macro_rules_attribute", &["store"]),
-    ("reqwest", &["app", "auth", "cli", "fraud", "outbound", "sms"]),
-    ("tokio", &["api", "auth", "background", "cli", "fraud", "main", "server", "sms", "store"]),
-    ("tokio_util", &["api", "app", "background", "server"]),
+    ("reqwest", &["app", "auth", "cli", "config", "fraud", "outbound", "sms", "traces"]),
+    ("tokio", &["api", "auth", "background", "cli", "fraud", "main", "server", "sms", "store", "traces"]),
+    ("tokio_util", &["api", "app", "background", "server", "traces"]),
+    ("opentelemetry", &["traces"]),
+    ("opentelemetry_sdk", &["traces"]),
+    ("opentelemetry_proto", &["traces"]),
+    ("prost", &["traces"]),
     ("jsonwebtoken", &["auth"]),
     ("p256", &["crypto"]),
     ("aws_lc_rs", &["crypto"]),

@@ -65,3 +65,4 @@ mod sms_limits;
 mod store;
 mod strange_input;
 mod tokens;
+mod traces;

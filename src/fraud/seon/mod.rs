@@ -20,6 +20,7 @@ use self::answer::Answer;
 use self::payload::has_seon_shape;
 use super::{Assessment, FraudAction, FraudCheck, FraudError, FraudQuery};
 use crate::outbound::{BodyError, HttpUrl, read_up_to};
+use crate::traces::{self, Peer};
 
 /// The largest accepted response; with all details of a device it has about ten thousand bytes.
 const ANSWER_MAX: usize = 256 * 1024;
@@ -63,7 +64,7 @@ impl Seon {
 
     async fn ask(&self, query: &FraudQuery<'_>) -> Result<Assessment, FraudError> {
         let request = self.client.post(self.url.clone()).header("X-API-KEY", self.api_key.clone());
-        let response = request.json(&Question::of(query)).send().await;
+        let response = traces::send(request.json(&Question::of(query)), Peer::Seon).await;
         let response = response.map_err(|e| FraudError::Unreachable(e.without_url()))?;
         if response.status() != StatusCode::OK {
             return Err(FraudError::Refused { status: response.status().as_u16() });

@@ -17,7 +17,8 @@ use tokio::time::{Instant, timeout_at};
 use super::Connector;
 use crate::store::connect::Pooler;
 use crate::store::dialect::Dialect;
-use crate::store::error::{is_stale_plan, is_unavailable};
+use crate::store::error::{is_stale_plan, is_unavailable, kind};
+use crate::traces::{self, Operation};
 
 /// A row, or the end of a statement.
 type Step<DB> = Either<<DB as Database>::QueryResult, <DB as Database>::Row>;
@@ -44,8 +45,9 @@ impl<DB: Dialect> Lent<DB> {
     /// Begins a transaction.
     pub(super) async fn begin(&mut self, begin: SqlStr) -> sqlx::Result<()> {
         self.is_clear = false;
+        let span = traces::statement(DB::SYSTEM, begin.as_str());
         let outcome = timeout_at(self.deadline, self.run(begin.clone(), None)).await;
-        self.settle(outcome)?;
+        self.settle(outcome, span)?;
         self.begun = Some(begin);
         Ok(())
     }
@@ -104,12 +106,19 @@ impl<DB: Dialect> Lent<DB> {
     ) -> sqlx::Result<Vec<Step<DB>>> {
         let arguments = arguments.map_err(sqlx::Error::Encode)?;
         self.is_clear = false;
+        let span = traces::statement(DB::SYSTEM, sql.as_str());
         let outcome = timeout_at(self.deadline, self.statement(sql, arguments)).await;
-        self.settle(outcome)
+        self.settle(outcome, span)
     }
 
-    fn settle<T>(&mut self, outcome: Result<sqlx::Result<T>, Elapsed>) -> sqlx::Result<T> {
-        let outcome = outcome.map_err(|_| too_late())?;
+    fn settle<T>(&mut self, outcome: Result<sqlx::Result<T>, Elapsed>, mut span: Operation) -> sqlx::Result<T> {
+        let outcome = outcome.map_err(|_| {
+            span.failed(|| "timeout".into());
+            too_late()
+        })?;
+        if let Err(error) = &outcome {
+            span.failed(|| kind(error));
+        }
         self.is_clear = leaves_connection(outcome.as_ref().err());
         outcome
     }

@@ -20,6 +20,7 @@ mod shutdown;
 mod sms_commands;
 mod start;
 mod telemetry;
+mod traces;
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use device_management::config::{Config, Environment, Problem};
 use super::{file_with, load, shown};
 
 /// Valid values of secrets and of settings without a default.
-const SAMPLES: [(&str, &str); 18] = [
+const SAMPLES: [(&str, &str); 25] = [
     ("DATABASE_URL", "postgres://app:hunter2@localhost/devices"),
     ("OTP_SECRET", "hunter2-hunter2-hunter2-hunter2-1"),
     ("OTP_SECRET_PREVIOUS", "hunter2-hunter2-hunter2-hunter2-2"),
@@ -28,6 +28,13 @@ const SAMPLES: [(&str, &str); 18] = [
     ("TWILIO_FROM", "Bank"),
     ("TWILIO_MESSAGING_SERVICE_SID", "MG1"),
     ("SMS_SENDER_NAME", "Bank"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example:4318"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector.example:4318/v1/traces"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2-collector"),
+    ("OTEL_SERVICE_NAME", "phones"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
+    ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
+    ("TRACEPARENT_TO", "webhook"),
 ];
 
 /// Every setting with a valid value.

@@ -15,6 +15,7 @@ pub(crate) mod broken_wire;
 mod browser;
 pub(crate) mod certificates;
 mod client;
+pub(crate) mod collector;
 pub(crate) mod contract;
 mod counted_store;
 mod database;
@@ -49,6 +50,7 @@ pub(crate) use browser::Browser;
 pub(crate) use client::{
     ACTIVATION_CODES, Answer, Bound, DEVICE_CHALLENGES, NUMBER, OpenChallenge, SMS_CHALLENGES, SmsChallenge, TestClient,
 };
+pub(crate) use collector::Collector;
 pub(crate) use database::{Engine, Schema, TestDatabase};
 pub(crate) use outbox::{Hold, Message, Network, Outbox};
 pub(crate) use phone::Phone;
