@@ -4,10 +4,10 @@ use chrono::TimeDelta;
 use device_management::domain::person::PartnerId;
 
 use crate::devices::{bind_one_after_another, header, ids, links};
-use crate::harness::{Answer, TestApp, TestClient, on_both_databases};
+use crate::harness::{Answer, TestApp, TestClient, on_both_databases_and_citus};
 use crate::store::device_lists::fill;
 
-on_both_databases![
+on_both_databases_and_citus![
     cursors_page_through_every_filter_in_both_directions,
     new_and_deleted_devices_do_not_shift_pages,
     a_cursor_of_another_list_is_a_position_in_this_list,

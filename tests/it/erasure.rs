@@ -16,9 +16,11 @@ use crate::activation_codes::{activation_wish, delivery_event};
 use crate::audit::{Literals, add_pending, verdicts};
 use crate::binary::{exit_code, fail, run, sandbox_on};
 use crate::fraud_flow::Seon;
-use crate::harness::{ACTIVATION_CODES, Bound, Engine, Phone, TestApp, TestClient, books, on_both_databases, sql};
+use crate::harness::{
+    ACTIVATION_CODES, Bound, Engine, Phone, TestApp, TestClient, books, on_both_databases_and_citus, sql,
+};
 
-on_both_databases![
+on_both_databases_and_citus![
     no_table_names_an_erased_person,
     no_column_keeps_personal_data_after_an_erasure,
     an_interrupted_erasure_resumes_under_the_same_id,
@@ -227,7 +229,7 @@ async fn no_column_keeps_personal_data_after_an_erasure(app: TestApp) {
     use_every_table(&app, &app.partner().through(app.replica(&settings).await)).await;
     let salts = match app.database.engine() {
         Engine::Sqlite => "select lower(hex(person_salt)) from audit_event where person_salt is not null",
-        Engine::Postgres | Engine::Distributed => {
+        Engine::Postgres | Engine::Distributed | Engine::Citus => {
             "select encode(person_salt, 'hex') from audit_event where person_salt is not null"
         }
     };

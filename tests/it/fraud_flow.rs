@@ -400,7 +400,9 @@ async fn recorded(app: &TestApp) -> Vec<String> {
     // Ids are bytes on SQLite and UUIDs on Postgres; both become plain hexadecimal.
     let (url, id) = match app.database.engine() {
         Engine::Sqlite => (app.database.url(), "lower(hex(object_id))"),
-        Engine::Postgres | Engine::Distributed => (app.database.url(), "replace(cast(object_id as text), '-', '')"),
+        Engine::Postgres | Engine::Distributed | Engine::Citus => {
+            (app.database.url(), "replace(cast(object_id as text), '-', '')")
+        }
     };
     let query = format!(
         "select partner_id || ' ' || person_id || ' ' || {id} || ' ' || action || ' ' || state

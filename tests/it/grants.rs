@@ -15,6 +15,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::binary::{exit_code, run};
 use crate::fraud_flow::Seon;
+use crate::harness::citus::{CitusCluster, DISTRIBUTION};
 use crate::harness::{PostgresServer, Program, TestApp, can_start_servers_for, sql};
 use crate::store::indexes::walk;
 use crate::store::partitions::walk_with_repetitions;
@@ -45,14 +46,13 @@ pub(crate) fn grants() -> &'static str {
     block("grants")
 }
 
-/// A server with the documented roles and grants.
-struct Granted(PostgresServer);
+/// A database with the documented roles and grants, by the URL of the superuser.
+struct Granted(String);
 
 impl Granted {
     /// The `DATABASE_URL` of a role.
     fn url_of(&self, role: &str) -> String {
-        let url = self.0.url("device_management");
-        let (_, host) = url.split_once('@').unwrap();
+        let (_, host) = self.0.split_once('@').unwrap();
         format!("postgres://{role}:{PASSWORD}@{host}")
     }
 
@@ -60,14 +60,36 @@ impl Granted {
         Program::new().with("DATABASE_URL", &self.url_of(role)).with("MIGRATE_ON_START", "false")
     }
 
-    async fn from_the_document() -> Self {
-        let server = Self(PostgresServer::start(&[]).unwrap());
+    async fn from_the_document() -> (PostgresServer, Self) {
+        let server = PostgresServer::start(&[]).unwrap();
         for statement in roles(&format!("'{PASSWORD}'")).lines() {
-            sql::execute(&server.0.url("postgres"), statement).await;
+            sql::execute(&server.url("postgres"), statement).await;
         }
-        assert_eq!(run(&server.program(OWNER), &["migrate"]).0, 0);
-        sql::execute(&server.url_of(OWNER), grants()).await;
-        server
+        let granted = Self(server.url("device_management"));
+        assert_eq!(run(&granted.program(OWNER), &["migrate"]).0, 0);
+        sql::execute(&granted.url_of(OWNER), grants()).await;
+        (server, granted)
+    }
+
+    /// The same on the coordinator of a Citus cluster, with distributed tables. Citus repeats the statements on roles and
+    /// on the owner of the database on each worker.
+    async fn on_citus(cluster: &CitusCluster) -> Self {
+        cluster.create("device_management").await;
+        let granted = Self(cluster.url("device_management"));
+        for role in roles(&format!("'{PASSWORD}'")).lines().filter(|statement| statement.starts_with("create role")) {
+            sql::execute(&granted.0, role).await;
+        }
+        sql::execute(&granted.0, &format!("alter database device_management owner to {OWNER}")).await;
+        let logins = format!(
+            "insert into pg_dist_authinfo
+             select 0, role, 'password={PASSWORD}' from unnest(array['{OWNER}', '{SERVICE}', '{AUDITOR}']) role"
+        );
+        cluster.on_each_node("device_management", &logins).await;
+        assert_eq!(run(&granted.program(OWNER), &["migrate"]).0, 0);
+        sql::execute(&granted.url_of(OWNER), DISTRIBUTION).await;
+        let sequential = "set local citus.multi_shard_modify_mode = 'sequential'";
+        sql::execute(&granted.url_of(OWNER), &format!("begin; {sequential}; {}; commit", grants())).await;
+        granted
     }
 }
 
@@ -94,7 +116,20 @@ async fn the_service_works_under_the_printed_grants() {
     if !can_start_servers_for("grants::the_service_works_under_the_printed_grants") {
         return;
     }
-    let server = Granted::from_the_document().await;
+    let (_server, granted) = Granted::from_the_document().await;
+    the_service_works_under_its_grants(&granted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_citus_the_service_and_every_command_work_under_the_printed_grants() {
+    if let Some(cluster) = CitusCluster::start().await {
+        let granted = Granted::on_citus(&cluster).await;
+        the_service_works_under_its_grants(&granted).await;
+        every_command_works_under_its_role(&granted).await;
+    }
+}
+
+async fn the_service_works_under_its_grants(server: &Granted) {
     let (url, owner) = (server.url_of(SERVICE), server.url_of(OWNER));
     let ungranted = "select relname::text
                        from pg_class
@@ -155,9 +190,13 @@ async fn every_command_works_under_its_documented_role() {
     if !can_start_servers_for("grants::every_command_works_under_its_documented_role") {
         return;
     }
-    let server = Granted::from_the_document().await;
+    let (_server, granted) = Granted::from_the_document().await;
+    every_command_works_under_its_role(&granted).await;
+}
+
+async fn every_command_works_under_its_role(server: &Granted) {
     let app = TestApp::at(&server.url_of(SERVICE), &[]).await;
-    walk(&app, 1).await;
+    walk(&app, 2).await;
     app.partner().verified_person("ada").await;
     app.store().close().await;
 
@@ -204,12 +243,13 @@ async fn the_roles_of_the_compose_file_are_unprivileged_and_can_serve() {
     if !can_start_servers_for("grants::the_roles_of_the_compose_file_are_unprivileged_and_can_serve") {
         return;
     }
-    let server = Granted(PostgresServer::start(&[]).unwrap());
+    let postgres = PostgresServer::start(&[]).unwrap();
+    let server = Granted(postgres.url("device_management"));
     let secrets = tempfile::tempdir().unwrap();
     for name in ["database_owner_password", "database_password"] {
         fs::write(secrets.path().join(name), format!("{PASSWORD}\n")).unwrap();
     }
-    let superuser = reqwest::Url::parse(&server.0.url("postgres")).unwrap();
+    let superuser = reqwest::Url::parse(&postgres.url("postgres")).unwrap();
     let folder = crate::harness::postgres_programs().unwrap();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/roles.sh");

@@ -6,9 +6,9 @@ use device_management::store::{ExpiredRows, SWEEP_BATCH};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::harness::{DEVICE_CHALLENGES, Engine, NUMBER, Phone, TestApp, books, on_both_databases};
+use crate::harness::{DEVICE_CHALLENGES, Engine, NUMBER, Phone, TestApp, books, on_both_databases_and_citus};
 
-on_both_databases![
+on_both_databases_and_citus![
     a_binding_is_removed_a_day_after_its_expiry_and_its_person_stays,
     stored_outcomes_are_removed_after_a_day,
     messages_are_removed_when_no_limit_counts_them,
@@ -171,7 +171,7 @@ async fn repeat(app: &TestApp, times: usize) {
 /// reads all open bindings for each request.
 async fn no_index_contains_an_expiry_column(app: TestApp) {
     let indexes = match app.database.engine() {
-        Engine::Postgres | Engine::Distributed => {
+        Engine::Postgres | Engine::Distributed | Engine::Citus => {
             "select count(*) from pg_indexes where indexdef like '%expires_at%' and tablename <> 'client_secret'"
         }
         Engine::Sqlite => {

@@ -16,6 +16,7 @@ mod audit_events;
 mod binary;
 mod bindings;
 mod browser;
+mod citus;
 mod clocks;
 mod config;
 mod contract;

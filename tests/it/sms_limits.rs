@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::harness::{Answer, Engine, NUMBER, Network, Phone, Start, TestApp, TestClient, on_both_databases};
+use crate::harness::{Answer, Engine, NUMBER, Network, Phone, Start, TestApp, TestClient, on_both_databases_and_citus};
 
-on_both_databases![
+on_both_databases_and_citus![
     a_second_message_within_half_a_minute_is_refused,
     a_sixth_message_within_ten_minutes_is_refused,
     a_new_number_does_not_reset_the_limit_of_a_person,

@@ -303,7 +303,7 @@ impl<DB: Dialect> AuditTrail for SqlStore<DB> {
 
 impl<DB: Dialect> SqlStore<DB> {
     /// The partner that a statement returns as the next one after `after`.
-    async fn partner(
+    pub(in crate::store) async fn partner(
         &self,
         query: Query<'_, DB, DB::Arguments>,
         after: Option<&PartnerId>,

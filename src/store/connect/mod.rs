@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::store::connect::database_url::DatabaseUrl;
 use crate::store::connect::open::{PostgresServer, SqliteFile};
+use crate::store::connect::session::OwnSettings;
 use crate::store::dialect::Dialect;
 use crate::store::error::is_table_missing;
 use crate::store::migrate::newest;
@@ -95,6 +96,8 @@ pub struct DatabaseSettings {
     pub statement_timeout: Duration,
     /// How long a migration waits for a lock that another session holds.
     pub migrate_lock_timeout: Duration,
+    /// Whether Citus has distributed the tables. [`connect`] finds out.
+    pub is_distributed: bool,
 }
 
 impl DatabaseSettings {
@@ -110,6 +113,7 @@ impl DatabaseSettings {
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
             migrate_lock_timeout: Duration::from_mins(1),
+            is_distributed: false,
         }
     }
 }
@@ -134,6 +138,8 @@ pub async fn connect(settings: &DatabaseSettings) -> Result<Arc<dyn Store>> {
             preconditions::warn_about_postgres(&mut connection).await?;
             let write_form = WriteForm::on(&mut connection).await?;
             connection.close().await?;
+            let is_distributed = write_form == WriteForm::Transaction;
+            let settings = &DatabaseSettings { is_distributed, ..settings.clone() };
             let connector = Connector::new(PostgresServer::new(settings, service_options(url, settings)?));
             let pool = Arc::new(Pool::new(connector, settings.max_connections, settings.pooler, settings));
             Arc::new(SqlStore::<Postgres>::new(pool.clone(), pool, write_form))
@@ -181,7 +187,7 @@ impl<DB: Dialect> Store for SqlStore<DB> {
 /// The options for the service's connections to Postgres.
 pub(in crate::store) fn service_options(url: &SecretString, settings: &DatabaseSettings) -> Result<PgConnectOptions> {
     match settings.pooler {
-        Pooler::None => session::service_options(url, settings.statement_timeout),
+        Pooler::None => session::service_options(url, OwnSettings::of(settings)),
         Pooler::Transaction => session::pooled_options(url),
     }
 }
@@ -207,7 +213,7 @@ pub(in crate::store) async fn reach_postgres(url: &SecretString, settings: &Data
         Pooler::None => check_session(&mut connection).await?,
         // Closing the connection ends the transaction.
         Pooler::Transaction => {
-            connection.execute(session::pooled_begin("begin", settings.statement_timeout)).await?;
+            connection.execute(session::pooled_begin("begin", OwnSettings::of(settings))).await?;
         }
     }
     preconditions::check_postgres(&mut connection).await?;

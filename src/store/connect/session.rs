@@ -11,8 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, SqlSafeStr, SqlStr};
 
-use crate::store::Result;
 use crate::store::pool::patience;
+use crate::store::{DatabaseSettings, Result};
 
 /// Session settings that change a statement's result or plan, with the only value that the statements support.
 ///
@@ -39,8 +39,8 @@ const PINNED: [(&str, &str); 17] = [
     ("bytea_output", "hex"),
     // With `off`, statements fail where the operator uses row security.
     ("row_security", "on"),
-    // One plan for all partners. Otherwise the first five executions on each connection are planned for their
-    // parameters, by statistics that may not contain the partner.
+    // One plan for all partners, but on Citus (`OwnSettings`). Otherwise the first five executions on each connection are
+    // planned for their parameters, by statistics that may not contain the partner.
     ("plan_cache_mode", "force_generic_plan"),
     // With `log`, Postgres sends statements with their parameters to the client; sqlx would log them.
     ("client_min_messages", "warning"),
@@ -68,8 +68,8 @@ pub(in crate::store) fn migration_options(url: &SecretString) -> Result<PgConnec
 ///
 /// # Errors
 /// When the URL is invalid.
-pub(in crate::store) fn service_options(url: &SecretString, statement_timeout: Duration) -> Result<PgConnectOptions> {
-    Ok(migration_options(url)?.options(time_limits(statement_timeout)))
+pub(in crate::store) fn service_options(url: &SecretString, own: OwnSettings) -> Result<PgConnectOptions> {
+    Ok(migration_options(url)?.options(own.values()))
 }
 
 /// Options of a connection to a pooler in transaction mode, which rejects unknown start-up parameters. Floats are
@@ -83,23 +83,39 @@ pub(in crate::store) fn pooled_options(url: &SecretString) -> Result<PgConnectOp
 
 /// Begins a transaction behind a pooler and sets the pinned settings. One text, so one round trip.
 #[expect(clippy::disallowed_types, reason = "built from the constants above and two numbers")]
-pub(in crate::store) fn pooled_begin(begin: &str, statement_timeout: Duration) -> SqlStr {
+pub(in crate::store) fn pooled_begin(begin: &str, own: OwnSettings) -> SqlStr {
     use sqlx::AssertSqlSafe;
     let pinned = PINNED.map(|(name, value)| (name, value.to_owned()));
-    let settings = pinned.into_iter().chain(time_limits(statement_timeout));
+    let settings = pinned.into_iter().chain(own.values());
     let calls: Vec<String> = settings.map(|(name, value)| format!("set_config('{name}', '{value}', true)")).collect();
     let text = format!("{begin}; set transaction isolation level read committed; select {}", calls.join(", "));
     AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
 }
 
-/// Set after the pinned settings, which they override.
-fn time_limits(statement_timeout: Duration) -> [(&'static str, String); 2] {
-    [
-        ("statement_timeout", statement_timeout.as_millis().to_string()),
-        // If the network fails without the server noticing, locks are released when the service has given up the
-        // transaction.
-        ("idle_in_transaction_session_timeout", patience(statement_timeout).as_millis().to_string()),
-    ]
+/// The settings that differ between processes and databases. Set after the pinned ones, which they override.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct OwnSettings {
+    statement_timeout: Duration,
+    is_distributed: bool,
+}
+
+impl OwnSettings {
+    pub(in crate::store) fn of(settings: &DatabaseSettings) -> Self {
+        Self { statement_timeout: settings.statement_timeout, is_distributed: settings.is_distributed }
+    }
+
+    fn values(self) -> [(&'static str, String); 3] {
+        // Citus cannot make a generic plan of most statements, because the shard depends on the value of a parameter. It
+        // then fails instead of planning for the value; with `auto` it does that.
+        let plan_cache_mode = if self.is_distributed { "auto" } else { "force_generic_plan" };
+        [
+            ("statement_timeout", self.statement_timeout.as_millis().to_string()),
+            // If the network fails without the server noticing, locks are released when the service has given up the
+            // transaction.
+            ("idle_in_transaction_session_timeout", patience(self.statement_timeout).as_millis().to_string()),
+            ("plan_cache_mode", plan_cache_mode.to_owned()),
+        ]
+    }
 }
 
 fn plain_options(url: &SecretString) -> Result<PgConnectOptions> {

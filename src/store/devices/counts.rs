@@ -7,7 +7,7 @@ use crate::domain::person::PartnerId;
 use crate::store::devices::lists::COUNTED_EXACTLY;
 use crate::store::dialect::Dialect;
 use crate::store::lists::Position;
-use crate::store::rows::{column, partner};
+use crate::store::rows::column;
 use crate::store::sql_store::SqlStore;
 use crate::store::{Result, StoreError};
 
@@ -89,35 +89,39 @@ const REST: &str = "
 #[async_trait::async_trait]
 impl<DB: Dialect> DeviceCounts for SqlStore<DB> {
     async fn next_partner_with_devices(&self, after: Option<&PartnerId>) -> Result<Option<PartnerDevices>> {
-        // One lookup per index, and at most a thousand devices of each state.
+        // One lookup per index.
         let query = sqlx::query(
-            "select found.partner_id
-                  , (select count(*)
+            "select min(partner_id) as partner_id
+               from (select min(partner_id) as partner_id from device where partner_id > $1
+                     union all
+                     select min(partner_id) from device_count where partner_id > $1) found",
+        );
+        let Some(partner) = self.partner(query, after).await? else { return Ok(None) };
+        // At most a thousand devices of each state. Not one statement with the search for the partner: Citus sends a
+        // statement to one node if it names the partner, and rejects such subqueries otherwise.
+        let query = sqlx::query(
+            "select live.counted as live, deleted.counted as deleted, kept.counted as kept
+               from (select count(*) as counted
                        from (select device_id
                                from device
-                              where partner_id = found.partner_id
+                              where partner_id = $1
                                 and state = 'live'
                               order by device_id desc
-                              limit 1001) live) as live
-                  , (select count(*)
+                              limit 1001) found) live
+                  , (select count(*) as counted
                        from (select device_id
                                from device
-                              where partner_id = found.partner_id
+                              where partner_id = $1
                                 and state = 'deleted'
                               order by device_id desc
-                              limit 1001) deleted) as deleted
-                  , (select count(*) from device_count where partner_id = found.partner_id) as kept
-               from (select min(partner_id) as partner_id
-                       from (select min(partner_id) as partner_id from device where partner_id > $1
-                             union all
-                             select min(partner_id) from device_count where partner_id > $1) either) found
-              where found.partner_id is not null",
+                              limit 1001) found) deleted
+                  , (select count(*) as counted from device_count where partner_id = $1) kept",
         )
-        .bind(after.map(PartnerId::as_str).unwrap_or_default().to_owned());
-        let Some(row) = self.row_in_order(query).await? else { return Ok(None) };
+        .bind(partner.as_str().to_owned());
+        let row = self.row_in_order(query).await?.ok_or(StoreError::Corrupt { column: "counted" })?;
         let count = |name| column::<DB, i64>(&row, name);
         Ok(Some(PartnerDevices {
-            partner: partner::<DB>(&row)?,
+            partner,
             are_many: count("live")?.max(count("deleted")?) > COUNTED_EXACTLY,
             are_kept: count("kept")? > 0,
         }))

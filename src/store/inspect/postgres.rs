@@ -45,7 +45,7 @@ pub(super) async fn inspect(inspection: &Inspection, url: &SecretString, transpo
         Ok(Reached { connection, pooler, is_pooled }) => {
             findings.push(Finding::ok("database.connection", "Postgres accepted the login"));
             findings.push(pooler);
-            let begin = session::pooled_begin("begin read only", settings.statement_timeout);
+            let begin = session::pooled_begin("begin read only", session::OwnSettings::of(settings));
             let mut session = Session::<Postgres>::new(connection, begin, patience(settings.statement_timeout));
             session.is_pooled = is_pooled;
             look(&mut session, inspection, url, transport, &mut findings).await;
@@ -107,7 +107,7 @@ async fn reach(url: &SecretString, settings: &DatabaseSettings) -> Result<Reache
         let remedy = "correct the file or the parameter in DATABASE_URL";
         return Err(Finding::failure("database.connection", problems.join("; "), remedy));
     }
-    let direct = open(session::service_options(url, settings.statement_timeout), settings).await;
+    let direct = open(session::service_options(url, session::OwnSettings::of(settings)), settings).await;
     let has_pooler = match direct {
         Ok(mut connection) => match timeout(settings.acquire_timeout, check_session(&mut connection)).await {
             Ok(Err(StoreError::SessionNotKept(_))) => true,

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connect::Pooler;
 use super::{DatabaseSettings, PoolUse};
-use crate::store::connect::session::pooled_begin;
+use crate::store::connect::session::{OwnSettings, pooled_begin};
 use crate::store::dialect::Dialect;
 use crate::store::statement::{Call, Statement, begin_and};
 pub(super) use connector::{Connector, Open};
@@ -41,7 +41,7 @@ pub(super) fn patience(statement_timeout: Duration) -> Duration {
 pub(super) struct Pool<DB: Dialect> {
     connections: managed::Pool<Connector<DB>>,
     pooler: Pooler,
-    statement_timeout: Duration,
+    session: OwnSettings,
     acquire_timeout: Duration,
     patience: Duration,
 }
@@ -55,9 +55,13 @@ impl<DB: Dialect> Pool<DB> {
             .queue_mode(QueueMode::Lifo)
             .build()
             .expect("only timeouts need a runtime, and the pool has none");
-        let patience = patience(settings.statement_timeout);
-        let DatabaseSettings { acquire_timeout, statement_timeout, .. } = *settings;
-        Self { connections, pooler, statement_timeout, acquire_timeout, patience }
+        Self {
+            connections,
+            pooler,
+            session: OwnSettings::of(settings),
+            acquire_timeout: settings.acquire_timeout,
+            patience: patience(settings.statement_timeout),
+        }
     }
 
     /// Runs one statement in its own transaction and returns its first row.
@@ -103,7 +107,7 @@ impl<DB: Dialect> Pool<DB> {
         let mut transaction = Transaction { lent: self.acquire().await?, ended: false };
         let begin = match self.pooler {
             Pooler::None => begin.into_sql_str(),
-            Pooler::Transaction => pooled_begin(begin, self.statement_timeout),
+            Pooler::Transaction => pooled_begin(begin, self.session),
         };
         transaction.lent.begin(begin).await?;
         Ok(transaction)

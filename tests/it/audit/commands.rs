@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::{Trail, acme, event, event_id, globex, now};
 use crate::binary::{fail, run, sandbox_on};
-use crate::harness::on_both_databases;
+use crate::harness::on_both_databases_and_citus;
 
-on_both_databases![
+on_both_databases_and_citus![
     verify_prints_a_checkpoint_for_each_partner,
     verify_reports_faults_and_prints_no_checkpoint_of_that_partner,
     verify_compares_the_trail_with_kept_checkpoints,

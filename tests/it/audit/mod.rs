@@ -175,21 +175,23 @@ impl Literals {
     pub(crate) fn bytes(self, bytes: &[u8]) -> String {
         match self.0 {
             Engine::Sqlite => format!("x'{}'", hex::encode(bytes)),
-            Engine::Postgres | Engine::Distributed => format!("decode('{}', 'hex')", hex::encode(bytes)),
+            Engine::Postgres | Engine::Distributed | Engine::Citus => {
+                format!("decode('{}', 'hex')", hex::encode(bytes))
+            }
         }
     }
 
     pub(crate) fn uuid(self, id: Uuid) -> String {
         match self.0 {
             Engine::Sqlite => format!("x'{}'", id.simple()),
-            Engine::Postgres | Engine::Distributed => format!("'{id}'::uuid"),
+            Engine::Postgres | Engine::Distributed | Engine::Citus => format!("'{id}'::uuid"),
         }
     }
 
     pub(crate) fn instant(self, at: DateTime<Utc>) -> String {
         match self.0 {
             Engine::Sqlite => format!("'{}'", at.to_rfc3339()),
-            Engine::Postgres | Engine::Distributed => format!("'{}'::timestamptz", at.to_rfc3339()),
+            Engine::Postgres | Engine::Distributed | Engine::Citus => format!("'{}'::timestamptz", at.to_rfc3339()),
         }
     }
 }

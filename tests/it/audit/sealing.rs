@@ -12,9 +12,9 @@ use tokio::sync::Barrier;
 use uuid::Uuid;
 
 use super::{Literals, Trail, acme, add_pending, event, event_id, globex, now, replica};
-use crate::harness::{Engine, Start, TestApp, books, on_both_databases, sql};
+use crate::harness::{Engine, Start, TestApp, books, on_both_databases_and_citus, sql};
 
-on_both_databases![
+on_both_databases_and_citus![
     a_batch_seals_the_oldest_events_and_links_to_the_previous_seal,
     sealing_without_pending_events_does_nothing,
     the_time_of_a_seal_is_never_before_the_previous_seal,

@@ -39,7 +39,7 @@ async fn faults_after(trail: &Trail, tampering: &str) -> Vec<String> {
 async fn columns(trail: &Trail, table: &str) -> Vec<String> {
     let query = match trail.database.engine() {
         Engine::Sqlite => format!("select name from pragma_table_info('{table}')"),
-        Engine::Postgres | Engine::Distributed => {
+        Engine::Postgres | Engine::Distributed | Engine::Citus => {
             format!("select column_name::text from information_schema.columns where table_name = '{table}'")
         }
     };

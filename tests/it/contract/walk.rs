@@ -16,11 +16,11 @@ use crate::harness::contract::CONTRACT;
 use crate::harness::identity_provider::{AUDIENCE, IdentityProvider, IssuerKey};
 use crate::harness::{
     ACTIVATION_CODES, Answer, Broken, Engine, NUMBER, Network, Phone, SMS_CHALLENGES, Start, TestApp, TestClient,
-    on_both_databases,
+    on_both_databases_and_citus,
 };
 use crate::sandbox::PRODUCTION;
 
-on_both_databases![every_documented_status_of_every_operation_is_seen];
+on_both_databases_and_citus![every_documented_status_of_every_operation_is_seen];
 
 /// Documented answers that no in-process test can cause, each with the reason.
 const UNSEEN: [(&str, u16, &str); 2] = [

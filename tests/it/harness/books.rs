@@ -69,7 +69,7 @@ pub(crate) async fn count(database: &TestDatabase, statement: &'static str) -> i
             let mut connection = SqliteConnection::connect(url).await.expect("the test's database is reachable");
             sqlx::query_scalar(statement).fetch_one(&mut connection).await
         }
-        Engine::Postgres | Engine::Distributed => {
+        Engine::Postgres | Engine::Distributed | Engine::Citus => {
             let mut connection = PgConnection::connect(url).await.expect("the test's database is reachable");
             sqlx::query_scalar(statement).fetch_one(&mut connection).await
         }

@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use super::administrator::Administrator;
+use super::citus::CitusCluster;
 use super::{PostgresServer, Start, folder, postgres, report_not_run, sql};
 
 /// The project's own tables.
@@ -34,6 +35,8 @@ pub(crate) enum Engine {
     /// Postgres with a fake Citus catalogue that marks the tables as distributed. The service then sends plain
     /// statements in transactions.
     Distributed,
+    /// A Citus cluster of a coordinator and two workers with distributed tables.
+    Citus,
 }
 
 /// The part of the Citus catalogue that the service reads.
@@ -41,8 +44,11 @@ const DISTRIBUTED: &str = "create table pg_dist_partition (logicalrelid regclass
                            insert into pg_dist_partition values ('person', 'h')";
 
 impl Engine {
-    /// Whether this kind of database is available. If not, reports `test` as not run.
+    /// Whether this kind of database is available. If not, reports `test` as not run; for Citus, reports once for all.
     pub(crate) async fn is_there_for(self, test: &str) -> bool {
+        if self == Self::Citus {
+            return CitusCluster::shared().await.is_some();
+        }
         let there = self == Self::Sqlite || server().await.is_some();
         if !there {
             report_not_run(test, "install Postgres (apt-get install postgresql), or set TEST_DATABASE_URL");
@@ -91,6 +97,12 @@ impl Schema {
                 sql::execute(database.url(), DISTRIBUTED).await;
                 database
             }
+            // The cluster has a template of its own, with the project's tables.
+            Engine::Citus => {
+                let cluster = CitusCluster::shared().await.expect("tests check first that Citus is available");
+                let name = cluster.database().await;
+                TestDatabase::Citus { url: cluster.url(&name), name, cluster }
+            }
         }
     }
 }
@@ -106,6 +118,11 @@ pub(crate) enum TestDatabase {
         name: String,
         server: &'static Server,
     },
+    Citus {
+        url: String,
+        name: String,
+        cluster: &'static CitusCluster,
+    },
     /// On a Postgres server that the test manages.
     Own {
         url: String,
@@ -115,15 +132,16 @@ pub(crate) enum TestDatabase {
 impl TestDatabase {
     /// The value for `DATABASE_URL`.
     pub(crate) fn url(&self) -> &str {
-        let (Self::Sqlite { url, .. } | Self::Postgres { url, .. } | Self::Own { url }) = self;
-        url
+        match self {
+            Self::Sqlite { url, .. } | Self::Postgres { url, .. } | Self::Citus { url, .. } | Self::Own { url } => url,
+        }
     }
 
-    /// The engine by SQL dialect; never `Distributed`.
+    /// The engine by SQL dialect; never `Distributed` or `Citus`.
     pub(crate) fn engine(&self) -> Engine {
         match self {
             Self::Sqlite { .. } => Engine::Sqlite,
-            Self::Postgres { .. } | Self::Own { .. } => Engine::Postgres,
+            Self::Postgres { .. } | Self::Citus { .. } | Self::Own { .. } => Engine::Postgres,
         }
     }
 }
@@ -136,6 +154,9 @@ impl Start for TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
+        if let Self::Citus { name, cluster, .. } = self {
+            cluster.drop(name);
+        }
         if let Self::Postgres { name, server, .. } = self {
             let dropped = server.administrator.drop(name);
             // Our own server is removed as a whole; on a server of TEST_DATABASE_URL the database must be dropped

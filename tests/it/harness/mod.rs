@@ -14,6 +14,7 @@ mod broken_store;
 pub(crate) mod broken_wire;
 mod browser;
 pub(crate) mod certificates;
+pub(crate) mod citus;
 mod client;
 pub(crate) mod collector;
 pub(crate) mod contract;
@@ -76,14 +77,33 @@ macro_rules! on_both_databases {
 }
 pub(crate) use on_both_databases;
 
-/// Adds a third test, `distributed::name`, to each pair: for writes that have two forms of SQL on Postgres.
+/// Adds a third test, `distributed::name`, to each pair: for writes that have two forms of SQL on Postgres. A fourth,
+/// `citus::name`, runs where Citus is installed.
 macro_rules! in_every_form {
     [$($name:ident),+ $(,)?] => {
         $crate::harness::on_both_databases![$($name),+];
         $crate::harness::on_engine!(distributed, Distributed, $($name),+);
+        $crate::harness::on_citus![$($name),+];
     };
 }
 pub(crate) use in_every_form;
+
+/// `on_both_databases!` and `on_citus!` together.
+macro_rules! on_both_databases_and_citus {
+    [$($name:ident),+ $(,)?] => {
+        $crate::harness::on_both_databases![$($name),+];
+        $crate::harness::on_citus![$($name),+];
+    };
+}
+pub(crate) use on_both_databases_and_citus;
+
+/// Makes a test `citus::name` out of each `async fn name(it: impl Start)` in this module; it runs where Citus is installed.
+macro_rules! on_citus {
+    [$($name:ident),+ $(,)?] => {
+        $crate::harness::on_engine!(citus, Citus, $($name),+);
+    };
+}
+pub(crate) use on_citus;
 
 macro_rules! on_engine {
     ($module:ident, $engine:ident, $($name:ident),+) => {

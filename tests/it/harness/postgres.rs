@@ -62,8 +62,18 @@ impl PostgresServer {
 
     /// Starts a fresh server with these files in its data folder, and with `settings` added to the usual ones.
     pub(crate) fn start_with(settings: &[(&str, &str)], files: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_as(random_word(), settings, files)
+    }
+
+    /// Starts another fresh server, with the same password.
+    pub(super) fn beside(&self, settings: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start_as(self.password.clone(), settings, &[])
+    }
+
+    fn start_as(password: String, settings: &[(&str, &str)], files: &[(&str, &str)]) -> Result<Self, String> {
         let bin = installed().ok_or("no Postgres is installed")?;
-        let mut server = Self::prepare(&bin).map_err(|error| format!("cannot prepare a Postgres server: {error}"))?;
+        let prepared = Self::prepare(&bin, password);
+        let mut server = prepared.map_err(|error| format!("cannot prepare a Postgres server: {error}"))?;
         server.order("initialise")?;
         for (name, text) in files {
             server.put(name, text);
@@ -86,8 +96,7 @@ impl PostgresServer {
     pub(crate) fn standby(&self) -> Result<Self, String> {
         let bin = installed().ok_or("no Postgres is installed")?;
         let prepare = || {
-            let mut standby = Self::prepare(&bin)?;
-            standby.password.clone_from(&self.password);
+            let standby = Self::prepare(&bin, self.password.clone())?;
             let primary = format!("host=127.0.0.1 port={} user=postgres password={}", self.port, self.password);
             fs::write(standby.folder.join("primary"), primary).map(|()| standby)
         };
@@ -129,6 +138,22 @@ impl PostgresServer {
         self.restart()
     }
 
+    /// The password of the superuser.
+    pub(super) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// The port that it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its log so far.
+    pub(crate) fn log(&self) -> String {
+        let log = fs::read(self.folder.join("server.log")).expect("the server has a log");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     /// Process id of the running server, which a test can kill to simulate a crash.
     pub(crate) fn pid(&self) -> u32 {
         let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("the server runs");
@@ -155,9 +180,8 @@ impl PostgresServer {
         self.order("restart")
     }
 
-    fn prepare(bin: &Path) -> io::Result<Self> {
+    fn prepare(bin: &Path, password: String) -> io::Result<Self> {
         let folder = folder::temporary();
-        let password = random_word();
         let password_file = folder.path().join("password");
         fs::write(&password_file, &password)?;
         let mut guard = Command::new("sh");

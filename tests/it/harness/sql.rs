@@ -32,13 +32,13 @@ pub(crate) async fn execute(url: &str, statements: &str) -> u64 {
     }
 }
 
+/// The names of all tables on Postgres. Citus has views in the same schema.
+const TABLES: &str = "select table_name::text from information_schema.tables
+                       where table_schema = 'public' and table_type = 'BASE TABLE'";
+
 /// The names of all tables, from the catalogue.
 pub(crate) async fn tables(database: &TestDatabase) -> Vec<String> {
-    let query = if is_sqlite(database) {
-        "select name from sqlite_master where type = 'table'"
-    } else {
-        "select table_name::text from information_schema.tables where table_schema = 'public'"
-    };
+    let query = if is_sqlite(database) { "select name from sqlite_master where type = 'table'" } else { TABLES };
     texts(database.url(), query).await
 }
 
@@ -77,9 +77,7 @@ pub(crate) async fn everything(database: &TestDatabase) -> String {
         return String::from_utf8_lossy(&bytes).into_owned();
     }
     let mut rows = Vec::new();
-    for table in
-        texts(url, "select table_name::text from information_schema.tables where table_schema = 'public'").await
-    {
+    for table in texts(url, TABLES).await {
         rows.extend(texts(url, &format!("select t::text from {table} t")).await);
     }
     rows.join("\n")

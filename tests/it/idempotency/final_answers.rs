@@ -198,7 +198,7 @@ async fn failures(app: &TestApp, acme: &TestClient, freed: &mut Freed<'_>) {
             "create trigger overtaken before insert on sms_sent begin select raise(ignore); end",
             "drop trigger overtaken",
         ),
-        Engine::Postgres | Engine::Distributed => (
+        Engine::Postgres | Engine::Distributed | Engine::Citus => (
             "create function overtaken() returns trigger language plpgsql as 'begin return null; end';
              create trigger overtaken before insert on sms_sent for each row execute function overtaken()",
             "drop trigger overtaken on sms_sent",

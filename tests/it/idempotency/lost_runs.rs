@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::{DEVICES, assert_replays, request_body, send};
 use crate::harness::faulty_server::{Behaviour, FaultyServer};
-use crate::harness::{Answer, NUMBER, Phone, TestApp, on_both_databases, sql};
+use crate::harness::{Answer, NUMBER, Phone, TestApp, on_both_databases_and_citus, sql};
 
-on_both_databases![
+on_both_databases_and_citus![
     a_claim_of_a_process_that_died_before_its_work_blocks_for_a_minute,
     the_outcome_of_a_process_that_died_after_its_work_is_replayed,
     a_run_that_outlives_its_lease_is_not_taken_over_after_its_commit,

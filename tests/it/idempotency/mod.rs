@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use crate::activation_codes::activation_wish;
 use crate::harness::{
     ACTIVATION_CODES, Answer, DEVICE_CHALLENGES, NUMBER, Network, Phone, SMS_CHALLENGES, SmsChallenge, TestApp,
-    TestClient, books, on_both_databases, sql,
+    TestClient, books, on_both_databases_and_citus, sql,
 };
 
-on_both_databases![
+on_both_databases_and_citus![
     a_repeated_request_gets_the_same_answer_and_has_no_second_effect,
     a_repeated_wrong_signature_counts_once,
     a_repeated_sms_challenge_and_its_answers_take_effect_once,

@@ -4,9 +4,9 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{DEVICES, request_body, send};
-use crate::harness::{NUMBER, Phone, TestApp, on_both_databases, sql};
+use crate::harness::{NUMBER, Phone, TestApp, on_both_databases_and_citus, sql};
 
-on_both_databases![
+on_both_databases_and_citus![
     an_outcome_with_unknown_fields_is_replayed,
     an_unreadable_outcome_gets_500_and_has_no_second_effect,
     a_stored_outcome_has_named_fields,

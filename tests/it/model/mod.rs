@@ -63,7 +63,8 @@ async fn compare_sequences_of(calls: impl Strategy<Value = Call>, length: usize,
     }
     let coverage = RefCell::new(Coverage::new());
     check_property(&sequences(calls, length / 2..=length), CASES, async |operations: Vec<Operation>| {
-        compare(&operations, &coverage).await
+        // The first, with plain statements in transactions, is the reference.
+        compare(&operations, &[Engine::Distributed, Engine::Postgres, Engine::Sqlite], &coverage).await
     });
     let coverage = coverage.into_inner();
     for path in required {
@@ -122,10 +123,26 @@ const REQUIRED_COVERAGE_OF_CHALLENGES: &[(&str, u16)] = &[
     ("request device by code", 400),
 ];
 
-async fn compare(operations: &[Operation], coverage: &RefCell<Coverage>) -> Result<(), TestCaseError> {
-    // The first, with plain statements in transactions, is the reference.
+/// Few sequences, because each step reads every shard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn citus_agrees_with_sqlite_on_answers_and_rows() {
+    if !Engine::Citus.is_there_for("model::citus_agrees_with_sqlite_on_answers_and_rows").await {
+        return;
+    }
+    let test = async |operations: Vec<Operation>| {
+        compare(&operations, &[Engine::Citus, Engine::Sqlite], &RefCell::default()).await
+    };
+    check_property(&sequences(calls(), OPERATIONS / 2..=OPERATIONS), 2, test);
+    check_property(&sequences(challenge_calls(), OPERATIONS / 2..=OPERATIONS), 2, test);
+}
+
+async fn compare(
+    operations: &[Operation],
+    engines: &[Engine],
+    coverage: &RefCell<Coverage>,
+) -> Result<(), TestCaseError> {
     let mut worlds = Vec::new();
-    for engine in [Engine::Distributed, Engine::Postgres, Engine::Sqlite] {
+    for &engine in engines {
         worlds.push((engine, World::on(engine).await));
     }
     let mut readers = Readers::of(worlds.iter().map(|(_, world)| &world.app.database)).await;

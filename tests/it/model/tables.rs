@@ -82,6 +82,7 @@ impl Reader {
                       where table_schema = 'public'
                         and table_name not like '\\_sqlx%'
                         and table_name not like 'pg\\_%'
+                        and table_name not like 'citus\\_%'
                       order by table_name, column_name",
                 );
                 columns.fetch_all(connection).await.unwrap()

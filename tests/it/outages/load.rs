@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use device_management::domain::clients::Permissions;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -20,21 +21,22 @@ const WORKERS: u32 = 4;
 const CODE: &str = "212212";
 
 /// The running load, and the results of its answers.
-pub(super) struct Load {
-    pub(super) app: TestApp,
+pub(crate) struct Load {
+    pub(crate) app: Arc<TestApp>,
     results: watch::Receiver<Results>,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
 }
 
 impl Load {
-    pub(super) fn start(app: TestApp) -> Self {
+    /// Starts the load of one partner.
+    pub(crate) fn of(app: Arc<TestApp>, partner: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (report, results) = watch::channel(Results::default());
         let report = Arc::new(report);
         let workers = (0..WORKERS)
             .map(|number| {
-                let worker = Worker { number, client: app.partner(), report: report.clone() };
+                let worker = Worker { number, client: app.client(partner, Permissions::all()), report: report.clone() };
                 let stop = stop.clone();
                 tokio::spawn(async move {
                     let mut round = 0;
@@ -49,15 +51,20 @@ impl Load {
     }
 
     /// Waits for this many more completed rounds, and returns how long that took.
-    pub(super) async fn rounds(&self, more: usize) -> Duration {
+    pub(crate) async fn rounds(&self, more: usize) -> Duration {
         let goal = self.results.borrow().rounds + more;
         self.wait_for(|results| results.rounds >= goal).await
     }
 
     /// Waits for this many more 503s.
-    pub(super) async fn refusals(&self, more: usize) -> Duration {
+    pub(crate) async fn refusals(&self, more: usize) -> Duration {
         let goal = self.results.borrow().refusals + more;
         self.wait_for(|results| results.refusals >= goal).await
+    }
+
+    /// The number of 503s so far.
+    pub(crate) fn refused(&self) -> usize {
+        self.results.borrow().refusals
     }
 
     /// Waits until the readiness check of the store succeeds.
@@ -76,7 +83,7 @@ impl Load {
 
     /// Ends the load, and compares the acknowledged changes with the database. Returns the number of 503s and the
     /// highest latency.
-    pub(super) async fn end(self) -> (usize, Duration) {
+    pub(crate) async fn end(self) -> (usize, Duration) {
         self.stop.store(true, Ordering::Relaxed);
         for worker in self.workers {
             worker.await.expect("every answer is right");

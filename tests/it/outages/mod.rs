@@ -4,7 +4,7 @@
 mod crash;
 mod failover;
 mod faults;
-mod load;
+pub(crate) mod load;
 mod locked_file;
 mod partition;
 mod postgres_unreachable;
@@ -14,6 +14,7 @@ mod run;
 pub(crate) mod trail;
 mod use_cases;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -23,7 +24,7 @@ use crate::harness::{PostgresServer, TestApp};
 use load::Load;
 
 /// The shortest timeouts that the settings allow, to keep the tests short.
-const SETTINGS: [(&str, &str); 4] = [
+pub(crate) const SETTINGS: [(&str, &str); 4] = [
     ("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "1"),
     ("DATABASE_STATEMENT_TIMEOUT_SECONDS", "1"),
     ("DATABASE_MAX_CONNECTIONS", "4"),
@@ -52,7 +53,7 @@ async fn server() -> PostgresServer {
 
 /// The service on the server at this URL, under load.
 async fn load_on(url: &str) -> Load {
-    let load = Load::start(TestApp::at(url, &SETTINGS).await);
+    let load = Load::of(Arc::new(TestApp::at(url, &SETTINGS).await), "acme");
     load.rounds(10).await;
     load
 }

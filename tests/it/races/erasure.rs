@@ -11,9 +11,9 @@ use super::{Crowd, Request, count};
 use crate::activation_codes::{activation_code, activation_wish, ask_by_letter, binding_by_letter, delivery_event};
 use crate::audit::verdicts;
 use crate::harness::faulty_server::{Behaviour, FaultyServer};
-use crate::harness::{ACTIVATION_CODES, Bound, NUMBER, Phone, TestApp, books, on_both_databases, sql};
+use crate::harness::{ACTIVATION_CODES, Bound, NUMBER, Phone, TestApp, books, in_every_form, sql};
 
-on_both_databases![
+in_every_form![
     a_person_is_erased_before_or_after_each_request,
     a_binding_with_an_activation_code_during_the_erasure_takes_effect_before_it_or_not_at_all,
     a_number_created_during_the_erasure_has_a_row_for_failures,
@@ -105,7 +105,7 @@ async fn a_binding_with_an_activation_code_during_the_erasure_takes_effect_befor
     let live = "select count(*) from device where deleted_at is null";
     assert_eq!(books::count(&crowd.app.database, live).await, 0, "no device was bound after the erasure");
     let lonely = "select count(*) from delivery_event e
-                   where not exists (select 1 from activation_code c where c.code_id = e.code_id)";
+                   where not exists (select 1 from activation_code c where c.partner_id = e.partner_id and c.code_id = e.code_id)";
     assert_eq!(books::count(&crowd.app.database, lonely).await, 0, "each delivery event has its code");
 
     // Rows that were written after the erasures can be erased as well.

@@ -5,9 +5,9 @@ use device_management::domain::clients::Permissions;
 use device_management::store::{Client, SecretHash};
 
 use super::{TestStore, acme, globex, now, record};
-use crate::harness::on_both_databases;
+use crate::harness::on_both_databases_and_citus;
 
-on_both_databases![
+on_both_databases_and_citus![
     a_client_is_read_as_it_was_written,
     clients_are_listed_oldest_first,
     a_rotation_keeps_the_last_secret_for_a_while_and_no_older_one,

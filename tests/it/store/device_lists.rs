@@ -6,9 +6,9 @@ use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{DeviceKind, DevicePage, DeviceQuery, PageStart, PartnerDevices, Position, Tombstones};
 
 use super::{SALT, TestStore, acme, binding, device_id, globex, now, person, record};
-use crate::harness::{TestDatabase, on_both_databases, sql};
+use crate::harness::{TestDatabase, on_both_databases_and_citus, sql};
 
-on_both_databases![
+on_both_databases_and_citus![
     pages_follow_each_other_by_position_in_both_directions,
     a_deletion_between_pages_neither_skips_nor_repeats_a_device,
     a_position_is_valid_in_every_list,

@@ -9,9 +9,9 @@ use device_management::domain::person::{PartnerId, PersonId};
 use device_management::store::{DeleteOutcome, DeviceQuery, PageStart, Tombstones};
 
 use super::{SALT, TestStore, acme, binding, challenge_id, device_id, globex, key, key_id, now, person, record};
-use crate::harness::{books, on_both_databases};
+use crate::harness::{books, on_both_databases_and_citus};
 
-on_both_databases![
+on_both_databases_and_citus![
     a_device_is_visible_only_to_its_partner,
     lists_are_newest_first_with_ties_ordered_by_id,
     lists_are_filtered_by_person_and_by_tombstones,

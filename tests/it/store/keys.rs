@@ -6,9 +6,9 @@ use device_management::domain::id::KeyId;
 use device_management::store::{AddedKey, NewKey};
 
 use super::{BUDGET, SALT, TestStore, acceptance, acme, binding, device_id, globex, key, key_id, now, person, record};
-use crate::harness::{books, on_both_databases};
+use crate::harness::{books, on_both_databases_and_citus};
 
-on_both_databases![
+on_both_databases_and_citus![
     an_added_key_is_live_and_the_key_that_signed_it_was_used,
     keys_are_read_oldest_first_and_only_under_their_device,
     no_key_is_added_to_a_missing_device,

@@ -11,9 +11,9 @@ use super::{
     CAP, DONE, OVERTAKEN, TestStore, Written, acme, binding, challenge_id, counted, device_id, fresh_id, globex, now,
     number, other_number, person, record, rules, token,
 };
-use crate::harness::{books, on_both_databases};
+use crate::harness::{books, on_both_databases_and_citus};
 
-on_both_databases![
+on_both_databases_and_citus![
     a_person_has_at_most_one_number_per_partner,
     the_client_that_asserted_a_number_is_recorded,
     a_code_is_opened_only_for_the_persons_own_number,

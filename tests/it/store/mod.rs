@@ -20,7 +20,7 @@ pub(crate) mod partitions;
 mod plans;
 mod races;
 mod sms_turns;
-mod tenancy;
+pub(crate) mod tenancy;
 
 use std::ops::Deref;
 use std::sync::Arc;

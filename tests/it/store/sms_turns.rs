@@ -9,9 +9,9 @@ use sqlx::{Connection, PgConnection};
 
 use super::messages::{ask, ask_overtaken, persons_with_one_number, spend};
 use super::{DONE, TestStore, acme, binding, challenge_id, now, person, record};
-use crate::harness::{Engine, Start, on_both_databases};
+use crate::harness::{Engine, Start, on_both_databases_and_citus};
 
-on_both_databases![
+on_both_databases_and_citus![
     the_turn_of_a_refunded_message_is_not_reused,
     a_message_checked_against_one_that_housekeeping_deleted_is_overtaken,
     a_message_checked_before_another_was_written_is_overtaken,

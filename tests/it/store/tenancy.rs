@@ -7,12 +7,12 @@ use crate::harness::{Engine, Start, TestDatabase, on_both_databases, sql};
 on_both_databases![every_key_of_a_partners_table_contains_the_partner, every_table_without_a_partner_is_listed,];
 
 /// Tables without a partner: they belong to the installation, and each Citus node has a copy.
-const OF_THE_INSTALLATION: [&str; 4] = ["_sqlx_migrations", "client", "client_secret", "housekeeping_lease"];
+pub(crate) const OF_THE_INSTALLATION: [&str; 4] = ["_sqlx_migrations", "client", "client_secret", "housekeeping_lease"];
 
 /// Tables and keys without the partner; a table without a primary key counts, too.
 fn without_partner(engine: Engine) -> &'static str {
     match engine {
-        Engine::Postgres | Engine::Distributed => {
+        Engine::Postgres | Engine::Distributed | Engine::Citus => {
             "with partner as (
                  select t.oid, t.relname, a.attnum
                    from pg_class t

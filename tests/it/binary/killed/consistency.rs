@@ -70,7 +70,7 @@ impl Tables<'_> {
         match self.0.engine() {
             Engine::Sqlite => format!("lower(hex({column}))"),
             Engine::Postgres if column.ends_with("_id") => format!("encode(uuid_send({column}), 'hex')"),
-            Engine::Postgres | Engine::Distributed => format!("encode({column}, 'hex')"),
+            Engine::Postgres | Engine::Distributed | Engine::Citus => format!("encode({column}, 'hex')"),
         }
     }
 
