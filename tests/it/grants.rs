@@ -25,7 +25,7 @@ const GRANTS: &str = include_str!("../../docker/grants.sql");
 
 pub(crate) const OWNER: &str = "device_management_owner";
 pub(crate) const SERVICE: &str = "device_management";
-const AUDITOR: &str = "device_management_auditor";
+pub(crate) const AUDITOR: &str = "device_management_auditor";
 
 /// The password of every role, a placeholder in the document.
 const PASSWORD: &str = "a-password";
@@ -47,27 +47,33 @@ pub(crate) fn grants() -> &'static str {
 }
 
 /// A database with the documented roles and grants, by the URL of the superuser.
-struct Granted(String);
+pub(crate) struct Granted(pub(crate) String);
 
 impl Granted {
     /// The `DATABASE_URL` of a role.
-    fn url_of(&self, role: &str) -> String {
+    pub(crate) fn url_of(&self, role: &str) -> String {
         let (_, host) = self.0.split_once('@').unwrap();
         format!("postgres://{role}:{PASSWORD}@{host}")
     }
 
-    fn program(&self, role: &str) -> Program {
+    pub(crate) fn program(&self, role: &str) -> Program {
         Program::new().with("DATABASE_URL", &self.url_of(role)).with("MIGRATE_ON_START", "false")
     }
 
     async fn from_the_document() -> (PostgresServer, Self) {
+        let (server, granted) = Self::with_roles().await;
+        assert_eq!(run(&granted.program(OWNER), &["migrate"]).0, 0);
+        sql::execute(&granted.url_of(OWNER), grants()).await;
+        (server, granted)
+    }
+
+    /// The roles with an empty database.
+    pub(crate) async fn with_roles() -> (PostgresServer, Self) {
         let server = PostgresServer::start(&[]).unwrap();
         for statement in roles(&format!("'{PASSWORD}'")).lines() {
             sql::execute(&server.url("postgres"), statement).await;
         }
         let granted = Self(server.url("device_management"));
-        assert_eq!(run(&granted.program(OWNER), &["migrate"]).0, 0);
-        sql::execute(&granted.url_of(OWNER), grants()).await;
         (server, granted)
     }
 

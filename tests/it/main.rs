@@ -46,6 +46,7 @@ mod harness_works;
 mod housekeeping;
 mod idempotency;
 mod keys;
+#[allow(clippy::disallowed_types, reason = "it reads and writes tables of the catalogue")]
 mod migrations;
 mod mobile_numbers;
 #[allow(clippy::disallowed_types, reason = "it reads every table of the catalogue")]

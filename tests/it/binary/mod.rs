@@ -7,7 +7,6 @@ mod examples;
 mod framing;
 mod gateway;
 mod hosts;
-mod killed;
 mod log_reader;
 mod outage;
 mod overload;
@@ -21,6 +20,7 @@ mod sms_commands;
 mod start;
 mod telemetry;
 mod traces;
+mod under_load;
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -22,15 +22,23 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 /// The executable with an environment and a working folder. Copies share the folder, so files outlive a single process.
 #[derive(Clone)]
 pub(crate) struct Program {
+    executable: PathBuf,
     folder: Arc<TempDir>,
     variables: Vec<(String, String)>,
 }
 
 impl Program {
     pub(crate) fn new() -> Self {
-        Self { folder: Arc::new(folder::temporary()), variables: Vec::new() }
+        let executable = PathBuf::from(env!("CARGO_BIN_EXE_device-management"));
+        Self { executable, folder: Arc::new(folder::temporary()), variables: Vec::new() }
             .with("HTTP_ADDR", "127.0.0.1:0")
             .with("METRICS_ADDR", "127.0.0.1:0")
+    }
+
+    /// The same environment for the executable of another build.
+    pub(crate) fn of_build(mut self, executable: &Path) -> Self {
+        executable.clone_into(&mut self.executable);
+        self
     }
 
     /// Sets an environment variable; the last value wins.
@@ -51,7 +59,7 @@ impl Program {
 
     /// The command that starts the executable with these arguments, for a test that modifies it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_device-management"));
+        let mut command = Command::new(&self.executable);
         command.args(arguments).current_dir(self.folder()).env_clear();
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command

@@ -38,11 +38,12 @@ mod surroundings;
 pub(crate) mod virtual_address;
 pub(crate) mod wire;
 
-use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{env, fs};
 
 pub(crate) use app::TestApp;
 pub(crate) use binary::{Process, Program, Service};
@@ -155,6 +156,26 @@ pub(crate) fn can_start_servers_for(test: &str) -> bool {
     can
 }
 
+/// The checkout of the last release, with its built executable. CI runs the tests that need it in a step that follows the
+/// others, so its absence is no failure. If it is absent, reports `test` as not run.
+pub(crate) fn released_build_for(test: &str) -> Option<ReleasedBuild> {
+    let Some(folder) = env::var_os("RELEASED_BUILD") else {
+        report_left_out(test, "run `bash .ci/run upgrade`, which builds the released version");
+        return None;
+    };
+    let folder = fs::canonicalize(folder).expect("RELEASED_BUILD is a folder");
+    let build =
+        ReleasedBuild { executable: folder.join("device-management"), grants: folder.join("docker/grants.sql") };
+    assert!(build.executable.is_file(), "RELEASED_BUILD={} has no device-management", folder.display());
+    Some(build)
+}
+
+/// Files of the last release.
+pub(crate) struct ReleasedBuild {
+    pub(crate) executable: PathBuf,
+    pub(crate) grants: PathBuf,
+}
+
 /// A number from an environment variable, or `usual` if the variable is not set.
 pub(crate) fn number_from_environment<T: FromStr>(name: &str, usual: T) -> T {
     let chosen = env::var(name).ok();
@@ -163,9 +184,14 @@ pub(crate) fn number_from_environment<T: FromStr>(name: &str, usual: T) -> T {
 
 /// Reports on the real stderr, past the capture of test output, that `test` did not run because a program is missing.
 pub(crate) fn report_not_run(test: &str, remedy: &str) {
-    static NOT_RUN: AtomicUsize = AtomicUsize::new(0);
     let test = test.trim_start_matches("it::");
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{test} cannot run, and CI=true: {remedy}");
+    report_left_out(test, remedy);
+}
+
+/// Reports on the real stderr that `test` did not run.
+fn report_left_out(test: &str, remedy: &str) {
+    static NOT_RUN: AtomicUsize = AtomicUsize::new(0);
     let so_far = NOT_RUN.fetch_add(1, Ordering::Relaxed) + 1;
     let line = format!("NOT RUN ({so_far} so far): {test}. To run it, {remedy}.\n");
     io::stderr().write_all(line.as_bytes()).expect("stderr takes a line");

@@ -1,17 +1,25 @@
 //! A lint for migrations on tables in use, after the rules of `squawk` and `strong_migrations`: while a statement waits
 //! for a table lock, all later requests on that table queue behind it.
 //!
-//! A table that the same migration creates is not in use: there everything is allowed.
+//! A table that the same migration creates is not in use: there everything is allowed. A migration that removes what no
+//! running release uses says so in a line `-- contract`.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use super::samples;
+use crate::harness::Engine;
+
 /// The faults of a Postgres migration, if tables of earlier ones are in use.
 fn faults(sql: &str) -> Vec<String> {
     let is_alone = sql.starts_with("-- no-transaction");
     let mut faults = Vec::new();
+    let contracts = sql.lines().any(|line| line.starts_with("-- contract"));
     let (mut made, mut locked) = (BTreeSet::new(), BTreeSet::new());
+    if sql.contains("not valid") && sql.contains("validate") {
+        faults.push("validates a constraint under the lock that added it: do it in a later migration".to_owned());
+    }
     let statements = statements(sql);
     if statements.iter().any(|statement| !can_be_split(statement)) {
         faults.push(
@@ -38,22 +46,26 @@ fn faults(sql: &str) -> Vec<String> {
                     fault("blocks writers while it is built: create it concurrently");
                 }
             }
-            ["drop", "index", ..] if !concurrently => fault("locks its table: drop it concurrently"),
+            ["drop", "index", ..] if concurrently => {}
+            ["drop", "index", ..] => fault("locks its table: drop it concurrently"),
             ["alter", "table", table, ref change @ ..] if !made.contains(table) => {
                 locked.insert(table.to_owned());
-                alteration(change).into_iter().for_each(&mut fault);
+                for action in actions(change) {
+                    alteration(&action, contracts).into_iter().for_each(&mut fault);
+                }
             }
             ["drop", "table", table, ..] => {
                 locked.insert(table.to_owned());
+                if !contracts {
+                    fault("replicas of the previous version still use it: say -- contract in a later release");
+                }
             }
-            ["update" | "delete" | "insert", ..] if !made.iter().any(|table| words.contains(&&**table)) => {
+            ["update" | "delete" | "insert", ..] if made.iter().any(|table| words.contains(&&**table)) => {}
+            ["update" | "delete" | "insert", ..] => {
                 fault("changes rows while it holds locks: move data in batches, outside of migrations");
             }
-            ["create", "unlogged" | "temporary" | "trigger" | "or", ..]
-            | ["lock" | "truncate" | "vacuum" | "cluster" | "reindex", ..] => {
-                fault("is not supported by this lint");
-            }
-            _ => {}
+            ["alter", "table", ..] | ["comment", "on", ..] => {}
+            _ => fault("is not supported by this lint"),
         }
     }
     if locked.len() > 1 {
@@ -70,39 +82,60 @@ fn can_be_split(statement: &str) -> bool {
     parts.len() % 2 == 1 && quoted.copied().all(is_word) && !statement.contains(['"', '$']) && !statement.contains("/*")
 }
 
-/// The faults of an `alter table`.
-fn alteration(change: &[&str]) -> Vec<&'static str> {
-    let has = |words: &[&str]| change.windows(words.len()).any(|window| window == words);
-    let adds_column = has(&["add", "column"]);
+/// The actions of an `alter table`: its parts between commas outside of parentheses.
+fn actions(change: &[&str]) -> Vec<String> {
+    let (mut actions, mut depth) = (vec![String::new()], 0_i32);
+    for letter in change.join(" ").chars() {
+        depth += i32::from(letter == '(') - i32::from(letter == ')');
+        match (letter, depth) {
+            (',', 0) => actions.push(String::new()),
+            _ => actions.last_mut().unwrap().push(letter),
+        }
+    }
+    actions.iter().map(|action| action.trim().to_owned()).collect()
+}
+
+/// The faults of an action of `alter table`.
+fn alteration(action: &str, contracts: bool) -> Vec<&'static str> {
+    let words: Vec<&str> = action.split(' ').collect();
+    let has = |sought: &[&str]| words.windows(sought.len()).any(|window| window == sought);
     let mut faults = Vec::new();
-    if change.first() == Some(&"add") && !adds_column && !has(&["add", "constraint"]) {
-        faults.push("says add without column or constraint");
-    }
-    if adds_column
-        && has(&["default"])
-        && change.iter().any(|word| word.contains('(') && word.starts_with(char::is_alphabetic))
-    {
-        faults.push("a default that is computed for each row rewrites the table");
-    }
-    if adds_column
-        && ["serial", "bigserial", "generated", "unique", "primary", "references"].iter().any(|word| has(&[word]))
-    {
-        faults.push("reads or rewrites the whole table");
-    }
-    if adds_column && has(&["not", "null"]) && !has(&["default"]) {
-        faults.push("existing rows have no value for it");
-    }
-    if has(&["alter"]) && has(&["type"]) {
-        faults.push("rewrites the table, and plans of running replicas fail: add a column instead");
-    }
-    if has(&["set", "not", "null"]) {
-        faults.push("reads the whole table: add a check not valid, validate it in a later migration");
-    }
-    if has(&["add", "constraint"]) && !has(&["not", "valid"]) && !has(&["using", "index"]) {
-        faults.push("reads the whole table: add it not valid, or using an index");
-    }
-    if has(&["drop", "column"]) || has(&["rename"]) {
-        faults.push("replicas of the previous version still use it");
+    match words[..] {
+        ["add", "column", ..] => {
+            if has(&["default"]) && words.iter().any(|word| word.contains('(') && word.starts_with(char::is_alphabetic))
+            {
+                faults.push("a default that is computed for each row rewrites the table");
+            }
+            let whole = ["serial", "bigserial", "generated", "unique", "primary", "references", "check", "constraint"];
+            if whole.iter().any(|word| has(&[word])) {
+                faults.push("reads or rewrites the whole table");
+            }
+            if has(&["not", "null"]) && !has(&["default"]) {
+                faults.push("existing rows have no value for it");
+            }
+        }
+        ["add", "constraint", ..] if has(&["not", "valid"]) || has(&["using", "index"]) => {}
+        ["add", "constraint", ..] => faults.push("reads the whole table: add it not valid, or using an index"),
+        ["add", ..] => faults.push("says add without column or constraint"),
+        ["validate", "constraint", _] | ["drop", "constraint", ..] => {}
+        ["drop", ..] if contracts => {}
+        ["drop", ..] => {
+            faults.push("replicas of the previous version still use it: say -- contract in a later release");
+        }
+        ["alter", ..] if has(&["type"]) => {
+            faults.push("rewrites the table, and plans of running replicas fail: add a column instead");
+        }
+        ["alter", ..] if has(&["set", "not", "null"]) => {
+            faults.push("reads the whole table: add a check not valid, validate it in a later migration");
+        }
+        ["alter", ..] if has(&["set", "default"]) || has(&["set", "statistics"]) => {}
+        ["alter", ..] if has(&["drop", "default"]) || has(&["drop", "not", "null"]) => {
+            if !contracts {
+                faults.push("the previous version relies on it: say -- contract in a later release");
+            }
+        }
+        ["rename", ..] => faults.push("replicas of the previous version use the old name: add a column instead"),
+        _ => faults.push("is not supported by this lint"),
     }
     faults
 }
@@ -166,6 +199,16 @@ fn the_lint_rejects_statements_that_block_requests() {
         "alter table device add constraint c check (live_keys > 0);",
         "alter table device add check (live_keys > 0);",
         "alter table device drop column name;",
+        "alter table device drop name;",
+        "-- contract\nalter table device rename column name to title;",
+        "alter table device alter column failures drop default;",
+        "alter table device alter column bound_at drop not null;",
+        "alter table device add column a text, set unlogged;",
+        "alter table device add column a text check (a > 0);",
+        "alter table device add constraint c check (live_keys > 0) not valid; alter table device validate constraint c;",
+        "alter index device_of_person rename to by_person;",
+        "create view v (id) as select device_id from device;",
+        "drop table person;",
         "alter table device rename column name to title;",
         "alter table device rename to phone;",
         "alter table device add column a text; alter table person add column a text;",
@@ -180,6 +223,16 @@ fn the_lint_rejects_statements_that_block_requests() {
 }
 
 #[test]
+fn the_samples_of_allowed_and_forbidden_migrations_agree_with_the_lint() {
+    for allowed in [samples::expanding(Engine::Postgres), samples::contracting(Engine::Postgres)].concat() {
+        assert_eq!(faults(allowed), Vec::<String>::new(), "{allowed}");
+    }
+    for forbidden in samples::BLOCKING {
+        assert!(!faults(forbidden).is_empty(), "the lint must reject {forbidden}");
+    }
+}
+
+#[test]
 fn the_lint_accepts_statements_that_block_no_request() {
     for good in [
         "create table t (id bigint not null primary key); create index a on t (id); alter table t add check (id > 0);",
@@ -187,7 +240,10 @@ fn the_lint_accepts_statements_that_block_no_request() {
         "alter table device add column a bigint not null default 0;",
         "alter table device add constraint c check (live_keys > 0) not valid;",
         "alter table device validate constraint c;",
-        "drop table t;",
+        "-- contract: the release before does not read them\nalter table device drop column name, drop column failures;",
+        "-- contract\ndrop table t;",
+        "alter table device drop constraint c, add constraint d check (name in ('a', 'b')) not valid;",
+        "alter table device alter column name set default 'a';",
         "create table t (id bigint, state text); create index a on t (id) where state = 'live';",
         "-- no-transaction\ncreate index concurrently if not exists a on device (name);\ndrop index concurrently if exists b;",
     ] {

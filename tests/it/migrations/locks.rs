@@ -1,27 +1,21 @@
 //! Locks of migrations: what they wait for, and which requests they block.
 
-use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use device_management::store::{DatabaseSettings, DatabaseUrl, StoreError, migrate, migrate_with};
-use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions, Connection, PgConnection, SqlSafeStr};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
+use super::{empty, samples};
 use crate::binary::{exit_code, fail, run, sandbox_on};
-use crate::harness::{Engine, Phone, Process, Program, Schema, Start, TestApp, TestDatabase, sql};
+use crate::harness::{Engine, Phone, Process, Program, Start, TestApp, TestDatabase, sql};
 
 /// Timeout of each step, for a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An empty database.
-async fn empty(engine: Engine) -> TestDatabase {
-    static NO_TABLES: Schema = Schema::new(|_| Box::pin(async {}));
-    NO_TABLES.database(engine).await
-}
-
-fn settings(database: &TestDatabase, limit: Duration) -> DatabaseSettings {
+pub(super) fn settings(database: &TestDatabase, limit: Duration) -> DatabaseSettings {
     let url = DatabaseUrl::parse(database.url()).unwrap();
     DatabaseSettings { migrate_lock_timeout: limit, ..DatabaseSettings::new(url) }
 }
@@ -38,17 +32,7 @@ fn with_limit(database: &TestDatabase, seconds: &str) -> Program {
 
 /// The migrations of this build, and one more.
 fn and_then(sql: &'static str) -> Migrator {
-    and_these(&[sql])
-}
-
-/// The migrations of this build, and more.
-fn and_these(more: &[&'static str]) -> Migrator {
-    let known = sqlx::migrate!("migrations/postgres");
-    let more = more.iter().zip(9_000_000..).map(|(&sql, version)| {
-        let no_transaction = sql.starts_with("-- no-transaction");
-        Migration::new(version, Cow::Borrowed("more"), MigrationType::Simple, sql.into_sql_str(), no_transaction)
-    });
-    Migrator::with_migrations(known.iter().cloned().chain(more).collect())
+    samples::and_then(Engine::Postgres, &[sql])
 }
 
 /// Migrations of a distributed table.
@@ -70,7 +54,7 @@ async fn on_citus_a_migration_reaches_every_shard_and_the_service_continues() {
     acme.verified_person("ada").await;
     let ada = acme.bind("ada", &Phone::new(1)).await;
     migrate(&settings).await.unwrap();
-    migrate_with(&and_these(&MORE), &settings).await.unwrap();
+    migrate_with(&samples::and_then(Engine::Postgres, &MORE), &settings).await.unwrap();
     for (found, expected) in [
         ("select 1 from pg_attribute where attrelid = '%s'::regclass and attname = 'colour'", "8"),
         (

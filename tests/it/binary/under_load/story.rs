@@ -1,5 +1,6 @@
 //! The requests of a caller for one person: a number, one or two devices with wrong and right answers, bound by SMS or
-//! by activation code, more keys, challenges of the devices, deletions.
+//! by activation code, more keys, challenges of the devices, deletions; and a number confirmed by code, with a log-in by
+//! SMS.
 
 use rand::RngExt;
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use super::acknowledged::{Acknowledged, Challenge, Device, Letter, Signed, Wrong
 use super::caller::Caller;
 use super::processes::Request;
 use crate::activation_codes::{activation_wish, binding_by_letter};
-use crate::harness::{ACTIVATION_CODES, DEVICE_CHALLENGES, OpenChallenge, Phone};
+use crate::harness::{ACTIVATION_CODES, DEVICE_CHALLENGES, OpenChallenge, Phone, SMS_CHALLENGES, SmsChallenge};
 
 /// The number of wrong signatures that close a challenge.
 const WRONG_MAX: i64 = 3;
@@ -23,17 +24,8 @@ enum Answered {
 impl Caller {
     /// Runs all requests for one new person. Half of the persons use an idempotency key with each request.
     pub(super) async fn story(&mut self) -> Acknowledged {
-        let unique = self.unique();
-        let mut account = Acknowledged {
-            person: format!("person-{unique}"),
-            number: format!("+491511{unique:07}"),
-            uses_keys: self.random.random_bool(0.5),
-            asks: 0,
-            challenges: Vec::new(),
-            devices: Vec::new(),
-            signed: Vec::new(),
-            letters: Vec::new(),
-        };
+        let uses_keys = self.random.random_bool(0.5);
+        let mut account = self.new_person(uses_keys);
         let path = format!("/v1/persons/{}/mobile_number", account.person);
         let number = json!({"number": account.number, "verified": true});
         let request = self.request(&account, "number", "POST", path, number);
@@ -54,7 +46,77 @@ impl Caller {
         account
     }
 
-    fn request(
+    /// A person without a number.
+    pub(super) fn new_person(&mut self, uses_keys: bool) -> Acknowledged {
+        let unique = self.unique();
+        Acknowledged {
+            person: format!("person-{unique}"),
+            number: format!("+491511{unique:07}"),
+            uses_keys,
+            asks: 0,
+            challenges: Vec::new(),
+            devices: Vec::new(),
+            signed: Vec::new(),
+            letters: Vec::new(),
+        }
+    }
+
+    /// Confirms the number of a new person by code, logs the person in by SMS, and changes the number. No process may be
+    /// killed meanwhile: it would not send its SMS later.
+    pub(super) async fn number_story(&mut self) -> Acknowledged {
+        let mut account = self.new_person(true);
+        let path = format!("/v1/persons/{}/mobile_number", account.person);
+        let number = json!({"number": account.number});
+        let request = self.request(&account, "number", "POST", path.clone(), number.clone());
+        self.until_answered(&request, &[201], &[]).await;
+        let request = self.request(&account, "code for a number", "POST", format!("{path}/authorize"), number.clone());
+        self.until_answered(&request, &[201], &[]).await;
+        let confirmed = json!({"number": account.number, "token": self.gateway.code_to(&account.number)});
+        let request = self.request(&account, "confirmation", "POST", format!("{path}/confirm"), confirmed);
+        self.until_answered(&request, &[201], &[]).await;
+        assert_eq!(self.read(&path).await["verified"], json!(true), "{path}");
+        self.log_in_by_sms(&mut account).await;
+
+        let request = Request { kind: "deletion", method: "DELETE", path: path.clone(), body: Some(number), key: None };
+        self.until_answered(&request, &[200], &[404]).await;
+        let other = format!("+491512{:07}", self.unique());
+        let number = json!({"number": other, "verified": true});
+        let request = self.request(&account, "number", "POST", path.clone(), number);
+        self.until_answered(&request, &[201], &[]).await;
+        assert_eq!(self.read(&path).await["number"], json!(other), "{path}");
+        // The answers do not name the challenge of the number.
+        account.asks += 2;
+        account.uses_keys = false;
+        account
+    }
+
+    /// Logs a person in by SMS, after up to two wrong codes.
+    async fn log_in_by_sms(&mut self, account: &mut Acknowledged) {
+        let body = json!({"person_id": account.person});
+        let request = self.request(account, "SMS challenge", "POST", SMS_CHALLENGES.to_owned(), body);
+        let opened = self.until_answered(&request, &[201], &[]).await.answer.json();
+        let id = opened["id"].as_str().expect("an id").to_owned();
+        let code = self.gateway.code(&id).unwrap_or_else(|| panic!("no SMS for challenge {id}"));
+        let path = format!("{SMS_CHALLENGES}/{id}");
+        self.read(&path).await;
+        let challenge = SmsChallenge { id: id.clone(), code };
+        let mut wrong = Wrong::default();
+        for _ in 0..self.random.random_range(0..WRONG_MAX) {
+            let body = json!({"code": challenge.wrong_code()});
+            let request = self.request(account, "wrong code", "PUT", path.clone(), body);
+            assert!(self.fail(&request, &mut wrong).await, "{path}: 404 after {} wrong codes", wrong.most());
+        }
+        account.challenges.push(Challenge { id, wrong });
+        let request = self.request(account, "code", "PUT", path, json!({"code": challenge.code}));
+        self.until_answered(&request, &[204], &[]).await;
+    }
+
+    async fn read(&mut self, path: &str) -> Value {
+        let request = Request { kind: "read", method: "GET", path: path.to_owned(), body: None, key: None };
+        self.until_answered(&request, &[200], &[]).await.answer.json()
+    }
+
+    pub(super) fn request(
         &mut self,
         account: &Acknowledged,
         kind: &'static str,

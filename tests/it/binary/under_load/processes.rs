@@ -1,11 +1,13 @@
-//! The processes that are killed and restarted, and the HTTP client to them.
+//! The processes that are killed, or replaced by those of another build, and the HTTP client to them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use device_management::domain::idempotency::scope;
 use device_management::domain::person::PartnerId;
+use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -35,12 +37,13 @@ pub(super) struct Processes {
     http: reqwest::Client,
     token: String,
     events: watch::Sender<u64>,
+    unavailable: AtomicUsize,
     database: (String, Literals),
 }
 
 struct Replica {
-    program: Program,
-    /// None between a kill and the next start.
+    program: Mutex<Program>,
+    /// None between an end and the next start.
     service: watch::Sender<Option<Arc<Service>>>,
 }
 
@@ -48,21 +51,28 @@ impl Processes {
     pub(super) async fn start(programs: Vec<Program>, database: &TestDatabase, gateway: &SmsGateway) -> Self {
         let replicas = programs.into_iter().map(|program| {
             let service = Arc::new(program.serve());
-            Arc::new(Replica { program, service: watch::Sender::new(Some(service)) })
+            Arc::new(Replica { program: Mutex::new(program), service: watch::Sender::new(Some(service)) })
         });
         let replicas: Vec<_> = replicas.collect();
         let service = replicas[0].service.borrow().clone().expect("it has just started");
         let token = service.sandbox_client().await.token().expect("a token").to_owned();
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().expect("a client can be made");
         let database = (database.url().to_owned(), Literals(database.engine()));
-        Self { replicas, http, token, events: gateway.events().clone(), database }
+        let unavailable = AtomicUsize::new(0);
+        Self { replicas, http, token, events: gateway.events().clone(), unavailable, database }
     }
 
     pub(super) fn size(&self) -> usize {
         self.replicas.len()
     }
 
-    /// Sends a request. `None` if the process was killed before the complete answer arrived.
+    /// The number of requests that were answered with 503.
+    pub(super) fn unavailable(&self) -> usize {
+        self.unavailable.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request. `None` if the process ended before the complete answer arrived, or if the answer was 503: in both
+    /// cases the request may have taken effect.
     pub(super) async fn send(&self, request: &Request, replica: usize) -> Option<Answer> {
         let Request { method, path, body, key, .. } = request;
         loop {
@@ -82,6 +92,10 @@ impl Processes {
                     let verdict = CONTRACT.check(method, path, status.as_u16(), &headers, &body);
                     verdict.unwrap_or_else(|fault| panic!("{method} {path} against openapi.yaml: {fault}"));
                     self.happened();
+                    if status == StatusCode::SERVICE_UNAVAILABLE {
+                        self.unavailable.fetch_add(1, Ordering::Relaxed);
+                        return None;
+                    }
                     return Some(Answer { status, headers, body });
                 }
                 // The process was not listening.
@@ -109,9 +123,26 @@ impl Processes {
         let done = spawn_blocking(move || {
             let service = replica.service.send_replace(None).expect("only this task kills it");
             service.kill();
-            replica.service.send_replace(Some(Arc::new(replica.program.serve())));
+            replica.start();
         });
         done.await.expect("the replica starts again");
+    }
+
+    /// Stops a replica as an operator does.
+    pub(super) async fn stop_one(&self, replica: usize) {
+        let service = self.replicas[replica].service.send_replace(None).expect("no kill is under way");
+        let stopped = spawn_blocking(move || {
+            service.terminate();
+            exit_code(&service)
+        });
+        assert_eq!(stopped.await.expect("the replica exits"), 0);
+    }
+
+    /// Starts a stopped replica as another program.
+    pub(super) async fn start_one(&self, replica: usize, program: Program) {
+        let replica = self.replicas[replica].clone();
+        *replica.program.lock().unwrap() = program;
+        spawn_blocking(move || replica.start()).await.expect("the replica starts");
     }
 
     /// Makes the lease of one claim expire, that of a request whose process was killed.
@@ -126,18 +157,18 @@ impl Processes {
 
     /// Stops all replicas as an operator does.
     pub(super) async fn stop(&self) {
-        for replica in &self.replicas {
-            let service = replica.service.send_replace(None).expect("no kill is under way");
-            let stopped = spawn_blocking(move || {
-                service.terminate();
-                exit_code(&service)
-            });
-            assert_eq!(stopped.await.expect("the replica exits"), 0);
+        for replica in 0..self.size() {
+            self.stop_one(replica).await;
         }
     }
 }
 
 impl Replica {
+    fn start(&self) {
+        let service = self.program.lock().unwrap().serve();
+        self.service.send_replace(Some(Arc::new(service)));
+    }
+
     /// Waits until the replica listens, and returns its address.
     async fn address(&self) -> SocketAddr {
         let mut service = self.service.subscribe();

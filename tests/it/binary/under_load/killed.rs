@@ -1,20 +1,9 @@
 //! Crash tests: SIGKILL at random moments under mixed load. Acknowledged changes are kept, unacknowledged ones took
 //! effect as a whole or not at all, and nothing took effect twice. On Postgres there are two replicas, and either may
-//! be killed.
-//!
-//! `KILLS` sets the number of kills, `SEED` the random choices. Scheduling is not reproducible, so a seed repeats the
-//! choices and not the whole run.
-
-mod acknowledged;
-mod caller;
-mod consistency;
-mod processes;
-mod sms_gateway;
-mod story;
+//! be killed. `KILLS` sets the number of kills.
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -22,20 +11,17 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 
-use super::sandbox_on;
+use super::acknowledged::{Acknowledged, Figures};
+use super::processes::Processes;
+use super::sms_gateway::SmsGateway;
+use super::{Load, consistency};
+use crate::binary::sandbox_on;
 use crate::harness::{Engine, TestDatabase, number_from_environment, on_both_databases};
-use acknowledged::{Acknowledged, Figures};
-use caller::Caller;
-use processes::Processes;
-use sms_gateway::SmsGateway;
 
 on_both_databases![acknowledged_changes_survive_kills_and_nothing_happens_twice];
 
 /// The number of kills in the normal suite.
 const KILLS: usize = 10;
-
-/// Concurrent clients.
-const CALLERS: u32 = 8;
 
 /// The most requests, answers and messages between a start and the next kill.
 const EVENTS_MAX: u64 = 300;
@@ -51,6 +37,7 @@ async fn acknowledged_changes_survive_kills_and_nothing_happens_twice(database: 
 
     let (accounts, figures) = load(&processes, &gateway, kills, seed).await;
     processes.stop().await;
+    assert_eq!(processes.unavailable(), 0, "the database was available throughout");
     consistency::assert_sealed(&program());
     consistency::assert_right(&database, &accounts, &gateway.messages()).await;
     figures.assert_covered(kills);
@@ -59,28 +46,15 @@ async fn acknowledged_changes_survive_kills_and_nothing_happens_twice(database: 
     std::io::stderr().write_all(report.as_bytes()).unwrap();
 }
 
-/// Runs the callers until there were enough kills; each caller then completes its current story.
+/// Runs the clients until there were enough kills.
 async fn load(
     processes: &Arc<Processes>,
     gateway: &Arc<SmsGateway>,
     kills: usize,
     seed: u64,
 ) -> (Vec<Acknowledged>, Figures) {
-    let enough = Arc::new(AtomicBool::new(false));
     let mut seeds = StdRng::seed_from_u64(seed);
-    let mut callers = JoinSet::new();
-    for number in 0..CALLERS {
-        let random = StdRng::seed_from_u64(seeds.random());
-        let mut caller = Caller::new(number, processes.clone(), gateway.clone(), random);
-        let enough = enough.clone();
-        callers.spawn(async move {
-            let mut accounts = Vec::new();
-            while !enough.load(Ordering::Relaxed) {
-                accounts.push(caller.story().await);
-            }
-            (accounts, caller.figures)
-        });
-    }
+    let mut load = Load::start(processes, gateway, &mut seeds, false);
     let mut killers = JoinSet::new();
     let replicas = processes.size();
     for replica in 0..replicas {
@@ -92,20 +66,10 @@ async fn load(
             }
         });
     }
-    while !killers.is_empty() {
-        tokio::select! {
-            Some(killed) = killers.join_next() => killed.expect("each killed replica starts again"),
-            Some(ended) = callers.join_next() => drop(ended.expect("every answer is right")),
-        }
+    while let Some(killed) = load.during(killers.join_next()).await {
+        killed.expect("each killed replica starts again");
     }
-    enough.store(true, Ordering::Relaxed);
-    let (mut accounts, mut figures) = (Vec::new(), Figures::default());
-    while let Some(ended) = callers.join_next().await {
-        let (more, counted) = ended.expect("every answer is right");
-        accounts.extend(more);
-        figures.add(counted);
-    }
-    (accounts, figures)
+    load.stop().await
 }
 
 /// Prints how to repeat a failed run.

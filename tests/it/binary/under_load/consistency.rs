@@ -18,7 +18,7 @@ const FAULTS: [(&str, &str); 4] = [
     (
         "a challenge was answered and its device is missing",
         "select count(*) from person p
-          where p.binding_closed_at is not null
+          where p.binding_id is not null and p.binding_closed_at is not null
             and not exists (select 1 from device d where d.device_id = p.binding_id)",
     ),
     (
@@ -117,7 +117,8 @@ fn assert_same(what: &str, acknowledged: &BTreeSet<Vec<String>>, there: &BTreeSe
 /// in the rows equal those of the trail.
 async fn assert_failures(tables: &Tables<'_>, accounts: &[Acknowledged]) {
     let columns = ["outcome", "coalesce(person_id, '-')", &tables.hex("object_id")];
-    let answers = "audit_pending where action in ('binding.answered', 'key.added') order by occurred_at, event_id";
+    let answers = "audit_pending where action in ('binding.answered', 'key.added', 'sms_challenge.answered')
+                   order by occurred_at, event_id";
     let (mut wrong, mut in_a_row) = (BTreeMap::<String, i64>::new(), BTreeMap::<String, i64>::new());
     for event in tables.lines(&columns, answers).await {
         let [outcome, person, object] = &event[..] else { panic!("{event:?}") };

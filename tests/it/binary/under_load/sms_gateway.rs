@@ -65,6 +65,13 @@ impl SmsGateway {
         self.messages.lock().unwrap().clone()
     }
 
+    /// The code of the last message to a number.
+    pub(super) fn code_to(&self, number: &str) -> String {
+        let messages = self.messages.lock().unwrap();
+        let sent = messages.iter().rev().find(|sms| sms.message.to == number);
+        sent.unwrap_or_else(|| panic!("no SMS to {number}")).message.code()
+    }
+
     /// The code of a challenge, if it was sent. It must not have been sent twice.
     pub(super) fn code(&self, challenge: &str) -> Option<String> {
         let messages = self.messages.lock().unwrap();

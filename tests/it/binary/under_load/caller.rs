@@ -15,7 +15,7 @@ pub(super) struct Caller {
     pub(super) gateway: Arc<SmsGateway>,
     pub(super) random: StdRng,
     pub(super) figures: Figures,
-    processes: Arc<Processes>,
+    pub(super) processes: Arc<Processes>,
     /// The number of persons, phones and keys made so far, to keep them unique.
     made: u32,
 }
@@ -52,6 +52,11 @@ impl Caller {
     /// Sends a request to one of the replicas; `None` when the answer is lost.
     pub(super) async fn once(&mut self, request: &Request) -> Option<Answer> {
         let replica = self.random.random_range(0..self.processes.size());
+        self.at(replica, request).await
+    }
+
+    /// Sends a request to this replica; `None` when the answer is lost.
+    pub(super) async fn at(&mut self, replica: usize, request: &Request) -> Option<Answer> {
         let answer = self.processes.send(request, replica).await;
         let count = self.figures.count(request.kind, request.key.is_some());
         match &answer {
