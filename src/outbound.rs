@@ -3,6 +3,8 @@
 //! It follows no redirects and uses no proxy from the environment: either could send a credential or a code to a server
 //! that no setting names. Answers have a size limit. The callers set the timeouts.
 
+pub mod probe;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -46,6 +46,15 @@ impl ExternalIssuer {
         self.keys.refresh(now).await
     }
 
+    /// Fetches the keys once, without the cache. Returns the numbers of usable and of skipped keys.
+    ///
+    /// # Errors
+    /// When the keys cannot be fetched or parsed.
+    pub async fn fetch_keys(&self) -> Result<(usize, usize), KeysError> {
+        let keys = self.keys.fetch_uncached().await?;
+        Ok((keys.len(), keys.skipped.values().sum()))
+    }
+
     /// Verifies a token and returns its caller.
     pub(super) async fn verify(
         &self,

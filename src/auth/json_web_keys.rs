@@ -4,7 +4,6 @@
 //! key waits, for at most one fetch. While the provider is unavailable, the cached keys stay in use.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
@@ -15,8 +14,6 @@ use super::provider::{KeysError, Provider};
 
 /// The minimum interval between two fetches.
 const PAUSE: TimeDelta = TimeDelta::seconds(10);
-/// The timeout of one fetch, including the provider's metadata.
-const DEADLINE: Duration = Duration::from_secs(3);
 
 /// The cached keys and the state of the fetch.
 #[derive(Default)]
@@ -84,6 +81,11 @@ impl JsonWebKeys {
         }
     }
 
+    /// Fetches the keys without the cache.
+    pub(super) async fn fetch_uncached(&self) -> Result<KeySet, KeysError> {
+        self.provider.keys_in_time().await.map(|(keys, _)| keys)
+    }
+
     fn known(&self) -> Option<Arc<KeySet>> {
         self.state.borrow().keys.clone()
     }
@@ -112,7 +114,7 @@ struct Fetch(Arc<JsonWebKeys>);
 impl Fetch {
     async fn run(self, now: DateTime<Utc>) {
         let JsonWebKeys { provider, state } = &*self.0;
-        let answer = tokio::time::timeout(DEADLINE, provider.keys()).await.unwrap_or(Err(KeysError::Timeout));
+        let answer = provider.keys_in_time().await;
         let outcome = answer.as_ref().map_or_else(KeysError::as_str, |_| "fetched");
         metrics::counter!("identity_provider_fetches_total", "outcome" => outcome).increment(1);
         match answer {

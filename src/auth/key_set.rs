@@ -47,6 +47,11 @@ impl KeySet {
         (is_empty || !set.keys.is_empty()).then_some(set)
     }
 
+    /// The number of usable keys.
+    pub(super) fn len(&self) -> usize {
+        self.keys.values().map(Vec::len).sum()
+    }
+
     /// Whether there is a key with this id.
     pub(super) fn has(&self, id: &str) -> bool {
         self.keys.contains_key(id)

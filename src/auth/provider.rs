@@ -1,5 +1,7 @@
 //! HTTP requests to the identity provider: its metadata (`OpenID` Connect Discovery 1.0 section 4) and its JWK set.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use serde::Deserialize;
 
@@ -7,6 +9,8 @@ use super::key_set::KeySet;
 use crate::outbound::{BodyError, read_up_to};
 use crate::traces::{self, Peer};
 
+/// The timeout of one fetch, including the provider's metadata.
+const DEADLINE: Duration = Duration::from_secs(3);
 /// The largest accepted answer, in bytes.
 const ANSWER_LIMIT: usize = 256 * 1024;
 /// How long keys are cached without a `max-age`.
@@ -69,8 +73,12 @@ struct Metadata {
 }
 
 impl Provider {
-    /// Fetches the keys, and how long they may be cached. The caller sets the timeout.
-    pub(super) async fn keys(&self) -> Result<(KeySet, TimeDelta), KeysError> {
+    /// Fetches the keys, and how long they may be cached, within [`DEADLINE`].
+    pub(super) async fn keys_in_time(&self) -> Result<(KeySet, TimeDelta), KeysError> {
+        tokio::time::timeout(DEADLINE, self.keys()).await.unwrap_or(Err(KeysError::Timeout))
+    }
+
+    async fn keys(&self) -> Result<(KeySet, TimeDelta), KeysError> {
         let url = match &self.jwks_url {
             Some(url) => url.clone(),
             None => self.discover_jwks_url().await?,

@@ -60,7 +60,7 @@ impl Granted {
         Program::new().with("DATABASE_URL", &self.url_of(role)).with("MIGRATE_ON_START", "false")
     }
 
-    async fn from_the_document() -> (PostgresServer, Self) {
+    pub(crate) async fn from_the_document() -> (PostgresServer, Self) {
         let (server, granted) = Self::with_roles().await;
         assert_eq!(run(&granted.program(OWNER), &["migrate"]).0, 0);
         sql::execute(&granted.url_of(OWNER), grants()).await;

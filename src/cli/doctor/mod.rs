@@ -3,6 +3,7 @@
 //! Changes nothing: the database is read in read-only transactions, and no provider gets a request that has an effect.
 //! A failed check never hides another one: an invalid setting is a finding, and the checks that do not depend on it run.
 
+mod providers;
 mod settings;
 
 use std::io::{self, Write};
@@ -54,7 +55,9 @@ pub(super) async fn run(environment: &Environment, file: Option<&Path>, format: 
     if is_usable {
         let now = SystemClock.now();
         checks.extend(settings::secrets(&config, now));
-        checks.extend(database(&config, &problems).await);
+        let (database, providers) = tokio::join!(database(&config, &problems), providers::check(&config, &problems));
+        checks.extend(database);
+        checks.extend(providers);
     } else {
         checks.push(Finding::skipped("database.connection", "the configuration cannot be used"));
     }

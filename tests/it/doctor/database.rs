@@ -1,5 +1,7 @@
 //! Faults of the database.
 
+use std::net::TcpListener;
+
 use super::{Report, on};
 use crate::harness::{PostgresServer, Program, TestDatabase, can_start_servers_for, free_port, on_both_databases, sql};
 
@@ -41,12 +43,15 @@ async fn an_unreachable_database_or_a_refused_login_skips_its_checks() {
     wrong_password.set_password(Some(SECRET)).unwrap();
     wrong_port.set_port(Some(free_port())).unwrap();
     wrong_name.set_path("/nowhere");
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hanging = format!("postgres://u:{SECRET}@{}/x", silent.local_addr().unwrap());
     let unresolvable = format!("postgres://u:{SECRET}@db.invalid/x?sslmode=verify-full");
     for (url, found) in [
         (wrong_password.as_str(), "28P01"),
         (wrong_port.as_str(), "refused"),
         (wrong_name.as_str(), "3D000"),
         (&unresolvable, "cannot be reached"),
+        (&hanging, "did not answer within 2 s"),
     ] {
         let report = Report::of(&Program::new().with("DATABASE_URL", url));
         assert_eq!(report.code, 1);

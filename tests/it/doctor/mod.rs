@@ -1,6 +1,8 @@
 //! `doctor` tells each fault of an installation, with what to do, and changes nothing.
 
 mod database;
+mod providers;
+mod roles;
 
 use std::process::{Command, Stdio};
 
@@ -88,12 +90,13 @@ async fn a_healthy_installation_has_no_failure(database: TestDatabase) {
 }
 
 async fn an_invalid_setting_does_not_hide_the_other_checks(database: TestDatabase) {
-    let program = on(&database).with("SMS_PROVIDERS", "pigeons").with("LOG_FORMAT", "xml").with("HTTP_ADRESS", "x");
+    let program =
+        on(&database).with("SMS_PROVIDERS", "pigeons").with("LOG_FORMAT", "xml").with("HTTP_ADDRESS_OF_API", "x");
     let report = Report::of(&program);
     assert_eq!(report.code, 1);
     assert_eq!(report.with_status("failure"), ["settings", "settings.log_format", "settings.sms_providers"]);
     report.assert("settings.log_format", "failure", "LOG_FORMAT must be text or json");
-    report.assert("settings.http_adress", "warning", "is not a setting");
+    report.assert("settings.http_address_of_api", "warning", "is not a setting");
     assert_eq!(report.status("database.migrations"), "ok");
 }
 
