@@ -52,3 +52,16 @@ async fn after_a_crash_of_the_coordinator_all_partners_are_served_again() {
     }
     partners.end().await;
 }
+
+/// It keeps its connections open and does not answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_to_a_frozen_worker_get_503_in_time_and_all_partners_recover() {
+    let Some(partners) = TwoPartners::start().await else { return };
+    let frozen = partners.cluster.workers[1].freeze();
+    partners.loads[1].refusals(8).await;
+    drop(frozen);
+    for load in &partners.loads {
+        load.rounds(SERVED_AGAIN).await;
+    }
+    partners.end().await;
+}
