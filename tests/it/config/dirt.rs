@@ -206,7 +206,9 @@ fn secret_files_follow_the_same_rules() {
             in_file(format!(" {value}\r\n\n").as_bytes()).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
         let clean = in_file(value.as_bytes()).unwrap();
         if name != "DATABASE_URL" {
-            assert_eq!(format!("{config:?}"), format!("{clean:?}"));
+            // The two files have different names.
+            let settings = |config: Config| format!("{:?}", Config { secret_files: Vec::new(), ..config });
+            assert_eq!(settings(config), settings(clean));
         }
         let split = value.replace("hunter2", "hun\nter2");
         for dirty in [&b"\xff\xfeh"[..], b" \n", b"", split.as_bytes(), format!("\u{feff}{value}").as_bytes()] {

@@ -7,6 +7,7 @@ mod failure_budget;
 mod production;
 mod sms_rules;
 mod sources;
+mod traces;
 
 use std::io::Write;
 

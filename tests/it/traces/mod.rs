@@ -1,7 +1,9 @@
 //! Traces: the spans that a collector receives over OTLP, and what the service does when there is none.
 
+mod calls;
 mod exporter;
 mod requests;
+mod statements;
 
 use std::time::Duration;
 

@@ -1,12 +1,12 @@
-//! Redaction: no secret is in the log, the metrics or the errors of the service, even at level TRACE and under all
-//! kinds of failures.
+//! Redaction: no secret is in the log, the metrics, the traces or the errors of the service, even at level TRACE and
+//! under all kinds of failures.
 
 mod leaks;
 mod story;
 
 use self::story::{Doubles, Story};
 use super::{PATIENCE, exit_code, sandbox_on};
-use crate::harness::{Engine, Phone, PostgresServer, Program, Start, TestDatabase, can_start_servers_for};
+use crate::harness::{Collector, Engine, Phone, PostgresServer, Program, Start, TestDatabase, can_start_servers_for};
 
 /// TRACE for everything, including libraries that see secrets, and for the spans of requests.
 const EVERYTHING: &str = "trace,axum=trace,h2=trace,hyper=trace,hyper::proto=trace,hyper_util::client=trace,\
@@ -32,9 +32,13 @@ async fn no_secret_leaks(format: &str, test: &str) {
     let doubles = Doubles::start().await;
     let program = doubles.used_by(Program::new()).with("DATABASE_URL", &url);
     let program = program.with("RUST_LOG", EVERYTHING).with("LOG_FORMAT", format);
+    let collector = Collector::start().await;
+    let program = program.with("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint());
+    let program = program.with("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2-collector");
     let service = program.serve();
 
     let mut story = Story::begin(&program, &service, &doubles).await;
+    story.needles.secret("collector key", "hunter2-collector");
     story.needles.secret("database password", reqwest::Url::parse(&url).unwrap().password().unwrap());
     story.tokens().await;
     story.mobile_number().await;
@@ -56,7 +60,15 @@ async fn no_secret_leaks(format: &str, test: &str) {
     let finest = logs.lines().filter(|line| line.contains("TRACE") || line.contains("DEBUG"));
     let of_libraries: Vec<&str> = finest.filter(|line| !line.contains("device_management::")).collect();
     assert!(of_libraries.is_empty(), "lines of libraries below INFO: {of_libraries:#?}");
-    for (place, text) in [("the log", logs), ("the metrics", metrics), ("errors", story.errors.join("\n"))] {
+    // Ids and times are numbers and bytes: a code among their digits is an accident.
+    let traces = format!("{:#?}", collector.without_ids_and_times());
+    let traces = traces.replace('\n', "\nspan ");
+    for name in ["POST /v1/mfa/devices", "POST seon", "POST webhook", "error.type", "service.name"] {
+        assert!(traces.contains(name), "no {name} in {traces}");
+    }
+    assert!(!traces.contains("\"ada\"") && !traces.contains("persons/ada"), "a person id in {traces}");
+    let places = [("the log", logs), ("the metrics", metrics), ("traces", traces), ("errors", story.errors.join("\n"))];
+    for (place, text) in places {
         let found = story.needles.in_text(&text);
         assert!(found.is_empty(), "in {place}: {found:#?}");
     }
