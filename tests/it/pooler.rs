@@ -57,10 +57,21 @@ async fn two_for_one_key(app: Arc<TestApp>, partner: TestClient, number: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_requests_get_their_own_results() {
-    if !can_run("pooler::concurrent_requests_get_their_own_results").await {
-        return;
+    if can_run("pooler::concurrent_requests_get_their_own_results").await {
+        send_concurrent_requests(Engine::Postgres).await;
     }
-    let app = Arc::new(TestApp::with(Engine::Postgres, &[]).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_citus_concurrent_requests_get_their_own_results() {
+    let test = "pooler::on_citus_concurrent_requests_get_their_own_results";
+    if Engine::Citus.is_there_for(test).await && PgBouncer::is_there_for(test) {
+        send_concurrent_requests(Engine::Citus).await;
+    }
+}
+
+async fn send_concurrent_requests(engine: Engine) {
+    let app = Arc::new(TestApp::with(engine, &[]).await);
     let pooler = PgBouncer::to(app.database.url(), "");
     let replicas = [app.replica(&through(&pooler)).await, app.replica(&through(&pooler)).await];
     let pairs: Vec<_> = (0..PAIRS)
