@@ -4,7 +4,11 @@
 
 use std::borrow::Cow;
 
+use chrono::TimeDelta;
 use serde::Serialize;
+
+/// The age of a secret above which it should be rotated.
+pub const SECRET_AGE_MAX: TimeDelta = TimeDelta::days(365);
 
 /// The verdict of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -93,7 +97,7 @@ pub fn skip_missing(findings: &mut Vec<Finding>, ids: &[&'static str], reason: &
 
 /// A number of days, hours or minutes, in whole units.
 #[must_use]
-pub fn age(span: chrono::TimeDelta) -> String {
+pub fn age(span: TimeDelta) -> String {
     match (span.num_days(), span.num_hours(), span.num_minutes()) {
         (days @ 2.., ..) => format!("{days} days"),
         (_, hours @ 2.., _) => format!("{hours} hours"),

@@ -2,14 +2,11 @@
 
 use std::time::SystemTime;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::config::{Config, Mode, Problem};
-use crate::finding::{Finding, age};
+use crate::finding::{Finding, SECRET_AGE_MAX, age};
 use crate::store::DatabaseUrl;
-
-/// The age of a secret above which it should be rotated.
-const SECRET_AGE_MAX: TimeDelta = TimeDelta::days(365);
 
 /// The secrets that the service makes codes and tokens with.
 const OWN_SECRETS: [(&str, &str); 2] = [("secrets.otp", "OTP_SECRET"), ("secrets.token", "TOKEN_SECRET")];

@@ -7,13 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Blind, Inspection, Session};
 use crate::domain::clock_skew::SKEW_MAX;
-use crate::finding::{Finding, age};
+use crate::finding::{Finding, SECRET_AGE_MAX, age};
 use crate::store::dialect::Dialect;
 use crate::store::migrate::schema_state;
 use crate::store::rows::column;
-
-/// The age of a secret above which it should be rotated.
-const SECRET_AGE_MAX: TimeDelta = TimeDelta::days(365);
 
 /// How long events may wait to be sealed, and housekeeping may rest: the lease of a replica that died lasts as long.
 const TASK_PAUSE_MAX: TimeDelta = TimeDelta::minutes(5);

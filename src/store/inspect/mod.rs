@@ -1,8 +1,8 @@
 //! Looks at a database for `device-management doctor`, and changes nothing: every look is a read-only transaction of its
 //! own, so that a refused or failed one does not affect the others.
 //!
-//! Judges with the same functions as the start of the service. Statements use the simple protocol, which a pooler in
-//! transaction mode supports.
+//! Judges with the same functions as the start of the service. Statements use the simple protocol without parameters, which
+//! a pooler in transaction mode supports. Such statements have no generic plan, which Citus refuses.
 
 mod data;
 mod grants;

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Access, access, statvfs};
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqlSafeStr, Sqlite, SqliteConnection};
+use tokio::time::{Instant, sleep};
 
 use super::{DATA_CHECKS, Inspection, Session, data, described};
 use crate::finding::{Finding, skip_missing};
@@ -27,6 +29,15 @@ pub(super) const CHECKS: [&str; 6] = [
 
 /// How long a look waits for another process that has locked the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The pause between two looks at a lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// The bytes that a writer locks, as offset and length: in the file itself without a write-ahead log
+/// (<https://sqlite.org/fileformat2.html#the_lock_byte_page>), in -shm with one (<https://sqlite.org/walformat.html>, "WAL
+/// Locks").
+const FILE_LOCKS: (u64, u64) = (1 << 30, 512);
+const WRITE_LOCK: (u64, u64) = (120, 1);
 
 /// Free space of the file system: below it the file cannot grow for long.
 const FREE_LOW: u64 = 1 << 30;
@@ -114,17 +125,13 @@ fn free_space(file: &Path) -> Finding {
 
 /// Returns the reason for the checks that did not run.
 async fn look(inspection: &Inspection, file: &Path, findings: &mut Vec<Finding>) -> &'static str {
-    let locked = || {
-        Finding::failure(
-            "database.lock",
-            "another process has locked the file",
-            "end that process; SQLite supports one",
-        )
-    };
+    let locked = |found: &str| Finding::failure("database.lock", found, "end that process; SQLite supports one");
+    // Before the connection: closing a file gives up all locks of this process on it.
+    let (journal, writer) = (journal(file), stuck_writer(file).await);
     let mut connection = match open(file).await {
         Ok(connection) => connection,
         Err(error) if error.as_database_error().is_some_and(is_busy) => {
-            findings.push(locked());
+            findings.push(locked("another process has locked the file"));
             return "the file is locked";
         }
         Err(error) => {
@@ -135,14 +142,40 @@ async fn look(inspection: &Inspection, file: &Path, findings: &mut Vec<Finding>)
             return "the file cannot be opened";
         }
     };
-    findings.push(Finding::ok("database.lock", "no other process keeps readers out"));
-    findings.push(journal(file));
+    findings.push(match writer {
+        Some(process) => locked(&format!("{process} has held the write lock for {} s", BUSY_TIMEOUT.as_secs())),
+        None => Finding::ok("database.lock", "no other process excludes readers or writers"),
+    });
+    findings.push(journal);
     findings.extend(encoding_of_sqlite(file, &mut connection).await);
     let limit = inspection.settings.statement_timeout;
     let mut session = Session::<Sqlite>::new(connection, "begin".into_sql_str(), limit);
     findings.extend(data::check(&mut session, inspection).await);
     session.close().await;
     "the file could not be read"
+}
+
+/// The process that holds a write lock at every look for [`BUSY_TIMEOUT`]. A service under load releases it in between.
+async fn stuck_writer(file: &Path) -> Option<String> {
+    let end = Instant::now() + BUSY_TIMEOUT;
+    let mut writer = writer(file)?;
+    while Instant::now() < end {
+        sleep(LOCK_PAUSE).await;
+        writer = self::writer(file)?;
+    }
+    Some(writer)
+}
+
+/// The process that holds a write lock, by `F_GETLK`, which takes no lock. With SQLite the only way is to take the lock on
+/// a connection that may write.
+fn writer(file: &Path) -> Option<String> {
+    let places = [(file.to_owned(), FILE_LOCKS), (companion(file, "-shm"), WRITE_LOCK)];
+    places.into_iter().find_map(|(place, (start, length))| {
+        let place = fs::File::open(place).ok()?;
+        let held = fcntl_getlk(&place, &Flock { start, length, ..FlockType::ReadLock.into() }).ok()??;
+        // Processes of other containers have no id here.
+        Some(held.pid.map_or_else(|| "another process".to_owned(), |id| format!("process {}", id.as_raw_nonzero())))
+    })
 }
 
 /// By the header of the file (<https://sqlite.org/fileformat2.html#file_format_version_numbers>): the pragma tells nothing

@@ -9,6 +9,7 @@ use serde_json::json;
 use tempfile::NamedTempFile;
 
 use crate::binary::{PATIENCE, fail, production_on, run};
+use crate::doctor::Report;
 use crate::grants::{OWNER, SERVICE, grants, roles};
 use crate::harness::certificates::{Authority, Certificate};
 use crate::harness::pgbouncer::PgBouncer;
@@ -164,6 +165,26 @@ async fn only_the_server_of_the_url_is_accepted() {
     secured.server.restart().unwrap();
     for mode in [&*verified, "sslmode=require"] {
         assert_told(&url(&secured, "127.0.0.1", mode), &["turn on TLS on the server", "does not support TLS"]);
+    }
+}
+
+/// 0.0.0.0 leads to this machine and is no loopback address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_warns_of_a_connection_that_does_not_enforce_encryption_and_name() {
+    let test = "database::tls::doctor_warns_of_a_connection_that_does_not_enforce_encryption_and_name";
+    let Some(secured) = Secured::for_test(test) else { return };
+    let mut secured = secured.with_passwords().await;
+    let certificate = secured.authority.sign("server", "IP:0.0.0.0");
+    secured.present(&certificate);
+    let verified = secured.verified();
+    for (parameters, status, found) in [
+        (&*verified, "ok", "TLSv1.3"),
+        (&verified.replace("verify-full", "verify-ca"), "warning", "sslmode is verify-ca, which does not verify"),
+        ("sslmode=require", "warning", "sslmode is require, which does not verify"),
+        ("sslmode=prefer", "warning", "sslmode is prefer, which does not require encryption"),
+    ] {
+        let url = secured.url("0.0.0.0", "by_scram", parameters);
+        Report::of(&Program::new().with("DATABASE_URL", &url)).assert("database.transport", status, found);
     }
 }
 

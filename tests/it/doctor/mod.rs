@@ -1,17 +1,21 @@
 //! `doctor` tells each fault of an installation, with what to do, and changes nothing.
 
+mod data;
 mod database;
 mod providers;
 mod roles;
+mod secrets;
+mod sqlite_file;
 
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::binary::exit_code;
-use crate::harness::{Process, Program, TestDatabase, on_both_databases};
+use crate::harness::{Process, Program, TestDatabase, on_both_databases, on_citus};
 
-on_both_databases![a_healthy_installation_has_no_failure, an_invalid_setting_does_not_hide_the_other_checks,];
+on_both_databases![a_healthy_installation_has_no_failure, an_invalid_setting_does_not_hide_the_other_checks];
+on_citus![a_healthy_installation_has_no_failure];
 
 /// A report with the exit code of the command.
 pub(crate) struct Report {

@@ -65,11 +65,32 @@ async fn a_superuser_and_a_server_without_fsync_are_warnings() {
     report.assert("database.connections", "failure", "of 20 connections");
     report.assert("database.transport", "ok", "not encrypted");
     report.assert("housekeeping", "warning", "never run");
+    let latin = "create database latin encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0";
+    sql::execute(&server.url("postgres"), latin).await;
+    let report = Report::of(&Program::new().with("DATABASE_URL", &server.url("latin")));
+    report.assert("database.encoding", "failure", "LATIN1");
     let standby = server.standby().unwrap();
     let report = Report::of(&Program::new().with("DATABASE_URL", &standby.url("postgres")));
     assert_eq!(report.with_status("failure"), ["database.writable"]);
     report.assert("database.writable", "failure", "standby");
     assert_eq!(report.status("database.migrations"), "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_collation_version_is_a_warning() {
+    let test = "doctor::roles::a_changed_collation_version_is_a_warning";
+    if !can_start_servers_for(test) {
+        return;
+    }
+    let server = PostgresServer::start(&[]).unwrap();
+    // Collations of libc have a version only if the machine has locales.
+    let create = "create database sorted locale_provider icu icu_locale 'en' encoding 'UTF8' template template0";
+    sql::execute(&server.url("postgres"), create).await;
+    let program = Program::new().with("DATABASE_URL", &server.url("sorted"));
+    assert_eq!(Report::of(&program).status("database.collation"), "ok");
+    let upgraded = "update pg_database set datcollversion = '0' where datname = 'sorted'";
+    sql::execute(&server.url("postgres"), upgraded).await;
+    Report::of(&program).assert("database.collation", "warning", "lookups may miss rows");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
