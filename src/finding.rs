@@ -1,6 +1,6 @@
 //! What one check of an installation found, for `device-management doctor` and for the start of the service.
 //!
-//! A finding contains no secret: no URL, no password, no stored value.
+//! A finding contains no secret: no password, no stored value, and of a URL only scheme, host and port.
 
 use std::borrow::Cow;
 

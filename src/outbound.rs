@@ -36,7 +36,7 @@ pub fn client() -> Result<Client, reqwest::Error> {
 
 /// The address of a server: `http` or `https`, with a host and without credentials.
 ///
-/// `Debug` and `Display` show scheme and host only; a gateway's path or query may contain a token.
+/// `Debug` and `Display` show scheme, host and port only; a gateway's path or query may contain a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpUrl(Url);
 
@@ -80,7 +80,8 @@ impl HttpUrl {
 
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.0.scheme(), self.0.host_str().unwrap_or_default())
+        write!(f, "{}://{}", self.0.scheme(), self.0.host_str().unwrap_or_default())?;
+        self.0.port().map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 

@@ -52,7 +52,7 @@ async fn reach(id: &'static str, url: Option<&HttpUrl>, skip: Option<&'static st
     let (None, Some(url)) = (skip, url) else {
         return Finding::skipped(id, skip.unwrap_or("it is not configured"));
     };
-    // `HttpUrl` shows scheme and host only.
+    // `HttpUrl` shows scheme, host and port only.
     match probe(url, LIMIT).await {
         Ok(()) if url.is_encrypted() => Finding::ok(id, format!("{url} accepts TLS connections; no request was sent")),
         Ok(()) => Finding::ok(id, format!("{url} accepts connections; no request was sent")),

@@ -1,7 +1,5 @@
 //! Checks of the settings, and of the ages of the secrets among them.
 
-use std::time::SystemTime;
-
 use chrono::{DateTime, Utc};
 
 use crate::config::{Config, Mode, Problem};
@@ -27,7 +25,7 @@ pub(super) fn check(config: &Config, problems: &[Problem]) -> Vec<Finding> {
     if problems.is_empty() {
         findings.push(Finding::ok("settings", "the configuration is valid"));
     } else {
-        let found = format!("the configuration has {} problems, and `serve` does not start", problems.len());
+        let found = format!("`serve` does not start; problems of the configuration: {}", problems.len());
         findings.push(Finding::failure("settings", found, "correct the settings below"));
     }
     findings.extend(
@@ -91,7 +89,9 @@ fn own_secret(config: &Config, (id, name): (&'static str, &'static str), now: Da
     let Some((_, file)) = config.secret_files.iter().find(|(secret, _)| *secret == name) else {
         return Finding::skipped(id, format!("the age of {name} is unknown, because it is not read from a file"));
     };
-    let written = std::fs::metadata(file).and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let Ok(written) = std::fs::metadata(file).and_then(|metadata| metadata.modified()) else {
+        return Finding::skipped(id, format!("the age of the file of {name} cannot be read"));
+    };
     let aged = now - DateTime::<Utc>::from(written);
     let found = format!("the file of {name} was written {} ago", age(aged));
     if aged > SECRET_AGE_MAX {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Blind, Inspection, Session};
+use super::{Blind, Inspection, Session, or_blind, or_blinds};
 use crate::domain::clock_skew::SKEW_MAX;
 use crate::finding::{Finding, SECRET_AGE_MAX, age};
 use crate::store::dialect::Dialect;
@@ -18,20 +18,19 @@ const TASK_PAUSE_MAX: TimeDelta = TimeDelta::minutes(5);
 /// The number of clients or partners that a finding names.
 const NAMED_MAX: usize = 5;
 
+/// The checks that read clients and their secrets.
+const CLIENTS: [&str; 3] = ["clients", "clients.secrets", "clients.without_secret"];
+
+/// The number of unsealed events that are counted.
+const PENDING_MAX: i64 = 100_000;
+
 /// Runs the checks of [`super::DATA_CHECKS`].
 pub(super) async fn check<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection) -> Vec<Finding> {
     let mut findings = vec![or_blind("database.migrations", migrations(session, inspection).await)];
-    match clients(session, inspection).await {
-        Ok(found) => findings.extend(found),
-        Err(blind) => findings.push(blind.finding("clients")),
-    }
+    findings.extend(or_blinds(&CLIENTS, clients(session, inspection).await));
     findings.push(or_blind("audit.pending", pending_events(session, inspection).await));
     findings.push(or_blind("housekeeping", housekeeping(session, inspection).await));
     findings
-}
-
-fn or_blind(id: &'static str, finding: Result<Finding, Blind>) -> Finding {
-    finding.unwrap_or_else(|blind| blind.finding(id))
 }
 
 async fn migrations<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection) -> Result<Finding, Blind> {
@@ -66,9 +65,10 @@ async fn migrations<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspect
         let found = format!("migration {version} was edited after it was applied");
         Finding::failure(ID, found, "use the build that applied it")
     } else if state.pending.is_empty() {
-        Finding::ok(ID, format!("all {} migrations are applied", checksums.len()))
+        Finding::ok(ID, format!("pending migrations: none, applied: {}", checksums.len()))
     } else {
-        let found = format!("{} migrations are not applied", state.pending.len());
+        let pending: Vec<String> = state.pending.iter().map(|migration| migration.version.to_string()).collect();
+        let found = format!("pending migrations: {}", pending.join(", "));
         if inspection.migrates_on_start {
             Finding::warning(ID, found, "`serve` applies them at its next start (MIGRATE_ON_START=true)")
         } else {
@@ -105,7 +105,7 @@ async fn clients<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection
         });
     }
     let partners: BTreeSet<&str> = clients.iter().map(|row| &*row.partner).collect();
-    let found = format!("{} clients of {} partners", clients.len(), partners.len());
+    let found = format!("clients: {}, partners: {}", clients.len(), partners.len());
     let count = if clients.is_empty() && !inspection.has_other_callers {
         Finding::warning("clients", "no client can get a token", "run `device-management client create`")
     } else {
@@ -143,7 +143,7 @@ fn without_secret(clients: &[Row]) -> Finding {
         return Finding::ok(ID, "every client has a secret");
     }
     let named = without.iter().take(NAMED_MAX).map(|row| format!("{} of {}", row.client, row.partner));
-    let found = format!("{} clients have no secret: {}", without.len(), named.collect::<Vec<_>>().join(", "));
+    let found = format!("clients without a secret: {} ({})", without.len(), named.collect::<Vec<_>>().join(", "));
     Finding::warning(ID, found, "give them one with `device-management client rotate`, or revoke them")
 }
 
@@ -164,7 +164,9 @@ async fn pending_events<DB: Dialect>(session: &mut Session<DB>, inspection: &Ins
         return Ok(Finding::ok(ID, "no event waits to be sealed"));
     };
     let waits = (inspection.now)() - oldest;
-    let found = format!("{waiting} events wait to be sealed, the oldest for {}", age(waits));
+    // The oldest of those that were counted.
+    let more = if waiting < PENDING_MAX { "" } else { " or more" };
+    let found = format!("unsealed events: {waiting}{more}, waiting for {}{more}", age(waits));
     let remedy = "see whether a replica runs and whether its audit_seal fails (docs/operations.md#audit-trail)";
     Ok(if waits > TASK_PAUSE_MAX { Finding::warning(ID, found, remedy) } else { Finding::ok(ID, found) })
 }

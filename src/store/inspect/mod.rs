@@ -141,6 +141,20 @@ impl From<StoreError> for Blind {
     }
 }
 
+/// The finding of a check, or why it has none.
+fn or_blind(id: &'static str, finding: Result<Finding, Blind>) -> Finding {
+    finding.unwrap_or_else(|blind| blind.finding(id))
+}
+
+/// The findings of the checks `ids`, which share a look. Without a result the first has the reason.
+fn or_blinds(ids: &[&'static str], findings: Result<Vec<Finding>, Blind>) -> Vec<Finding> {
+    findings.unwrap_or_else(|blind| {
+        let (first, others) = ids.split_first().expect("a look is for a check");
+        let others = others.iter().map(|id| Finding::skipped(*id, format!("see {first}")));
+        [blind.finding(first)].into_iter().chain(others).collect()
+    })
+}
+
 impl Blind {
     /// The finding of a check that this look was for.
     fn finding(self, id: &'static str) -> Finding {

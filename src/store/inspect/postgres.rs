@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
 use tokio::time::timeout;
 
-use super::{Blind, DATA_CHECKS, Inspection, Session, data, described, grants};
+use super::{Blind, DATA_CHECKS, Inspection, Session, data, described, grants, or_blind, or_blinds};
 use crate::domain::clock_skew::SKEW_MAX;
 use crate::finding::{Finding, skip_missing};
 use crate::store::connect::preconditions::{HAZARDS, REQUIREMENTS, hazards, requirements};
@@ -17,6 +17,11 @@ use crate::store::error::is_login_refused;
 use crate::store::pool::patience;
 use crate::store::rows::column;
 use crate::store::{DatabaseSettings, Pooler, StoreError, Transport};
+
+/// The checks of [`REQUIREMENTS`] and of [`HAZARDS`].
+const REQUIRED: [&str; 5] =
+    ["database.version", "database.encoding", "database.writable", "database.foreign_keys", "database.schema"];
+const HAZARDOUS: [&str; 3] = ["database.fsync", "database.full_page_writes", "database.collation"];
 
 /// The ids of all checks of this file.
 pub(super) const CHECKS: [&str; 16] = [
@@ -68,21 +73,13 @@ async fn look(
 ) {
     let settings = &inspection.settings;
     findings.push(or_blind("database.transport", encryption(session, url, transport).await));
-    findings.extend(or_blinds("database.version", preconditions(session).await));
-    findings.extend(or_blinds("database.fsync", durability(session).await));
+    findings.extend(or_blinds(&REQUIRED, preconditions(session).await));
+    findings.extend(or_blinds(&HAZARDOUS, durability(session).await));
     findings.extend(grants::check(session).await);
     findings.push(or_blind("database.connections", connections(session, settings).await));
     findings.push(or_blind("database.clock", clock(session, inspection).await));
     findings.push(or_blind("database.size", size(session).await));
     findings.extend(data::check(session, inspection).await);
-}
-
-fn or_blind(id: &'static str, finding: Result<Finding, Blind>) -> Finding {
-    finding.unwrap_or_else(|blind| blind.finding(id))
-}
-
-fn or_blinds(id: &'static str, findings: Result<Vec<Finding>, Blind>) -> Vec<Finding> {
-    findings.unwrap_or_else(|blind| vec![blind.finding(id)])
 }
 
 /// A connection, and what is between it and Postgres.
@@ -143,7 +140,7 @@ async fn open(
     options: crate::store::Result<PgConnectOptions>,
     settings: &DatabaseSettings,
 ) -> sqlx::Result<PgConnection> {
-    let options = options.map_err(|_| sqlx::Error::PoolClosed)?;
+    let options = options.map_err(|error| sqlx::Error::Configuration(error.into()))?;
     timeout(settings.acquire_timeout, options.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
@@ -157,6 +154,7 @@ fn unreachable(error: &sqlx::Error, settings: &DatabaseSettings) -> Finding {
         }
         (_, Some("3D000")) => "correct the name of the database in DATABASE_URL, or create the database",
         (_, Some("53300")) => "raise max_connections, or lower DATABASE_MAX_CONNECTIONS times the number of replicas",
+        (sqlx::Error::Configuration(_), _) => "correct DATABASE_URL",
         (sqlx::Error::Tls(_), _) => "correct the server's certificate, or sslmode and sslrootcert in DATABASE_URL",
         _ => "start Postgres, or correct the host and the port in DATABASE_URL, DNS or the firewall",
     };
@@ -224,26 +222,32 @@ async fn durability(session: &mut Session<Postgres>) -> Result<Vec<Finding>, Bli
 
 async fn connections(session: &mut Session<Postgres>, settings: &DatabaseSettings) -> Result<Finding, Blind> {
     const ID: &str = "database.connections";
-    // Without pg_monitor only the sums of pg_stat_database are visible. -1 is no limit.
+    // Every role sees who is connected, and without pg_monitor not what for. -1 is no limit. The connections of this role
+    // are those of replicas, which hold what they need.
     let row = session
         .row(
             "select current_setting('max_connections')::bigint as allowed
                   , current_setting('superuser_reserved_connections')::bigint
                     + coalesce(current_setting('reserved_connections', true), '0')::bigint as reserved
-                  , (select sum(numbackends)::bigint from pg_stat_database) as used
+                  , (select count(*) from pg_stat_activity where datid is not null) as used
+                  , (select count(*)
+                       from pg_stat_activity
+                      where datid is not null
+                        and usename is distinct from current_user) as others
                   , (select rolconnlimit::bigint from pg_roles where rolname = current_user) as of_role
                   , (select datconnlimit::bigint from pg_database where datname = current_database()) as of_database",
         )
         .await?;
     let number = |name| column::<Postgres, i64>(&row, name);
-    let (allowed, reserved, used) = (number("allowed")?, number("reserved")?, number("used")?);
+    let (allowed, reserved) = (number("allowed")?, number("reserved")?);
+    let (used, others) = (number("used")?, number("others")?);
     let open = allowed - reserved;
     let limits = [open, number("of_role")?, number("of_database")?].into_iter().filter(|limit| *limit >= 0);
     let usable = limits.min().unwrap_or(open);
     let wanted = i64::from(settings.max_connections);
     let found = format!(
-        "{used} of {allowed} connections are in use ({reserved} reserved); this role may have {usable}, \
-         DATABASE_MAX_CONNECTIONS is {wanted} for each replica"
+        "{used} of {allowed} connections are in use, {others} by other roles ({reserved} reserved); this role may have \
+         {usable}, DATABASE_MAX_CONNECTIONS is {wanted} for each replica"
     );
     let remedy = "DATABASE_MAX_CONNECTIONS times the number of replicas must fit: lower it, raise the limit, or use a \
                   pooler";
@@ -251,7 +255,7 @@ async fn connections(session: &mut Session<Postgres>, settings: &DatabaseSetting
         Finding::ok(ID, format!("{used} of {allowed} connections of Postgres are in use; the pooler limits them"))
     } else if wanted > usable {
         Finding::failure(ID, found, remedy)
-    } else if wanted > open - used {
+    } else if wanted > open - others {
         Finding::warning(ID, found, remedy)
     } else {
         Finding::ok(ID, found)

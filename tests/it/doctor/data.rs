@@ -18,7 +18,7 @@ async fn an_old_secret_and_a_client_without_a_secret_are_warnings(database: Test
         assert_eq!(run(&program, &["client", "create", "--partner", partner]).0, 0);
     }
     let report = Report::of(&program);
-    report.assert("clients", "ok", "2 clients of 2 partners");
+    report.assert("clients", "ok", "clients: 2, partners: 2");
     report.assert("clients.secrets", "ok", "acme: ");
     report.assert("clients.without_secret", "ok", "every client");
 
@@ -29,7 +29,7 @@ async fn an_old_secret_and_a_client_without_a_secret_are_warnings(database: Test
     let report = Report::of(&program);
     assert_eq!((report.code, report.with_status("failure")), (0, vec![]));
     report.assert("clients.secrets", "warning", "acme: 2");
-    report.assert("clients.without_secret", "warning", "1 clients have no secret: ");
+    report.assert("clients.without_secret", "warning", "clients without a secret: 1 (");
     report.assert("clients.without_secret", "warning", " of globex");
 
     // Secrets of revoked clients are of no use to an attacker.
@@ -44,10 +44,10 @@ async fn events_that_wait_to_be_sealed_for_more_than_five_minutes_are_a_warning(
     let program = on(&database);
     Report::of(&program).assert("audit.pending", "ok", "no event waits");
     assert_eq!(run(&program, &["client", "create", "--partner", "acme"]).0, 0);
-    Report::of(&program).assert("audit.pending", "ok", "1 events wait to be sealed");
+    Report::of(&program).assert("audit.pending", "ok", "unsealed events: 1, waiting for ");
     let age = format!("update audit_pending set occurred_at = '{LONG_AGO}'");
     assert_eq!(sql::execute(database.url(), &age).await, 1);
     let report = Report::of(&program);
     assert_eq!(report.code, 0);
-    report.assert("audit.pending", "warning", "1 events wait to be sealed, the oldest for ");
+    report.assert("audit.pending", "warning", "unsealed events: 1, waiting for ");
 }

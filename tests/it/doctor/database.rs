@@ -23,13 +23,13 @@ async fn a_missing_migration_and_an_unknown_one_are_failures(database: TestDatab
     sql::execute(database.url(), "update _sqlx_migrations set success = true, checksum = checksum || checksum").await;
     Report::of(&program).assert("database.migrations", "failure", "migration 1 was edited");
     sql::execute(database.url(), "delete from _sqlx_migrations").await;
-    Report::of(&program).assert("database.migrations", "failure", "1 migrations are not applied");
+    Report::of(&program).assert("database.migrations", "failure", "pending migrations: 1");
 }
 
 async fn pending_migrations_are_a_warning_if_serve_applies_them(database: TestDatabase) {
     sql::execute(database.url(), "drop table _sqlx_migrations").await;
     let report = Report::of(&on(&database).with("MIGRATE_ON_START", "true"));
-    report.assert("database.migrations", "warning", "1 migrations are not applied");
+    report.assert("database.migrations", "warning", "pending migrations: 1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

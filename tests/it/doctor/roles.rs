@@ -1,5 +1,7 @@
 //! Faults of a Postgres server, of what is in front of it, and of the role.
 
+use sqlx::{Connection, PgConnection};
+
 use super::Report;
 use crate::binary::run;
 use crate::grants::{AUDITOR, Granted, OWNER, SERVICE};
@@ -46,7 +48,31 @@ async fn missing_and_excess_privileges_are_those_that_postgres_reports() {
     let auditor = Report::of(&server.program(AUDITOR));
     assert_eq!(auditor.with_status("failure"), ["database.grants"]);
     auditor.assert("clients", "skipped", "lacks the privilege");
+    auditor.assert("clients.secrets", "skipped", "see clients");
+    auditor.assert("clients.without_secret", "skipped", "see clients");
     assert_eq!(auditor.status("audit.pending"), "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_of_other_roles_leave_less_for_the_service_and_those_of_replicas_do_not() {
+    let test = "doctor::roles::connections_of_other_roles_leave_less_for_the_service_and_those_of_replicas_do_not";
+    if !can_start_servers_for(test) {
+        return;
+    }
+    let server = PostgresServer::start(&[("max_connections", "20")]).unwrap();
+    let program = Program::new().with("DATABASE_URL", &server.url("postgres")).with("DATABASE_MAX_CONNECTIONS", "14");
+    assert_eq!(run(&program, &["migrate"]).0, 0);
+    sql::execute(&server.url("postgres"), "create role other login password 'example'").await;
+    let url = server.url("postgres");
+    let other = format!("postgres://other:example@{}", url.split_once('@').unwrap().1);
+    let mut open = Vec::new();
+    for (url, number, status) in [(&url, 5, "ok"), (&other, 4, "warning")] {
+        for _ in 0..number {
+            open.push(PgConnection::connect(url).await.unwrap());
+        }
+        Report::of(&program).assert("database.connections", status, "of 20 connections are in use");
+    }
+    Report::of(&program).assert("database.connections", "warning", "4 by other roles (3 reserved)");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
