@@ -57,8 +57,8 @@ pub enum Synchronous {
 }
 
 impl Synchronous {
-    /// The length of the write-ahead log, in pages, at which SQLite writes it back to the file and waits for the disk. Where
-    /// only checkpoints wait, they are made ten times as rare as by default: the log then grows to about 40 MB.
+    /// The length of the write-ahead log, in pages, at which SQLite writes it back to the file and waits for the disk.
+    /// Where only checkpoints wait, they are made ten times as rare as by default: the log then grows to about 40 MB.
     fn checkpoint_pages(self) -> &'static str {
         match self {
             Self::Full => "1000",

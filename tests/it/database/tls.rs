@@ -157,7 +157,12 @@ async fn only_the_server_of_the_url_is_accepted() {
     secured.server.put("its.key", &read(&own.file().with_extension("key")));
     secured.server.restart().unwrap();
     let trusting = format!("sslmode=verify-full&sslrootcert={}", own.file().display());
-    assert_told(&url(&secured, "127.0.0.1", &trusting), &["a self-signed one is not accepted"]);
+    let remedy = "names the certificate itself, which must not be that of an authority (basicConstraints CA:FALSE)";
+    assert_told(&url(&secured, "127.0.0.1", &trusting), &[remedy, "CaUsedAsEndEntity"]);
+    let own = own.self_signed("server", "IP:127.0.0.1");
+    secured.present(&own);
+    let trusting = format!("sslmode=verify-full&sslrootcert={}", own.file.display());
+    assert_reached(&url(&secured, "127.0.0.1", &trusting));
 
     secured.server.put("pg_hba.conf", "host all all 127.0.0.1/32 scram-sha-256\n");
     let off = secured.server.url("postgres");
@@ -240,7 +245,7 @@ async fn a_wrong_client_certificate_is_refused_with_the_cause() {
     // All files are checked before the first connection.
     let encrypted = secured.authority.encrypted(&right.key, PASSWORD);
     let mut empty = NamedTempFile::new().unwrap();
-    for (certificate, key) in [(&right.file, &encrypted), (&right.file, &right.file), (&right.file, &"gone".into())] {
+    for (certificate, key) in [(&right.file, &encrypted), (&right.file, &right.file), (&right.file, &"/gone".into())] {
         let pair = format!("sslcert={}&sslkey={}", certificate.display(), key.display());
         let name = format!("sslkey {}", key.display());
         assert_told(&url(&pair), &[&name, "it must hold the private key of sslcert as PEM, without a passphrase"]);
@@ -252,6 +257,29 @@ async fn a_wrong_client_certificate_is_refused_with_the_cause() {
     assert_told(&url(&pair), &both);
     let nowhere = secured.url("127.0.0.1", "by_scram", "sslmode=verify-full&sslrootcert=nowhere.pem");
     assert_told(&nowhere, &["sslrootcert nowhere.pem cannot be read", "the authorities that sign the server's"]);
+    // Neither of these modes uses TLS.
+    for mode in ["disable", "allow"] {
+        let without_tls = secured.url("127.0.0.1", "by_scram", &format!("sslmode={mode}&sslrootcert=nowhere.pem"));
+        assert_told(&without_tls, &["no encryption"]);
+    }
+}
+
+/// The driver takes only paths, not the content of a file.
+#[test]
+fn a_private_key_in_the_url_is_refused_and_not_printed() {
+    let authority = Authority::new();
+    let client = authority.sign("client", "DNS:client");
+    let pem = read(&client.key);
+    let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    let with_attributes = format!("Bag Attributes\n    friendlyName: client\n{pem}");
+    let parts = [&pem, &base64, &with_attributes, pem.trim_end(), &pem.replace('\n', "")];
+    for content in parts {
+        let encoded: String = form_urlencoded::byte_serialize(content.as_bytes()).collect();
+        let key = format!("sslcert={}&sslkey={}", client.file.display(), encoded.replace('+', "%20"));
+        let told = told(&format!("postgres://client@127.0.0.1:1/postgres?sslmode=verify-full&{key}"));
+        assert!(told.contains("sslkey") && told.contains("must name a file with"), "{told}");
+        assert!(!told.contains(&base64[..20]) && !told.contains("Bag"), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -41,6 +41,17 @@ impl Authority {
         self.sign_for(common_name, names, -1)
     }
 
+    /// A certificate that its own key signed, as authorities' are, but for a server.
+    pub(crate) fn self_signed(&self, name: &str, names: &str) -> Certificate {
+        let [key, file] = ["self.key", "self.pem"].map(|file| self.folder.path().join(file));
+        self.openssl(&format!(
+            "req {NEW_KEY} -keyout self.key -out self.csr -subj /CN={name} -addext subjectAltName={names} \
+             -addext basicConstraints=critical,CA:FALSE"
+        ));
+        self.openssl("x509 -req -in self.csr -signkey self.key -days 1 -copy_extensions copy -out self.pem");
+        Certificate { file, key }
+    }
+
     fn sign_for(&self, name: &str, names: &str, days: i8) -> Certificate {
         let serial = fs::read_dir(self.folder.path()).expect("the folder exists").count();
         let [request, key, file] = ["csr", "key", "pem"].map(|kind| format!("{serial}.{kind}"));
