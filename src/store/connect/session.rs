@@ -39,8 +39,8 @@ const PINNED: [(&str, &str); 17] = [
     ("bytea_output", "hex"),
     // With `off`, statements fail where the operator uses row security.
     ("row_security", "on"),
-    // One plan for all partners, but on Citus (`OwnSettings`). Otherwise the first five executions on each connection are
-    // planned for their parameters, by statistics that may not contain the partner.
+    // One plan for all partners, but on Citus (`OwnSettings`). Otherwise the first five executions on each connection
+    // are planned for their parameters, by statistics that may not contain the partner.
     ("plan_cache_mode", "force_generic_plan"),
     // With `log`, Postgres sends statements with their parameters to the client; sqlx would log them.
     ("client_min_messages", "warning"),
@@ -69,7 +69,7 @@ pub(in crate::store) fn migration_options(url: &SecretString) -> Result<PgConnec
 /// # Errors
 /// When the URL is invalid.
 pub(in crate::store) fn service_options(url: &SecretString, own: OwnSettings) -> Result<PgConnectOptions> {
-    Ok(migration_options(url)?.options(own.values()))
+    Ok(plain_options(url)?.options(own.with_pinned()))
 }
 
 /// Options of a connection to a pooler in transaction mode, which rejects unknown start-up parameters. Floats are
@@ -85,14 +85,13 @@ pub(in crate::store) fn pooled_options(url: &SecretString) -> Result<PgConnectOp
 #[expect(clippy::disallowed_types, reason = "built from the constants above and two numbers")]
 pub(in crate::store) fn pooled_begin(begin: &str, own: OwnSettings) -> SqlStr {
     use sqlx::AssertSqlSafe;
-    let pinned = PINNED.map(|(name, value)| (name, value.to_owned()));
-    let settings = pinned.into_iter().chain(own.values());
-    let calls: Vec<String> = settings.map(|(name, value)| format!("set_config('{name}', '{value}', true)")).collect();
+    let set = |(name, value)| format!("set_config('{name}', '{value}', true)");
+    let calls: Vec<String> = own.with_pinned().map(set).collect();
     let text = format!("{begin}; set transaction isolation level read committed; select {}", calls.join(", "));
     AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
 }
 
-/// The settings that differ between processes and databases. Set after the pinned ones, which they override.
+/// The settings that differ between processes and databases. They replace the pinned ones of the same names.
 #[derive(Clone, Copy)]
 pub(in crate::store) struct OwnSettings {
     statement_timeout: Duration,
@@ -104,17 +103,22 @@ impl OwnSettings {
         Self { statement_timeout: settings.statement_timeout, is_distributed: settings.is_distributed }
     }
 
-    fn values(self) -> [(&'static str, String); 3] {
-        // Citus cannot make a generic plan of most statements, because the shard depends on the value of a parameter. It
-        // then fails instead of planning for the value; with `auto` it does that.
-        let plan_cache_mode = if self.is_distributed { "auto" } else { "force_generic_plan" };
-        [
-            ("statement_timeout", self.statement_timeout.as_millis().to_string()),
+    /// All settings of a session of the service, each once.
+    fn with_pinned(self) -> impl Iterator<Item = (&'static str, String)> {
+        PINNED.into_iter().map(move |(name, value)| (name, self.value(name).unwrap_or_else(|| value.to_owned())))
+    }
+
+    fn value(self, name: &str) -> Option<String> {
+        match name {
+            "statement_timeout" => Some(self.statement_timeout.as_millis().to_string()),
             // If the network fails without the server noticing, locks are released when the service has given up the
             // transaction.
-            ("idle_in_transaction_session_timeout", patience(self.statement_timeout).as_millis().to_string()),
-            ("plan_cache_mode", plan_cache_mode.to_owned()),
-        ]
+            "idle_in_transaction_session_timeout" => Some(patience(self.statement_timeout).as_millis().to_string()),
+            // Citus cannot make a generic plan of most statements, because the shard depends on the value of a
+            // parameter. It then fails instead of planning for the value; with `auto` it does that.
+            "plan_cache_mode" if self.is_distributed => Some("auto".to_owned()),
+            _ => None,
+        }
     }
 }
 
