@@ -1,8 +1,8 @@
 //! A lint for migrations on tables in use, after the rules of `squawk` and `strong_migrations`: while a statement waits
 //! for a table lock, all later requests on that table queue behind it.
 //!
-//! A table that the same migration creates is not in use: there everything is allowed. A migration that removes what no
-//! running release uses says so in a line `-- contract`.
+//! A table that the same migration creates is not in use: there everything is allowed. A migration that the previous
+//! version would notice says in a line `-- contract: ...` since which release it does not (CONTRIBUTING.md#a-migration).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::harness::Engine;
 fn faults(sql: &str) -> Vec<String> {
     let is_alone = sql.starts_with("-- no-transaction");
     let mut faults = Vec::new();
-    let contracts = sql.lines().any(|line| line.starts_with("-- contract"));
+    let contracts = contracts(sql);
     let (mut made, mut locked) = (BTreeSet::new(), BTreeSet::new());
     if sql.contains("not valid") && sql.contains("validate") {
         faults.push("validates a constraint under the lock that added it: do it in a later migration".to_owned());
@@ -45,9 +45,18 @@ fn faults(sql: &str) -> Vec<String> {
                 if !made.contains(on) && !concurrently {
                     fault("blocks writers while it is built: create it concurrently");
                 }
+                if !made.contains(on) && words[1] == "unique" && !contracts {
+                    fault(UNIQUE);
+                }
             }
-            ["drop", "index", ..] if concurrently => {}
-            ["drop", "index", ..] => fault("locks its table: drop it concurrently"),
+            ["drop", "index", ..] => {
+                if !concurrently {
+                    fault("locks its table: drop it concurrently");
+                }
+                if !contracts {
+                    fault(STILL_USED);
+                }
+            }
             ["alter", "table", table, ref change @ ..] if !made.contains(table) => {
                 locked.insert(table.to_owned());
                 for action in actions(change) {
@@ -57,7 +66,7 @@ fn faults(sql: &str) -> Vec<String> {
             ["drop", "table", table, ..] => {
                 locked.insert(table.to_owned());
                 if !contracts {
-                    fault("replicas of the previous version still use it: say -- contract in a later release");
+                    fault(STILL_USED);
                 }
             }
             ["update" | "delete" | "insert", ..] if made.iter().any(|table| words.contains(&&**table)) => {}
@@ -70,6 +79,47 @@ fn faults(sql: &str) -> Vec<String> {
     }
     if locked.len() > 1 {
         faults.push(format!("locks several tables one after the other and may deadlock: {locked:?}"));
+    }
+    faults
+}
+
+const STILL_USED: &str = "replicas of the previous version still use it: say -- contract: ... in a later release";
+const UNIQUE: &str = "writes of the previous version may fail: say -- contract: ... once a release keeps it unique";
+
+/// Whether a line `-- contract: ...` names a release, such as 1.2.0.
+fn contracts(sql: &str) -> bool {
+    let is_release = |word: &str| {
+        let numbers: Vec<&str> = word.trim_end_matches(['.', ',', ':', ';']).split('.').collect();
+        numbers.len() == 3 && numbers.iter().all(|number| number.parse::<u32>().is_ok())
+    };
+    sql.lines().filter_map(|line| line.strip_prefix("-- contract: ")).any(|text| text.split(' ').any(is_release))
+}
+
+/// The statements of a SQLite migration that the previous version would notice. A migration there blocks requests, but
+/// for a short time: one process has the file.
+fn faults_on_sqlite(sql: &str) -> Vec<String> {
+    let (contracts, statements) = (contracts(sql), statements(sql));
+    let mut made = BTreeSet::new();
+    let mut faults = Vec::new();
+    for statement in &statements {
+        let words: Vec<&str> = statement.split(' ').collect();
+        let mut fault = |message: &str| faults.push(format!("{statement}: {message}"));
+        match words[..] {
+            ["create", "table", table, ..] => {
+                made.insert(table);
+            }
+            ["create", "unique", "index", _, "on", table, ..] if !contracts && !made.contains(table) => fault(UNIQUE),
+            // A table that is made again, because SQLite cannot change a constraint.
+            ["drop", "table", table] if statements.iter().any(|it| it.ends_with(&format!(" rename to {table}"))) => {}
+            ["alter", "table", from, "rename", "to", to] if made.contains(from) => {
+                made.insert(to);
+            }
+            ["alter", "table", _, "rename", ..] => {
+                fault("the previous version uses the old name: add a column instead")
+            }
+            ["drop", ..] | ["alter", "table", _, "drop", ..] if !contracts => fault(STILL_USED),
+            _ => {}
+        }
     }
     faults
 }
@@ -119,9 +169,7 @@ fn alteration(action: &str, contracts: bool) -> Vec<&'static str> {
         ["add", ..] => faults.push("says add without column or constraint"),
         ["validate", "constraint", _] | ["drop", "constraint", ..] => {}
         ["drop", ..] if contracts => {}
-        ["drop", ..] => {
-            faults.push("replicas of the previous version still use it: say -- contract in a later release");
-        }
+        ["drop", ..] => faults.push(STILL_USED),
         ["alter", ..] if has(&["type"]) => {
             faults.push("rewrites the table, and plans of running replicas fail: add a column instead");
         }
@@ -131,7 +179,7 @@ fn alteration(action: &str, contracts: bool) -> Vec<&'static str> {
         ["alter", ..] if has(&["set", "default"]) || has(&["set", "statistics"]) => {}
         ["alter", ..] if has(&["drop", "default"]) || has(&["drop", "not", "null"]) => {
             if !contracts {
-                faults.push("the previous version relies on it: say -- contract in a later release");
+                faults.push("the previous version relies on it: say -- contract: ... in a later release");
             }
         }
         ["rename", ..] => faults.push("replicas of the previous version use the old name: add a column instead"),
@@ -169,6 +217,28 @@ fn no_migration_blocks_requests() {
 }
 
 #[test]
+fn no_migration_of_sqlite_breaks_the_previous_version() {
+    let found = migrations("sqlite");
+    let faults = |(name, sql): &(String, String)| (name.clone(), faults_on_sqlite(sql));
+    let all: Vec<_> = found.iter().map(faults).filter(|(_, faults)| !faults.is_empty()).collect();
+    assert!(all.is_empty(), "{all:#?}");
+    for bad in [
+        "drop table device;",
+        "-- contract\ndrop table device;",
+        "drop index a;",
+        "create unique index a on device (name);",
+        "alter table device drop column name;",
+        "-- contract: 1.0.0 does not use it\nalter table device rename to phone;",
+    ] {
+        assert!(!faults_on_sqlite(bad).is_empty(), "the lint must reject {bad}");
+    }
+    // SQLite cannot change a check: the table is made again.
+    let again = "create table new (id text); insert into new select id from device; drop table device;
+                 alter table new rename to device; create unique index a on device (id);";
+    assert_eq!(faults_on_sqlite(again), Vec::<String>::new());
+}
+
+#[test]
 fn both_engines_have_the_same_migrations() {
     let names = |engine| migrations(engine).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!(names("postgres"), names("sqlite"));
@@ -200,12 +270,17 @@ fn the_lint_rejects_statements_that_block_requests() {
         "alter table device add check (live_keys > 0);",
         "alter table device drop column name;",
         "alter table device drop name;",
-        "-- contract\nalter table device rename column name to title;",
+        "-- contract: 1.0.0 does not use it\nalter table device rename column name to title;",
+        "-- contract\nalter table device drop column name;",
+        "-- contract: the release before does not use it\ndrop table t;",
+        "-- no-transaction\ncreate unique index concurrently if not exists a on device (name);",
+        "-- no-transaction\ndrop index concurrently if exists a;",
         "alter table device alter column failures drop default;",
         "alter table device alter column bound_at drop not null;",
         "alter table device add column a text, set unlogged;",
         "alter table device add column a text check (a > 0);",
-        "alter table device add constraint c check (live_keys > 0) not valid; alter table device validate constraint c;",
+        "alter table device add constraint c check (live_keys > 0) not valid;\n\
+         alter table device validate constraint c;",
         "alter index device_of_person rename to by_person;",
         "create view v (id) as select device_id from device;",
         "drop table person;",
@@ -227,8 +302,14 @@ fn the_samples_of_allowed_and_forbidden_migrations_agree_with_the_lint() {
     for allowed in [samples::expanding(Engine::Postgres), samples::contracting(Engine::Postgres)].concat() {
         assert_eq!(faults(allowed), Vec::<String>::new(), "{allowed}");
     }
-    for forbidden in samples::BLOCKING {
+    for allowed in [samples::expanding(Engine::Sqlite), samples::contracting(Engine::Sqlite)].concat() {
+        assert_eq!(faults_on_sqlite(allowed), Vec::<String>::new(), "{allowed}");
+    }
+    for forbidden in [samples::BLOCKING, samples::BREAKING].concat() {
         assert!(!faults(forbidden).is_empty(), "the lint must reject {forbidden}");
+    }
+    for forbidden in samples::BREAKING {
+        assert!(!faults_on_sqlite(forbidden).is_empty(), "the lint must reject {forbidden}");
     }
 }
 
@@ -240,12 +321,15 @@ fn the_lint_accepts_statements_that_block_no_request() {
         "alter table device add column a bigint not null default 0;",
         "alter table device add constraint c check (live_keys > 0) not valid;",
         "alter table device validate constraint c;",
-        "-- contract: the release before does not read them\nalter table device drop column name, drop column failures;",
-        "-- contract\ndrop table t;",
+        "-- contract: 1.0.0 does not read them\nalter table device drop column name, drop column failures;",
+        "-- contract: unused since 1.0.0.\ndrop table t;",
         "alter table device drop constraint c, add constraint d check (name in ('a', 'b')) not valid;",
         "alter table device alter column name set default 'a';",
         "create table t (id bigint, state text); create index a on t (id) where state = 'live';",
-        "-- no-transaction\ncreate index concurrently if not exists a on device (name);\ndrop index concurrently if exists b;",
+        "-- no-transaction\ncreate index concurrently if not exists a on device (name);",
+        "-- no-transaction\n-- contract: 1.0.0 does not use it\ndrop index concurrently if exists b;",
+        "-- no-transaction\n-- contract: 1.0.0 keeps it\n\
+         create unique index concurrently if not exists a on device (name);",
     ] {
         assert_eq!(faults(good), Vec::<String>::new(), "{good}");
     }

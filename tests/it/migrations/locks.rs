@@ -58,7 +58,8 @@ async fn on_citus_a_migration_reaches_every_shard_and_the_service_continues() {
     for (found, expected) in [
         ("select 1 from pg_attribute where attrelid = '%s'::regclass and attname = 'colour'", "8"),
         (
-            "select 1 from pg_index where indrelid = '%s'::regclass and indexrelid::regclass::text like 'device_colour%%'",
+            "select 1 from pg_index
+              where indrelid = '%s'::regclass and indexrelid::regclass::text like 'device_colour%%'",
             "8",
         ),
     ] {

@@ -42,28 +42,27 @@ const NEW_TABLE: &str = "create table device_note (
 /// The grants that an operator gives after [`expanding`].
 pub(crate) const GRANTS: &str = "grant select, insert, update, delete on device_note to device_management";
 
-/// Removes what no running release uses.
+/// Removals of columns, tables and indexes that no running release uses.
 pub(crate) fn contracting(engine: Engine) -> &'static [&'static str] {
     match engine {
         Engine::Sqlite => &[
-            "-- contract\ndrop index device_by_colour; alter table device drop column colour;",
-            "-- contract\nalter table device drop column locale;",
-            "-- contract\ndrop table device_note;",
+            "-- contract: 1.0.0 does not use it\ndrop index device_by_colour; alter table device drop column colour;",
+            "-- contract: 1.0.0 does not use it\nalter table device drop column locale;",
+            "-- contract: 1.0.0 does not use it\ndrop table device_note;",
         ],
         Engine::Postgres | Engine::Distributed | Engine::Citus => &[
-            "-- no-transaction\ndrop index concurrently if exists device_by_colour;",
-            "-- contract\nalter table device drop column colour;",
-            "-- contract\nalter table device drop column locale;",
-            "-- contract\ndrop table device_note;",
+            "-- no-transaction\n-- contract: 1.0.0 does not use it\n\
+             drop index concurrently if exists device_by_colour;",
+            "-- contract: 1.0.0 does not use it\nalter table device drop column colour;",
+            "-- contract: 1.0.0 does not use it\nalter table device drop column locale;",
+            "-- contract: 1.0.0 does not use it\ndrop table device_note;",
         ],
     }
 }
 
 /// Changes that break a running release.
-pub(crate) const BREAKING: [&str; 2] = [
-    "alter table device rename column name to title;",
-    "-- contract\nalter table device_challenge drop column reason;",
-];
+pub(crate) const BREAKING: [&str; 2] =
+    ["alter table device rename column name to title;", "alter table device_challenge drop column reason;"];
 
 /// Changes that block requests for the time in which a table is read or rewritten.
 pub(crate) const BLOCKING: [&str; 2] = [
