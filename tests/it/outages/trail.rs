@@ -12,7 +12,8 @@ const FAULTS: [(&str, &str); 10] = [
         "a bound device does not have exactly one event",
         "select count(*) from device d
           where (select count(*) from audit_pending a
-                  where a.partner_id = d.partner_id and a.object_id = d.device_id and a.action = 'binding.answered' and a.outcome = 'accepted') <> 1",
+                  where a.partner_id = d.partner_id and a.object_id = d.device_id
+                    and a.action = 'binding.answered' and a.outcome = 'accepted') <> 1",
     ),
     (
         "an event of an accepted binding has no device",
@@ -28,14 +29,15 @@ const FAULTS: [(&str, &str); 10] = [
                                 where action = 'key.added' and outcome = 'accepted') k
           where (select count(*) from device_key d where d.partner_id = k.partner_id and d.key_id = k.key_id) <> 1
              or (select count(*) from audit_pending a
-                  where a.partner_id = k.partner_id and a.key_id = k.key_id and a.action in ('binding.answered', 'key.added')
-                    and a.outcome = 'accepted') <> 1",
+                  where a.partner_id = k.partner_id and a.key_id = k.key_id
+                    and a.action in ('binding.answered', 'key.added') and a.outcome = 'accepted') <> 1",
     ),
     (
         "a deleted device does not have exactly one event, or a device that exists has such an event",
         "select count(*) from device d
           where (select count(*) from audit_pending a
-                  where a.partner_id = d.partner_id and a.object_id = d.device_id and a.action = 'device.deleted' and a.outcome = 'accepted')
+                  where a.partner_id = d.partner_id and a.object_id = d.device_id
+                    and a.action = 'device.deleted' and a.outcome = 'accepted')
              <> case when d.deleted_at is null then 0 else 1 end",
     ),
     (
@@ -43,7 +45,8 @@ const FAULTS: [(&str, &str); 10] = [
         "select count(*) from person p
           where p.binding_id is not null
             and (select count(*) from audit_pending a
-                  where a.partner_id = p.partner_id and a.object_id = p.binding_id and a.action = 'binding.asked' and a.outcome = 'accepted') <> 1",
+                  where a.partner_id = p.partner_id and a.object_id = p.binding_id
+                    and a.action = 'binding.asked' and a.outcome = 'accepted') <> 1",
     ),
     (
         "the events of a person's number do not add up to the number that is there",
@@ -59,9 +62,12 @@ const FAULTS: [(&str, &str); 10] = [
         "select count(*)
            from device_challenge c
            left join (select partner_id, object_id
-                           , sum(case when action = 'device_challenge.asked' and outcome = 'accepted' then 1 else 0 end) as opened
-                           , sum(case when action = 'device_challenge.answered' and outcome = 'wrong' then 1 else 0 end) as wrong
-                           , sum(case when action = 'device_challenge.answered' and outcome = 'accepted' then 1 else 0 end) as answered
+                           , count(case when action = 'device_challenge.asked' and outcome = 'accepted' then 1 end)
+                             as opened
+                           , count(case when action = 'device_challenge.answered' and outcome = 'wrong' then 1 end)
+                             as wrong
+                           , count(case when action = 'device_challenge.answered' and outcome = 'accepted' then 1 end)
+                             as answered
                         from audit_pending
                        group by partner_id, object_id) e on e.partner_id = c.partner_id and e.object_id = c.challenge_id
           where coalesce(e.opened, 0) <> 1
@@ -75,7 +81,8 @@ const FAULTS: [(&str, &str); 10] = [
             and not exists (select 1 from device_challenge c
                              where c.partner_id = a.partner_id and c.challenge_id = a.object_id)
             and not exists (select 1 from device d
-                             where d.partner_id = a.partner_id and d.person_id = a.person_id and d.deleted_at is not null)",
+                             where d.partner_id = a.partner_id and d.person_id = a.person_id
+                               and d.deleted_at is not null)",
     ),
     (
         "the text of an approval was not kept with its answer, or was kept without one",
@@ -87,13 +94,15 @@ const FAULTS: [(&str, &str); 10] = [
                                 where a.action = 'device_challenge.answered' and a.outcome = 'accepted'
                                   and c.approval is not null) t
           where not exists (select 1 from approval_text k where k.partner_id = t.partner_id and k.event_id = t.event_id)
-             or not exists (select 1 from audit_pending a where a.partner_id = t.partner_id and a.event_id = t.event_id)",
+             or not exists (select 1 from audit_pending a
+                             where a.partner_id = t.partner_id and a.event_id = t.event_id)",
     ),
     (
         "an activation code does not have exactly one event, or was used without a device",
         "select count(*) from activation_code c
           where (select count(*) from audit_pending a
-                  where a.partner_id = c.partner_id and a.object_id = c.code_id and a.action = 'activation_code.asked' and a.outcome = 'accepted') <> 1
+                  where a.partner_id = c.partner_id and a.object_id = c.code_id
+                    and a.action = 'activation_code.asked' and a.outcome = 'accepted') <> 1
              or (c.used_at is not null
                  and not exists (select 1 from device d
                                   where d.partner_id = c.partner_id and d.person_id = c.person_id))",

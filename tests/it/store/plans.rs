@@ -70,11 +70,14 @@ fn rows_of(partner: &str, count: u32) -> String {
     )
 }
 
-/// All requests, more than five times, after which Postgres may use a generic plan.
+/// All requests, and the search for partners with many devices, more than five times, after which Postgres may use a
+/// generic plan.
 async fn requests(app: &TestApp, first: u32) {
     for number in first..first + 7 {
         everything(app, number).await;
         walk_with_repetitions(app, number).await;
+        let partner = app.store().next_partner_with_devices(None).await.unwrap();
+        assert!(partner.is_some_and(|partner| partner.are_many), "a partner has more than a thousand devices");
     }
 }
 

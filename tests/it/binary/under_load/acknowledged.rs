@@ -156,6 +156,6 @@ impl fmt::Display for Figures {
             let with_key = if *has_key { " with a key" } else { "" };
             write!(f, "{kind}{with_key} {}/{}, ", count.answered, count.cut)?;
         }
-        write!(f, "replayed {}, claims expired_claims {})", self.replayed, self.expired_claims)
+        write!(f, "replayed {}, expired claims {})", self.replayed, self.expired_claims)
     }
 }
