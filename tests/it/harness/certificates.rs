@@ -59,7 +59,8 @@ impl Authority {
             "req {NEW_KEY} -keyout {key} -out {request} -subj /CN={name} -addext subjectAltName={names}"
         ));
         self.openssl(&format!(
-            "x509 -req -in {request} -CA ca.pem -CAkey ca.key -set_serial {serial} -days {days} -copy_extensions copy -out {file}"
+            "x509 -req -in {request} -CA ca.pem -CAkey ca.key -set_serial {serial} -days {days} -copy_extensions copy \
+             -out {file}"
         ));
         let [file, key] = [file, key].map(|name| self.folder.path().join(name));
         Certificate { file, key }

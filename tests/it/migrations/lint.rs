@@ -1,8 +1,8 @@
 //! A lint for migrations on tables in use, after the rules of `squawk` and `strong_migrations`: while a statement waits
 //! for a table lock, all later requests on that table queue behind it.
 //!
-//! A table that the same migration creates is not in use: there everything is allowed. A migration that the previous
-//! version would notice says in a line `-- contract: ...` since which release it does not (CONTRIBUTING.md#a-migration).
+//! A table that the same migration creates is not in use: it may do anything there. A migration that earlier versions
+//! would notice names the first release that does not in a line `-- contract: ...` (CONTRIBUTING.md#a-migration).
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -20,8 +20,8 @@ use crate::harness::{Engine, TestDatabase, number_from_environment, sql};
 /// [`FILLS_PER_HELD`].
 const HELD_MAX: Duration = Duration::from_millis(250);
 
-/// The time to fill a table with rows and index them is at least this many times the longest permitted time of a lock. A
-/// statement that reads or writes each row takes a greater part of it, regardless of the machine.
+/// The time to fill a table with rows and index them is at least this many times the longest permitted time of a lock.
+/// A statement that reads or writes each row takes a greater part of it, regardless of the machine.
 const FILLS_PER_HELD: u32 = 40;
 
 /// The longest time that a statement of another session may take: the lock timeout of migrations, and
@@ -114,9 +114,9 @@ async fn fill(url: &str, table: &str, rows: u64) {
     sql::execute(url, &insert).await;
 }
 
-/// The longest time for which a lock that blocks writes was held, and all such locks. A lower bound, so that a slow poll
-/// on a loaded machine does not lengthen it: from the answer of the first poll that saw a lock to the question of the
-/// last.
+/// The longest time for which a lock that blocks writes was held, and all such locks. A lower bound, so that a slow
+/// poll on a loaded machine does not lengthen it: from the answer of the first poll that saw a lock to the question of
+/// the last.
 async fn watch_locks(url: &str, tables: &[String], end: &watch::Receiver<bool>) -> (Duration, BTreeSet<String>) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let mut polls = interval(Duration::from_millis(2));
