@@ -115,7 +115,7 @@ fn faults_on_sqlite(sql: &str) -> Vec<String> {
                 made.insert(to);
             }
             ["alter", "table", _, "rename", ..] => {
-                fault("the previous version uses the old name: add a column instead")
+                fault("the previous version uses the old name: add a column instead");
             }
             ["drop", ..] | ["alter", "table", _, "drop", ..] if !contracts => fault(STILL_USED),
             _ => {}

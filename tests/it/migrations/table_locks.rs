@@ -188,8 +188,8 @@ fn released() -> i64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_new_migration_blocks_requests_on_a_table_of_a_million_rows() {
-    let test = "migrations::table_locks::no_new_migration_blocks_requests_on_a_table_of_a_million_rows";
-    if !Engine::Postgres.is_there_for(test).await {
+    let name = "migrations::table_locks::no_new_migration_blocks_requests_on_a_table_of_a_million_rows";
+    if !Engine::Postgres.is_there_for(name).await {
         return;
     }
     let started = Instant::now();
