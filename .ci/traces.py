@@ -23,7 +23,8 @@ from typing import ClassVar
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-DEADLINE = 20
+DEADLINE = 20  # of a request
+SERVICE_DEADLINE = 60  # of the service, from start to exit
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{PARENT}-01", f"00-{TRACE[::-1]}-{PARENT}-00"
 
@@ -76,10 +77,13 @@ def run_service(binary, collector):
     }
     with tempfile.TemporaryDirectory() as folder:
         service = subprocess.Popen([binary], cwd=folder, env=settings, stderr=subprocess.PIPE, text=True)
-        deadline = threading.Timer(DEADLINE, service.kill)
+        late = threading.Event()
+        deadline = threading.Timer(SERVICE_DEADLINE, lambda: (late.set(), service.kill()))
         deadline.start()
         try:
-            fields = next(found for line in service.stderr if "http.addr" in (found := json.loads(line)["fields"]))
+            lines = (json.loads(line)["fields"] for line in service.stderr)
+            fields = next((found for found in lines if "http.addr" in found), None)
+            assert fields, "the service ended, or was killed at the deadline, before it listened"
             base = f"http://{fields['http.addr']}"
             threading.Thread(target=service.stderr.read, daemon=True).start()
             form = b"grant_type=client_credentials&client_id=sandbox&client_secret=sandbox"
@@ -94,6 +98,7 @@ def run_service(binary, collector):
             service.terminate()
             code = service.wait()
             deadline.cancel()
+            assert not late.is_set(), f"the service and the requests took longer than {SERVICE_DEADLINE} seconds"
         assert code == 0, f"the service ended with {code}"
 
 
@@ -102,6 +107,7 @@ def check(exports):
     for resource in (one for export in exports for one in export.resource_spans):
         about = attributes(resource.resource)
         assert about["service.name"] == "phones" and about["deployment.environment.name"] == "ci", about
+        assert re.fullmatch("[0-9a-f-]{36}", about["service.instance.id"]), about
         assert about["telemetry.sdk.name"] == "opentelemetry" and about["service.version"], about
         for scope in resource.scope_spans:
             assert scope.scope.name == "device-management", scope.scope

@@ -73,7 +73,13 @@ pub fn assemble(config: &Config, surroundings: Surroundings) -> Result<App, Asse
     let sandbox = (config.mode == Mode::Sandbox).then(|| Arc::new(Sandbox::new(clock.clone())));
     let clock = sandbox.as_ref().map_or(clock, |sandbox| sandbox.clock.clone() as Arc<dyn Clock>);
     let http = outbound::client()?;
-    let traces = config.traces.clone().map_or_else(Traces::default, |settings| Traces::start(settings, http.clone()));
+    let traces = match &config.traces {
+        Some(settings) => {
+            let instance = uuid::Builder::from_random_bytes(entropy.bytes()).into_uuid();
+            Traces::start(settings.clone(), http.clone(), instance)
+        }
+        None => Traces::default(),
+    };
     let sms = match sms {
         Some(sms) => sms,
         None => sms_sender(&config.sms, &http)?,

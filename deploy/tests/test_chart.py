@@ -234,11 +234,6 @@ def test_the_network_policy_allows_what_the_service_needs_and_no_more(render):
     assert out == [[53], [6432], [8443]]
     assert all(rule["to"] for rule in api["egress"])
 
-    traced = {"settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}}
-    assert render(**traced).one("NetworkPolicy")["spec"]["egress"][3:] == [
-        {"ports": [{"protocol": "TCP", "port": 4318}]}
-    ], "the collector is reached only if it is set"
-
     migration = release.one("NetworkPolicy", "-migration")["spec"]
     assert migration["egress"] == api["egress"][:2]
     bypass = {"networkPolicy": {"database": {"port": 6432}, "migrationDatabase": {"port": 5432}}}
@@ -246,6 +241,36 @@ def test_the_network_policy_allows_what_the_service_needs_and_no_more(render):
     assert [policy[1]["ports"][0]["port"] for policy in policies] == [6432, 5432], "migrations bypass the pooler"
     assert "ingress" not in migration, "nothing connects to the Job"
     assert [sorted({port["port"] for port in rule["ports"]}) for rule in migration["egress"]] == [[53], [6432]]
+
+
+ENDPOINT, TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+
+
+@pytest.mark.parametrize(
+    ("settings", "port"),
+    [
+        ({ENDPOINT: "http://collector:4318"}, 4318),
+        ({ENDPOINT: "https://collector/base"}, 443),
+        ({ENDPOINT: "http://collector"}, 80),
+        ({ENDPOINT: "http://[fd00::1]:4319/base"}, 4319),
+        ({ENDPOINT: "http://a:1", TRACES_ENDPOINT: "https://b:8443/v1/traces"}, 8443),
+        ({ENDPOINT: "http://collector:4318", "OTEL_SDK_DISABLED": "false"}, 4318),
+        ({ENDPOINT: "http://collector:4318", "OTEL_SDK_DISABLED": True}, None),
+        ({ENDPOINT: "http://collector:4318", "OTEL_SDK_DISABLED": "TRUE"}, None),
+        ({ENDPOINT: "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"}, None),
+        ({}, None),
+    ],
+)
+def test_the_collector_is_reached_on_the_port_of_its_endpoint_and_only_if_traces_are_on(render, settings, port):
+    def rules(**values):
+        return render(settings=settings, **values).one("NetworkPolicy")["spec"]["egress"][3:]
+
+    pods = [{"namespaceSelector": {}}]
+    expected = [{"ports": [{"protocol": "TCP", "port": port}], "to": pods}] if port else []
+    assert rules() == expected
+    peers = [{"namespaceSelector": {"matchLabels": {"team": "observability"}}}]
+    chosen = [{"ports": [{"protocol": "TCP", "port": 5}], "to": peers}] if port else []
+    assert rules(networkPolicy={"collector": {"to": peers, "port": 5}}) == chosen
 
 
 def test_by_default_only_public_addresses_are_reached_over_https(render):
@@ -348,6 +373,8 @@ def test_monitoring_has_the_rules_the_dashboard_and_the_job_label(render):
     [
         ({"secret": None}, "secrets.existingSecret"),
         ({"settings": {"OTP_SECRET": "in values"}}, "OTP_SECRET"),
+        ({"settings": {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=b"}}, "OTEL_EXPORTER_OTLP_TRACES_HEADERS"),
+        ({"networkPolicy": {"collector": {"to": []}}}, "collector"),
         ({"settings": {"MODE": "sandbox"}}, "MODE"),
         ({"settings": {"SMS_PROVIDER": "webhook"}}, "SMS_PROVIDER"),
         ({"secrets": {"keys": {"OTP_SECRETS": "a"}}}, "OTP_SECRETS"),

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::TokenError;
 use super::key_set::KeySet;
 use super::provider::{KeysError, Provider};
+use crate::traces::in_this_trace;
 
 /// The minimum interval between two fetches.
 const PAUSE: TimeDelta = TimeDelta::seconds(10);
@@ -101,7 +102,7 @@ impl JsonWebKeys {
             starts
         });
         if starts {
-            tokio::spawn(Fetch(self.clone()).run(now));
+            tokio::spawn(in_this_trace(Fetch(self.clone()).run(now)));
         }
         // The sender lives as long as `self`.
         let _ = self.state.subscribe().wait_for(|state| !state.fetching).await;

@@ -195,10 +195,11 @@ impl<'a> Source<'a> {
         self.secrets.iter().find(|secret| secret.name == name)?.file.clone()
     }
 
-    /// Reports secrets that are used for two purposes. A secret and its `_PREVIOUS` have the same purpose.
+    /// Reports secrets that are used for two purposes. A secret and its `_PREVIOUS` have the same purpose, as have the
+    /// headers for spans and for all signals.
     pub(super) fn check_that_secrets_differ(&mut self) {
-        fn purpose(name: &str) -> &str {
-            name.strip_suffix("_PREVIOUS").unwrap_or(name)
+        fn purpose(name: &str) -> String {
+            name.strip_suffix("_PREVIOUS").unwrap_or(name).replace("_OTLP_TRACES_", "_OTLP_")
         }
         let text = |secret: &'_ Secret| secret.value.as_ref().map(|value| value.expose_secret().to_owned());
         let mut equal = Vec::new();
@@ -240,6 +241,23 @@ impl<'a> Source<'a> {
 
     pub(super) fn problem(&mut self, setting: &str, message: impl Into<String>) {
         self.problems.push(Problem { setting: setting.to_owned(), message: message.into() });
+    }
+
+    /// Turns the problems of a setting into warnings: the value is ignored.
+    pub(super) fn ignore_if_invalid(&mut self, setting: &str) {
+        let (invalid, others): (Vec<_>, _) =
+            std::mem::take(&mut self.problems).into_iter().partition(|problem| problem.setting == setting);
+        self.problems = others;
+        for Problem { setting, message } in invalid {
+            self.warning(&setting, format!("{message}; the value is ignored"));
+        }
+    }
+
+    /// Shows another text than the value that was read, of which a part may be secret.
+    pub(super) fn show(&mut self, name: &str, text: String) {
+        if let Some(shown) = self.shown.iter_mut().find(|shown| shown.name == name) {
+            shown.value = Some(text);
+        }
     }
 
     /// Whether a setting has a problem.

@@ -110,6 +110,7 @@ pub(super) fn kind(error: &sqlx::Error) -> Cow<'static, str> {
     match error {
         sqlx::Error::Database(refusal) => refusal.code().map_or("database".into(), |code| code.into_owned().into()),
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) => "connection".into(),
+        sqlx::Error::PoolTimedOut => "timeout".into(),
         _ => "other".into(),
     }
 }

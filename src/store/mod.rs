@@ -37,7 +37,7 @@ pub use audit::record::{AuditRecord, AuditRecords};
 pub use audit::trail::{AuditChain, AuditSeal, AuditTrail, SealedEvent, WAITING_COUNTED};
 pub use challenges::*;
 pub use clients::{Client, ClientSecret, Clients, SecretHash};
-pub use connect::database_url::{DatabaseUrl, Transport};
+pub use connect::database_url::{DatabaseUrl, Transport, is_local};
 pub use connect::{DatabaseSettings, PoolUse, Pooler, Synchronous, connect};
 pub use devices::counts::{DeviceCounts, DeviceKind, PartnerDevices};
 pub use devices::keys::{AddedKey, Keys, NewKey};

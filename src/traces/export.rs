@@ -1,12 +1,12 @@
 //! Exports spans over OTLP (HTTP, protobuf): a bounded queue and one task of the runtime.
 //!
 //! No request waits: when the queue is full, spans are dropped and counted. While the collector is unreachable or
-//! overloaded, the task retries its batch with backoff and the queue fills. The log has the first failure and the
-//! recovery.
+//! overloaded, the task retries its batch with backoff, and the queue fills until its spans expire. The service logs the
+//! first failure of each kind and the recovery. Every span is counted once, by its outcome.
 
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use opentelemetry::Context;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
@@ -35,11 +35,17 @@ const PAUSE: Duration = Duration::from_millis(200);
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// The longest pause that a collector can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
+/// An older span is not retried, so that after an outage the queue has room for new spans.
+const AGE_MAX: Duration = Duration::from_mins(5);
 /// The largest answer that is read.
 const ANSWER_MAX: usize = 64 * 1024;
+/// The longest wait for the body of an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) const EXPORTED: &str = "exported";
 pub(super) const QUEUE_FULL: &str = "queue_full";
+/// Not accepted by the collector within [`AGE_MAX`].
+pub(super) const EXPIRED: &str = "expired";
 /// Refused by the collector.
 pub(super) const REJECTED: &str = "rejected";
 /// Not exported before the process ended.
@@ -85,7 +91,8 @@ impl Exporting {
             && timeout(deadline, &mut task).await.is_err()
         {
             task.abort();
-            tracing::warn!("trace spans lost, the collector did not answer before the shutdown deadline");
+            // The task counts its spans when it is dropped.
+            let _ = task.await;
         }
     }
 }
@@ -94,24 +101,28 @@ impl Exporting {
 pub(super) fn start(exporter: Exporter) -> (Queue, Exporting) {
     let (queue, spans) = channel(ROOM);
     let stop = CancellationToken::new();
-    let task = Task { exporter, spans, stop: stop.clone(), failing: false };
+    let task = Task { exporter, spans, batch: Vec::new(), in_delivery: 0, stop: stop.clone(), failing: None };
     (Queue(queue), Exporting { stop, task: Mutex::new(Some(tokio::spawn(task.run()))) })
 }
 
 struct Task {
     exporter: Exporter,
     spans: Receiver<SpanData>,
+    /// Received and not yet in delivery.
+    batch: Vec<SpanData>,
+    /// The number of spans that are being delivered.
+    in_delivery: usize,
     stop: CancellationToken,
-    failing: bool,
+    /// The last failure, until a batch is accepted.
+    failing: Option<Failure>,
 }
 
 impl Task {
     async fn run(mut self) {
         let stop = self.stop.clone();
-        let mut batch = Vec::with_capacity(BATCH);
         loop {
             let waited = stop.run_until_cancelled(async {
-                let received = self.spans.recv_many(&mut batch, 1).await;
+                let received = self.spans.recv_many(&mut self.batch, 1).await;
                 sleep(PAUSE).await;
                 received
             });
@@ -122,15 +133,17 @@ impl Task {
             }
             // All that is queued, in whole batches as long as they last.
             loop {
-                let room = BATCH - batch.len();
+                let room = BATCH - self.batch.len();
                 if room > 0 && !self.spans.is_empty() {
-                    self.spans.recv_many(&mut batch, room).await;
+                    self.spans.recv_many(&mut self.batch, room).await;
                 }
-                if batch.is_empty() {
+                if self.batch.is_empty() {
                     break;
                 }
-                let spans = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                self.deliver(spans).await;
+                let spans = std::mem::take(&mut self.batch);
+                if !self.deliver(spans).await {
+                    return;
+                }
             }
             if stop.is_cancelled() {
                 return;
@@ -138,62 +151,99 @@ impl Task {
         }
     }
 
-    /// Exports a batch, and retries as long as the collector may accept it later.
-    async fn deliver(&mut self, spans: Vec<SpanData>) {
+    /// Exports a batch, and retries as long as the collector may accept it later. False if the task should end: the try
+    /// after the stop has failed too.
+    async fn deliver(&mut self, mut spans: Vec<SpanData>) -> bool {
+        if self.failing == Some(Failure::Transient) {
+            let received = spans.len();
+            spans.retain(|span| !is_expired(span.end_time));
+            count(EXPIRED, received - spans.len());
+        }
+        let Some(newest) = spans.iter().map(|span| span.end_time).max() else { return true };
         let number = spans.len();
+        self.in_delivery = number;
         let body = self.exporter.encode(spans);
         let mut backoff = BACKOFF.0;
         loop {
+            let is_last = self.stop.is_cancelled();
             let refusal = match self.exporter.post(body.clone()).await {
                 Ok(rejected) => {
                     let rejected = rejected.min(number);
-                    count(REJECTED, rejected);
-                    count(EXPORTED, number - rejected);
+                    self.settle(REJECTED, rejected);
+                    self.settle(EXPORTED, number - rejected);
                     if rejected == 0 {
                         self.recovered();
                     } else {
                         self.failed(&Refusal::Partly(rejected));
                     }
-                    return;
+                    return true;
                 }
                 Err(refusal) => refusal,
             };
             self.failed(&refusal);
-            let Some(pause) = refusal.pause(backoff) else { return count(REJECTED, number) };
-            if self.stop.run_until_cancelled(sleep(pause)).await.is_none() {
-                return self.lose(number);
+            let Some(pause) = refusal.pause(backoff) else {
+                self.settle(REJECTED, number);
+                return true;
+            };
+            if is_last {
+                return false;
             }
+            if is_expired(newest) {
+                self.settle(EXPIRED, number);
+                return true;
+            }
+            let _ = self.stop.run_until_cancelled(sleep(pause)).await;
             backoff = (backoff * 2).min(BACKOFF.1);
         }
     }
 
-    /// At shutdown there is no retry: the next batch would fail too.
-    fn lose(&mut self, number: usize) {
-        let mut spans = number;
-        while self.spans.try_recv().is_ok() {
-            spans += 1;
-        }
-        count(LOST, spans);
-        tracing::warn!(spans, "trace spans lost, the collector does not accept them");
+    fn settle(&mut self, outcome: &'static str, spans: usize) {
+        count(outcome, spans);
+        self.in_delivery -= spans;
     }
 
     fn failed(&mut self, refusal: &Refusal) {
-        if std::mem::replace(&mut self.failing, true) {
+        let failure = refusal.failure();
+        if self.failing.replace(failure) == Some(failure) {
             return;
         }
         let cause: &(dyn Error + 'static) = refusal;
-        match refusal {
-            Refusal::Final(_) => tracing::error!(cause, "trace export refused"),
-            Refusal::Partly(_) => tracing::warn!(cause, "trace export refused in part"),
-            _ => tracing::warn!(cause, "trace export failed, will retry"),
+        match failure {
+            Failure::Transient => tracing::warn!(cause, "trace export failed, will retry"),
+            Failure::Final => tracing::error!(cause, "trace export refused"),
+            Failure::Partial => tracing::warn!(cause, "trace export refused in part"),
         }
     }
 
     fn recovered(&mut self) {
-        if std::mem::replace(&mut self.failing, false) {
+        if self.failing.take().is_some() {
             tracing::info!("trace export recovered");
         }
     }
+}
+
+/// The task has ended, or was aborted at the deadline.
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.spans.close();
+        let spans = self.in_delivery + self.batch.len() + self.spans.len();
+        if spans > 0 {
+            count(LOST, spans);
+            tracing::warn!(spans, "trace spans lost, the collector did not accept them before the shutdown");
+        }
+    }
+}
+
+fn is_expired(ended: SystemTime) -> bool {
+    ended.elapsed().is_ok_and(|age| age > AGE_MAX)
+}
+
+/// A kind of failure. The first of each kind is logged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Failure {
+    Transient,
+    Final,
+    Partial,
 }
 
 /// Why spans were not accepted. The collector's own messages are not shown.
@@ -213,11 +263,19 @@ enum Refusal {
 }
 
 impl Refusal {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Unreachable(_) | Self::Timeout | Self::Later(..) => Failure::Transient,
+            Self::Final(_) => Failure::Final,
+            Self::Partly(_) => Failure::Partial,
+        }
+    }
+
     /// The pause before the next try; `None` if there should be none.
     fn pause(&self, backoff: Duration) -> Option<Duration> {
         match self {
-            Self::Unreachable(_) | Self::Timeout => Some(backoff),
-            Self::Later(_, asked) => Some(asked.map_or(backoff, |asked| asked.min(RETRY_AFTER_MAX))),
+            Self::Unreachable(_) | Self::Timeout | Self::Later(_, None) => Some(backoff),
+            Self::Later(_, Some(asked)) => Some((*asked).max(backoff).min(RETRY_AFTER_MAX)),
             Self::Final(_) | Self::Partly(_) => None,
         }
     }
@@ -240,13 +298,10 @@ impl Exporter {
 
     /// Returns how many spans of the batch the collector rejected.
     async fn post(&self, body: Bytes) -> Result<usize, Refusal> {
-        timeout(self.timeout, self.try_to_post(body)).await.unwrap_or(Err(Refusal::Timeout))
-    }
-
-    async fn try_to_post(&self, body: Bytes) -> Result<usize, Refusal> {
         let request = self.http.post(self.endpoint.clone()).headers(self.headers.clone());
         let request = request.header(CONTENT_TYPE, "application/x-protobuf").body(body);
-        let response = request.send().await.map_err(|error| Refusal::Unreachable(error.without_url()))?;
+        let response = timeout(self.timeout, request.send()).await.map_err(|_| Refusal::Timeout)?;
+        let response = response.map_err(|error| Refusal::Unreachable(error.without_url()))?;
         let status = response.status();
         if !status.is_success() {
             // OTLP specification, "Failures": these four may be retried.
@@ -255,8 +310,9 @@ impl Exporter {
                 _ => Refusal::Final(status),
             });
         }
-        // An answer that cannot be read is a success: a retry would duplicate the spans.
-        let answer = read_up_to(ANSWER_MAX, response).await.unwrap_or_default();
+        // An answer that cannot be read, or not in time, is a success: a retry would duplicate the spans.
+        let answer = timeout(ANSWER_TIMEOUT, read_up_to(ANSWER_MAX, response)).await;
+        let answer = answer.ok().and_then(Result::ok).unwrap_or_default();
         let answer = ExportTraceServiceResponse::decode(&*answer).unwrap_or_default();
         let rejected = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
         Ok(usize::try_from(rejected).unwrap_or(0))
@@ -267,3 +323,6 @@ impl Exporter {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ mod summary;
 mod trace_parent;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,16 +25,17 @@ pub use opentelemetry_sdk::trace::Sampler;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Url};
+use uuid::Uuid;
 
 use self::export::Exporting;
-pub use self::operation::{Operation, Peer, send, statement};
-pub use self::request::{RequestTrace, name_caller};
+pub use self::operation::{Operation, Peer, connection_wait, send, statement};
+pub use self::request::{RequestTrace, in_this_trace, name_caller};
 
 /// The outcomes of a span in the metric `trace_spans_total`.
-pub const OUTCOMES: [&str; 4] = [export::EXPORTED, export::QUEUE_FULL, export::REJECTED, export::LOST];
+pub const OUTCOMES: [&str; 5] = [export::EXPORTED, export::QUEUE_FULL, export::EXPIRED, export::REJECTED, export::LOST];
 
 /// Where spans are sent, and which.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TraceSettings {
     /// The collector's URL for traces.
     pub endpoint: Url,
@@ -49,6 +51,22 @@ pub struct TraceSettings {
     pub continues_callers: bool,
     /// The servers that get a `traceparent`.
     pub parent_to: BTreeSet<Peer>,
+}
+
+/// Shows only the host of the endpoint: its path may contain a credential.
+impl fmt::Debug for TraceSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, headers, timeout, resource, sampler, continues_callers, parent_to } = self;
+        f.debug_struct("TraceSettings")
+            .field("endpoint", &endpoint.origin().ascii_serialization())
+            .field("headers", headers)
+            .field("timeout", timeout)
+            .field("resource", resource)
+            .field("sampler", sampler)
+            .field("continues_callers", continues_callers)
+            .field("parent_to", parent_to)
+            .finish()
+    }
 }
 
 /// The tracer of a process, or none.
@@ -69,12 +87,13 @@ struct Scope {
 }
 
 impl Traces {
-    /// Starts the task that exports spans.
+    /// Starts the task that exports spans. `instance` is the default of `service.instance.id`.
     #[must_use]
-    pub fn start(settings: TraceSettings, http: Client) -> Self {
+    pub fn start(settings: TraceSettings, http: Client, instance: Uuid) -> Self {
         let resource = Resource::builder_empty()
             .with_detector(Box::new(TelemetryResourceDetector))
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .with_attribute(KeyValue::new("service.instance.id", instance.to_string()))
             .with_attributes(settings.resource.into_iter().map(|(key, value)| KeyValue::new(key, value)))
             .build();
         let exporter = export::Exporter {

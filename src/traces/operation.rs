@@ -54,6 +54,12 @@ pub fn statement(system: &'static str, sql: &str) -> Operation {
     })
 }
 
+/// Begins the span of a wait for a connection to the database.
+#[must_use]
+pub fn connection_wait() -> Operation {
+    Operation::begin(|| SpanBuilder::from_name("db.client.connection.wait").with_kind(SpanKind::Internal))
+}
+
 /// A server that the service calls.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Peer {
@@ -111,7 +117,7 @@ fn call(peer: Peer, request: &Request) -> Operation {
         let mut attributes = vec![
             KeyValue::new("http.request.method", method.to_owned()),
             KeyValue::new("server.address", url.host_str().unwrap_or_default().to_owned()),
-            KeyValue::new("peer.service", peer.as_str()),
+            KeyValue::new("service.peer.name", peer.as_str()),
         ];
         attributes.extend(url.port_or_known_default().map(|port| KeyValue::new("server.port", i64::from(port))));
         let name = format!("{method} {}", peer.as_str());

@@ -75,6 +75,11 @@ impl RequestTrace {
     }
 }
 
+/// Makes work that runs in its own task a part of the current request's trace, if there is one.
+pub fn in_this_trace<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
+    work.with_current_context()
+}
+
 /// Adds partner and client to the span of the current request.
 pub fn name_caller(partner: &str, client: &str) {
     Context::map_current(|context| {

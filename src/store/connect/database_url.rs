@@ -10,6 +10,13 @@ use std::str::FromStr;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 
+/// Whether a host is this machine: `localhost` or a loopback address. An IPv6 address may be in brackets.
+#[must_use]
+pub fn is_local(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// A database.
 #[derive(Clone, Debug)]
 pub enum DatabaseUrl {
@@ -143,10 +150,9 @@ fn postgres(rest: &str) -> Parsed<DatabaseUrl> {
         return Err(HOST);
     }
 
-    let is_loopback = named == "localhost" || named.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     let transport = match parameter("sslmode") {
         Some("require" | "verify-ca" | "verify-full") if is_socket => return Err(TLS_ON_A_SOCKET),
-        _ if is_socket || is_loopback => Transport::Local,
+        _ if is_socket || is_local(named) => Transport::Local,
         Some("verify-full") => Transport::Verified,
         Some("require" | "verify-ca") => Transport::Encrypted,
         Some("disable" | "allow" | "prefer") | None => Transport::Open,

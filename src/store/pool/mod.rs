@@ -13,6 +13,8 @@ mod connector;
 mod lent;
 mod transaction;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
 use deadpool::managed::{self, QueueMode};
@@ -24,7 +26,9 @@ use super::connect::Pooler;
 use super::{DatabaseSettings, PoolUse};
 use crate::store::connect::session::{OwnSettings, pooled_begin};
 use crate::store::dialect::Dialect;
+use crate::store::error::kind;
 use crate::store::statement::{Call, Statement, begin_and};
+use crate::traces;
 pub(super) use connector::{Connector, Open};
 use lent::{Lent, cause, leaves_connection};
 pub(super) use transaction::Transaction;
@@ -95,10 +99,26 @@ impl<DB: Dialect> Pool<DB> {
         }
     }
 
-    /// Borrows a connection.
+    /// Borrows a connection. Has a span only if it waits: for another request, a ping, or a new connection.
     async fn acquire(&self) -> sqlx::Result<Lent<DB>> {
-        let connection = timeout(self.acquire_timeout, self.connections.get()).await;
-        let connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(cause)?;
+        let mut borrowing = pin!(timeout(self.acquire_timeout, self.connections.get()));
+        let mut wait = None;
+        let connection = poll_fn(|context| {
+            let polled = borrowing.as_mut().poll(context);
+            if polled.is_pending() {
+                wait.get_or_insert_with(traces::connection_wait);
+            }
+            polled
+        });
+        let connection = match connection.await {
+            Ok(connection) => connection.map_err(cause),
+            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        };
+        let connection = connection.inspect_err(|error| {
+            if let Some(wait) = &mut wait {
+                wait.failed(|| kind(error));
+            }
+        })?;
         Ok(Lent::new(connection, self.pooler, Instant::now() + self.patience))
     }
 

@@ -57,18 +57,19 @@ async fn traces_are_off_without_an_endpoint_and_when_they_are_disabled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refused_spans_are_counted_and_the_first_refusal_and_the_recovery_are_logged() {
+async fn refused_spans_are_counted_and_the_first_failure_of_each_kind_and_the_recovery_are_logged() {
     let collector = Collector::start().await;
     let refusal = ResponseTemplate::new(401);
-    collector.answers(vec![refusal.clone(), refusal, ResponseTemplate::new(200)]);
+    collector.answers(vec![ResponseTemplate::new(503), refusal.clone(), refusal, ResponseTemplate::new(200)]);
     let service = Program::new().with(ENDPOINT, &collector.endpoint()).serve();
-    for number in 1..=3 {
+    for number in 2..=4 {
         service.stranger().get("/healthz").await.assert_status(200);
         collector.wait_for_exports(number, PATIENCE).await;
     }
     service.wait_for_log("trace export recovered", PATIENCE);
     assert_eq!((spans(&service, "rejected").await, spans(&service, "exported").await), (2, 1));
     let logs = service.logs();
+    assert_eq!(logs.iter().filter(|line| line.contains("trace export failed, will retry")).count(), 1, "{logs:#?}");
     let refused: Vec<&String> = logs.iter().filter(|line| line.contains("trace export refused")).collect();
     assert!(matches!(&refused[..], [line] if line.contains("ERROR") && line.contains("401")), "{refused:#?}");
 }

@@ -13,6 +13,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::{CALLER, CALLERS_TRACE, Traced, attributes, named};
 use crate::fraud_flow::PAYLOAD;
 use crate::harness::collector::attribute;
+use crate::harness::identity_provider::{AUDIENCE, IdentityProvider, IssuerKey};
 use crate::harness::{Engine, Phone};
 
 /// The answers of the SMS gateway and of SEON.
@@ -65,9 +66,9 @@ async fn a_call_has_a_span_without_its_url() {
             [
                 "http.request.method=POST",
                 &format!("http.response.status_code={status}"),
-                &format!("peer.service={peer}"),
                 "server.address=127.0.0.1",
                 &format!("server.port={port}"),
+                &format!("service.peer.name={peer}"),
             ]
         );
     }
@@ -110,4 +111,19 @@ async fn the_traceparent_of_a_request_that_is_not_sampled_says_so() {
         let parent = headers["traceparent"].to_str().unwrap();
         assert!(parent.starts_with(&format!("00-{CALLERS_TRACE}-")) && parent.ends_with("-00"), "{parent}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_fetch_of_an_identity_providers_keys_is_part_of_the_request_that_needs_them() {
+    let key = IssuerKey::ec("one", 1);
+    let provider = IdentityProvider::with(&[&key]).await;
+    let issuer = provider.issuer();
+    let it = Traced::with(Engine::Sqlite, &[("EXTERNAL_ISSUER", &issuer), ("EXTERNAL_AUDIENCE", AUDIENCE)]).await;
+    let far = 4_000_000_000_i64;
+    let claims = json!({"iss": issuer, "aud": AUDIENCE, "sub": "x", "partner": "acme", "scope": "", "exp": far});
+    it.app.with_token(Some(&key.token(&claims))).get("/v1/mfa/devices").await.assert_status(403);
+    let spans = it.spans().await;
+    let request = named(&spans, "GET /v1/mfa/devices");
+    let calls: Vec<&Span> = spans.iter().filter(|span| span.name == "GET identity_provider").collect();
+    assert!(!calls.is_empty() && calls.iter().all(|call| call.parent_span_id == request.span_id), "{spans:#?}");
 }

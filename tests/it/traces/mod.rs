@@ -22,6 +22,9 @@ const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
 const CALLERS_TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLERS_SPAN: &str = "b7ad6b7169203331";
 
+/// The span of a wait for a connection to the database.
+const WAIT: &str = "db.client.connection.wait";
+
 /// The service with traces, and the collector.
 struct Traced {
     app: TestApp,

@@ -3,13 +3,29 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
-use super::Traced;
+use super::{Traced, WAIT};
 use crate::harness::collector::attribute;
-use crate::harness::{Phone, on_both_databases, sql};
+use crate::harness::{Engine, Phone, on_both_databases, sql};
 
-on_both_databases![a_statement_is_named_by_its_verbs_and_tables, a_statement_that_fails_has_an_error_without_a_message,];
+on_both_databases![a_statement_is_named_by_its_verbs_and_tables, a_statement_that_fails_has_an_error_without_a_message];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_for_a_connection_has_a_span() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let it = Traced::with(engine, &[("DATABASE_MAX_CONNECTIONS", "1")]).await;
+        let client = it.app.partner();
+        let get = || client.get("/v1/persons/ada/mobile_number");
+        let answers = tokio::join!(get(), get(), get(), get(), get(), get(), get(), get());
+        answers.7.assert_status(404);
+        let spans = it.spans().await;
+        let wait = spans.iter().find(|span| span.name == WAIT).unwrap_or_else(|| panic!("{spans:#?}"));
+        assert!(spans.iter().any(|span| span.span_id == wait.parent_span_id && span.kind() == SpanKind::Server));
+        assert!(wait.attributes.is_empty(), "{wait:#?}");
+    }
+}
 
 async fn a_statement_is_named_by_its_verbs_and_tables(it: Traced) {
     let client = it.app.partner();

@@ -99,3 +99,15 @@ capabilities: { drop: [ALL] }
       tolerations: {{- toYaml . | nindent 8 }}
       {{- end }}
 {{- end }}
+
+{{/* The port of the collector of traces: the configured one, or else that of the endpoint. Nothing if traces are off. */}}
+{{- define "device-management.collectorPort" -}}
+{{- $settings := .Values.settings }}
+{{- $off := or (eq (toString $settings.OTEL_SDK_DISABLED | lower) "true") (eq (toString $settings.OTEL_TRACES_EXPORTER | lower) "none") }}
+{{- $endpoint := or $settings.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT $settings.OTEL_EXPORTER_OTLP_ENDPOINT }}
+{{- if and $endpoint (not $off) }}
+{{- $url := urlParse $endpoint }}
+{{- $own := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
+{{- coalesce .Values.networkPolicy.collector.port $own (ternary 443 80 (eq $url.scheme "https")) }}
+{{- end }}
+{{- end }}
