@@ -1,7 +1,8 @@
--- Distributes the tables over the workers of a Citus cluster, by partner: all rows of a partner are on one worker, so that
--- its requests use no other. For an empty database or one in use; docs/scaling.md says what that costs.
+-- Distributes the tables over the workers of a Citus cluster, by partner: all rows of a partner are on one worker, so
+-- that its requests use no other. For an empty database or one in use; docs/scaling.md says what that costs.
 --
--- Run it on the coordinator, after `device-management migrate`, as the role that owns the tables, with the service stopped:
+-- Run it on the coordinator, after `device-management migrate`, as the role that owns the tables. Stop the service for
+-- the first run; later runs lock new tables and those that their foreign keys refer to:
 --
 --     psql --set ON_ERROR_STOP=1 --single-transaction --file deploy/citus.sql "$DATABASE_URL"
 --

@@ -4,20 +4,25 @@
 use std::cell::Cell;
 
 use chrono::TimeDelta;
+use device_management::clock::SystemClock;
 use device_management::domain::clients::Permissions;
-use device_management::service::Turn;
+use device_management::domain::person::{PartnerId, PersonId};
+use device_management::entropy::SystemEntropy;
+use device_management::service::{PersonErasure, Turn};
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::partners;
 use crate::harness::citus::CitusCluster;
 use crate::harness::{Engine, Phone, SmsChallenge, Start, TestApp, TestDatabase, sql};
+use crate::tokens::registry;
 
 /// Background queries of Citus.
-const OF_CITUS: [&str; 2] = ["pg_prepared_xacts", "dump_global_wait_edges"];
+const OF_CITUS: [&str; 3] = ["pg_prepared_xacts", "dump_global_wait_edges", "dump_local_wait_edges"];
 
-/// Commands to the partner's worker for each request, with `begin` and `commit`. The clients are on each node, so a token
-/// costs none.
-const COMMANDS: [(&str, usize); 13] = [
+/// Commands to the partner's worker for each request and an erasure, with `begin` and `commit`. The clients are on each
+/// node, so a token costs none.
+const COMMANDS: [(&str, usize); 14] = [
     ("POST a binding", 10),
     ("GET a challenge", 1),
     ("PUT a wrong signature", 5),
@@ -31,6 +36,7 @@ const COMMANDS: [(&str, usize); 13] = [
     ("GET a mobile number", 1),
     ("POST a token", 0),
     ("GET readiness", 0),
+    ("erase a person", 29),
 ];
 
 /// Counts the commands in the logs of the workers for one database.
@@ -82,7 +88,11 @@ async fn a_request_uses_the_worker_of_its_partner_only() {
     let app = TestApp::at(database.url(), &settings).await;
     // In the sandbox, the diagnosis of a wrong answer reads more.
     let router = app.production(&settings).await;
+    let stranger = app.stranger().through(router.clone());
     let acme = app.client(&partner, Permissions::all()).through(router);
+    let partner = PartnerId::parse(&partner).unwrap();
+    let client = registry(&app).create(partner.clone(), None, Permissions::all()).await.unwrap();
+    let erasure = PersonErasure { store: app.store(), clock: &SystemClock, entropy: &SystemEntropy };
 
     // The first round opens the connections to the workers; only the second is counted.
     let mut counts = Vec::new();
@@ -120,11 +130,17 @@ async fn a_request_uses_the_worker_of_its_partner_only() {
         count("PUT an SMS code");
         acme.get(&format!("/v1/persons/{person}/mobile_number")).await.assert_status(200);
         count("GET a mobile number");
-        let json = json!({"grant_type": "client_credentials", "client_id": "unknown", "client_secret": "wrong"});
-        acme.post("/oauth/token", json).await.assert_status(401);
+        let json = json!({
+            "grant_type": "client_credentials",
+            "client_id": client.client_id,
+            "client_secret": client.secret.expose_secret(),
+        });
+        stranger.post("/oauth/token", json).await.assert_status(200);
         count("POST a token");
         acme.get("/readyz").await.assert_status(200);
         count("GET readiness");
+        erasure.erase(&partner, &PersonId::parse(person).unwrap()).await.unwrap().expect("the person has rows");
+        count("erase a person");
     }
     assert_eq!(counts, COMMANDS);
     let two_phase = counter.commands().concat().into_iter().find(|command| command.contains("PREPARE TRANSACTION"));
@@ -150,11 +166,11 @@ async fn background_tasks_cost_a_bounded_number_of_commands() {
             assert!(round == 0 || found.len() <= at_most, "{what}: {} commands: {found:#?}", found.len());
         };
         service.seal_audit_trail().await.unwrap();
-        check("sealing the events of one partner", 20);
+        check("sealing the events of one partner", 17);
         service.seal_audit_trail().await.unwrap();
         check("sealing when there is nothing to do", 8);
         app.advance(TimeDelta::minutes(6));
         assert_eq!(service.keep_house().await.unwrap(), Turn::Done);
-        check("housekeeping when there is nothing to do", 240);
+        check("housekeeping when there is nothing to do", 226);
     }
 }

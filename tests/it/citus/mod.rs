@@ -2,10 +2,12 @@
 //! The tests run where the installed Postgres has the extension.
 //!
 //! Tests of other modules that run on this cluster, too, are named `citus::...` there; `cargo test citus` runs all of
-//! them. Not covered: the loss of the coordinator, networks and disks that fail, sustained load.
+//! them. Not covered: failover of the coordinator to a standby, networks and disks that fail, sustained
+//! load.
 
 mod commands;
 mod distribution;
+mod migrations;
 mod moves;
 mod node_loss;
 
@@ -15,7 +17,7 @@ use crate::harness::citus::CitusCluster;
 use crate::harness::{TestApp, sql};
 use crate::outages::{SETTINGS, load::Load};
 
-/// Two partners under load on a cluster of their own, the first on the first worker.
+/// Two partners under load on their own cluster, the first on the first worker.
 struct TwoPartners {
     cluster: CitusCluster,
     url: String,

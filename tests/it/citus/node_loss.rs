@@ -1,8 +1,11 @@
 //! The loss of a worker or of the coordinator under load.
 
+use device_management::domain::clients::Permissions;
+use device_management::domain::person::PartnerId;
 use tokio::task::block_in_place;
 
 use super::TwoPartners;
+use crate::tokens::registry;
 
 /// Enough rounds for every client of the load to be served again.
 const SERVED_AGAIN: usize = 10;
@@ -20,6 +23,12 @@ async fn partners_on_other_workers_are_served_while_a_worker_is_down() {
         // The clients are on each node, so that tokens do not depend on a worker.
         let app = &partners.loads[0].app;
         app.stranger().get("/readyz").await.assert_status(200);
+        let service = &app.app.service;
+        assert!(service.seal_audit_trail().await.is_err(), "sealing asks every worker");
+        assert!(service.keep_house().await.is_err(), "housekeeping asks every worker");
+        let acme = PartnerId::parse("acme").unwrap();
+        let created = registry(app).create(acme, None, Permissions::all()).await;
+        assert!(created.is_err(), "a client is written on every worker");
         block_in_place(|| partners.cluster.workers[lost].start_again()).unwrap();
         partners.loads[lost].rounds(SERVED_AGAIN).await;
     }

@@ -4,6 +4,7 @@
 //! that the tests were left out.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
@@ -13,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::{PostgresServer, postgres, sql};
 
-/// What an operator runs to distribute the tables.
+/// The statements that distribute the tables.
 pub(crate) const DISTRIBUTION: &str = include_str!("../../../deploy/citus.sql");
 
 /// Two-phase commits need prepared transactions, each database a maintenance process, and a move of a shard logical
@@ -45,29 +46,21 @@ impl CitusCluster {
         SHARED.get_or_init(Self::start).await.as_ref()
     }
 
-    /// A cluster of its own for a test that harms it. `None` if Citus is not installed.
+    /// A new cluster, for a test that harms it. `None` if Citus is not installed.
     pub(crate) async fn start() -> Option<Self> {
+        if !postgres::installed().is_some_and(|bin| has_citus(&bin)) {
+            report_left_out();
+            return None;
+        }
         let servers = spawn_blocking(|| {
             let coordinator = PostgresServer::start(&SETTINGS)?;
             let workers = [coordinator.beside(&SETTINGS)?, coordinator.beside(&SETTINGS)?];
             Ok::<_, String>((coordinator, workers))
         });
-        let started = match postgres::installed() {
-            Some(_) => servers.await.expect("starting does not panic"),
-            None => Err("could not access file \"citus\"".to_owned()),
-        };
-        match started {
-            Ok((coordinator, workers)) => {
-                let cluster = Self { coordinator, workers, created: AtomicU32::new(0) };
-                cluster.create_template().await;
-                Some(cluster)
-            }
-            Err(report) if report.contains("could not access file \"citus\"") => {
-                report_left_out();
-                None
-            }
-            Err(report) => panic!("{report}"),
-        }
+        let (coordinator, workers) = servers.await.expect("starting does not panic").unwrap();
+        let cluster = Self { coordinator, workers, created: AtomicU32::new(0) };
+        cluster.create_template().await;
+        Some(cluster)
     }
 
     /// The servers, the coordinator first.
@@ -109,11 +102,11 @@ impl CitusCluster {
         let url = DatabaseUrl::parse(&self.url(TEMPLATE)).expect("the harness makes valid URLs");
         migrate(&DatabaseSettings::new(url)).await.expect("the migrations fit an empty database");
         sql::execute(&self.url(TEMPLATE), DISTRIBUTION).await;
-        // A database can be copied while it has no session, and Citus keeps some.
-        let close = format!(
-            "alter database {TEMPLATE} allow_connections false;
-             select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{TEMPLATE}'"
-        );
+        // A database can be copied while it has no session, and Citus keeps some. It may reconnect until every node has
+        // committed the first statement.
+        self.on_each_node("postgres", &format!("alter database {TEMPLATE} allow_connections false")).await;
+        let close =
+            format!("select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{TEMPLATE}'");
         self.on_each_node("postgres", &close).await;
     }
 
@@ -135,6 +128,17 @@ impl CitusCluster {
             }
         });
     }
+}
+
+/// Whether the Postgres of these programs has the extension's control file, in the layout of Postgres
+/// (`share/extension`), of a package (`share/postgresql/extension`) or of Debian (`lib/postgresql/15/bin` and
+/// `share/postgresql/15/extension`).
+fn has_citus(bin: &Path) -> bool {
+    let root = |levels: usize| bin.ancestors().nth(levels).map(|root| root.join("share"));
+    let version = bin.parent().and_then(Path::file_name).unwrap_or_default();
+    let plain = root(1).map(|share| [share.join("extension"), share.join("postgresql/extension")]);
+    let debian = root(4).map(|share| share.join("postgresql").join(version).join("extension"));
+    plain.into_iter().flatten().chain(debian).any(|folder| folder.join("citus.control").is_file())
 }
 
 /// Says once on the real stderr, past the capture of test output, that the tests were left out.

@@ -97,7 +97,7 @@ impl Schema {
                 sql::execute(database.url(), DISTRIBUTED).await;
                 database
             }
-            // The cluster has a template of its own, with the project's tables.
+            // The cluster has its own template, with the project's tables.
             Engine::Citus => {
                 let cluster = CitusCluster::shared().await.expect("tests check first that Citus is available");
                 let name = cluster.database().await;

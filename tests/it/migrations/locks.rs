@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::{empty, samples};
 use crate::binary::{exit_code, fail, run, sandbox_on};
-use crate::harness::{Engine, Phone, Process, Program, Start, TestApp, TestDatabase, sql};
+use crate::harness::{Engine, Process, Program, Start, TestApp, TestDatabase, sql};
 
 /// Timeout of each step, for a loaded machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,43 +33,6 @@ fn with_limit(database: &TestDatabase, seconds: &str) -> Program {
 /// The migrations of this build, and one more.
 fn and_then(sql: &'static str) -> Migrator {
     samples::and_then(Engine::Postgres, &[sql])
-}
-
-/// Migrations of a distributed table.
-const MORE: [&str; 2] = [
-    "alter table device add column colour text",
-    "-- no-transaction\ncreate index concurrently if not exists device_colour on device (partner_id, colour)",
-];
-
-/// The coordinator sends the change of a distributed table to its shards.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_citus_a_migration_reaches_every_shard_and_the_service_continues() {
-    let test = "migrations::locks::on_citus_a_migration_reaches_every_shard_and_the_service_continues";
-    if !Engine::Citus.is_there_for(test).await {
-        return;
-    }
-    let app = TestApp::with(Engine::Citus, &[]).await;
-    let (settings, url) = (settings(&app.database, PATIENCE), app.database.url());
-    let acme = app.partner();
-    acme.verified_person("ada").await;
-    let ada = acme.bind("ada", &Phone::new(1)).await;
-    migrate(&settings).await.unwrap();
-    migrate_with(&samples::and_then(Engine::Postgres, &MORE), &settings).await.unwrap();
-    for (found, expected) in [
-        ("select 1 from pg_attribute where attrelid = '%s'::regclass and attname = 'colour'", "8"),
-        (
-            "select 1 from pg_index
-              where indrelid = '%s'::regclass and indexrelid::regclass::text like 'device_colour%%'",
-            "8",
-        ),
-    ] {
-        let each =
-            format!("select count(*)::text from run_command_on_shards('device', $$ {found} $$) where result = '1'");
-        assert_eq!(sql::texts(url, &each).await, [expected], "{found}");
-    }
-    acme.get(&format!("/v1/mfa/devices/{}", ada.id)).await.assert_status(200);
-    acme.verified_person("bob").await;
-    acme.bind("bob", &Phone::new(2)).await;
 }
 
 /// Here sqlx takes the lock, as sqlx-cli does.

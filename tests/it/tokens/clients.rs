@@ -124,7 +124,7 @@ async fn ids_and_secrets_need_no_form_encoding(app: TestApp) {
     }
 }
 
-fn registry(app: &TestApp) -> ClientRegistry<'_> {
+pub(crate) fn registry(app: &TestApp) -> ClientRegistry<'_> {
     let service = &app.app.service;
     ClientRegistry { store: app.store(), clock: &*service.clock, entropy: &*service.entropy }
 }

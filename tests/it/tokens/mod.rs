@@ -9,6 +9,8 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Request};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
+pub(crate) use clients::registry;
+
 use crate::harness::{Answer, TestApp};
 
 /// RFC 6749 section 5.1.
