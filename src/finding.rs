@@ -1,4 +1,4 @@
-//! What one check of an installation found, for `device-management doctor` and for the start of the service.
+//! The result of one check of an installation, for `device-management doctor` and for the start of the service.
 //!
 //! A finding contains no secret: no password, no stored value, and of a URL only scheme, host and port.
 
@@ -46,7 +46,7 @@ pub struct Finding {
     pub status: Status,
     /// A sentence without a capital letter and full stop.
     pub found: String,
-    /// What to do about it.
+    /// The remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
@@ -76,7 +76,7 @@ impl Finding {
         Self { id: id.into(), status: Status::Skipped, found: reason.into(), remedy: None }
     }
 
-    /// What was found and what to do, as one text.
+    /// Finding and remedy as one text.
     #[must_use]
     pub fn text(&self) -> String {
         match &self.remedy {

@@ -107,7 +107,7 @@ impl Config {
         self.shown.iter().any(|shown| shown.name == name && shown.origin != Origin::Default)
     }
 
-    /// What an operator should know about valid settings.
+    /// Warnings about valid settings.
     #[must_use]
     pub fn advice(&self) -> Vec<Problem> {
         let advice =

@@ -17,6 +17,7 @@ use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use prost::Message;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, StatusCode, Url};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -35,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// The longest pause that a collector can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
-/// An older span is not retried, so that after an outage the queue has room for new spans.
+/// A batch whose newest span is older is not retried, so that after an outage the queue has room for new spans.
 const AGE_MAX: Duration = Duration::from_mins(5);
 /// The largest answer that is read.
 const ANSWER_MAX: usize = 64 * 1024;
@@ -63,8 +64,10 @@ impl SpanProcessor for Queue {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
-        if self.0.try_send(span).is_err() {
-            count(QUEUE_FULL, 1);
+        match self.0.try_send(span) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => count(QUEUE_FULL, 1),
+            Err(TrySendError::Closed(_)) => count(LOST, 1),
         }
     }
 
@@ -131,7 +134,8 @@ impl Task {
                 Some(_) => {}
                 None => self.spans.close(),
             }
-            // All that is queued, in whole batches as long as they last.
+            // Whole batches without a pause; after a smaller one the next spans collect during the pause. After the stop,
+            // everything.
             loop {
                 let room = BATCH - self.batch.len();
                 if room > 0 && !self.spans.is_empty() {
@@ -141,8 +145,12 @@ impl Task {
                     break;
                 }
                 let spans = std::mem::take(&mut self.batch);
+                let is_whole = spans.len() == BATCH;
                 if !self.deliver(spans).await {
                     return;
+                }
+                if !is_whole && !stop.is_cancelled() {
+                    break;
                 }
             }
             if stop.is_cancelled() {

@@ -22,7 +22,7 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
 pub use opentelemetry_sdk::trace::Sampler;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanLimits};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Url};
 use uuid::Uuid;
@@ -106,6 +106,8 @@ impl Traces {
         let (queue, exporting) = export::start(exporter);
         let provider = SdkTracerProvider::builder()
             .with_sampler(settings.sampler)
+            // Otherwise the SDK reads limits from the environment, past `config check`.
+            .with_span_limits(SpanLimits::default())
             .with_resource(resource)
             .with_span_processor(queue)
             .build();

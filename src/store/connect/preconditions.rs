@@ -109,9 +109,12 @@ pub(in crate::store) fn requirements(row: &PgRow) -> Result<Vec<Finding>> {
 /// Settings that weaken durability or correctness, but do not stop the service.
 pub(in crate::store) fn hazards(row: &PgRow) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for (id, setting) in [("database.fsync", "fsync"), ("database.full_page_writes", "full_page_writes")] {
+    for (id, setting, consequence) in [
+        ("database.fsync", "fsync", "a crash of the machine loses committed writes and can corrupt the database"),
+        ("database.full_page_writes", "full_page_writes", "a crash of the machine can corrupt the database"),
+    ] {
         findings.push(if column::<Postgres, String>(row, setting)? == "off" {
-            let found = format!("`{setting}` is off, so committed writes are lost when the database server crashes");
+            let found = format!("`{setting}` is off, so {consequence}");
             Finding::warning(id, found, "turn it on")
         } else {
             Finding::ok(id, format!("`{setting}` is on"))

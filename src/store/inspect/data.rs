@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Blind, Inspection, Session, or_blind, or_blinds};
+use super::{Inspection, NoResult, Session, or_reason, or_reasons};
 use crate::domain::clock_skew::SKEW_MAX;
 use crate::finding::{Finding, SECRET_AGE_MAX, age};
 use crate::store::dialect::Dialect;
 use crate::store::migrate::schema_state;
 use crate::store::rows::column;
 
-/// How long events may wait to be sealed, and housekeeping may rest: the lease of a replica that died lasts as long.
+/// The longest normal wait of events to be sealed, and between two runs of housekeeping: the lease of a replica that died
+/// lasts as long.
 const TASK_PAUSE_MAX: TimeDelta = TimeDelta::minutes(5);
 
 /// The number of clients or partners that a finding names.
@@ -21,27 +22,27 @@ const NAMED_MAX: usize = 5;
 /// The checks that read clients and their secrets.
 const CLIENTS: [&str; 3] = ["clients", "clients.secrets", "clients.without_secret"];
 
-/// The number of unsealed events that are counted.
+/// The limit in the statement that counts unsealed events.
 const PENDING_MAX: i64 = 100_000;
 
 /// Runs the checks of [`super::DATA_CHECKS`].
 pub(super) async fn check<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection) -> Vec<Finding> {
-    let mut findings = vec![or_blind("database.migrations", migrations(session, inspection).await)];
-    findings.extend(or_blinds(&CLIENTS, clients(session, inspection).await));
-    findings.push(or_blind("audit.pending", pending_events(session, inspection).await));
-    findings.push(or_blind("housekeeping", housekeeping(session, inspection).await));
+    let mut findings = vec![or_reason("database.migrations", migrations(session, inspection).await)];
+    findings.extend(or_reasons(&CLIENTS, clients(session, inspection).await));
+    findings.push(or_reason("audit.pending", pending_events(session, inspection).await));
+    findings.push(or_reason("housekeeping", housekeeping(session, inspection).await));
     findings
 }
 
-async fn migrations<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection) -> Result<Finding, Blind> {
+async fn migrations<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection) -> Result<Finding, NoResult> {
     const ID: &str = "database.migrations";
     let statement = "select version, checksum, case when success then 'yes' else 'no' end as succeeded
                        from _sqlx_migrations
                       order by version";
     let applied = match session.rows(statement).await {
         Ok(rows) => rows,
-        Err(Blind::NoTable) => Vec::new(),
-        Err(blind) => return Err(blind),
+        Err(NoResult::NoTable) => Vec::new(),
+        Err(reason) => return Err(reason),
     };
     let mut checksums: Vec<(i64, Vec<u8>)> = Vec::new();
     for row in &applied {
@@ -84,7 +85,7 @@ struct Row {
     secret_of: Option<DateTime<Utc>>,
 }
 
-async fn clients<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection) -> Result<Vec<Finding>, Blind> {
+async fn clients<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection) -> Result<Vec<Finding>, NoResult> {
     let rows = session
         .rows(
             "select c.partner_id, c.client_id, s.created_at as secret_of
@@ -147,7 +148,7 @@ fn without_secret(clients: &[Row]) -> Finding {
     Finding::warning(ID, found, "give them one with `device-management client rotate`, or revoke them")
 }
 
-async fn pending_events<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection) -> Result<Finding, Blind> {
+async fn pending_events<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection) -> Result<Finding, NoResult> {
     const ID: &str = "audit.pending";
     // Ordered by the primary key, to force an index scan: the table is full of dead rows that sealed events have left.
     let row = session
@@ -171,7 +172,7 @@ async fn pending_events<DB: Dialect>(session: &mut Session<DB>, inspection: &Ins
     Ok(if waits > TASK_PAUSE_MAX { Finding::warning(ID, found, remedy) } else { Finding::ok(ID, found) })
 }
 
-async fn housekeeping<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection) -> Result<Finding, Blind> {
+async fn housekeeping<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspection) -> Result<Finding, NoResult> {
     const ID: &str = "housekeeping";
     const REMEDY: &str =
         "see whether a replica runs and whether its housekeeping fails (docs/operations.md#housekeeping)";
@@ -179,15 +180,15 @@ async fn housekeeping<DB: Dialect>(session: &mut Session<DB>, inspection: &Inspe
     let Some(row) = rows.first() else {
         return Ok(Finding::warning(ID, "it has never run on this database", REMEDY));
     };
-    let rests = (inspection.now)() - column::<DB, DateTime<Utc>>(row, "held_until")?;
-    Ok(if rests > TASK_PAUSE_MAX {
-        Finding::warning(ID, format!("its last run ended {} ago", age(rests)), REMEDY)
-    } else if rests < -(TASK_PAUSE_MAX + SKEW_MAX) {
+    let pause = (inspection.now)() - column::<DB, DateTime<Utc>>(row, "held_until")?;
+    Ok(if pause > TASK_PAUSE_MAX {
+        Finding::warning(ID, format!("its last run ended {} ago", age(pause)), REMEDY)
+    } else if pause < -(TASK_PAUSE_MAX + SKEW_MAX) {
         let remedy = "a replica's clock is or was ahead: run NTP (docs/operations.md#clock-skew)";
-        Finding::warning(ID, format!("its lease ends {} in the future", age(-rests)), remedy)
-    } else if rests < TimeDelta::zero() {
+        Finding::warning(ID, format!("its lease ends {} in the future", age(-pause)), remedy)
+    } else if pause < TimeDelta::zero() {
         Finding::ok(ID, "a replica is running it")
     } else {
-        Finding::ok(ID, format!("its last run ended {} ago", age(rests)))
+        Finding::ok(ID, format!("its last run ended {} ago", age(pause)))
     })
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Postgres;
 
-use super::{Blind, Session};
+use super::{NoResult, Session};
 use crate::finding::Finding;
 use crate::store::rows::column;
 
@@ -45,14 +45,17 @@ const ROLE: &str = "
       from pg_roles
      where rolname = current_user";
 
-/// Every privilege of the role on the tables of the service, partitions left out.
+/// Every privilege of the role on the tables of the service, partitions left out. Postgres 17 added `maintain`.
 const HELD: &str = "
     select c.relname::text as table_name
          , p.privilege
       from pg_class c
       join pg_namespace n on n.oid = c.relnamespace
-     cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger'])
-                as p (privilege)
+     cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']
+                       || case when current_setting('server_version_num')::integer >= 170000
+                               then array['maintain']
+                               else array[]::text[]
+                          end) as p (privilege)
      where n.nspname = 'public'
        and c.relkind in ('r', 'p')
        and not c.relispartition
@@ -64,7 +67,7 @@ type Privileges = BTreeMap<String, BTreeSet<String>>;
 /// Checks the role and its grants.
 pub(super) async fn check(session: &mut Session<Postgres>) -> Vec<Finding> {
     let powers = powers(session).await;
-    let is_almighty = powers.as_ref().is_ok_and(|(_, powers)| !powers.is_empty());
+    let has_powers = powers.as_ref().is_ok_and(|(_, powers)| !powers.is_empty());
     let role = powers.map(|(name, powers)| match &*powers {
         [] => Finding::ok("database.role", format!("{name} has no powers beyond its grants")),
         powers => Finding::warning(
@@ -74,15 +77,15 @@ pub(super) async fn check(session: &mut Session<Postgres>) -> Vec<Finding> {
              (docs/operations.md#database)",
         ),
     });
-    let grants = held(session).await.map(|held| judge(&held, is_almighty));
+    let grants = held(session).await.map(|held| judge(&held, has_powers));
     [
-        role.unwrap_or_else(|blind| blind.finding("database.role")),
-        grants.unwrap_or_else(|blind| blind.finding("database.grants")),
+        role.unwrap_or_else(|reason| reason.finding("database.role")),
+        grants.unwrap_or_else(|reason| reason.finding("database.grants")),
     ]
     .into()
 }
 
-async fn powers(session: &mut Session<Postgres>) -> Result<(String, Vec<&'static str>), Blind> {
+async fn powers(session: &mut Session<Postgres>) -> Result<(String, Vec<&'static str>), NoResult> {
     let row = session.row(ROLE).await?;
     let mut held = Vec::new();
     for (name, text) in POWERS {
@@ -93,7 +96,7 @@ async fn powers(session: &mut Session<Postgres>) -> Result<(String, Vec<&'static
     Ok((column::<Postgres, _>(&row, "name")?, held))
 }
 
-async fn held(session: &mut Session<Postgres>) -> Result<Privileges, Blind> {
+async fn held(session: &mut Session<Postgres>) -> Result<Privileges, NoResult> {
     let mut held = Privileges::new();
     for row in session.rows(HELD).await? {
         let privilege = column::<Postgres, String>(&row, "privilege")?;

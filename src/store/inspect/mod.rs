@@ -1,5 +1,5 @@
-//! Looks at a database for `device-management doctor`, and changes nothing: every look is a read-only transaction of its
-//! own, so that a refused or failed one does not affect the others.
+//! Looks at a database for `device-management doctor`, and changes nothing: every look is a separate read-only transaction,
+//! so that a refused or failed one does not affect the others.
 //!
 //! Judges with the same functions as the start of the service. Statements use the simple protocol without parameters, which
 //! a pooler in transaction mode supports. Such statements have no generic plan, which Citus refuses.
@@ -74,7 +74,7 @@ struct Session<DB: Dialect> {
 }
 
 /// Why a look has no result.
-enum Blind {
+enum NoResult {
     /// The role lacks the privilege.
     NotAllowed,
     /// The table does not exist.
@@ -89,9 +89,9 @@ impl<DB: Dialect> Session<DB> {
     }
 
     /// Runs one statement in a read-only transaction.
-    async fn rows(&mut self, statement: &'static str) -> Result<Vec<DB::Row>, Blind> {
+    async fn rows(&mut self, statement: &'static str) -> Result<Vec<DB::Row>, NoResult> {
         if self.is_lost {
-            return Err(Blind::Error("the connection was lost".to_owned()));
+            return Err(NoResult::Error("the connection was lost".to_owned()));
         }
         let connection = &mut self.connection;
         let look = async {
@@ -104,18 +104,18 @@ impl<DB: Dialect> Session<DB> {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => {
                 self.is_lost = error.as_database_error().is_none();
-                Err(blind(&error))
+                Err(no_result(&error))
             }
             Err(_) => {
                 self.is_lost = true;
-                Err(Blind::Error(format!("no answer within {} s", self.limit.as_secs())))
+                Err(NoResult::Error(format!("no answer within {} s", self.limit.as_secs())))
             }
         }
     }
 
     /// Runs one statement that returns one row.
-    async fn row(&mut self, statement: &'static str) -> Result<DB::Row, Blind> {
-        self.rows(statement).await?.pop().ok_or_else(|| Blind::Error("the statement returned no row".to_owned()))
+    async fn row(&mut self, statement: &'static str) -> Result<DB::Row, NoResult> {
+        self.rows(statement).await?.pop().ok_or_else(|| NoResult::Error("the statement returned no row".to_owned()))
     }
 
     /// Ends the session.
@@ -124,38 +124,38 @@ impl<DB: Dialect> Session<DB> {
     }
 }
 
-fn blind(error: &sqlx::Error) -> Blind {
+fn no_result(error: &sqlx::Error) -> NoResult {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     if code.as_deref() == Some("42501") {
-        Blind::NotAllowed
+        NoResult::NotAllowed
     } else if is_table_missing(error) {
-        Blind::NoTable
+        NoResult::NoTable
     } else {
-        Blind::Error(described(error))
+        NoResult::Error(described(error))
     }
 }
 
-impl From<StoreError> for Blind {
+impl From<StoreError> for NoResult {
     fn from(error: StoreError) -> Self {
         Self::Error(error.to_string())
     }
 }
 
 /// The finding of a check, or why it has none.
-fn or_blind(id: &'static str, finding: Result<Finding, Blind>) -> Finding {
-    finding.unwrap_or_else(|blind| blind.finding(id))
+fn or_reason(id: &'static str, finding: Result<Finding, NoResult>) -> Finding {
+    finding.unwrap_or_else(|reason| reason.finding(id))
 }
 
 /// The findings of the checks `ids`, which share a look. Without a result the first has the reason.
-fn or_blinds(ids: &[&'static str], findings: Result<Vec<Finding>, Blind>) -> Vec<Finding> {
-    findings.unwrap_or_else(|blind| {
+fn or_reasons(ids: &[&'static str], findings: Result<Vec<Finding>, NoResult>) -> Vec<Finding> {
+    findings.unwrap_or_else(|reason| {
         let (first, others) = ids.split_first().expect("a look is for a check");
         let others = others.iter().map(|id| Finding::skipped(*id, format!("see {first}")));
-        [blind.finding(first)].into_iter().chain(others).collect()
+        [reason.finding(first)].into_iter().chain(others).collect()
     })
 }
 
-impl Blind {
+impl NoResult {
     /// The finding of a check that this look was for.
     fn finding(self, id: &'static str) -> Finding {
         match self {

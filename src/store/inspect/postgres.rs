@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
 use tokio::time::timeout;
 
-use super::{Blind, DATA_CHECKS, Inspection, Session, data, described, grants, or_blind, or_blinds};
+use super::{DATA_CHECKS, Inspection, NoResult, Session, data, described, grants, or_reason, or_reasons};
 use crate::domain::clock_skew::SKEW_MAX;
 use crate::finding::{Finding, skip_missing};
 use crate::store::connect::preconditions::{HAZARDS, REQUIREMENTS, hazards, requirements};
@@ -72,13 +72,13 @@ async fn look(
     findings: &mut Vec<Finding>,
 ) {
     let settings = &inspection.settings;
-    findings.push(or_blind("database.transport", encryption(session, url, transport).await));
-    findings.extend(or_blinds(&REQUIRED, preconditions(session).await));
-    findings.extend(or_blinds(&HAZARDOUS, durability(session).await));
+    findings.push(or_reason("database.transport", encryption(session, url, transport).await));
+    findings.extend(or_reasons(&REQUIRED, preconditions(session).await));
+    findings.extend(or_reasons(&HAZARDOUS, durability(session).await));
     findings.extend(grants::check(session).await);
-    findings.push(or_blind("database.connections", connections(session, settings).await));
-    findings.push(or_blind("database.clock", clock(session, inspection).await));
-    findings.push(or_blind("database.size", size(session).await));
+    findings.push(or_reason("database.connections", connections(session, settings).await));
+    findings.push(or_reason("database.clock", clock(session, inspection).await));
+    findings.push(or_reason("database.size", size(session).await));
     findings.extend(data::check(session, inspection).await);
 }
 
@@ -171,7 +171,7 @@ async fn encryption(
     session: &mut Session<Postgres>,
     url: &SecretString,
     transport: Transport,
-) -> Result<Finding, Blind> {
+) -> Result<Finding, NoResult> {
     const ID: &str = "database.transport";
     const REMEDY: &str = "set sslmode=verify-full in DATABASE_URL";
     let row = session
@@ -212,15 +212,15 @@ fn mode(mode: PgSslMode) -> &'static str {
     }
 }
 
-async fn preconditions(session: &mut Session<Postgres>) -> Result<Vec<Finding>, Blind> {
+async fn preconditions(session: &mut Session<Postgres>) -> Result<Vec<Finding>, NoResult> {
     Ok(requirements(&session.row(REQUIREMENTS).await?)?)
 }
 
-async fn durability(session: &mut Session<Postgres>) -> Result<Vec<Finding>, Blind> {
+async fn durability(session: &mut Session<Postgres>) -> Result<Vec<Finding>, NoResult> {
     Ok(hazards(&session.row(HAZARDS).await?)?)
 }
 
-async fn connections(session: &mut Session<Postgres>, settings: &DatabaseSettings) -> Result<Finding, Blind> {
+async fn connections(session: &mut Session<Postgres>, settings: &DatabaseSettings) -> Result<Finding, NoResult> {
     const ID: &str = "database.connections";
     // Every role sees who is connected, and without pg_monitor not what for. -1 is no limit. The connections of this role
     // are those of replicas, which hold what they need.
@@ -262,7 +262,7 @@ async fn connections(session: &mut Session<Postgres>, settings: &DatabaseSetting
     })
 }
 
-async fn clock(session: &mut Session<Postgres>, inspection: &Inspection) -> Result<Finding, Blind> {
+async fn clock(session: &mut Session<Postgres>, inspection: &Inspection) -> Result<Finding, NoResult> {
     let before = (inspection.now)();
     let row = session.row("select clock_timestamp() as at").await?;
     let after = (inspection.now)();
@@ -286,7 +286,7 @@ fn judge_clock(at: DateTime<Utc>, (before, after): (DateTime<Utc>, DateTime<Utc>
     )
 }
 
-async fn size(session: &mut Session<Postgres>) -> Result<Finding, Blind> {
+async fn size(session: &mut Session<Postgres>) -> Result<Finding, NoResult> {
     let row = session
         .row(
             "select pg_size_pretty(pg_database_size(current_database())) as size

@@ -1,5 +1,8 @@
 //! The outcomes of spans. The recorder of metrics is local to the thread, and the runtime has one thread.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
@@ -7,7 +10,7 @@ use opentelemetry_sdk::Resource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use wiremock::matchers::any;
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
 use super::*;
 use crate::outbound;
@@ -96,6 +99,35 @@ fn a_pause_is_at_least_the_backoff_and_at_most_five_minutes() {
     assert_eq!([Some(10), Some(u64::MAX)].map(later), [Some(Duration::from_secs(10)), Some(RETRY_AFTER_MAX)]);
     assert_eq!(Refusal::Timeout.pause(backoff), Some(backoff));
     assert_eq!(Refusal::Final(StatusCode::OK).pause(backoff), None);
+}
+
+/// Ends a request during each export, and stops the task after the last.
+struct Busy {
+    queue: Queue,
+    stop: CancellationToken,
+    exports: AtomicUsize,
+}
+
+impl Respond for Busy {
+    fn respond(&self, _: &wiremock::Request) -> ResponseTemplate {
+        match self.exports.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => self.queue.on_end(span(fresh())),
+            _ => self.stop.cancel(),
+        }
+        ResponseTemplate::new(200)
+    }
+}
+
+#[tokio::test]
+async fn spans_that_end_during_an_export_wait_for_the_next_batch() {
+    let server = MockServer::start().await;
+    let (task, queue) = task(&server.uri());
+    queue.on_end(span(fresh()));
+    let busy = Busy { queue, stop: task.stop.clone(), exports: AtomicUsize::new(0) };
+    Mock::given(any()).respond_with(busy).expect(3).mount(&server).await;
+    let started = Instant::now();
+    task.run().await;
+    assert!(started.elapsed() >= 3 * PAUSE, "three exports in {:?}", started.elapsed());
 }
 
 #[tokio::test]

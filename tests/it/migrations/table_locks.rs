@@ -57,7 +57,8 @@ struct Full {
 impl Full {
     /// Applies a migration after filling its tables.
     async fn effect(&mut self, migration: &Migration) -> Effect {
-        let text = migration.sql.as_str().to_lowercase();
+        let statements = migration.sql.as_str().lines().filter(|line| !line.trim_start().starts_with("--"));
+        let text = statements.collect::<Vec<_>>().join("\n").to_lowercase();
         let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
         let words: BTreeSet<&str> = text.split(|letter| !is_word(letter)).collect();
         let tables = sql::tables(&self.database).await;
@@ -179,6 +180,7 @@ fn released() -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "fills tables with a million rows and measures time: `bash .ci/run upgrade` runs it alone"]
 async fn no_new_migration_blocks_requests_on_a_table_of_a_million_rows() {
     let name = "migrations::table_locks::no_new_migration_blocks_requests_on_a_table_of_a_million_rows";
     if !Engine::Postgres.is_there_for(name).await {

@@ -1,4 +1,4 @@
-//! Requests that begin at one replica and go on at another, which may be of another version.
+//! Sequences of requests that begin at one replica and continue at another, which may be of another version.
 
 use rand::RngExt;
 use serde_json::{Value, json};

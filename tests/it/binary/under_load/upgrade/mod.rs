@@ -153,7 +153,7 @@ impl Rollout {
         self.some_requests().await;
     }
 
-    /// Requests that begin at one of two replicas and go on at the other.
+    /// Sequences of requests that begin at one of two replicas and continue at the other.
     async fn go_across(&mut self) {
         for (here, there) in [(0, 1), (1, 0)] {
             let account = self.load.during(across::check(&mut self.across, here, there)).await;
@@ -259,6 +259,7 @@ async fn this_build_continues_on_a_sqlite_file_of_the_last_release_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for a client that meets the fault: `bash .ci/run upgrade` runs it without other tests"]
 async fn a_migration_that_breaks_the_running_version_is_noticed_in_an_upgrade() {
     if !can_start_servers_for(
         "binary::under_load::upgrade::a_migration_that_breaks_the_running_version_is_noticed_in_an_upgrade",
