@@ -180,7 +180,7 @@ fn released() -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fills tables with a million rows and measures time: `bash .ci/run upgrade` runs it alone"]
+#[ignore = "fills tables with a million rows and measures time: `bash .ci/run alone` runs it"]
 async fn no_new_migration_blocks_requests_on_a_table_of_a_million_rows() {
     let name = "migrations::table_locks::no_new_migration_blocks_requests_on_a_table_of_a_million_rows";
     if !Engine::Postgres.is_there_for(name).await {

@@ -32,6 +32,7 @@ const DATABASE_BUSY: &str = "503 retry-after: 2";
 const MEMORY_MAX: u64 = 2 * 128 * MEBIBYTE + CROWD as u64 * 64 * 1024 + 64 * MEBIBYTE;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "keeps two cores busy and measures the time of readiness: `bash .ci/run alone` runs it"]
 async fn many_large_bodies_use_bounded_memory_and_get_documented_answers() {
     let database = TestDatabase::start(Engine::Sqlite).await;
     // A long deadline, so that the limit of memory applies and not that of time.
