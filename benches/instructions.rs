@@ -79,6 +79,9 @@ count! {
     request_create_activation_code = "request/create_activation_code": 2_552_240 + 10 %;
     request_token = "request/token": 2_131_137 + 10 %;
     request_token_refused = "request/token_refused": 1_382_292 + 10 %;
+    traces_off = "traces/off": 5_894 + 10 %;
+    traces_unsampled = "traces/unsampled": 113_285 + 10 %;
+    traces_sampled = "traces/sampled": 448_094 + 10 %;
 }
 
 /// The case, run often enough that everything made once and kept is there.

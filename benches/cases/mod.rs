@@ -8,6 +8,7 @@ mod canned_store;
 pub(crate) mod crypto;
 mod edge;
 mod requests;
+mod traces;
 mod world;
 
 use std::hint::black_box;
@@ -55,5 +56,6 @@ pub(crate) fn all() -> Vec<Case> {
     let mut cases = crypto::cases();
     cases.extend(approvals::cases());
     cases.extend(requests::cases());
+    cases.extend(traces::cases());
     cases
 }
