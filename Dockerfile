@@ -18,8 +18,8 @@ RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked
 
-# The build embeds the migrations, the grants and the API document. cargo compares modification times, and the sources can be older
-# than the placeholders compiled above: `touch` updates them.
+# The build embeds the migrations, the grants and the API document. cargo compares modification times, and the sources
+# can be older than the placeholders compiled above: `touch` updates them.
 COPY openapi.yaml ./
 COPY migrations migrations
 COPY docker/grants.sql docker/grants.sql
